@@ -1,0 +1,13 @@
+export { type BackoffPolicy, backoffMs } from './backoff.ts'
+export { type Clock, realClock, sleep } from './clock.ts'
+export { parseDurationMs, renderDuration } from './duration.ts'
+export { contentHash, fnv1a } from './hash.ts'
+export {
+  LOG_LEVELS,
+  type LogFields,
+  type Logger,
+  type LogLevel,
+  LogScopes,
+  silentLogger,
+} from './log.ts'
+export { unreachable } from './unreachable.ts'

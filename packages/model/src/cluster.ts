@@ -1,0 +1,107 @@
+/**
+ * A group of endpoints that answer for the same thing, and how to talk to them:
+ * Envoy's `Cluster` as plain values.
+ */
+import type { Endpoints } from './endpoint.ts'
+import type { Origin } from './origin.ts'
+import type { UpstreamTls } from './tls.ts'
+
+export interface Cluster {
+  /** `outbound|9080|v1|reviews.default.svc.cluster.local`, `inbound|9080||`, `BlackHoleCluster`. */
+  readonly name: string
+  readonly discovery: Discovery
+  readonly loadBalancer: LoadBalancer
+  /** In milliseconds, > 0. */
+  readonly connectTimeoutMs: number
+  readonly limits: CircuitLimits
+  readonly http: UpstreamHttp
+  readonly tcpKeepalive?: TcpKeepalive
+  readonly outlierDetection?: OutlierDetection
+  readonly retryBudget?: RetryBudget
+  readonly tls?: UpstreamTls
+  readonly service?: ServiceRef
+  readonly origins: readonly Origin[]
+}
+
+export type Discovery =
+  | { readonly kind: 'eds'; readonly name: string }
+  | { readonly kind: 'static'; readonly endpoints: Endpoints }
+  /** Every address a name resolves to is an endpoint (Envoy `STRICT_DNS`). */
+  | { readonly kind: 'strictDns'; readonly endpoints: Endpoints }
+  /** The first address, re-resolved on connect (Envoy `LOGICAL_DNS`). */
+  | { readonly kind: 'logicalDns'; readonly endpoints: Endpoints }
+  /** Where the connection was going before it was captured. */
+  | { readonly kind: 'originalDst' }
+  /** Whatever host and port the request names, resolved by DNS (Envoy `dynamic_forward_proxy`). */
+  | { readonly kind: 'forwardProxy' }
+
+export type LoadBalancer =
+  | { readonly kind: 'roundRobin' }
+  /** Power of `choices` choices by active requests; `choices` >= 2. */
+  | { readonly kind: 'leastRequest'; readonly choices: number }
+  | { readonly kind: 'random' }
+  | { readonly kind: 'ringHash'; readonly minRingSize: number }
+  | { readonly kind: 'maglev'; readonly tableSize: number }
+
+/** Envoy `CircuitBreakers`, priority DEFAULT. All > 0. */
+export interface CircuitLimits {
+  readonly maxConnections: number
+  readonly maxPendingRequests: number
+  readonly maxRequests: number
+  readonly maxRetries: number
+}
+
+/** Istio's defaults: no limit but for Envoy's on retries. */
+export const NO_LIMITS: CircuitLimits = {
+  maxConnections: 4_294_967_295,
+  maxPendingRequests: 4_294_967_295,
+  maxRequests: 4_294_967_295,
+  maxRetries: 4_294_967_295,
+}
+
+export interface UpstreamHttp {
+  /** `downstream`: what the client speaks. */
+  readonly protocol: 'http1' | 'http2' | 'downstream'
+  /** Idle pooled connections are closed after this many milliseconds; 0 means never. */
+  readonly idleTimeoutMs: number
+  /** 0 means no limit. */
+  readonly maxRequestsPerConnection: number
+  /** HTTP/2 only; 0 means the protocol's default. */
+  readonly maxConcurrentStreams: number
+}
+
+export interface TcpKeepalive {
+  readonly probes: number
+  readonly timeMs: number
+  readonly intervalMs: number
+}
+
+/** Envoy `OutlierDetection`; a count of 0 switches that detector off. */
+export interface OutlierDetection {
+  readonly consecutive5xx: number
+  readonly consecutiveGatewayErrors: number
+  readonly consecutiveLocalOriginFailures: number
+  readonly splitLocalOriginErrors: boolean
+  readonly intervalMs: number
+  readonly baseEjectionMs: number
+  /** 0 to 100. */
+  readonly maxEjectionPercent: number
+  /** 0 to 100: below this share of healthy endpoints ejection is off; 0 never. */
+  readonly minHealthPercent: number
+}
+
+/** Retries as a share of requests, so that they cannot become the outage. */
+export interface RetryBudget {
+  /** Of active requests, 0 to 100. */
+  readonly percent: number
+  /** Always allowed, however few requests are active. */
+  readonly minRetryConcurrency: number
+}
+
+/** The service a cluster stands for, for metrics (`destination_service…`). */
+export interface ServiceRef {
+  /** Fully qualified, e.g. `reviews.default.svc.cluster.local`. */
+  readonly host: string
+  readonly name: string
+  readonly namespace: string
+}

@@ -1,0 +1,61 @@
+export { renderAddress, type SocketAddress } from './address.ts'
+export {
+  type CircuitLimits,
+  type Cluster,
+  type Discovery,
+  type LoadBalancer,
+  NO_LIMITS,
+  type OutlierDetection,
+  type RetryBudget,
+  type ServiceRef,
+  type TcpKeepalive,
+  type UpstreamHttp,
+} from './cluster.ts'
+export type {
+  Endpoint,
+  EndpointHealth,
+  Endpoints,
+  LocalityEndpoints,
+  WorkloadRef,
+} from './endpoint.ts'
+export {
+  type AccessLogTarget,
+  type FilterChain,
+  type FilterChainMatch,
+  type HttpConnectionManager,
+  type HttpFilterName,
+  type Listener,
+  MATCH_ALL,
+  type RouteSource,
+  type TcpProxy,
+} from './listener.ts'
+export { type Locality, NO_LOCALITY } from './locality.ts'
+export type { HeaderMatch, PathMatch, QueryMatch, StringMatch } from './matcher.ts'
+export { type Origin, renderOrigin } from './origin.ts'
+export type { RequestView } from './request.ts'
+export type { ResourceSet, Resources, ResourceType } from './resource.ts'
+export {
+  type CorsPolicy,
+  type Fault,
+  type ForwardAction,
+  type HashPolicy,
+  type HeaderChanges,
+  type HeaderValue,
+  type HostRewrite,
+  type Mirror,
+  NO_HEADER_CHANGES,
+  type PathRewrite,
+  RETRY_CONDITIONS,
+  type RedirectAction,
+  type RespondAction,
+  type RetryCondition,
+  type RetryPolicy,
+  type Route,
+  type RouteAction,
+  type RouteMatch,
+  type RouteTable,
+  type VirtualHost,
+  type WeightedTarget,
+} from './route.ts'
+export type { DownstreamTls, Secret, TlsVersion, UpstreamTls } from './tls.ts'
+export type { OfferedPort, ProxyRole, Workload } from './workload.ts'

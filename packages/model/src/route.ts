@@ -1,0 +1,212 @@
+/**
+ * What to do with a request: Envoy's `RouteConfiguration` as plain values.
+ */
+import type { HeaderMatch, PathMatch, QueryMatch, StringMatch } from './matcher.ts'
+import type { Origin } from './origin.ts'
+
+export interface RouteTable {
+  /** The RDS resource name. */
+  readonly name: string
+  readonly virtualHosts: readonly VirtualHost[]
+  readonly origins: readonly Origin[]
+}
+
+export interface VirtualHost {
+  readonly name: string
+  /**
+   * At least one; unique in the table. `host`, `host:port`, `*.suffix`, `prefix.*`
+   * or `*`. Exact wins over suffix wildcard, then prefix wildcard, then `*`;
+   * among wildcards the longest (Envoy `VirtualHost.domains`).
+   */
+  readonly domains: readonly string[]
+  /** First match wins. */
+  readonly routes: readonly Route[]
+  /** `all` redirects plain text requests to https with 301. */
+  readonly requireTls: 'none' | 'all'
+  readonly requestHeaders: HeaderChanges
+  readonly responseHeaders: HeaderChanges
+  readonly origins: readonly Origin[]
+}
+
+export interface Route {
+  /** For logs and explanations; unique in its virtual host. */
+  readonly name: string
+  readonly match: RouteMatch
+  readonly action: RouteAction
+  readonly requestHeaders: HeaderChanges
+  readonly responseHeaders: HeaderChanges
+  readonly fault?: Fault
+  readonly cors?: CorsPolicy
+  readonly origins: readonly Origin[]
+}
+
+export interface RouteMatch {
+  readonly path: PathMatch
+  /** All must match. */
+  readonly headers: readonly HeaderMatch[]
+  /** All must match. */
+  readonly query: readonly QueryMatch[]
+}
+
+export type RouteAction = ForwardAction | RedirectAction | RespondAction
+
+/** Send the request to one of `targets`, chosen in proportion to weight. */
+export interface ForwardAction {
+  readonly kind: 'forward'
+  /** At least one; weights sum to more than 0. */
+  readonly targets: readonly [WeightedTarget, ...WeightedTarget[]]
+  /** Whole request including retries, in milliseconds; 0 means no limit. */
+  readonly timeoutMs: number
+  /** Without a byte either way, in milliseconds; 0 means no limit; absent: the listener's. */
+  readonly idleTimeoutMs?: number
+  readonly retry?: RetryPolicy
+  readonly hostRewrite?: HostRewrite
+  readonly pathRewrite?: PathRewrite
+  readonly mirrors: readonly Mirror[]
+  /** Tried in order; the first that yields a hash decides unless it is not `terminal`. */
+  readonly hashPolicies: readonly HashPolicy[]
+}
+
+export interface WeightedTarget {
+  readonly cluster: string
+  /** 0 or more. */
+  readonly weight: number
+  readonly requestHeaders: HeaderChanges
+  readonly responseHeaders: HeaderChanges
+  /** Wins over the action's. */
+  readonly hostRewrite?: HostRewrite
+}
+
+export interface RedirectAction {
+  readonly kind: 'redirect'
+  readonly status: 301 | 302 | 303 | 307 | 308
+  readonly scheme?: 'http' | 'https'
+  readonly host?: string
+  /** Absent keeps the request's port, unless the scheme changes: then the scheme's default. */
+  readonly port?: number
+  readonly path?: PathRewrite
+  readonly stripQuery: boolean
+}
+
+/** Answer without an upstream, e.g. for a maintenance page. */
+export interface RespondAction {
+  readonly kind: 'respond'
+  /** 100 to 599. */
+  readonly status: number
+  readonly body: string
+}
+
+export type PathRewrite =
+  /** Replaces the whole path; the query stays. */
+  | { readonly kind: 'full'; readonly value: string }
+  /** Replaces what the path match matched. */
+  | { readonly kind: 'prefix'; readonly value: string }
+  /** RE2; `substitution` may refer to groups as `\1`. */
+  | { readonly kind: 'regex'; readonly pattern: string; readonly substitution: string }
+
+export type HostRewrite =
+  | { readonly kind: 'literal'; readonly value: string }
+  /** The endpoint's host name (DNS clusters). */
+  | { readonly kind: 'endpoint' }
+
+/** In order: remove, then set (replace or create), then add (append another). Names are lower case. */
+export interface HeaderChanges {
+  readonly set: readonly HeaderValue[]
+  readonly add: readonly HeaderValue[]
+  readonly remove: readonly string[]
+}
+
+export interface HeaderValue {
+  readonly name: string
+  readonly value: string
+}
+
+export const NO_HEADER_CHANGES: HeaderChanges = { set: [], add: [], remove: [] }
+
+/** Conditions of Envoy's `retry_on`, both the HTTP and the gRPC ones. */
+export const RETRY_CONDITIONS = [
+  '5xx',
+  'gateway-error',
+  'reset',
+  'reset-before-request',
+  'connect-failure',
+  'retriable-4xx',
+  'refused-stream',
+  'retriable-status-codes',
+  'cancelled',
+  'deadline-exceeded',
+  'internal',
+  'resource-exhausted',
+  'unavailable',
+] as const
+export type RetryCondition = (typeof RETRY_CONDITIONS)[number]
+
+export interface RetryPolicy {
+  readonly on: readonly RetryCondition[]
+  /** For `retriable-status-codes`. */
+  readonly statusCodes: readonly number[]
+  /** How often beyond the first attempt; 0 or more. */
+  readonly attempts: number
+  /** Each attempt, in milliseconds; 0 means only the whole request is limited. */
+  readonly perTryTimeoutMs: number
+  readonly backoffBaseMs: number
+  readonly backoffMaxMs: number
+  /** Prefer an endpoint that was not tried yet. */
+  readonly avoidPreviousHosts: boolean
+  /**
+   * Retries of requests that may have been processed need one of these to match;
+   * empty: every request. Requests that provably never reached an upstream
+   * (connect failure, refused stream) are exempt. Envoy `retriable_request_headers`.
+   */
+  readonly onlyWhen: readonly HeaderMatch[]
+}
+
+export interface Mirror {
+  readonly cluster: string
+  /** 0 to 100. */
+  readonly percent: number
+}
+
+export type HashPolicy = {
+  /** Later policies are not consulted when this one yields a hash. */
+  readonly terminal: boolean
+} & (
+  | { readonly kind: 'header'; readonly name: string }
+  | {
+      readonly kind: 'cookie'
+      readonly name: string
+      readonly path: string
+      /** Lifetime of a cookie the proxy makes, in milliseconds; absent: makes none; 0: session. */
+      readonly ttlMs?: number
+    }
+  | { readonly kind: 'sourceIp' }
+  | { readonly kind: 'query'; readonly name: string }
+)
+
+/** Delay comes first; the two shares are independent (Envoy's fault filter). */
+export interface Fault {
+  readonly delay?: {
+    /** 0 to 100. */
+    readonly percent: number
+    readonly delayMs: number
+  }
+  readonly abort?: {
+    /** 0 to 100. */
+    readonly percent: number
+    /** HTTP status 200 to 599; a gRPC status takes its place for gRPC aborts. */
+    readonly status: number
+    readonly grpcStatus?: number
+  }
+}
+
+export interface CorsPolicy {
+  readonly allowOrigins: readonly StringMatch[]
+  readonly allowMethods: readonly string[]
+  readonly allowHeaders: readonly string[]
+  readonly exposeHeaders: readonly string[]
+  /** In milliseconds; absent: the browser's default. */
+  readonly maxAgeMs?: number
+  readonly allowCredentials: boolean
+  /** Whether preflights that match no origin go on to the upstream. */
+  readonly forwardUnmatchedPreflights: boolean
+}
