@@ -1,1 +1,42 @@
-export {}
+export { type AccessLogEntry, renderAccessLog } from './access-log.ts'
+export { hostLabel, IP_HOST } from './host-label.ts'
+export {
+  type CallLabels,
+  type HttpCallLabels,
+  IstioMetrics,
+  type IstioMetricsOptions,
+  type Reporter,
+  type ServiceLabels,
+} from './istio-metrics.ts'
+export {
+  DEFAULT_LOG_WRITER,
+  type LogSink,
+  LogWriter,
+  type LogWriterOptions,
+  openLogFile,
+} from './log-writer.ts'
+export {
+  ENVOY_BUCKETS,
+  type HistogramMetric,
+  type Metric,
+  type MetricKind,
+  MetricsRegistry,
+  type ScalarMetric,
+} from './metrics.ts'
+export {
+  PEER_HEADER,
+  type Peer,
+  parsePeerHeader,
+  peerOf,
+  renderPeerHeader,
+  UNKNOWN,
+  UNKNOWN_PEER,
+} from './peer.ts'
+export { CONTENT_TYPES, type ExpositionFormat, formatFor, renderMetrics } from './prometheus.ts'
+export { OVERFLOW, SeriesTable, type SeriesTableOptions } from './series-table.ts'
+export {
+  parseB3,
+  parseTraceparent,
+  readTraceContext,
+  type TraceContext,
+} from './trace-context.ts'

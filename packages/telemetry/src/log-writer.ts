@@ -1,0 +1,187 @@
+/**
+ * Writes lines to a file without ever holding up whoever wrote them: `write`
+ * appends to memory, a timer or a full batch hands the memory to the kernel, one
+ * write at a time. When the file is slower than the lines, memory stays bounded
+ * and the newest lines are dropped and counted.
+ */
+import { close, open, write } from 'node:fs'
+import type { Clock } from '@weft/base'
+
+export interface LogWriterOptions {
+  /** Lines wait at most this long, in milliseconds. */
+  readonly flushAfterMs: number
+  /** A batch this large is written at once, in bytes. */
+  readonly batchBytes: number
+  /** Lines waiting and under way together stay below this, in bytes. */
+  readonly maxBytes: number
+}
+
+export const DEFAULT_LOG_WRITER: LogWriterOptions = {
+  flushAfterMs: 200,
+  batchBytes: 65_536,
+  maxBytes: 4_194_304,
+}
+
+/** Where bytes go; `openLogFile` in production, an array in tests. */
+export interface LogSink {
+  /** Resolves when all bytes are taken. Never called twice at a time. */
+  write(bytes: Uint8Array): Promise<void>
+  /** Opens the target anew, e.g. after a rotation renamed it. */
+  reopen(): Promise<void>
+  close(): Promise<void>
+}
+
+/** After a failed write, before the next try: a full disk is not polled. */
+const RETRY_AFTER_MS = 1_000
+
+export class LogWriter {
+  readonly #sink: LogSink
+  readonly #clock: Clock
+  readonly #options: LogWriterOptions
+  #waiting: string[] = []
+  /** UTF-16 units; within a factor of three of the bytes, and free to count. */
+  #waitingSize = 0
+  #underWaySize = 0
+  #dropped = 0
+  #failures = 0
+  #cancelTimer: (() => void) | undefined
+  #writing: Promise<void> | undefined
+  #closed = false
+
+  constructor(sink: LogSink, clock: Clock, options: LogWriterOptions = DEFAULT_LOG_WRITER) {
+    this.#sink = sink
+    this.#clock = clock
+    this.#options = options
+  }
+
+  /** Lines that found no room. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  /** Writes that the file refused. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /** @param line With its line end. */
+  write(line: string): void {
+    const { maxBytes, batchBytes, flushAfterMs } = this.#options
+    if (this.#closed || this.#waitingSize + this.#underWaySize + line.length > maxBytes) {
+      this.#dropped++
+      return
+    }
+    this.#waiting.push(line)
+    this.#waitingSize += line.length
+    if (this.#writing !== undefined) return
+    if (this.#waitingSize >= batchBytes) this.#start()
+    else this.#cancelTimer ??= this.#clock.after(flushAfterMs, () => this.#start())
+  }
+
+  /** Resolves when everything written so far is with the kernel, or failed. */
+  async flush(): Promise<void> {
+    while (this.#writing !== undefined || this.#waitingSize > 0) {
+      const failures = this.#failures
+      await (this.#writing ?? this.#start())
+      if (this.#failures > failures) return
+    }
+  }
+
+  /** Goes on in a new file of the same name. */
+  async reopen(): Promise<void> {
+    await this.flush()
+    await this.#sink.reopen()
+  }
+
+  async close(): Promise<void> {
+    await this.flush()
+    this.#closed = true
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    await this.#sink.close()
+  }
+
+  #start(): Promise<void> {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    const lines = this.#waiting
+    const bytes = Buffer.from(lines.join(''))
+    this.#underWaySize = this.#waitingSize
+    this.#waiting = []
+    this.#waitingSize = 0
+    this.#writing = this.#sink.write(bytes).then(
+      () => this.#done(0),
+      () => {
+        this.#failures++
+        this.#dropped += lines.length
+        this.#done(RETRY_AFTER_MS)
+      },
+    )
+    return this.#writing
+  }
+
+  #done(delayMs: number): void {
+    this.#writing = undefined
+    this.#underWaySize = 0
+    if (this.#waitingSize === 0) return
+    const full = this.#waitingSize >= this.#options.batchBytes
+    this.#cancelTimer ??= this.#clock.after(
+      Math.max(delayMs, full ? 0 : this.#options.flushAfterMs),
+      () => this.#start(),
+    )
+  }
+}
+
+/** Pause before a descriptor that would block is tried again. */
+const BUSY_RETRY_MS = 10
+
+/**
+ * A file, appended to and created when missing. `/dev/stdout` and `/dev/stderr`
+ * are the process's own descriptors: opening them by name fails for sockets and
+ * would truncate what another process wrote.
+ */
+export async function openLogFile(path: string, clock: Clock): Promise<LogSink> {
+  const shared = path === '/dev/stdout' ? 1 : path === '/dev/stderr' ? 2 : undefined
+  let fd = shared ?? (await openForAppend(path))
+  return {
+    async write(bytes) {
+      let offset = 0
+      while (offset < bytes.length) offset += await writeSome(fd, bytes, offset, clock)
+    },
+    async reopen() {
+      if (shared !== undefined) return
+      const previous = fd
+      fd = await openForAppend(path)
+      await closeFd(previous)
+    },
+    async close() {
+      if (shared === undefined) await closeFd(fd)
+    },
+  }
+}
+
+function writeSome(fd: number, bytes: Uint8Array, offset: number, clock: Clock): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(fd, bytes, offset, bytes.length - offset, null, (error, written) => {
+      if (error === null) resolve(written)
+      // A pipe nobody reads at the moment: not an error, only slow.
+      else if (error.code === 'EAGAIN') clock.after(BUSY_RETRY_MS, () => resolve(0))
+      else reject(error)
+    })
+  })
+}
+
+function openForAppend(path: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    open(path, 'a', 0o644, (error, fd) => {
+      if (error === null) resolve(fd)
+      else reject(new Error(`Cannot open log ${path}: ${error.message}`, { cause: error }))
+    })
+  })
+}
+
+function closeFd(fd: number): Promise<void> {
+  return new Promise((resolve) => {
+    close(fd, () => resolve())
+  })
+}
