@@ -1,0 +1,38 @@
+/**
+ * Runs one benchmark scenario. Each compares contenders inside one run, because
+ * only ratios of one run mean anything on a shared machine.
+ *
+ *     npm run bench -- SCENARIO [options]
+ */
+
+interface Scenario {
+  readonly summary: string
+  readonly load: () => Promise<{ run(args: string[]): Promise<number> }>
+}
+
+const scenarios: Readonly<Record<string, Scenario>> = {
+  http1: {
+    summary: 'CPU per request, requests/s and p99 of a sidecar beside HAProxy, nginx and Envoy',
+    load: () => import('./http1/run.ts'),
+  },
+  xds: {
+    summary: 'one endpoint change to thousands of connected proxies: CPU, convergence, memory',
+    load: () => import('./xds/run.ts'),
+  },
+}
+
+const [name = '--help', ...args] = process.argv.slice(2)
+const scenario = scenarios[name]
+if (scenario === undefined) {
+  const known = Object.entries(scenarios).map(
+    ([key, { summary }]) => `  ${key.padEnd(8)} ${summary}`,
+  )
+  console.log(`Usage: npm run bench -- SCENARIO [options]\n\n${known.join('\n')}\n`)
+  console.log('Every scenario takes --help and --json.')
+  if (name !== '--help' && name !== '-h') {
+    console.error(`\nCannot run '${name}': no such scenario`)
+    process.exitCode = 2
+  }
+} else {
+  process.exitCode = await (await scenario.load()).run(args)
+}
