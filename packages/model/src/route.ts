@@ -8,6 +8,12 @@ export interface RouteTable {
   /** The RDS resource name. */
   readonly name: string
   readonly virtualHosts: readonly VirtualHost[]
+  /**
+   * Whether a request's port says nothing about its virtual host: `a.com:8080` then also finds
+   * the domain `a.com` (Envoy `ignore_port_in_host_matching`; Istio sets it on captured
+   * listeners and gateways). Absent means false.
+   */
+  readonly ignorePort?: boolean
   readonly origins: readonly Origin[]
 }
 
@@ -82,7 +88,10 @@ export interface RedirectAction {
   readonly status: 301 | 302 | 303 | 307 | 308
   readonly scheme?: 'http' | 'https'
   readonly host?: string
-  /** Absent keeps the request's port, unless the scheme changes: then the scheme's default. */
+  /**
+   * Absent: none when `host` is given (as in Envoy), else the request's port, unless the scheme
+   * changes: then the scheme's default. Gateway API's "the listener's port" must be written out.
+   */
   readonly port?: number
   readonly path?: PathRewrite
   readonly stripQuery: boolean

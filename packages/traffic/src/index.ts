@@ -1,1 +1,55 @@
-export {}
+export { ConfigError } from './config-error.ts'
+export { type FaultDecision, rollFault } from './fault.ts'
+export { type HeaderOp, NO_HEADER_OPS } from './headers/header-ops.ts'
+export { type HeaderContext, type HeaderTemplate, renderTemplate } from './headers/template.ts'
+export { ClusterLimits, type LimitedResource } from './limits.ts'
+export {
+  type ClusterBalancer,
+  type ClusterBalancerConfig,
+  createClusterBalancer,
+} from './load-balancers/cluster-balancer.ts'
+export type { Host } from './load-balancers/host.ts'
+export { type BalancerDeps, FIRST_PICK, type PickRequest } from './load-balancers/load-balancer.ts'
+export { mirrorsOf } from './mirror.ts'
+export {
+  createOutlierDetector,
+  type OutlierDetector,
+  type OutlierEvent,
+  outlierEventOf,
+} from './outlier.ts'
+export {
+  type AttemptOutcome,
+  DEFAULT_RETRY,
+  type GiveUpReason,
+  type RetryDecision,
+  type RetryFacts,
+  retryDecision,
+} from './retry.ts'
+export { DEFAULT_RETRY_BUDGET } from './retry-budget.ts'
+export { compileRouteTable } from './route/compile.ts'
+export type {
+  CompiledAction,
+  CompiledForward,
+  CompiledRedirect,
+  CompiledRespond,
+  CompiledRoute,
+  CompiledRouteTable,
+  CompiledTarget,
+  CompiledVirtualHost,
+  MatchedDecision,
+  NoRouteDecision,
+  NoVirtualHostDecision,
+  RouteDecision,
+} from './route/compiled.ts'
+export { matchRoute } from './route/match.ts'
+export { redirectLocation } from './route/redirect.ts'
+export { rewriteAuthority, rewritePath } from './route/rewrite.ts'
+export {
+  type CandidateTrace,
+  createRouteTrace,
+  type PredicateTrace,
+  type RouteTrace,
+  renderRouteTrace,
+} from './route/trace.ts'
+export { pickTarget } from './route/weighted.ts'
+export { type RequestTimeouts, timeoutsOf } from './timeouts.ts'

@@ -1,0 +1,24 @@
+/** One endpoint of a cluster with what balancing must know of its present. */
+import type { Endpoint } from '@weft/model'
+
+/** Mutable on purpose: the data plane counts in place, on every request. */
+export class Host {
+  /** The newest description; replaced when discovery changes weight or health. */
+  endpoint: Endpoint
+  /** `10.0.0.7:8080`: what makes two descriptions the same host. */
+  readonly key: string
+  /** Requests under way. The engine counts up and down. */
+  activeRequests = 0
+  /** Set by outlier detection. */
+  ejected = false
+
+  constructor(key: string, endpoint: Endpoint) {
+    this.key = key
+    this.endpoint = endpoint
+  }
+
+  /** Whether new requests may go there in ordinary times. */
+  get available(): boolean {
+    return !this.ejected && this.endpoint.health === 'healthy'
+  }
+}
