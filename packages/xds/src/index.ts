@@ -1,1 +1,70 @@
-export {}
+/**
+ * xDS v3 for both planes. Importing this package is cheap: the generated Envoy code (some 60
+ * modules) is loaded by the first call that needs it, hence the promises.
+ */
+import type { AdsClient, AdsClientDeps, AdsClientOptions } from './client/ads-client.ts'
+import type { ResourceCodec } from './codec/resource-codec.ts'
+import type { AdsServer, AdsServerDeps, AdsServerOptions } from './server/ads-server.ts'
+
+export type {
+  AdsClient,
+  AdsClientDeps,
+  AdsClientOptions,
+  AdsClientState,
+  AdsClientStats,
+  Rejection,
+  ResourceFiles,
+  ResourceSinkDeps,
+  ResourceUpdate,
+} from './client/ads-client.ts'
+export type { Decoded, ResourceCodec } from './codec/resource-codec.ts'
+export { type ClientKind, clientKind, type JsonValue, type XdsNode } from './node.ts'
+export type {
+  AdsServer,
+  AdsServerDeps,
+  AdsServerOptions,
+  AdsServerStats,
+  ListenTarget,
+  XdsPeer,
+} from './server/ads-server.ts'
+export type {
+  Answer,
+  ConnectionStatus,
+  DeliveryState,
+  ResourceDelivery,
+  TypeDelivery,
+} from './server/ads-status.ts'
+export { HEALTH_TYPE_URL, RESOURCE_TYPES, resourceTypeOf, TYPE_URLS } from './type-urls.ts'
+
+/** Model ⇄ Envoy protos ⇄ JSON. */
+export async function loadCodec(): Promise<ResourceCodec> {
+  return (await import('./codec/codec.ts')).codec
+}
+
+/** An ADS server that listens nowhere yet. */
+export async function createAdsServer(
+  options: AdsServerOptions,
+  deps: AdsServerDeps,
+): Promise<AdsServer> {
+  return (await import('./server/open-ads-server.ts')).openAdsServer(options, deps)
+}
+
+/** Connects at once and keeps at it until closed; never throws, reports through `onState`. */
+export async function createAdsClient(
+  options: AdsClientOptions,
+  deps: AdsClientDeps,
+): Promise<AdsClient> {
+  return (await import('./client/open-ads-client.ts')).openAdsClient(options, deps)
+}
+
+/**
+ * Resources from files instead of a control plane: a `DiscoveryResponse` per file, as JSON
+ * (`.json`), YAML (`.yaml`, `.yml`) or protobuf (`.pb`, `.binpb`). `path` is a file or a folder.
+ * Resolves when the files were read once.
+ */
+export async function watchResourceFiles(
+  path: string,
+  deps: ResourceSinkDeps,
+): Promise<ResourceFiles> {
+  return (await import('./files/resource-files.ts')).openResourceFiles(path, deps)
+}

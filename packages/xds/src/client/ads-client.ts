@@ -1,0 +1,80 @@
+/** The contract of the ADS client; `open-ads-client.ts` builds one. */
+import type { Clock, Logger } from '@weft/base'
+import type { ResourceSet, Resources, ResourceType, SocketAddress } from '@weft/model'
+import type { XdsNode } from '../node.ts'
+
+/** Where resources come from, and what the owner of the data plane wants to know of them. */
+export interface ResourceSinkDeps {
+  readonly clock: Clock
+  readonly log: Logger
+  /** Why the data plane cannot run this resource; the text becomes the reason of the NACK. */
+  validate?<T extends ResourceType>(type: T, resource: Resources[T]): string | undefined
+  /**
+   * A complete set: everything that listeners and clusters refer to is there, is known
+   * not to exist, or was waited for long enough. Unchanged resources are the same objects
+   * as in the set before.
+   */
+  onUpdate(update: ResourceUpdate): void
+}
+
+export interface ResourceUpdate {
+  readonly set: ResourceSet
+  /** Content hashes by type and name, for `/config_dump`. */
+  readonly versions: { readonly [T in ResourceType]: ReadonlyMap<string, string> }
+  /** `disk`: last good state of an earlier run; the control plane has not answered yet. */
+  readonly source: 'control' | 'disk' | 'file'
+}
+
+export interface AdsClientOptions {
+  readonly node: XdsNode
+  readonly connect: SocketAddress | { readonly path: string }
+  /** Folder for the last good state; absent: none is kept. Made with mode 0700 if missing. */
+  readonly lastGood?: { readonly dir: string }
+  /** How long a set waits for what it refers to. Default 15 s. */
+  readonly dependencyTimeoutMs?: number
+}
+
+export interface AdsClientDeps extends ResourceSinkDeps {
+  /** Uniform in [0, 1), for the jitter of reconnects. */
+  readonly random: () => number
+  onState?(state: AdsClientState): void
+}
+
+export type AdsClientState =
+  | { readonly kind: 'connecting'; readonly attempt: number }
+  | { readonly kind: 'connected' }
+  | { readonly kind: 'backoff'; readonly delayMs: number; readonly reason: string }
+  | { readonly kind: 'closed' }
+
+export interface AdsClient {
+  state(): AdsClientState
+  /** Tells the control plane whether the workload is healthy; repeated after every reconnect. */
+  reportHealth(healthy: boolean, message: string): void
+  /** What was refused, newest first, bounded; for the admin port. */
+  rejections(): readonly Rejection[]
+  stats(): AdsClientStats
+  close(): Promise<void>
+}
+
+export interface Rejection {
+  readonly type: ResourceType
+  readonly name: string
+  readonly version: string
+  readonly problem: string
+  readonly atMs: number
+}
+
+export interface AdsClientStats {
+  readonly connects: number
+  readonly responses: number
+  readonly acks: number
+  readonly nacks: number
+}
+
+/** A handle on files that are read as resources. */
+export interface ResourceFiles {
+  /** Reads everything anew now, instead of when the watcher notices. */
+  reload(): Promise<void>
+  rejections(): readonly Rejection[]
+  close(): void
+}

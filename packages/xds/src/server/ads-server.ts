@@ -1,0 +1,66 @@
+/** The contract of the ADS server; `open-ads-server.ts` builds one. */
+import type { Clock, Logger } from '@weft/base'
+import type { ResourceSet, SocketAddress } from '@weft/model'
+import type { XdsNode } from '../node.ts'
+import type { Answer, ConnectionStatus } from './ads-status.ts'
+
+export interface AdsServerDeps {
+  readonly clock: Clock
+  readonly log: Logger
+  /**
+   * The key of the resources that a node gets; nodes of one key share everything.
+   * A view that was never published stays silent: its clients wait.
+   */
+  viewOf(node: XdsNode): string
+  /**
+   * False until the first full synchronisation: streams are refused with
+   * `UNAVAILABLE`, because an empty answer would take a proxy's configuration away.
+   */
+  isReady?(): boolean
+  /** Why this peer may not be this node, or `undefined` when it may. */
+  refuse?(node: XdsNode, peer: XdsPeer): string | undefined
+  /** A stream said who it is. Called before anything is sent; may publish its view. */
+  onNode?(node: XdsNode, connectionId: number): void
+  /** The stream ended, however it ended. */
+  onGone?(node: XdsNode, connectionId: number): void
+  /** The workload behind a proxy is healthy or not (istio-agent's `HealthInformation`). */
+  onHealth?(node: XdsNode, healthy: boolean, message: string, connectionId: number): void
+  onAnswer?(answer: Answer): void
+}
+
+/** What the transport knows of a client. */
+export interface XdsPeer {
+  /** `127.0.0.1:40112`, or the path of a unix socket. */
+  readonly address: string
+}
+
+export interface AdsServerOptions {
+  /** Initial pushes under way at the same time; more streams wait. */
+  readonly maxInitialPushes?: number
+  /** Streams waiting for their initial push beyond which new ones get `RESOURCE_EXHAUSTED`. */
+  readonly maxWaiting?: number
+}
+
+export type ListenTarget = SocketAddress | { readonly path: string }
+
+export interface AdsServer {
+  /** Replaces all resources of a view; only what changed by content is sent. */
+  publish(view: string, set: ResourceSet, generation: string): void
+  /** Forgets a view that nobody needs; its clients keep what they have. */
+  drop(view: string): void
+  /** May be called for several addresses; returns the address with its real port. */
+  listen(target: ListenTarget): Promise<ListenTarget>
+  /** Computed on demand; O(connections × resources). */
+  connections(): ConnectionStatus[]
+  stats(): AdsServerStats
+  /** Ends the streams, spread over `graceMs`, and closes the listeners. */
+  close(graceMs?: number): Promise<void>
+}
+
+export interface AdsServerStats {
+  readonly connections: number
+  readonly pushes: number
+  readonly acks: number
+  readonly nacks: number
+  readonly bytesSent: number
+}
