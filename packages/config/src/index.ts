@@ -1,1 +1,71 @@
-export {}
+export { type AnalyzeOptions, analyze } from './analyze.ts'
+export {
+  type Document,
+  type DocumentOf,
+  type DocumentType,
+  documentsOf,
+  type ObjectMeta,
+  type Specs,
+} from './document.ts'
+export type {
+  ClientTlsSettings,
+  ConnectionPoolSettings,
+  DestinationRule,
+  LoadBalancerSettings,
+  OutlierDetectionSettings,
+  PortTrafficPolicy,
+  Subset,
+  TrafficPolicy,
+} from './kinds/destination-rule.ts'
+export type { Gateway, GatewayServer, ServerTlsSettings } from './kinds/gateway.ts'
+export type {
+  GatewayClass,
+  KubernetesGateway,
+  KubernetesListener,
+  ReferenceGrant,
+} from './kinds/gateway-api.ts'
+export type {
+  HttpBackendRef,
+  HttpRoute,
+  HttpRouteFilter,
+  HttpRouteMatch,
+  HttpRouteRuleSpec,
+  ParentRef,
+} from './kinds/http-route.ts'
+export type {
+  ConfigMap,
+  EndpointSlice,
+  Endpoints,
+  Namespace,
+  Pod,
+  PodStatus,
+  Secret,
+  Service,
+  ServicePort,
+  SliceEndpoint,
+  SlicePort,
+} from './kinds/kubernetes.ts'
+export type { MeshConfig } from './kinds/mesh-config.ts'
+export type { ServiceEntry, ServiceEntryPort, WorkloadEntry } from './kinds/service-entry.ts'
+export type {
+  Destination,
+  HeaderOperations,
+  HttpMatch,
+  HttpRouteRule,
+  RouteDestination,
+  StringMatch,
+  TcpRouteRule,
+  TlsRouteRule,
+  VirtualService,
+} from './kinds/virtual-service.ts'
+export {
+  type ParsedObject,
+  type ParsedText,
+  type ParseOptions,
+  parseDocuments,
+  type SkippedObject,
+} from './parse.ts'
+export type { ObjectRef, Problem, Severity } from './problem.ts'
+export { MESH_CONFIG_MAP, readMeshConfig } from './read-mesh-config.ts'
+export { renderProblems } from './render-problems.ts'
+export { type SourceText, type Validation, validateDocuments } from './validate.ts'

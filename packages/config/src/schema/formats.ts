@@ -1,0 +1,3 @@
+/** Texts with an inner form: durations, hosts, addresses … Each check says what is wrong, or nothing. */
+
+export type FormatName = 'duration' | 'base64'
