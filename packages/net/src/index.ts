@@ -1,1 +1,13 @@
-export {}
+export { createHandleTransport } from './handle-transport.ts'
+export { createMemoryTransport, type MemoryOptions } from './memory-transport.ts'
+export { createNodeTransport } from './node-transport.ts'
+export { type PickedTransport, pickTransport } from './pick-transport.ts'
+export { type Timed, TimerWheel } from './timer-wheel.ts'
+export type {
+  Listening,
+  ListenOptions,
+  Socket,
+  SocketHandler,
+  Transport,
+  TransportName,
+} from './transport.ts'

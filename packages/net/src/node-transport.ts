@@ -1,0 +1,166 @@
+/**
+ * TCP over public `node:net`: what runs when the handle transport's self-test
+ * fails. Outgoing connections read through `onread` into a buffer of their own;
+ * accepted ones have no such public option and take `data` events.
+ */
+import { createServer, type Socket as NetSocket, connect as netConnect } from 'node:net'
+import type { SocketAddress } from '@weft/model'
+import type { Listening, ListenOptions, Socket, SocketHandler, Transport } from './transport.ts'
+
+const READ_BYTES = 65_536
+
+export function createNodeTransport(): Transport {
+  return { name: 'node', listen, connect }
+}
+
+function listen(
+  options: ListenOptions,
+  accept: (socket: Socket) => SocketHandler,
+): Promise<Listening> {
+  const server = createServer(
+    { allowHalfOpen: true, noDelay: true, pauseOnConnect: false },
+    (net) => {
+      const socket = new NodeSocket(net)
+      socket.handler = accept(socket)
+      net.on('data', (bytes) => socket.received(bytes, bytes.length))
+    },
+  )
+  const { host, port } = options.address
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    const { backlog = 4_096, reusePort = false } = options
+    server.listen({ host, port, backlog, reusePort }, () => {
+      server.off('error', reject)
+      // A failed accept (out of descriptors) must not end the process.
+      server.on('error', () => undefined)
+      const bound = server.address()
+      const actual = typeof bound === 'object' && bound !== null ? bound.port : port
+      resolve({
+        address: { host, port: actual },
+        // Resolves at once: `close` of node:net waits for all connections, ours does not.
+        close: async () => void server.close(),
+      })
+    })
+  })
+}
+
+function connect(address: SocketAddress, handler: SocketHandler): Socket {
+  let socket: NodeSocket | undefined
+  const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
+  const net = netConnect({
+    host: address.host,
+    port: address.port,
+    allowHalfOpen: true,
+    noDelay: true,
+    onread: {
+      buffer,
+      callback: (length) => {
+        socket?.received(buffer, length)
+        return true
+      },
+    },
+  })
+  socket = new NodeSocket(net)
+  socket.handler = handler
+  net.once('connect', () => {
+    if (socket?.closed === false) socket.handler.onOpen()
+  })
+  return socket
+}
+
+class NodeSocket implements Socket {
+  handler: SocketHandler = NOBODY
+  closed = false
+  readonly #net: NetSocket
+  #error: Error | undefined
+
+  constructor(net: NetSocket) {
+    this.#net = net
+    net.on('end', () => {
+      if (!this.closed) this.handler.onEnd()
+    })
+    net.on('drain', () => {
+      if (!this.closed) this.handler.onDrain()
+    })
+    net.on('error', (error) => {
+      this.#error ??= error
+    })
+    net.on('close', () => {
+      this.closed = true
+      this.handler.onClose(this.#error)
+    })
+  }
+
+  received(bytes: Uint8Array, length: number): void {
+    if (!this.closed) this.handler.onData(bytes, length)
+  }
+
+  get remoteAddress(): SocketAddress {
+    return { host: plain(this.#net.remoteAddress), port: this.#net.remotePort ?? 0 }
+  }
+
+  get localAddress(): SocketAddress {
+    return { host: plain(this.#net.localAddress), port: this.#net.localPort ?? 0 }
+  }
+
+  get pendingBytes(): number {
+    return this.#net.writableLength
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.closed || bytes.length === 0) return true
+    const ready = this.#net.write(bytes)
+    // Nothing left in the stream: the kernel took it at once.
+    if (this.#net.writableLength === 0) return true
+    // `drain` comes only after `write` said false; below its mark a callback stands in.
+    if (ready) this.#net.write('', () => this.#drained())
+    return false
+  }
+
+  #drained(): void {
+    if (!this.closed && this.#net.writableLength === 0) this.handler.onDrain()
+  }
+
+  pause(): void {
+    this.#net.pause()
+  }
+
+  resume(): void {
+    this.#net.resume()
+  }
+
+  /** Reads of this transport never share a buffer across a pending write in a way we control. */
+  bulkReads(on: boolean): boolean {
+    return !on
+  }
+
+  end(): void {
+    if (!this.closed) this.#net.end()
+  }
+
+  close(): void {
+    if (this.closed) return
+    this.closed = true
+    this.#net.destroy()
+  }
+
+  reset(): void {
+    if (this.closed) return
+    this.closed = true
+    this.#net.resetAndDestroy()
+  }
+}
+
+const NOBODY: SocketHandler = {
+  onOpen() {},
+  onData() {},
+  onEnd() {},
+  onDrain() {},
+  onClose() {},
+}
+
+/** IPv4 peers of a dual-stack listener are shown as IPv4. */
+function plain(host: string | undefined): string {
+  if (host === undefined) return ''
+  return host.startsWith('::ffff:') ? host.slice(7) : host
+}

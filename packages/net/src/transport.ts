@@ -1,0 +1,88 @@
+/**
+ * What the rest of Weft sees instead of a socket API. Three members fulfil it:
+ * `handle-transport.ts` (fast path), `node-transport.ts` (public `node:net`) and
+ * `memory-transport.ts` (tests); `pick-transport.ts` chooses.
+ *
+ * The contract is shaped by what is cheap: bytes come in by callback in a buffer
+ * that all connections share, and go out by a call that says whether the kernel
+ * took them at once.
+ */
+import type { SocketAddress } from '@weft/model'
+
+export type TransportName = 'handle' | 'node' | 'memory'
+
+export interface Transport {
+  readonly name: TransportName
+  /**
+   * Opens a listening socket; `accept` is called once per connection and returns
+   * its handler. Rejects with the system's error (`code` is `EADDRINUSE` …).
+   */
+  listen(options: ListenOptions, accept: (socket: Socket) => SocketHandler): Promise<Listening>
+  /**
+   * Begins to connect to a literal IP address and returns at once. `handler.onOpen`
+   * follows when the peer accepted, or `onClose` with an error when it did not;
+   * never during this call. Bytes written before that wait.
+   */
+  connect(address: SocketAddress, handler: SocketHandler): Socket
+}
+
+export interface ListenOptions {
+  readonly address: SocketAddress
+  readonly backlog?: number
+  /** Several processes or threads listen on the same port (SO_REUSEPORT). */
+  readonly reusePort?: boolean
+}
+
+export interface Listening {
+  /** With the port the kernel chose when 0 was asked for. */
+  readonly address: SocketAddress
+  /** Stops accepting; accepted connections stay. */
+  close(): Promise<void>
+}
+
+export interface Socket {
+  /** Who is told; may be replaced at any time, e.g. when protocol detection hands over. */
+  handler: SocketHandler
+  readonly remoteAddress: SocketAddress
+  readonly localAddress: SocketAddress
+  /** Bytes written that the kernel has not taken yet. */
+  readonly pendingBytes: number
+  /** True from the moment `close` or `reset` was called, or `onClose` was delivered. */
+  readonly closed: boolean
+  /**
+   * Sends bytes. True: the kernel took all and `bytes` may be reused. False: they
+   * wait, `bytes` belongs to the socket and must not change until `onDrain`.
+   * After `close` it does nothing and returns true.
+   */
+  write(bytes: Uint8Array): boolean
+  /** Stops `onData` until `resume`; data already being delivered is not taken back. */
+  pause(): void
+  resume(): void
+  /**
+   * Bulk transfer: reads go into a large buffer that is this connection's own until
+   * switched off, so `onData` bytes may be handed to a `write` that stays pending,
+   * as long as reading is paused until that write drained. False when the pool of
+   * such buffers is empty. Call from `onData` only.
+   */
+  bulkReads(on: boolean): boolean
+  /** Sends what waits, then our end of stream. Reading goes on. */
+  end(): void
+  /** Closes at once; unread data makes the kernel send RST. `onClose` follows, never during this call. */
+  close(): void
+  /** Closes with RST, so that the peer cannot take what it got for complete. */
+  reset(): void
+}
+
+/** What a connection reports. Methods are called one at a time and never after `onClose`. */
+export interface SocketHandler {
+  /** Connected; outgoing connections only. */
+  onOpen(): void
+  /** `bytes[0..length)` came in; valid only during the call unless `bulkReads` is on. */
+  onData(bytes: Uint8Array, length: number): void
+  /** The peer sent its end of stream. */
+  onEnd(): void
+  /** Everything written has been taken by the kernel, after a `write` that returned false. */
+  onDrain(): void
+  /** The connection is gone; last call. `error` is absent after an orderly close. */
+  onClose(error: Error | undefined): void
+}

@@ -1,0 +1,146 @@
+/**
+ * What the engine needs from whoever configures it, and what it tells whoever
+ * watches. The shell (`build/`) makes these from model resources; the engine
+ * only reads them.
+ *
+ *     ListenerSlot.current ─► ListenerRuntime ─► ChainRuntime ─► HttpRuntime | TcpRuntime
+ *                                                                  │ clusters: by name
+ *                                                                  └► UpstreamCluster (upstream/cluster.ts)
+ *
+ * A tree is immutable and swapped by writing `slot.current`. Connections look at
+ * the slot when a request begins, so a running exchange keeps the tree it
+ * started with and a change never closes a connection.
+ */
+import type { Clock, Logger } from '@weft/base'
+import type {
+  Cluster,
+  Endpoint,
+  FilterChainMatch,
+  HttpConnectionManager,
+  Listener,
+  Route,
+  SocketAddress,
+  TcpProxy,
+  VirtualHost,
+} from '@weft/model'
+import type { TimerWheel, Transport } from '@weft/net'
+import type { CompiledRouteTable } from '@weft/traffic'
+import type { UpstreamCluster } from '../upstream/cluster.ts'
+
+/** Everything the data path takes from its surroundings. */
+export interface EngineDeps {
+  readonly transport: Transport
+  readonly clock: Clock
+  /** Ticks every 100 ms; all timeouts of the data path hang on it. */
+  readonly wheel: TimerWheel
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly log: Logger
+}
+
+/** Mutable holder of one listener's newest tree; `undefined` holds connections until there is one. */
+export interface ListenerSlot {
+  current: ListenerRuntime | undefined
+  /** True from the start of a graceful drain: answers carry `Connection: close`. */
+  draining: boolean
+}
+
+export interface ListenerRuntime {
+  readonly name: string
+  readonly direction: Listener['direction']
+  readonly chains: readonly ChainRuntime[]
+  readonly defaultChain?: ChainRuntime
+}
+
+export interface ChainRuntime {
+  readonly name: string
+  readonly match: FilterChainMatch
+  readonly handler: HttpRuntime | TcpRuntime
+}
+
+export interface HttpRuntime {
+  readonly kind: 'http'
+  readonly listener: string
+  readonly direction: Listener['direction']
+  readonly manager: HttpConnectionManager
+  /** `undefined` until RDS answered: requests are held, like connections without a tree. */
+  readonly routes: CompiledRouteTable | undefined
+  readonly clusters: ReadonlyMap<string, UpstreamCluster>
+  readonly observer: ExchangeObserver
+}
+
+export interface TcpRuntime {
+  readonly kind: 'tcp'
+  readonly listener: string
+  readonly direction: Listener['direction']
+  readonly proxy: TcpProxy
+  readonly clusters: ReadonlyMap<string, UpstreamCluster>
+  readonly observer: ExchangeObserver
+}
+
+/** Told once about everything that ended. Runs on the data path: it must not throw or wait. */
+export interface ExchangeObserver {
+  /** `record` is reused afterwards: copy what is to be kept. */
+  onExchangeEnd(record: ExchangeRecord): void
+  onConnectionEnd(record: ConnectionRecord): void
+}
+
+/**
+ * One finished HTTP exchange. Everything is computed when read: an observer that
+ * reads nothing costs nothing.
+ */
+export interface ExchangeRecord {
+  readonly direction: Listener['direction']
+  readonly listener: string
+  readonly method: string
+  /** As the client sent it, with query. */
+  readonly path: string
+  readonly authority: string
+  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1'
+  /** What the client got, or would have got; 0 when it left before any. */
+  readonly status: number
+  /** Envoy's response flags, comma separated; `-` when none. */
+  readonly responseFlags: string
+  /** Envoy's `%RESPONSE_CODE_DETAILS%`, e.g. `via_upstream`, `route_not_found`. */
+  readonly responseCodeDetails: string
+  /** For people: what went wrong with the upstream, with its address; empty when nothing. */
+  readonly failureDetail: string
+  /** Body bytes. */
+  readonly requestBytes: number
+  readonly responseBytes: number
+  /** Wall clock, milliseconds since the epoch. */
+  readonly startedAtMs: number
+  readonly durationMs: number
+  /** From the last byte sent upstream until its first byte came; -1 when none came. */
+  readonly upstreamMs: number
+  readonly attempts: number
+  readonly virtualHost: VirtualHost | undefined
+  readonly route: Route | undefined
+  readonly cluster: Cluster | undefined
+  readonly endpoint: Endpoint | undefined
+  readonly upstreamAddress: SocketAddress | undefined
+  readonly downstreamRemote: SocketAddress
+  readonly downstreamLocal: SocketAddress
+  readonly requestId: string
+  /** A request header by lower-case name, as the client sent it. */
+  requestHeader(name: string): string | undefined
+  /** A header of the upstream's answer by lower-case name. */
+  responseHeader(name: string): string | undefined
+}
+
+/** One finished TCP connection: a tcp_proxy chain, a CONNECT or upgrade tunnel. */
+export interface ConnectionRecord {
+  readonly direction: Listener['direction']
+  readonly listener: string
+  readonly responseFlags: string
+  readonly failureDetail: string
+  readonly receivedBytes: number
+  readonly sentBytes: number
+  readonly startedAtMs: number
+  readonly durationMs: number
+  readonly cluster: Cluster | undefined
+  readonly endpoint: Endpoint | undefined
+  readonly upstreamAddress: SocketAddress | undefined
+  readonly downstreamRemote: SocketAddress
+  readonly downstreamLocal: SocketAddress
+}
