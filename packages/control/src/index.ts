@@ -1,1 +1,23 @@
-export {}
+export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts'
+export type {
+  MeshService,
+  PortProtocol,
+  Registry,
+  RegistryState,
+  ServiceInstance,
+  ServicePort,
+} from './registries/registry.ts'
+export { buildSnapshot, type SnapshotInput } from './snapshot/build.ts'
+export { DEFAULT_MESH, type MeshSettings } from './snapshot/mesh-settings.ts'
+export { type MeshSnapshot, objectKey } from './snapshot/mesh-snapshot.ts'
+export {
+  type ApplyResult,
+  applyFile,
+  type DeleteResult,
+  deleteObjects,
+} from './sources/apply.ts'
+export type { Refusal, Source, SourceState } from './sources/source.ts'
+export type { AppliedSummary, Condition, ObjectStatus } from './status/object-status.ts'
+export { proxyViewOf } from './translate/node-view.ts'
+export { type Capture, DEFAULT_PROXY, type ProxyView } from './translate/proxy-view.ts'
+export { translate } from './translate/translate.ts'

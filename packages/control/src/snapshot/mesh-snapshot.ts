@@ -1,0 +1,45 @@
+/**
+ * The whole mesh at one moment: immutable, indexed, and sharing with the moment
+ * before whatever did not change, so that translation can recognise its inputs
+ * by identity.
+ */
+import type { DocumentOf } from '@weft/config'
+import type { Secret } from '@weft/model'
+import type { MeshService, ServiceInstance } from '../registries/registry.ts'
+import type { Condition } from '../status/object-status.ts'
+import type { HttpRouteAttachment, ServedListener } from './gateway-api/attachment.ts'
+import type { MeshSettings } from './mesh-settings.ts'
+import type { BoundVirtualService } from './virtual-services.ts'
+
+export interface MeshSnapshot {
+  /** Content hash of everything below: equal on every replica, and equal again when a change is undone. */
+  readonly generation: string
+  /** As `generation`, without instances: unchanged when only endpoints moved. */
+  readonly shape: string
+  readonly mesh: MeshSettings
+  /** By fully qualified host. */
+  readonly services: ReadonlyMap<string, MeshService>
+  /** By fully qualified host; absent or empty: nobody answers. */
+  readonly instances: ReadonlyMap<string, readonly ServiceInstance[]>
+  /** Labels by namespace. */
+  readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>
+  /** In order of precedence, each in its last form whose references resolve. */
+  readonly virtualServices: readonly BoundVirtualService[]
+  /** In order of precedence. */
+  readonly destinationRules: readonly DocumentOf<'DestinationRule'>[]
+  /** In order of precedence. */
+  readonly istioGateways: readonly DocumentOf<'IstioGateway'>[]
+  /** Listeners of Gateway API gateways that are ours and accepted. */
+  readonly listeners: readonly ServedListener[]
+  /** HTTPRoutes with what each parent said. In order of precedence. */
+  readonly httpRoutes: readonly HttpRouteAttachment[]
+  /** TLS material by `kubernetes://<namespace>/<name>`. */
+  readonly secrets: ReadonlyMap<string, Secret>
+  /** What building found out about objects, by `objectKey`. */
+  readonly conditions: ReadonlyMap<string, readonly Condition[]>
+}
+
+/** `VirtualService/default/reviews`; the Gateway of Gateway API is `KubernetesGateway/…`. */
+export function objectKey(type: string, namespace: string, name: string): string {
+  return `${type}/${namespace}/${name}`
+}

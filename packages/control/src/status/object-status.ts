@@ -1,0 +1,37 @@
+/**
+ * What became of one object that somebody wrote: accepted or refused, resolved
+ * or not, and by how many proxies it is applied. Plain data, as the admin API
+ * and `weft status` show it.
+ */
+import type { Problem } from '@weft/config'
+
+export interface ObjectStatus {
+  readonly kind: string
+  readonly apiVersion: string
+  readonly namespace: string
+  readonly name: string
+  readonly file?: string
+  readonly line?: number
+  readonly conditions: readonly Condition[]
+  readonly problems: readonly Problem[]
+  /** Absent for objects that no proxy's resources come from. */
+  readonly applied?: AppliedSummary
+  /** One line for people: `applied by 41 of 42 proxies; web-7 rejected it: …`. */
+  readonly summary: string
+}
+
+/** As in Kubernetes. `where` names what it is about when that is a part: a listener, a parent. */
+export interface Condition {
+  readonly type: 'Accepted' | 'ResolvedRefs' | 'Programmed'
+  readonly status: boolean
+  readonly reason: string
+  readonly message: string
+  readonly where?: string
+}
+
+export interface AppliedSummary {
+  /** Proxies that have resources made from the object. */
+  readonly proxies: number
+  readonly acknowledged: number
+  readonly rejected: readonly { readonly proxy: string; readonly message: string }[]
+}
