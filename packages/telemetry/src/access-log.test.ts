@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { seededRandom } from '@weft/testkit'
+import { type AccessLogEntry, renderAccessLog } from './access-log.ts'
+
+const entry: AccessLogEntry = {
+  startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
+  durationMs: 12.6,
+  upstreamServiceMs: 11.2,
+  method: 'GET',
+  path: '/reviews/1?x=y',
+  protocol: 'HTTP/1.1',
+  responseCode: 200,
+  responseFlags: '-',
+  responseCodeDetails: 'via_upstream',
+  connectionTerminationDetails: undefined,
+  bytesReceived: 0,
+  bytesSent: 295,
+  authority: 'reviews:9080',
+  userAgent: 'curl/8',
+  requestId: 'f00d',
+  forwardedFor: undefined,
+  traceId: undefined,
+  routeName: 'default',
+  upstreamCluster: 'outbound|9080|v1|reviews.default.svc.cluster.local',
+  upstreamHost: '10.0.0.1:9080',
+  upstreamLocalAddress: undefined,
+  upstreamTransportFailureReason: undefined,
+  upstreamAttempts: 1,
+  downstreamLocalAddress: '127.0.0.1:15001',
+  downstreamRemoteAddress: '127.0.0.1:50000',
+  requestedServerName: undefined,
+}
+
+test('a line has the fields of Istio’s JSON format, typed as Envoy types them', () => {
+  assert.deepEqual(JSON.parse(renderAccessLog(entry)), {
+    start_time: '2026-01-02T03:04:05.678Z',
+    method: 'GET',
+    path: '/reviews/1?x=y',
+    protocol: 'HTTP/1.1',
+    response_code: 200,
+    response_flags: '-',
+    response_code_details: 'via_upstream',
+    connection_termination_details: null,
+    upstream_transport_failure_reason: null,
+    bytes_received: 0,
+    bytes_sent: 295,
+    duration: 13,
+    upstream_service_time: '11',
+    x_forwarded_for: null,
+    user_agent: 'curl/8',
+    request_id: 'f00d',
+    authority: 'reviews:9080',
+    upstream_host: '10.0.0.1:9080',
+    upstream_cluster: 'outbound|9080|v1|reviews.default.svc.cluster.local',
+    upstream_local_address: null,
+    downstream_local_address: '127.0.0.1:15001',
+    downstream_remote_address: '127.0.0.1:50000',
+    requested_server_name: null,
+    route_name: 'default',
+    upstream_request_attempt_count: 1,
+    trace_id: null,
+  })
+})
+
+test('no text that a peer chose can start a second entry or field (random bytes, seed 11)', () => {
+  const random = seededRandom(11)
+  for (let i = 0; i < 2_000; i++) {
+    const text = Array.from({ length: Math.floor(random() * 12) }, () =>
+      String.fromCharCode(Math.floor(random() * 300)),
+    ).join('')
+    const line = renderAccessLog({ ...entry, path: text, userAgent: text, authority: text })
+    assert.equal(line.indexOf('\n'), line.length - 1)
+    const parsed: unknown = JSON.parse(line)
+    assert.deepEqual(parsed, {
+      ...JSON.parse(renderAccessLog(entry)),
+      path: text,
+      user_agent: text,
+      authority: text,
+    })
+  }
+})
+
+test('a text of megabytes is cut', () => {
+  assert.ok(renderAccessLog({ ...entry, path: 'x'.repeat(1_000_000) }).length < 10_000)
+})

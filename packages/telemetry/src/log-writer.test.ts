@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { realClock } from '@weft/base'
+import { FakeClock } from '@weft/testkit'
+import { type LogSink, LogWriter, openLogFile } from './log-writer.ts'
+
+const options = { flushAfterMs: 200, batchBytes: 10, maxBytes: 20 }
+
+/** A sink whose writes end when the test says so. */
+function heldSink() {
+  const batches: string[] = []
+  const waiting: { settle: () => void; fail: () => void }[] = []
+  const sink: LogSink = {
+    write(bytes) {
+      batches.push(Buffer.from(bytes).toString())
+      return new Promise((resolve, reject) => {
+        waiting.push({ settle: resolve, fail: () => reject(new Error('disk full')) })
+      })
+    },
+    reopen: async () => {},
+    close: async () => {},
+  }
+  return { sink, batches, waiting }
+}
+
+describe('log writer', () => {
+  test('lines wait for the timer and go out as one batch', () => {
+    const clock = new FakeClock()
+    const { sink, batches } = heldSink()
+    const writer = new LogWriter(sink, clock, options)
+    writer.write('a\n')
+    writer.write('b\n')
+    assert.deepEqual(batches, [])
+    clock.advance(200)
+    assert.deepEqual(batches, ['a\nb\n'])
+  })
+
+  test('a full batch does not wait', () => {
+    const { sink, batches } = heldSink()
+    const writer = new LogWriter(sink, new FakeClock(), options)
+    writer.write('123456789\n')
+    assert.deepEqual(batches, ['123456789\n'])
+  })
+
+  test('a slow file bounds memory: the newest lines are dropped and counted', async () => {
+    const clock = new FakeClock()
+    const { sink, batches, waiting } = heldSink()
+    const writer = new LogWriter(sink, clock, options)
+    for (let i = 0; i < 5; i++) writer.write('12345678\n')
+    assert.equal(writer.dropped, 3)
+    assert.equal(batches.length, 1)
+    waiting[0]?.settle()
+    await writer.flush()
+    assert.deepEqual(batches, ['12345678\n12345678\n'])
+    writer.write('again\n')
+    clock.advance(200)
+    assert.equal(batches[1], 'again\n')
+  })
+
+  test('after a failed write the writer counts the loss and goes on a second later', async () => {
+    const clock = new FakeClock()
+    const { sink, batches, waiting } = heldSink()
+    const writer = new LogWriter(sink, clock, options)
+    writer.write('123456789\n')
+    writer.write('next\n')
+    waiting[0]?.fail()
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.deepEqual([writer.failures, writer.dropped], [1, 1])
+    clock.advance(999)
+    assert.equal(batches.length, 1)
+    clock.advance(1)
+    assert.deepEqual(batches[1], 'next\n')
+  })
+
+  test('close writes what waits and takes nothing more', async () => {
+    const written: string[] = []
+    const sink: LogSink = {
+      write: async (bytes) => {
+        written.push(Buffer.from(bytes).toString())
+      },
+      reopen: async () => {},
+      close: async () => {
+        written.push('closed')
+      },
+    }
+    const clock = new FakeClock()
+    const writer = new LogWriter(sink, clock, options)
+    writer.write('a\n')
+    await writer.close()
+    writer.write('b\n')
+    assert.deepEqual(written, ['a\n', 'closed'])
+    assert.equal(writer.dropped, 1)
+    assert.equal(clock.pending, 0)
+  })
+
+  test('a renamed file is left alone after reopen', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'weft-log-'))
+    try {
+      const path = join(folder, 'access.log')
+      const writer = new LogWriter(await openLogFile(path, realClock), realClock)
+      writer.write('one\n')
+      await writer.flush()
+      await rename(path, join(folder, 'access.log.1'))
+      await writer.reopen()
+      writer.write('two\n')
+      await writer.close()
+      assert.equal(await readFile(join(folder, 'access.log.1'), 'utf8'), 'one\n')
+      assert.equal(await readFile(path, 'utf8'), 'two\n')
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  test('a path that cannot be opened is named', async () => {
+    await assert.rejects(openLogFile('/nowhere/at/all.log', realClock), /\/nowhere\/at\/all\.log/)
+  })
+})
