@@ -12,7 +12,14 @@
  * `useUserBuffer`, or the one the previous `onread` call returned.
  */
 import type { SocketAddress } from '@weft/model'
-import { returnBulkBuffer, SHARED_READ_BYTES, takeBulkBuffer } from './read-buffers.ts'
+import {
+  type BulkBuffer,
+  holdForWrite,
+  letGoAfterWrite,
+  releaseBulkBuffer,
+  SHARED_READ_BYTES,
+  takeBulkBuffer,
+} from './read-buffers.ts'
 import { systemError } from './system-error.ts'
 import type { Listening, ListenOptions, Socket, SocketHandler, Transport } from './transport.ts'
 
@@ -85,18 +92,18 @@ function loadInternals(): Internals {
   try {
     const tcp = binding.call(process, 'tcp_wrap')
     const stream = binding.call(process, 'stream_wrap')
-    const constants = tcp['constants'] as Record<string, number>
+    const constants = tcp.constants as Record<string, number>
     return {
-      TCP: tcp['TCP'],
-      TCPConnectWrap: tcp['TCPConnectWrap'],
-      WriteWrap: stream['WriteWrap'],
-      ShutdownWrap: stream['ShutdownWrap'],
-      SOCKET: constants['SOCKET'],
-      SERVER: constants['SERVER'],
-      REUSEPORT: constants['UV_TCP_REUSEPORT'] ?? 0,
-      state: stream['streamBaseState'],
-      readResult: stream['kReadBytesOrError'],
-      lastWriteWasAsync: stream['kLastWriteWasAsync'],
+      TCP: tcp.TCP,
+      TCPConnectWrap: tcp.TCPConnectWrap,
+      WriteWrap: stream.WriteWrap,
+      ShutdownWrap: stream.ShutdownWrap,
+      SOCKET: constants.SOCKET,
+      SERVER: constants.SERVER,
+      REUSEPORT: constants.UV_TCP_REUSEPORT ?? 0,
+      state: stream.streamBaseState,
+      readResult: stream.kReadBytesOrError,
+      lastWriteWasAsync: stream.kLastWriteWasAsync,
     } as Internals
   } finally {
     process.noDeprecation = noDeprecation ?? false
@@ -179,7 +186,7 @@ class HandleSocket implements Socket {
   readonly #handle: Handle
   #paused = false
   #started = false
-  #bulk: Uint8Array | undefined
+  #bulk: BulkBuffer | undefined
   #bulkOff = false
   #remote: SocketAddress | undefined
   #local: SocketAddress | undefined
@@ -217,7 +224,7 @@ class HandleSocket implements Socket {
     if (this.closed) return undefined
     if (length > 0) {
       const before = this.#bulk
-      this.handler.onData(before ?? io.shared, length)
+      this.handler.onData(before?.bytes ?? io.shared, length)
       if (before === this.#bulk && !this.#bulkOff) return undefined
       return this.#nextBuffer()
     }
@@ -231,7 +238,7 @@ class HandleSocket implements Socket {
       this.#bulkOff = false
       this.#releaseBulk()
     }
-    return this.#bulk ?? this.#io.shared
+    return this.#bulk?.bytes ?? this.#io.shared
   }
 
   bulkReads(on: boolean): boolean {
@@ -247,7 +254,7 @@ class HandleSocket implements Socket {
 
   #releaseBulk(): void {
     if (this.#bulk === undefined) return
-    returnBulkBuffer(this.#bulk)
+    releaseBulkBuffer(this.#bulk)
     this.#bulk = undefined
   }
 
@@ -266,6 +273,7 @@ class HandleSocket implements Socket {
     request.socket = this
     request.bytes = bytes
     this.pendingBytes += bytes.length
+    holdForWrite(bytes)
     return false
   }
 
@@ -356,7 +364,9 @@ function onwritten(this: Request, status: number): void {
   const { socket, bytes } = this
   this.socket = undefined
   this.bytes = undefined
-  socket?.written(bytes?.length ?? 0, status)
+  if (bytes === undefined) return
+  letGoAfterWrite(bytes)
+  socket?.written(bytes.length, status)
 }
 
 /** IPv4 peers of a dual-stack listener are shown as IPv4. */

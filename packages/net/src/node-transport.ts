@@ -22,7 +22,7 @@ function listen(
     (net) => {
       const socket = new NodeSocket(net)
       socket.handler = accept(socket)
-      net.on('data', (bytes) => socket.received(bytes, bytes.length))
+      net.on('data', (bytes: Buffer) => socket.received(bytes, bytes.length))
     },
   )
   const { host, port } = options.address
