@@ -1,1 +1,7 @@
-export {}
+export { type ProxyDeps, type ProxyHandle, startProxy } from './proxy.ts'
+export {
+  type ConfigSource,
+  DEFAULT_TIMINGS,
+  type ProxyOptions,
+  type ProxyTimings,
+} from './proxy-options.ts'
