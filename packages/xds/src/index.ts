@@ -2,7 +2,13 @@
  * xDS v3 for both planes. Importing this package is cheap: the generated Envoy code (some 60
  * modules) is loaded by the first call that needs it, hence the promises.
  */
-import type { AdsClient, AdsClientDeps, AdsClientOptions } from './client/ads-client.ts'
+import type {
+  AdsClient,
+  AdsClientDeps,
+  AdsClientOptions,
+  ResourceFiles,
+  ResourceSinkDeps,
+} from './client/ads-client.ts'
 import type { ResourceCodec } from './codec/resource-codec.ts'
 import type { AdsServer, AdsServerDeps, AdsServerOptions } from './server/ads-server.ts'
 
