@@ -14,8 +14,8 @@ import type {
 } from '@weft/model'
 import type { HeaderOp } from '../headers/header-ops.ts'
 import type { DomainIndex } from './domains.ts'
+import type { FieldMatcher } from './field-matcher.ts'
 import type { PathMatcher } from './path-matcher.ts'
-import type { FieldMatcher } from './predicates.ts'
 import type { RouteIndex } from './route-index.ts'
 
 export interface CompiledRouteTable {
@@ -28,7 +28,7 @@ export interface CompiledVirtualHost {
   readonly source: VirtualHost
   /** In the order of precedence: the first that matches wins. */
   readonly routes: readonly CompiledRoute[]
-  /** Present above ~50 routes, where walking the list costs more than an index. */
+  /** Present above a few dozen routes, where walking the list costs more than an index. */
   readonly index: RouteIndex | undefined
   /** Answers plain text requests when `requireTls` is `all`. */
   readonly httpsRedirect: MatchedDecision | undefined
@@ -44,7 +44,7 @@ export interface CompiledRoute {
   /** Headers and query parameters; all must match. */
   readonly fields: readonly FieldMatcher[]
   readonly action: CompiledAction
-  /** For answers the proxy makes by itself (redirect, respond): route, then virtual host. */
+  /** For answers the proxy makes by itself (redirect, respond): route's, then virtual host's. */
   readonly responseHeaders: readonly HeaderOp[]
   readonly decision: MatchedDecision
 }
