@@ -1,10 +1,16 @@
 /** Every command, by the word that calls it. Adding one is adding a line. */
 import type { Command } from '../command.ts'
 import { completionFor } from './completion.ts'
+import { control } from './control.ts'
+import { proxy } from './proxy.ts'
+import { run } from './run.ts'
 import { validate } from './validate.ts'
 import { version } from './version.ts'
 
 const members = {
+  control,
+  proxy,
+  run,
   validate,
   version,
 } as const satisfies Record<string, Command>

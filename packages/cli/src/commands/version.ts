@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from '../command.ts'
+import { programVersion } from '../program-version.ts'
 
 export const version: Command = {
   name: 'version',
@@ -13,11 +13,8 @@ export const version: Command = {
   examples: ['weft version --json'],
 
   async run(args, terminal) {
-    const manifest = JSON.parse(
-      await readFile(new URL('../../package.json', import.meta.url), 'utf8'),
-    ) as { readonly version: string }
     const versions = {
-      weft: manifest.version,
+      weft: await programVersion(),
       node: process.versions.node,
       platform: `${process.platform}-${process.arch}`,
     }

@@ -1,0 +1,63 @@
+import { mkdir } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { Command } from '../command.ts'
+import { DEFAULT_ADMIN, DEFAULT_XDS, parseAddress } from '../run/addresses.ts'
+import { LOG_LEVEL_OPTION, openLogs } from '../run/process-logs.ts'
+
+export const control: Command = {
+  name: 'control',
+  group: 'run a mesh',
+  summary: 'run a control plane over watched folders of configuration',
+  synopsis: '[DIR…] [options]',
+  description: [
+    'Watches the folders (default: mesh), serves xDS v3 to proxies and an admin API to weft.',
+    'A change takes effect as soon as a file is saved. A file that is wrong is refused: the last',
+    'good form stays in force and `weft status` says why.',
+  ].join('\n'),
+  options: {
+    xds: {
+      kind: 'value',
+      placeholder: 'HOST:PORT',
+      describe: `where proxies connect (${DEFAULT_XDS})`,
+    },
+    'xds-socket': {
+      kind: 'value',
+      placeholder: 'PATH',
+      describe: 'unix socket for proxies besides',
+    },
+    admin: { kind: 'value', placeholder: 'HOST:PORT', describe: `admin API (${DEFAULT_ADMIN})` },
+    state: {
+      kind: 'value',
+      placeholder: 'DIR',
+      describe: 'what survives a restart (below ~/.local/state/weft)',
+    },
+    'log-level': LOG_LEVEL_OPTION,
+  },
+  operands: { min: 0, max: Number.POSITIVE_INFINITY },
+  exits: {},
+  examples: ['weft control mesh/', 'weft control /etc/mesh --xds 0.0.0.0:15010 --log-level info'],
+
+  async run(args, terminal) {
+    const xds = parseAddress('xds', args.value('xds') ?? DEFAULT_XDS)
+    const admin = parseAddress('admin', args.value('admin') ?? DEFAULT_ADMIN)
+    const folders = args.operands.length === 0 ? ['mesh'] : args.operands
+    const sources = folders.map((folder) => resolve(terminal.cwd, folder))
+    if (args.operands.length === 0) await mkdir(sources[0] ?? '', { recursive: true })
+    const stateBase = terminal.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state')
+    const socketPath = args.value('xds-socket')
+    const { runControl } = await import('../run/run-control.ts')
+    return runControl(
+      {
+        sources,
+        xds,
+        admin,
+        stateDir: args.value('state') ?? join(stateBase, 'weft', 'control'),
+        ...(socketPath === undefined ? {} : { xdsSocketPath: socketPath }),
+      },
+      { isJson: args.flag('json'), folders },
+      terminal,
+      openLogs(args, terminal),
+    )
+  },
+}

@@ -1,0 +1,95 @@
+import { hostname } from 'node:os'
+import { type Command, UsageError } from '../command.ts'
+import { LOOPBACK, parseAddress, parsePortMap } from '../run/addresses.ts'
+import { openLogs } from '../run/process-logs.ts'
+import { configSourceOf, offersOf, WORKLOAD_OPTIONS, workloadOf } from '../run/sidecar-options.ts'
+
+const ROLES = ['sidecar', 'gateway'] as const
+const DEFAULT_OUTBOUND = '127.0.0.1:15001'
+const DEFAULT_PROXY_ADMIN = '127.0.0.1:15000'
+
+export const proxy: Command = {
+  name: 'proxy',
+  group: 'run a mesh',
+  summary: 'run a proxy: a sidecar for one workload, or a gateway',
+  synopsis: '--role sidecar|gateway [options]',
+  description: [
+    'A sidecar takes the HTTP_PROXY traffic of an application and the calls to the ports it offers',
+    '(`weft run` starts one together with its application). A gateway serves the Gateway objects whose',
+    'selector matches its labels; without --label it has istio=ingressgateway.',
+  ].join('\n'),
+  options: {
+    role: {
+      kind: 'value',
+      short: 'r',
+      placeholder: 'ROLE',
+      describe: 'sidecar or gateway (sidecar)',
+      choices: ROLES,
+    },
+    ...WORKLOAD_OPTIONS,
+    outbound: {
+      kind: 'value',
+      placeholder: 'HOST:PORT',
+      describe: `HTTP proxy for the application (${DEFAULT_OUTBOUND})`,
+    },
+    admin: {
+      kind: 'value',
+      placeholder: 'HOST:PORT',
+      describe: `admin port (${DEFAULT_PROXY_ADMIN})`,
+    },
+    bind: {
+      kind: 'value',
+      placeholder: 'IP',
+      describe: 'address that a gateway binds to (0.0.0.0)',
+    },
+    map: {
+      kind: 'list',
+      placeholder: 'PORT=PORT',
+      describe: 'gateway: port that is bound in place of one that a Gateway names, e.g. 80=8080',
+    },
+  },
+  operands: { min: 0, max: 0 },
+  exits: {},
+  examples: [
+    'weft proxy --role gateway --bind 127.0.0.1 --map 80=8080',
+    'weft proxy --service reviews --port 9080 --app-port 3000',
+  ],
+
+  async run(args, terminal) {
+    const role = (args.value('role') ?? 'sidecar') as (typeof ROLES)[number]
+    if (role === 'gateway' && args.value('service') !== undefined) {
+      throw new UsageError('--service belongs to a sidecar; a gateway offers what Gateways name')
+    }
+    const named = workloadOf(args, role === 'gateway' ? 'istio-ingressgateway' : machineName())
+    const isPlainGateway = role === 'gateway' && args.list('label').length === 0
+    const labels = { ...named.labels, istio: 'ingressgateway' }
+    const workload = isPlainGateway ? { ...named, labels } : named
+    const bind = args.value('bind')
+    const accessLog = args.value('access-log')
+    const options = {
+      role,
+      workload,
+      address: args.value('address') ?? LOOPBACK,
+      source: configSourceOf(args, workload, terminal),
+      ...(role === 'gateway'
+        ? { portMap: parsePortMap('map', args.pairs('map')) }
+        : {
+            outbound: parseAddress('outbound', args.value('outbound') ?? DEFAULT_OUTBOUND),
+            offers: offersOf(args, args.port('app-port')),
+          }),
+      ...(bind === undefined ? {} : { bindHost: bind }),
+      admin: parseAddress('admin', args.value('admin') ?? DEFAULT_PROXY_ADMIN),
+      ...(accessLog === undefined ? {} : { accessLog }),
+    }
+    const { runProxy } = await import('../run/run-proxy.ts')
+    return runProxy(options, { isJson: args.flag('json') }, terminal, openLogs(args, terminal))
+  },
+}
+
+function machineName(): string {
+  const name = hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+  return name === '' ? 'workload' : name.slice(0, 63)
+}

@@ -1,0 +1,81 @@
+/** A proxy in a process of its own, until a signal drains it. */
+import type { LogScopes } from '@weft/base'
+import { renderAddress } from '@weft/model'
+import { type ProxyHandle, type ProxyOptions, startProxy } from '@weft/proxy'
+import { CommandError } from '../command.ts'
+import { programVersion } from '../program-version.ts'
+import { firstSignal, type Terminal } from '../terminal/terminal.ts'
+import { reportReady } from './report-ready.ts'
+
+export async function runProxy(
+  options: Omit<ProxyOptions, 'version'>,
+  shown: { readonly isJson: boolean },
+  terminal: Terminal,
+  logs: LogScopes,
+): Promise<number> {
+  const stopped = firstSignal(terminal, () => process.exit(130))
+  const proxy = await openProxy(options, terminal, logs)
+  const up = describe(options, proxy)
+  terminal.out(shown.isJson ? `${JSON.stringify({ ready: false, ...up })}\n` : renderUp(up))
+  reportReady({
+    kind: options.role,
+    ports: {
+      admin: proxy.admin?.port ?? 0,
+      ...(proxy.outbound === undefined ? {} : { outbound: proxy.outbound.port }),
+    },
+  })
+  const first = await Promise.race([proxy.ready.then(() => 'ready'), stopped])
+  if (first === 'ready') {
+    terminal.out(
+      shown.isJson ? `${JSON.stringify({ ready: true, ...up })}\n` : 'It has its configuration.\n',
+    )
+    await stopped
+  }
+  await proxy.drain()
+  return 0
+}
+
+/** @throws {CommandError} If a port is taken or an option does not fit. */
+export async function openProxy(
+  options: Omit<ProxyOptions, 'version'>,
+  terminal: Terminal,
+  logs: LogScopes,
+): Promise<ProxyHandle> {
+  try {
+    return await startProxy(
+      { ...options, version: await programVersion() },
+      { clock: terminal.clock, random: terminal.random, logs, onQuit: () => process.exit(0) },
+    )
+  } catch (error) {
+    const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+    const why = error instanceof Error ? error.message : String(error)
+    const hint = taken ? '\n--outbound, --admin and --map take other ports.' : ''
+    throw new CommandError(`Cannot start the ${options.role}: ${why}${hint}`, 1, { cause: error })
+  }
+}
+
+interface Up {
+  readonly role: string
+  readonly workload: string
+  readonly admin: string | undefined
+  readonly outbound: string | undefined
+}
+
+function describe(options: Omit<ProxyOptions, 'version'>, proxy: ProxyHandle): Up {
+  const { name, namespace } = options.workload
+  return {
+    role: options.role,
+    workload: `${namespace}/${name}`,
+    admin: proxy.admin === undefined ? undefined : `http://${renderAddress(proxy.admin)}`,
+    outbound: proxy.outbound === undefined ? undefined : `http://${renderAddress(proxy.outbound)}`,
+  }
+}
+
+function renderUp({ role, workload, admin, outbound }: Up): string {
+  const parts = [
+    `The ${role} of ${workload} is up`,
+    ...(outbound === undefined ? [] : [`HTTP_PROXY=${outbound}`]),
+    ...(admin === undefined ? [] : [`admin ${admin}`]),
+  ]
+  return `${parts.join(', ')}; it waits for its configuration.\n`
+}

@@ -1,0 +1,168 @@
+/** From a command line to what a proxy is told: shared by `weft run` and `weft proxy`. */
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { contentHash } from '@weft/base'
+import { type Locality, NO_LOCALITY, type OfferedPort, type Workload } from '@weft/model'
+import type { ConfigSource } from '@weft/proxy'
+import type { Arguments } from '../arguments.ts'
+import { type Option, UsageError } from '../command.ts'
+import type { Terminal } from '../terminal/terminal.ts'
+import { DEFAULT_XDS, LOOPBACK, parseConnect } from './addresses.ts'
+import { LOG_LEVEL_OPTION } from './process-logs.ts'
+
+export const WORKLOAD_OPTIONS = {
+  service: {
+    kind: 'value',
+    short: 's',
+    placeholder: 'NAME',
+    describe: 'service that the workload offers',
+  },
+  port: {
+    kind: 'value',
+    short: 'p',
+    placeholder: 'PORT',
+    describe: 'port of the service, as callers write it',
+  },
+  'app-port': {
+    kind: 'value',
+    placeholder: 'PORT',
+    describe: 'port on which the application listens (--port; 0 for a free one, told in PORT)',
+  },
+  protocol: {
+    kind: 'value',
+    placeholder: 'NAME',
+    describe: 'what the port speaks: http, http2, grpc, tcp … (http)',
+  },
+  version: { kind: 'value', placeholder: 'NAME', describe: 'label version, for subsets' },
+  name: { kind: 'value', placeholder: 'NAME', describe: 'workload name (SERVICE-VERSION)' },
+  namespace: {
+    kind: 'value',
+    short: 'n',
+    placeholder: 'NAME',
+    describe: 'namespace of the workload (default)',
+  },
+  'service-account': {
+    kind: 'value',
+    placeholder: 'NAME',
+    describe: 'service account of the workload (default)',
+  },
+  label: { kind: 'list', short: 'l', placeholder: 'KEY=VALUE', describe: 'label of the workload' },
+  locality: {
+    kind: 'value',
+    placeholder: 'REGION/ZONE/SUBZONE',
+    describe: 'where the workload runs',
+  },
+  address: {
+    kind: 'value',
+    placeholder: 'IP',
+    describe: 'address by which other workloads reach this one (127.0.0.1)',
+  },
+  control: {
+    kind: 'value',
+    placeholder: 'HOST:PORT',
+    describe: `xDS address of the control plane, or unix:PATH (${DEFAULT_XDS})`,
+  },
+  resources: {
+    kind: 'value',
+    placeholder: 'PATH',
+    describe: 'take xDS resources from this file or folder, not from a control plane',
+  },
+  state: {
+    kind: 'value',
+    placeholder: 'DIR',
+    describe: 'where the last good configuration is kept (below ~/.local/state/weft)',
+  },
+  'access-log': {
+    kind: 'value',
+    placeholder: 'FILE',
+    describe: 'write one JSON object a request, e.g. to /dev/stdout',
+  },
+  'log-level': LOG_LEVEL_OPTION,
+} as const satisfies Record<string, Option>
+
+export function workloadOf(args: Arguments, fallbackName: string): Workload {
+  const service = args.value('service')
+  const version = args.value('version')
+  const name = args.value('name') ?? [service ?? fallbackName, version].filter(Boolean).join('-')
+  for (const [option, value] of Object.entries({ name, namespace: args.value('namespace') })) {
+    if (value !== undefined) checkName(option, value)
+  }
+  return {
+    name,
+    namespace: args.value('namespace') ?? 'default',
+    serviceAccount: args.value('service-account') ?? 'default',
+    labels: {
+      app: service ?? name,
+      ...(version === undefined ? {} : { version }),
+      ...args.pairs('label'),
+    },
+    locality: parseLocality(args.value('locality')),
+    cluster: 'weft',
+  }
+}
+
+/** What the workload offers, or nothing when `--service` is absent (a job that only calls). */
+export function offersOf(
+  args: Arguments,
+  appPort: number | undefined,
+  appAddress = LOOPBACK,
+): readonly OfferedPort[] {
+  const service = args.value('service')
+  const port = args.port('port')
+  if (service === undefined && port === undefined) return []
+  if (service === undefined || port === undefined || port === 0) {
+    throw new UsageError('--service and --port belong together: --service reviews --port 9080')
+  }
+  checkName('service', service)
+  return [
+    {
+      service,
+      port,
+      protocol: args.value('protocol') ?? 'http',
+      address: args.value('address') ?? LOOPBACK,
+      listenPort: 0,
+      appAddress,
+      appPort: appPort ?? port,
+    },
+  ]
+}
+
+/** The same workload finds its last good configuration again; another control plane's is another. */
+export function configSourceOf(
+  args: Arguments,
+  workload: Workload,
+  terminal: Terminal,
+): ConfigSource {
+  const resources = args.value('resources')
+  if (resources !== undefined) return { kind: 'files', path: resources }
+  const control = args.value('control') ?? DEFAULT_XDS
+  const stateDir = args.value('state') ?? defaultStateDir(terminal)
+  const key = `${workload.namespace}.${workload.name}-${contentHash(control)}`
+  return {
+    kind: 'ads',
+    connect: parseConnect('control', control),
+    lastGoodDir: join(stateDir, key),
+  }
+}
+
+function defaultStateDir(terminal: Terminal): string {
+  const base = terminal.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state')
+  return join(base, 'weft', 'proxies')
+}
+
+function parseLocality(text: string | undefined): Locality {
+  if (text === undefined) return NO_LOCALITY
+  const [region = '', zone = '', subZone = '', extra] = text.split('/')
+  if (extra !== undefined) {
+    throw new UsageError(`--locality must look like region/zone/subzone, got '${text}'`)
+  }
+  return { region, zone, subZone }
+}
+
+/** Names end up in DNS names and node ids (RFC 1123 label). */
+function checkName(option: string, name: string): void {
+  if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) return
+  throw new UsageError(
+    `--${option} must be lower-case letters, digits and dashes, at most 63, got '${name}'`,
+  )
+}
