@@ -6,7 +6,10 @@
  */
 
 import type { Document } from './document.ts'
+import { judgeObject } from './judge.ts'
 import type { ObjectRef, Problem } from './problem.ts'
+import { findPlace, itemPath, LineIndex } from './text/places.ts'
+import { type RawDocument, readYaml } from './text/read-yaml.ts'
 
 export interface ParseOptions {
   /** Name of the source for messages and origins. */
@@ -47,7 +50,46 @@ export interface SkippedObject {
 }
 
 export function parseDocuments(text: string, options: ParseOptions): ParsedText {
-  void text
-  void options
-  return { documents: [], objects: [], problems: [], skipped: [] }
+  const { file, defaultNamespace = 'default' } = options
+  const lines = new LineIndex(text)
+  const raw = readYaml(text)
+  const problems: Problem[] = raw.problems.map(({ offset, path, code, message }) => ({
+    file,
+    ...lines.positionOf(offset),
+    path,
+    severity: 'error',
+    code,
+    message,
+  }))
+  const objects: ParsedObject[] = []
+  const skipped: SkippedObject[] = []
+  for (const { value, place } of unfold(raw.documents)) {
+    const judged = judgeObject({ value, place, file, lines, defaultNamespace })
+    if (judged.kind === 'skipped') skipped.push(judged.skipped)
+    else if (judged.kind === 'notAnObject') problems.push(judged.problem)
+    else objects.push(judged.object)
+  }
+  return {
+    documents: objects.flatMap(({ document }) => (document === undefined ? [] : [document])),
+    objects,
+    problems: [...problems, ...objects.flatMap((object) => object.problems)],
+    skipped,
+  }
+}
+
+/** `kind: List` and `kind: ServiceList` hold objects in `items`. */
+function unfold(documents: readonly RawDocument[]): readonly RawDocument[] {
+  return documents.flatMap(({ value, place }) => {
+    if (!isListKind(value)) return [{ value, place }]
+    return value.items.map((item, index) => ({
+      value: item,
+      place: findPlace(place, itemPath('items', index)).place,
+    }))
+  })
+}
+
+function isListKind(value: unknown): value is { items: readonly unknown[] } {
+  if (typeof value !== 'object' || value === null) return false
+  const { kind, items } = value as Record<string, unknown>
+  return typeof kind === 'string' && kind.endsWith('List') && Array.isArray(items)
 }

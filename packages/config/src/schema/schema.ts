@@ -18,6 +18,8 @@ export type Presence = 'required' | 'optional' | 'defaulted'
 export interface CelRule {
   readonly cel: string
   readonly message: string
+  /** The field to name when the rule is not met, where one field is at fault. */
+  readonly field?: string
 }
 
 interface Common<T, P extends Presence> {
@@ -25,6 +27,8 @@ interface Common<T, P extends Presence> {
   readonly [type]?: T
   readonly presence: P
   readonly rules: readonly CelRule[]
+  /** `null` counts as "not set". */
+  readonly isNullable?: boolean
   /** One line for the reference documentation. */
   readonly doc?: string
   /** Filled in where the field is missing; only with presence `defaulted`. */
@@ -47,7 +51,10 @@ export interface StringNode {
   readonly kind: 'string'
   readonly minLength?: number
   readonly maxLength?: number
+  /** Linear in the text's length, or the text is bounded by `maxLength`. */
   readonly pattern?: RegExp
+  /** The pattern in words, for messages. */
+  readonly patternHint?: string
   readonly values?: readonly string[]
   readonly format?: FormatName
 }
@@ -56,6 +63,7 @@ export interface NumberNode {
   readonly kind: 'integer' | 'number'
   readonly min?: number
   readonly max?: number
+  readonly values?: readonly number[]
 }
 
 export interface ListNode {
@@ -72,7 +80,6 @@ export interface ListNode {
 export interface MapNode {
   readonly kind: 'map'
   readonly value: AnySchema
-  readonly keyFormat?: FormatName
   readonly minEntries?: number
   readonly maxEntries?: number
 }
@@ -169,6 +176,11 @@ export function defaulted<T>(
   fallback: NoInfer<T>,
 ): Schema<T, 'defaulted'> {
   return { ...schema, presence: 'defaulted', fallback }
+}
+
+/** The same schema, for which `null` means "not set". */
+export function nullable<T, P extends Presence>(schema: Schema<T, P>): Schema<T, P> {
+  return { ...schema, isNullable: true }
 }
 
 /** The same schema with CEL rules, as pairs of expression and message. */

@@ -1,0 +1,119 @@
+/** Every configuration kind by document type. To add one: a schema, its rules, a line here and in `Specs`. */
+
+import type { DocumentType } from '../document.ts'
+import type { AnySchema } from '../schema/schema.ts'
+import { destinationRule } from './destination-rule.ts'
+import { gateway } from './gateway.ts'
+import { gatewayClass, kubernetesGateway, referenceGrant } from './gateway-api.ts'
+import { httpRoute } from './http-route.ts'
+import {
+  configMap,
+  endpointSlice,
+  endpoints,
+  namespace,
+  pod,
+  podStatus,
+  secret,
+  service,
+} from './kubernetes.ts'
+import type { Rules } from './rules.ts'
+import { serviceEntry, workloadEntry } from './service-entry.ts'
+import { virtualService } from './virtual-service.ts'
+
+export interface KindDefinition {
+  readonly kind: string
+  /** API group; empty for Kubernetes' core. */
+  readonly group: string
+  readonly versions: readonly string[]
+  readonly isNamespaced: boolean
+  readonly schema: AnySchema
+  /** Where the schema applies: under `spec`, or to everything beside `metadata`. */
+  readonly body: 'spec' | 'root'
+  readonly isSpecRequired: boolean
+  readonly statusSchema?: AnySchema
+  /** What must hold beyond the schema. */
+  readonly rules: Rules
+}
+
+const ISTIO = {
+  group: 'networking.istio.io',
+  versions: ['v1', 'v1beta1', 'v1alpha3'],
+  isNamespaced: true,
+  body: 'spec',
+  isSpecRequired: false,
+} as const
+const GATEWAY_API = {
+  group: 'gateway.networking.k8s.io',
+  versions: ['v1', 'v1beta1'],
+  isNamespaced: true,
+  body: 'spec',
+  isSpecRequired: true,
+} as const
+const CORE = {
+  group: '',
+  versions: ['v1'],
+  isNamespaced: true,
+  body: 'spec',
+  isSpecRequired: false,
+} as const
+
+const none: Rules = () => undefined
+
+export const KINDS: Readonly<Record<DocumentType, KindDefinition>> = {
+  VirtualService: { ...ISTIO, kind: 'VirtualService', schema: virtualService, rules: none },
+  DestinationRule: { ...ISTIO, kind: 'DestinationRule', schema: destinationRule, rules: none },
+  IstioGateway: { ...ISTIO, kind: 'Gateway', schema: gateway, rules: none },
+  ServiceEntry: {
+    ...ISTIO,
+    kind: 'ServiceEntry',
+    schema: serviceEntry,
+    rules: none,
+    isSpecRequired: true,
+  },
+  WorkloadEntry: {
+    ...ISTIO,
+    kind: 'WorkloadEntry',
+    schema: workloadEntry,
+    rules: none,
+    isSpecRequired: true,
+  },
+
+  GatewayClass: {
+    ...GATEWAY_API,
+    kind: 'GatewayClass',
+    schema: gatewayClass,
+    rules: none,
+    isNamespaced: false,
+  },
+  KubernetesGateway: { ...GATEWAY_API, kind: 'Gateway', schema: kubernetesGateway, rules: none },
+  HTTPRoute: { ...GATEWAY_API, kind: 'HTTPRoute', schema: httpRoute, rules: none },
+  ReferenceGrant: { ...GATEWAY_API, kind: 'ReferenceGrant', schema: referenceGrant, rules: none },
+
+  Service: { ...CORE, kind: 'Service', schema: service, rules: none },
+  Endpoints: { ...CORE, kind: 'Endpoints', schema: endpoints, rules: none, body: 'root' },
+  EndpointSlice: {
+    ...CORE,
+    group: 'discovery.k8s.io',
+    versions: ['v1', 'v1beta1'],
+    kind: 'EndpointSlice',
+    schema: endpointSlice,
+    rules: none,
+    body: 'root',
+  },
+  Namespace: { ...CORE, kind: 'Namespace', schema: namespace, rules: none, isNamespaced: false },
+  Pod: { ...CORE, kind: 'Pod', schema: pod, rules: none, statusSchema: podStatus },
+  Secret: { ...CORE, kind: 'Secret', schema: secret, rules: none, body: 'root' },
+  ConfigMap: { ...CORE, kind: 'ConfigMap', schema: configMap, rules: none, body: 'root' },
+}
+
+/** The document type of an object, or `undefined` for a kind that we do not read. */
+export function typeOf(group: string, kind: string): DocumentType | undefined {
+  return BY_KIND.get(`${group}/${kind}`)
+}
+
+const BY_KIND: ReadonlyMap<string, DocumentType> = new Map(
+  Object.entries(KINDS).map(([type, { group, kind }]) => [
+    `${group}/${kind}`,
+    type as DocumentType,
+  ]),
+)

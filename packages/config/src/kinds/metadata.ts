@@ -1,0 +1,32 @@
+/** `metadata`: the same for every kind. */
+
+import {
+  type AnySchema,
+  anything,
+  defaulted,
+  integer,
+  list,
+  map,
+  nullable,
+  object,
+  string,
+} from '../schema/schema.ts'
+
+export const metadata: AnySchema = object({
+  name: string(),
+  generateName: string(),
+  namespace: string(),
+  labels: defaulted(map(string()), {}),
+  annotations: defaulted(map(string()), {}),
+  creationTimestamp: nullable(string()),
+  deletionTimestamp: nullable(string()),
+  deletionGracePeriodSeconds: nullable(integer()),
+  uid: string(),
+  resourceVersion: string(),
+  generation: integer(),
+  finalizers: list(string()),
+  ownerReferences: list(anything()),
+  managedFields: list(anything()),
+  selfLink: string(),
+  clusterName: string(),
+})

@@ -1,0 +1,17 @@
+/** How the rules of a kind, beyond its schema, report what they find. */
+
+import type { Document, ObjectMeta } from '../document.ts'
+
+/** Looks at one object whose shape is sound. */
+export type Rules = (object: RuledObject, findings: Findings) => void
+
+export interface RuledObject {
+  readonly metadata: ObjectMeta
+  readonly spec: Document['spec']
+}
+
+export interface Findings {
+  /** @param path From the root of the object, e.g. `spec.http[0].route`. */
+  error(path: string, code: string, message: string): void
+  warning(path: string, code: string, message: string, alias?: string): void
+}
