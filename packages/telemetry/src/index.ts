@@ -9,11 +9,11 @@ export {
   type ServiceLabels,
 } from './istio-metrics.ts'
 export {
+  createFileSink,
   DEFAULT_LOG_WRITER,
   type LogSink,
   LogWriter,
   type LogWriterOptions,
-  openLogFile,
 } from './log-writer.ts'
 export {
   ENVOY_BUCKETS,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { realClock } from '@weft/base'
 import { FakeClock } from '@weft/testkit'
-import { type LogSink, LogWriter, openLogFile } from './log-writer.ts'
+import { createFileSink, type LogSink, LogWriter } from './log-writer.ts'
 
 const options = { flushAfterMs: 200, batchBytes: 10, maxBytes: 20 }
 
@@ -100,7 +100,7 @@ describe('log writer', () => {
     const folder = await mkdtemp(join(tmpdir(), 'weft-log-'))
     try {
       const path = join(folder, 'access.log')
-      const writer = new LogWriter(await openLogFile(path, realClock), realClock)
+      const writer = new LogWriter(createFileSink(path, realClock), realClock)
       writer.write('one\n')
       await writer.flush()
       await rename(path, join(folder, 'access.log.1'))
@@ -115,6 +115,7 @@ describe('log writer', () => {
   })
 
   test('a path that cannot be opened is named', async () => {
-    await assert.rejects(openLogFile('/nowhere/at/all.log', realClock), /\/nowhere\/at\/all\.log/)
+    const sink = createFileSink('/nowhere/at/all.log', realClock)
+    await assert.rejects(sink.write(Buffer.from('x')), /\/nowhere\/at\/all\.log/)
   })
 })

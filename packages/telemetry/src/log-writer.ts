@@ -22,7 +22,7 @@ export const DEFAULT_LOG_WRITER: LogWriterOptions = {
   maxBytes: 4_194_304,
 }
 
-/** Where bytes go; `openLogFile` in production, an array in tests. */
+/** Where bytes go; `createFileSink` in production, an array in tests. */
 export interface LogSink {
   /** Resolves when all bytes are taken. Never called twice at a time. */
   write(bytes: Uint8Array): Promise<void>
@@ -136,15 +136,17 @@ export class LogWriter {
 const BUSY_RETRY_MS = 10
 
 /**
- * A file, appended to and created when missing. `/dev/stdout` and `/dev/stderr`
- * are the process's own descriptors: opening them by name fails for sockets and
- * would truncate what another process wrote.
+ * A file, appended to, created when missing and opened by the first write: a
+ * path that cannot be opened fails that write, and is tried again by the next.
+ * `/dev/stdout` and `/dev/stderr` are the process's own descriptors: opening
+ * them by name fails for sockets and would truncate what another process wrote.
  */
-export async function openLogFile(path: string, clock: Clock): Promise<LogSink> {
+export function createFileSink(path: string, clock: Clock): LogSink {
   const shared = path === '/dev/stdout' ? 1 : path === '/dev/stderr' ? 2 : undefined
-  let fd = shared ?? (await openForAppend(path))
+  let fd = shared
   return {
     async write(bytes) {
+      fd ??= await openForAppend(path)
       let offset = 0
       while (offset < bytes.length) offset += await writeSome(fd, bytes, offset, clock)
     },
@@ -152,10 +154,10 @@ export async function openLogFile(path: string, clock: Clock): Promise<LogSink> 
       if (shared !== undefined) return
       const previous = fd
       fd = await openForAppend(path)
-      await closeFd(previous)
+      if (previous !== undefined) await closeFd(previous)
     },
     async close() {
-      if (shared === undefined) await closeFd(fd)
+      if (shared === undefined && fd !== undefined) await closeFd(fd)
     },
   }
 }

@@ -1,0 +1,88 @@
+/**
+ * The metrics of calls that differ only in how they ended: one caller, one
+ * cluster, one endpoint. Keeps the slot of every (status, flags) it has seen.
+ */
+import type { Cluster } from '@weft/model'
+import type { CallLabels, IstioMetrics } from '@weft/telemetry'
+import type { ClusterSlots, ClusterStats } from './cluster-stats.ts'
+
+/** An upstream may answer with any three digits; a client must not fill our memory with them. */
+const MAX_ENDINGS = 64
+
+export class CallSeries {
+  /** For whoever keeps series: the labels were read from this object. */
+  readonly cluster: Cluster | undefined
+  readonly #labels: Omit<CallLabels, 'responseFlags'>
+  readonly #istio: IstioMetrics
+  readonly #stats: ClusterStats
+  /** Endings without flags, by status: nearly all of them, and cheaper than a text. */
+  readonly #plain = new Map<number, number>()
+  readonly #flagged = new Map<string, number>()
+  #epoch = -1
+  #statsEpoch = -1
+  #clusterSlots: ClusterSlots | undefined
+
+  constructor(
+    labels: Omit<CallLabels, 'responseFlags'>,
+    cluster: Cluster | undefined,
+    istio: IstioMetrics,
+    stats: ClusterStats,
+  ) {
+    this.#labels = labels
+    this.cluster = cluster
+    this.#istio = istio
+    this.#stats = stats
+  }
+
+  record(
+    status: number,
+    flags: string,
+    attempts: number,
+    durationMs: number,
+    requestBytes: number,
+    responseBytes: number,
+  ): void {
+    if (this.#epoch !== this.#istio.httpEpoch) this.#forget()
+    const slot = flags === '-' ? this.#plain.get(status) : this.#flagged.get(`${status}${flags}`)
+    this.#istio.recordHttp(
+      slot ?? this.#resolve(status, flags),
+      durationMs,
+      requestBytes,
+      responseBytes,
+    )
+    if (this.cluster !== undefined) {
+      this.#stats.record(this.#slotsOf(this.cluster), status, attempts)
+    }
+  }
+
+  #slotsOf(cluster: Cluster): ClusterSlots {
+    if (this.#clusterSlots === undefined || this.#statsEpoch !== this.#stats.epoch) {
+      this.#clusterSlots = this.#stats.slots(cluster.name)
+      this.#statsEpoch = this.#stats.epoch
+    }
+    return this.#clusterSlots
+  }
+
+  #resolve(status: number, flags: string): number {
+    const slot = this.#istio.httpSlot({
+      ...this.#labels,
+      // HTTP/1 carries no gRPC; the HTTP/2 engine will say.
+      protocol: 'http',
+      grpcStatus: '',
+      responseCode: status,
+      responseFlags: flags,
+    })
+    // Resolving may have pushed another series out: slots kept so far are not to be trusted.
+    if (this.#epoch !== this.#istio.httpEpoch) this.#forget()
+    if (this.#plain.size + this.#flagged.size >= MAX_ENDINGS) this.#forget()
+    if (flags === '-') this.#plain.set(status, slot)
+    else this.#flagged.set(`${status}${flags}`, slot)
+    return slot
+  }
+
+  #forget(): void {
+    this.#plain.clear()
+    this.#flagged.clear()
+    this.#epoch = this.#istio.httpEpoch
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * What a proxy remembers of every exchange: Istio's metrics, Envoy's counters
+ * and the access log. One observer per direction and set of logs.
+ *
+ * Hot path: runs once per exchange. In the steady state it allocates nothing:
+ * the labels of a (cluster, endpoint, caller) are resolved once into a
+ * `CallSeries`, and a status in it is a map lookup away from its slot.
+ */
+import { type Cluster, type Endpoint, renderAddress } from '@weft/model'
+import {
+  type AccessLogEntry,
+  type CallLabels,
+  hostLabel,
+  type IstioMetrics,
+  type LogWriter,
+  PEER_HEADER,
+  type Peer,
+  parsePeerHeader,
+  peerOf,
+  type Reporter,
+  readTraceContext,
+  renderAccessLog,
+  UNKNOWN_PEER,
+} from '@weft/telemetry'
+import type { ConnectionRecord, ExchangeObserver, ExchangeRecord } from '../exchange/contract.ts'
+import { CallSeries } from './call-series.ts'
+import type { ClusterStats } from './cluster-stats.ts'
+import { serviceOf, serviceOfHost, UNKNOWN_SERVICE } from './service-labels.ts'
+
+export interface ObserverOptions {
+  /** `destination` for what comes in to the workload, else `source`. */
+  readonly reporter: Reporter
+  /** The workload this proxy stands beside. */
+  readonly self: Peer
+}
+
+export interface ObserverDeps {
+  readonly istio: IstioMetrics
+  readonly clusters: ClusterStats
+  readonly logs: readonly LogWriter[]
+}
+
+/** Callers and hosts are chosen by peers: beyond this many per cluster the memory starts anew. */
+const MAX_REMEMBERED = 1_024
+
+/** Stands in for the cluster of calls that have none. */
+const NO_CLUSTER = {}
+
+export function createObserver(options: ObserverOptions, deps: ObserverDeps): ExchangeObserver {
+  return new Observer(options, deps)
+}
+
+class Observer implements ExchangeObserver {
+  readonly #reporter: Reporter
+  readonly #self: Peer
+  readonly #istio: IstioMetrics
+  readonly #clusters: ClusterStats
+  readonly #logs: readonly LogWriter[]
+  readonly #byEndpoint = new WeakMap<Endpoint, CallSeries>()
+  readonly #byCluster = new WeakMap<Cluster, CallSeries>()
+  /** Outbound calls to no service by host, inbound ones by caller; both in their cluster. */
+  readonly #byText = new WeakMap<object, Map<string, CallSeries>>()
+
+  constructor(options: ObserverOptions, deps: ObserverDeps) {
+    this.#reporter = options.reporter
+    this.#self = options.self
+    this.#istio = deps.istio
+    this.#clusters = deps.clusters
+    this.#logs = deps.logs
+  }
+
+  onExchangeEnd(record: ExchangeRecord): void {
+    const series =
+      this.#reporter === 'destination' ? this.#inboundSeries(record) : this.#outboundSeries(record)
+    series.record(
+      record.status,
+      record.responseFlags,
+      record.attempts,
+      record.durationMs,
+      record.requestBytes,
+      record.responseBytes,
+    )
+    if (this.#logs.length > 0) this.#log(renderAccessLog(entryOf(record)))
+  }
+
+  onConnectionEnd(record: ConnectionRecord): void {
+    const { cluster, endpoint } = record
+    const inbound = this.#reporter === 'destination'
+    const remote =
+      !inbound && endpoint?.workload !== undefined ? peerOf(endpoint.workload) : UNKNOWN_PEER
+    const service = cluster === undefined ? UNKNOWN_SERVICE : serviceOf(cluster)
+    const call: CallLabels = {
+      ...this.#ends(remote),
+      service: service ?? serviceOfHost('unknown', cluster),
+      responseFlags: record.responseFlags,
+    }
+    this.#istio.recordTcpOpened(call)
+    this.#istio.recordTcpClosed(call, record.receivedBytes, record.sentBytes)
+    if (this.#logs.length > 0) this.#log(renderAccessLog(connectionEntryOf(record)))
+  }
+
+  #outboundSeries(record: ExchangeRecord): CallSeries {
+    const { endpoint, cluster } = record
+    if (endpoint !== undefined) {
+      const known = this.#byEndpoint.get(endpoint)
+      if (known !== undefined && known.cluster === cluster) return known
+    } else if (cluster !== undefined) {
+      const known = this.#byCluster.get(cluster)
+      if (known !== undefined) return known
+    }
+    const service = cluster === undefined ? undefined : serviceOf(cluster)
+    if (cluster === undefined || service === undefined) return this.#hostSeries(record)
+    const peer = endpoint?.workload === undefined ? UNKNOWN_PEER : peerOf(endpoint.workload)
+    const series = this.#series({ ...this.#ends(peer), service }, cluster)
+    if (endpoint === undefined) this.#byCluster.set(cluster, series)
+    else this.#byEndpoint.set(endpoint, series)
+    return series
+  }
+
+  /** Calls to hosts that are no service: told apart by what they named, folded and bounded. */
+  #hostSeries(record: ExchangeRecord): CallSeries {
+    const { cluster } = record
+    // Only a sidecar's own application is believed: at a gateway anybody can invent hosts.
+    const authority = record.direction === 'outbound' ? record.authority : ''
+    const known = this.#textsOf(cluster)
+    const series = known.get(authority)
+    if (series !== undefined) return series
+    const service = serviceOfHost(hostLabel(authority), cluster)
+    return remember(
+      known,
+      authority,
+      this.#series({ ...this.#ends(UNKNOWN_PEER), service }, cluster),
+    )
+  }
+
+  #inboundSeries(record: ExchangeRecord): CallSeries {
+    const { cluster } = record
+    const text = record.requestHeader(PEER_HEADER) ?? ''
+    const known = this.#textsOf(cluster)
+    const series = known.get(text)
+    if (series !== undefined) return series
+    const caller = parsePeerHeader(text)
+    const service = (cluster && serviceOf(cluster)) ?? UNKNOWN_SERVICE
+    const ends = this.#ends(caller === undefined ? UNKNOWN_PEER : peerOf(caller))
+    return remember(known, text, this.#series({ ...ends, service }, cluster))
+  }
+
+  #textsOf(cluster: Cluster | undefined): Map<string, CallSeries> {
+    const key = cluster ?? NO_CLUSTER
+    const known = this.#byText.get(key)
+    if (known !== undefined) return known
+    const texts = new Map<string, CallSeries>()
+    this.#byText.set(key, texts)
+    return texts
+  }
+
+  /** Who called whom: `remote` is whichever end is not ours. */
+  #ends(remote: Peer): Pick<CallLabels, 'reporter' | 'source' | 'destination' | 'securityPolicy'> {
+    return this.#reporter === 'destination'
+      ? { reporter: 'destination', source: remote, destination: this.#self, securityPolicy: 'none' }
+      : { reporter: 'source', source: this.#self, destination: remote, securityPolicy: 'unknown' }
+  }
+
+  #series(labels: Omit<CallLabels, 'responseFlags'>, cluster: Cluster | undefined): CallSeries {
+    return new CallSeries(labels, cluster, this.#istio, this.#clusters)
+  }
+
+  #log(line: string): void {
+    for (const log of this.#logs) log.write(line)
+  }
+}
+
+function remember(known: Map<string, CallSeries>, key: string, series: CallSeries): CallSeries {
+  if (known.size >= MAX_REMEMBERED) known.clear()
+  known.set(key, series)
+  return series
+}
+
+function entryOf(record: ExchangeRecord): AccessLogEntry {
+  const header = (name: string) => record.requestHeader(name)
+  return {
+    startedAtMs: record.startedAtMs,
+    durationMs: record.durationMs,
+    upstreamServiceMs: record.upstreamMs < 0 ? undefined : record.upstreamMs,
+    method: textOf(record.method),
+    path: textOf(record.path),
+    protocol: record.protocol,
+    responseCode: record.status,
+    responseFlags: record.responseFlags,
+    responseCodeDetails: textOf(record.responseCodeDetails),
+    connectionTerminationDetails: undefined,
+    bytesReceived: record.requestBytes,
+    bytesSent: record.responseBytes,
+    authority: textOf(record.authority),
+    userAgent: header('user-agent'),
+    requestId: textOf(record.requestId),
+    forwardedFor: header('x-forwarded-for'),
+    traceId: readTraceContext(header)?.traceId,
+    routeName: record.route?.name,
+    upstreamCluster: record.cluster?.name,
+    upstreamHost: record.upstreamAddress && renderAddress(record.upstreamAddress),
+    upstreamLocalAddress: undefined,
+    upstreamTransportFailureReason: textOf(record.failureDetail),
+    upstreamAttempts: record.attempts,
+    downstreamLocalAddress: renderAddress(record.downstreamLocal),
+    downstreamRemoteAddress: renderAddress(record.downstreamRemote),
+    requestedServerName: undefined,
+  }
+}
+
+function connectionEntryOf(record: ConnectionRecord): AccessLogEntry {
+  return {
+    startedAtMs: record.startedAtMs,
+    durationMs: record.durationMs,
+    upstreamServiceMs: undefined,
+    method: undefined,
+    path: undefined,
+    protocol: undefined,
+    responseCode: 0,
+    responseFlags: record.responseFlags,
+    responseCodeDetails: undefined,
+    connectionTerminationDetails: undefined,
+    bytesReceived: record.receivedBytes,
+    bytesSent: record.sentBytes,
+    authority: undefined,
+    userAgent: undefined,
+    requestId: undefined,
+    forwardedFor: undefined,
+    traceId: undefined,
+    routeName: undefined,
+    upstreamCluster: record.cluster?.name,
+    upstreamHost: record.upstreamAddress && renderAddress(record.upstreamAddress),
+    upstreamLocalAddress: undefined,
+    upstreamTransportFailureReason: textOf(record.failureDetail),
+    upstreamAttempts: record.upstreamAddress === undefined ? 0 : 1,
+    downstreamLocalAddress: renderAddress(record.downstreamLocal),
+    downstreamRemoteAddress: renderAddress(record.downstreamRemote),
+    requestedServerName: undefined,
+  }
+}
+
+/** Empty means that there was none. */
+function textOf(text: string): string | undefined {
+  return text === '' ? undefined : text
+}
