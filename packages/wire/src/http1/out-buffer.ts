@@ -1,0 +1,83 @@
+/**
+ * Where an outgoing message is put together: heads by copying the lines that
+ * stay, bodies behind them, so that one message is one write.
+ *
+ * Grows by doubling its own size and never shrinks; who gives the bytes away to a
+ * pending write calls `detach` and goes on with fresh memory.
+ */
+
+const DIGITS = 20
+
+export class OutBuffer {
+  bytes: Buffer
+  length = 0
+  readonly #initialBytes: number
+
+  constructor(initialBytes = 2_048) {
+    this.#initialBytes = initialBytes
+    this.bytes = Buffer.allocUnsafeSlow(initialBytes)
+  }
+
+  clear(): void {
+    this.length = 0
+  }
+
+  /** The memory now belongs to somebody else. */
+  detach(): void {
+    this.bytes = Buffer.allocUnsafeSlow(this.#initialBytes)
+    this.length = 0
+  }
+
+  /** Makes room for `more` bytes. */
+  reserve(more: number): void {
+    const needed = this.length + more
+    if (needed <= this.bytes.length) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2))
+    this.bytes.copy(grown, 0, 0, this.length)
+    this.bytes = grown
+  }
+
+  copy(source: Buffer, from: number, to: number): void {
+    this.reserve(to - from)
+    source.copy(this.bytes, this.length, from, to)
+    this.length += to - from
+  }
+
+  append(bytes: Uint8Array): void {
+    this.reserve(bytes.length)
+    this.bytes.set(bytes, this.length)
+    this.length += bytes.length
+  }
+
+  latin1(text: string): void {
+    this.reserve(text.length)
+    this.length += this.bytes.write(text, this.length, 'latin1')
+  }
+
+  /** `value` is a whole number, 0 or more. */
+  decimal(value: number): void {
+    this.reserve(DIGITS)
+    let digits = 1
+    for (let power = 10; value >= power; power *= 10) digits++
+    let rest = value
+    for (let i = this.length + digits - 1; i >= this.length; i--) {
+      this.bytes[i] = 0x30 + (rest % 10)
+      rest = Math.floor(rest / 10)
+    }
+    this.length += digits
+  }
+
+  /** Begins a chunk of `size` (> 0) bytes; data and `endChunk` follow. */
+  beginChunk(size: number): void {
+    this.reserve(DIGITS)
+    this.latin1(size.toString(16))
+    this.bytes[this.length++] = 0x0d
+    this.bytes[this.length++] = 0x0a
+  }
+
+  endChunk(): void {
+    this.reserve(2)
+    this.bytes[this.length++] = 0x0d
+    this.bytes[this.length++] = 0x0a
+  }
+}
