@@ -2,6 +2,7 @@ export { type BackoffPolicy, backoffMs } from './backoff.ts'
 export { type Clock, realClock, sleep } from './clock.ts'
 export { parseDurationMs, renderDuration } from './duration.ts'
 export { contentHash, fnv1a } from './hash.ts'
+export { Latest } from './latest.ts'
 export {
   LOG_LEVELS,
   type LogFields,

@@ -74,6 +74,8 @@ export interface ServicePort {
   readonly name: string
   readonly port: number
   readonly protocol: PortProtocol
+  /** Where the workload listens, by number or by the name it gives the port; absent: on `port`. */
+  readonly targetPort?: number | string
 }
 
 /** `auto`: nobody said, so the first bytes decide; treated as HTTP where a decision is needed before them. */

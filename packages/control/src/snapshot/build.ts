@@ -1,20 +1,189 @@
-import type { Document } from '@weft/config'
-import type { RegistryState } from '../registries/registry.ts'
-import type { MeshSnapshot } from './mesh-snapshot.ts'
+/**
+ * Documents and registries → snapshot. The map of the folder: each step is the
+ * file of its name, and none of them knows a proxy.
+ *
+ *   mesh settings → services → listeners of gateways → route attachment
+ *                            → references between routes and subsets
+ */
+import { isDeepStrictEqual } from 'node:util'
+import { contentHash } from '@weft/base'
+import {
+  type Document,
+  type DocumentOf,
+  type DocumentType,
+  documentsOf,
+  MESH_CONFIG_MAP,
+  readMeshConfig,
+} from '@weft/config'
+import { declaredServices } from '../registries/declared.ts'
+import { mergeRegistries } from '../registries/merge.ts'
+import type { MeshService, RegistryState } from '../registries/registry.ts'
+import { shareMap, shareState } from '../registries/share.ts'
+import type { Condition } from '../status/object-status.ts'
+import { attachRoutes } from './gateway-api/attachment.ts'
+import { servedListeners } from './gateway-api/listeners.ts'
+import { DEFAULT_MESH, meshSettings } from './mesh-settings.ts'
+import { type MeshSnapshot, objectKey } from './mesh-snapshot.ts'
+import { compareObjects, compareText } from './precedence.ts'
+import { settleReferences } from './references.ts'
+import { tlsSecrets } from './secrets.ts'
 
 export interface SnapshotInput {
   readonly documents: readonly Document[]
-  /** Registries besides the documents themselves, e.g. self-registration. */
+  /**
+   * States in order of authority. Absent: what the documents declare (Service,
+   * EndpointSlice, ServiceEntry, …), which needs no registry.
+   */
   readonly registries?: readonly RegistryState[]
+  /**
+   * What becomes of a new route whose destination does not exist: `hold` keeps
+   * it out of force until it does (a running mesh), `serve` lets requests run
+   * into the missing cluster as Istio does. Default `serve`.
+   */
+  readonly unresolved?: 'hold' | 'serve'
+  /** Cluster in Istio's sense, for metrics. Default `Kubernetes`. */
+  readonly cluster?: string
 }
 
 /**
- * Documents and registries → snapshot. Services and endpoints that the documents
- * describe (Service, EndpointSlice, ServiceEntry, …) need no registry.
- *
  * @param previous Shares what did not change, and lends its last good form to a
  * route whose references no longer resolve.
  */
-export function buildSnapshot(_input: SnapshotInput, _previous?: MeshSnapshot): MeshSnapshot {
-  throw new Error('Cannot build: not implemented')
+export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): MeshSnapshot {
+  const documents = sorted(input.documents)
+  const mesh = share(
+    previous?.mesh,
+    meshSettings(readMeshConfig(meshConfigMap(documents)).meshConfig),
+  )
+  const { domain } = DEFAULT_MESH
+  const registries = input.registries ?? [
+    declaredServices(documents, { domain, cluster: input.cluster ?? 'Kubernetes' }),
+  ]
+  const { services, instances } = shareState(previous, sortedState(mergeRegistries(registries)))
+  const namespaces = new Map(
+    documentsOf(documents, 'Namespace').map((one) => [one.metadata.name, one.metadata.labels]),
+  )
+  const secrets = shareMap(previous?.secrets ?? new Map(), tlsSecrets(documents))
+  const listeners = servedListeners(documents, secrets)
+  const grants = documentsOf(documents, 'ReferenceGrant')
+  const attached = attachRoutes(documents, { listeners, namespaces, services, grants, domain })
+  const settled = settleReferences(
+    {
+      virtualServices: documentsOf(documents, 'VirtualService'),
+      destinationRules: documentsOf(documents, 'DestinationRule'),
+      services,
+      domain,
+      unresolved: input.unresolved ?? 'serve',
+    },
+    previous,
+  )
+  const conditions = new Map<string, readonly Condition[]>()
+  for (const [document, found] of [...listeners.conditions, ...attached.conditions]) {
+    conditions.set(keyOf(document), found)
+  }
+  for (const [document, found] of settled.conditions) conditions.set(keyOf(document), [found])
+  const body = {
+    mesh,
+    services,
+    instances,
+    namespaces,
+    virtualServices: settled.virtualServices,
+    destinationRules: settled.destinationRules,
+    istioGateways: documentsOf(documents, 'IstioGateway'),
+    listeners: listeners.served,
+    httpRoutes: attached.routes,
+    secrets,
+    conditions,
+  }
+  const shape = shapeHash(body, documents)
+  if (previous?.shape === shape && previous.instances === instances) {
+    // Equal by content: everything that was computed from the old one still holds.
+    return previous
+  }
+  const generation = contentHash(`${shape} ${instancesHash(instances)}`)
+  return { generation, shape, ...body }
+}
+
+export function keyOf(document: Document): string {
+  return objectKey(document.type, document.metadata.namespace, document.metadata.name)
+}
+
+/** By precedence; of several objects with one name the last one read holds, as a second `apply` would. */
+function sorted(documents: readonly Document[]): readonly Document[] {
+  const byKey = new Map(documents.map((document) => [keyOf(document), document]))
+  return [...byKey.values()].sort((a, b) => compareObjects(a, b) || compareText(a.type, b.type))
+}
+
+function meshConfigMap(documents: readonly Document[]): DocumentOf<'ConfigMap'> | undefined {
+  const named = documentsOf(documents, 'ConfigMap').filter(
+    ({ metadata }) => metadata.name === MESH_CONFIG_MAP.name,
+  )
+  return named.find(({ metadata }) => metadata.namespace === DEFAULT_MESH.rootNamespace) ?? named[0]
+}
+
+/** By host, so that no resource depends on the order in which things became known. */
+function sortedState(state: RegistryState): RegistryState {
+  const byHost = <V>(map: ReadonlyMap<string, V>) =>
+    new Map([...map].sort(([a], [b]) => compareText(a, b)))
+  return { services: byHost(state.services), instances: byHost(state.instances) }
+}
+
+function share<T>(before: T | undefined, after: T): T {
+  return before !== undefined && isDeepStrictEqual(before, after) ? before : after
+}
+
+type Body = Omit<MeshSnapshot, 'generation' | 'shape'>
+
+/** What decides routes, listeners and clusters. Instances have a hash of their own. */
+const SHAPING: readonly DocumentType[] = [
+  'IstioGateway',
+  'KubernetesGateway',
+  'GatewayClass',
+  'HTTPRoute',
+  'ReferenceGrant',
+  'Namespace',
+  'Secret',
+]
+
+function shapeHash(body: Body, documents: readonly Document[]): string {
+  const parts = [JSON.stringify(body.mesh)]
+  for (const service of body.services.values()) parts.push(hashOf(service, renderService))
+  for (const { document } of body.virtualServices) parts.push(hashOf(document, renderDocument))
+  for (const document of body.destinationRules) parts.push(hashOf(document, renderDocument))
+  for (const document of documents) {
+    if (SHAPING.includes(document.type)) parts.push(hashOf(document, renderDocument))
+  }
+  for (const [key, found] of body.conditions) parts.push(`${key} ${JSON.stringify(found)}`)
+  return contentHash(parts.join('\n'))
+}
+
+function instancesHash(instances: MeshSnapshot['instances']): string {
+  const parts: string[] = []
+  for (const [host, own] of instances) {
+    parts.push(
+      host,
+      hashOf(own, (list) => JSON.stringify(list)),
+    )
+  }
+  return contentHash(parts.join('\n'))
+}
+
+/** Hashes of immutable values, so that an unchanged mesh is not rendered again for every change. */
+const hashes = new WeakMap<object, string>()
+
+function hashOf<T extends object>(value: T, render: (value: T) => string): string {
+  const known = hashes.get(value)
+  if (known !== undefined) return known
+  const hash = contentHash(render(value))
+  hashes.set(value, hash)
+  return hash
+}
+
+function renderDocument(document: Document): string {
+  const { type, metadata, spec, origin } = document
+  return JSON.stringify([type, metadata, spec, origin])
+}
+
+function renderService(service: MeshService): string {
+  return JSON.stringify(service)
 }

@@ -1,0 +1,191 @@
+/**
+ * Atomic references: what a VirtualService sends traffic to must exist before
+ * the VirtualService takes effect, and what it uses is not taken from under it.
+ *
+ *   * a new form whose destination does not resolve waits: the last good form
+ *     stays in force (for a new object: none), and its status says why;
+ *   * a subset that is deleted while a route still uses it lives on until no
+ *     route does.
+ *
+ * So the order in which objects are applied or deleted opens no gap. A service
+ * that goes away takes nothing back: its routes stay and answer 503.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { DocumentOf } from '@weft/config'
+import type { MeshService } from '../registries/registry.ts'
+import type { Condition } from '../status/object-status.ts'
+import { covers, resolveHost } from './hosts.ts'
+import type { MeshSnapshot } from './mesh-snapshot.ts'
+import {
+  type BoundVirtualService,
+  bindVirtualService,
+  type DestinationReference,
+  destinationsOf,
+} from './virtual-services.ts'
+
+type DestinationRule = DocumentOf<'DestinationRule'>
+type Subset = NonNullable<DestinationRule['spec']['subsets']>[number]
+
+export interface ReferenceInput {
+  /** In order of precedence. */
+  readonly virtualServices: readonly DocumentOf<'VirtualService'>[]
+  /** In order of precedence. */
+  readonly destinationRules: readonly DestinationRule[]
+  readonly services: ReadonlyMap<string, MeshService>
+  readonly domain: string
+  /** `hold` keeps unresolved new forms out of force; `serve` lets them in, as Istio does (503, no cluster). */
+  readonly unresolved: 'hold' | 'serve'
+}
+
+export interface SettledReferences {
+  readonly virtualServices: readonly BoundVirtualService[]
+  readonly destinationRules: readonly DestinationRule[]
+  readonly conditions: ReadonlyMap<DocumentOf<'VirtualService'>, Condition>
+}
+
+export function settleReferences(
+  input: ReferenceInput,
+  previous: MeshSnapshot | undefined,
+): SettledReferences {
+  const { domain } = input
+  const isHere = (reference: DestinationReference) =>
+    hasService(input, reference) && hasSubset(input.destinationRules, reference, domain)
+  const isHereOrWas = (reference: DestinationReference) =>
+    isHere(reference) || hasSubset(previous?.destinationRules ?? [], reference, domain)
+  const conditions = new Map<DocumentOf<'VirtualService'>, Condition>()
+  const inForce: BoundVirtualService[] = []
+  for (const document of input.virtualServices) {
+    const missing = destinationsOf(document, domain).filter((reference) => !isHere(reference))
+    if (missing.length === 0) {
+      conditions.set(document, RESOLVED)
+      inForce.push(sharedBinding(document, previous, domain))
+      continue
+    }
+    const before = previous?.virtualServices.find((one) => isSameObject(one.document, document))
+    const isOldForm = before !== undefined && isSameSpec(before.document, document)
+    if (isOldForm || input.unresolved === 'serve') {
+      conditions.set(document, unresolved(missing, 'the route stays in force'))
+      inForce.push(isOldForm ? before : bindVirtualService(document, domain))
+    } else if (
+      before !== undefined &&
+      destinationsOf(before.document, domain).every((one) => isHereOrWas(one))
+    ) {
+      conditions.set(document, unresolved(missing, 'the last good form stays in force'))
+      inForce.push(before)
+    } else {
+      conditions.set(document, unresolved(missing, 'not in force until it does'))
+    }
+  }
+  const used = inForce.flatMap(({ document }) => destinationsOf(document, domain))
+  return {
+    virtualServices: inForce,
+    destinationRules: retainSubsets(input, previous?.destinationRules ?? [], used),
+    conditions,
+  }
+}
+
+const RESOLVED: Condition = {
+  type: 'ResolvedRefs',
+  status: true,
+  reason: 'ResolvedRefs',
+  message: 'all destinations exist',
+}
+
+function unresolved(missing: readonly DestinationReference[], consequence: string): Condition {
+  const [first] = missing
+  const what =
+    first?.subset === undefined ? `host ${first?.host}` : `subset ${first.subset} of ${first.host}`
+  const port = first?.port === undefined ? '' : ` port ${first.port}`
+  const more = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
+  return {
+    type: 'ResolvedRefs',
+    status: false,
+    reason: 'BackendNotFound',
+    message: `${first?.path}: ${what}${port} does not exist${more}; ${consequence}`,
+    ...(first === undefined ? {} : { where: first.path }),
+  }
+}
+
+function hasService(input: ReferenceInput, { host, port }: DestinationReference): boolean {
+  const service = input.services.get(host) ?? coveringService(input.services, host)
+  if (service === undefined) return false
+  return port === undefined || service.ports.some((one) => one.port === port)
+}
+
+function coveringService(
+  services: ReadonlyMap<string, MeshService>,
+  host: string,
+): MeshService | undefined {
+  for (let at = host.indexOf('.'); at >= 0; at = host.indexOf('.', at + 1)) {
+    const service = services.get(`*${host.slice(at)}`)
+    if (service !== undefined) return service
+  }
+  return undefined
+}
+
+function hasSubset(
+  rules: readonly DestinationRule[],
+  { host, subset }: DestinationReference,
+  domain: string,
+): boolean {
+  if (subset === undefined) return true
+  return rules.some(
+    (rule) =>
+      covers(resolveHost(rule.spec.host, rule.metadata.namespace, domain), host) &&
+      rule.spec.subsets?.some((one) => one.name === subset),
+  )
+}
+
+/** The rules of now, plus those subsets of before that a route still uses and nobody defines any more. */
+function retainSubsets(
+  input: ReferenceInput,
+  before: readonly DestinationRule[],
+  used: readonly DestinationReference[],
+): readonly DestinationRule[] {
+  const orphans = new Map<string, { rule: DestinationRule; subsets: Map<string, Subset> }>()
+  for (const reference of used) {
+    if (hasSubset(input.destinationRules, reference, input.domain)) continue
+    const rule = before.find((one) => hasSubset([one], reference, input.domain))
+    const subset = rule?.spec.subsets?.find((one) => one.name === reference.subset)
+    if (rule === undefined || subset === undefined) continue
+    const key = `${rule.metadata.namespace}/${rule.metadata.name}`
+    const orphan = orphans.get(key) ?? { rule, subsets: new Map() }
+    orphan.subsets.set(subset.name, subset)
+    orphans.set(key, orphan)
+  }
+  if (orphans.size === 0) return input.destinationRules
+  const rules = input.destinationRules.map((rule) => {
+    const key = `${rule.metadata.namespace}/${rule.metadata.name}`
+    const orphan = orphans.get(key)
+    if (orphan === undefined || rule.spec.host !== orphan.rule.spec.host) return rule
+    orphans.delete(key)
+    return withSubsets(rule, [...(rule.spec.subsets ?? []), ...orphan.subsets.values()])
+  })
+  // The whole rule is gone: its subsets live on, its policies do not.
+  for (const { rule, subsets } of orphans.values()) {
+    const { trafficPolicy: _gone, ...spec } = rule.spec
+    rules.push(withSubsets({ ...rule, spec }, [...subsets.values()]))
+  }
+  return rules
+}
+
+function withSubsets(rule: DestinationRule, subsets: readonly Subset[]): DestinationRule {
+  return { ...rule, spec: { ...rule.spec, subsets } }
+}
+
+function sharedBinding(
+  document: DocumentOf<'VirtualService'>,
+  previous: MeshSnapshot | undefined,
+  domain: string,
+): BoundVirtualService {
+  const before = previous?.virtualServices.find((one) => one.document === document)
+  return before ?? bindVirtualService(document, domain)
+}
+
+function isSameObject(a: DocumentOf<'VirtualService'>, b: DocumentOf<'VirtualService'>): boolean {
+  return a.metadata.name === b.metadata.name && a.metadata.namespace === b.metadata.namespace
+}
+
+function isSameSpec(a: DocumentOf<'VirtualService'>, b: DocumentOf<'VirtualService'>): boolean {
+  return a === b || isDeepStrictEqual(a.spec, b.spec)
+}
