@@ -4,6 +4,7 @@ import { completionFor } from './completion.ts'
 import { control } from './control.ts'
 import { proxy } from './proxy.ts'
 import { run } from './run.ts'
+import { simulate } from './simulate.ts'
 import { validate } from './validate.ts'
 import { version } from './version.ts'
 
@@ -11,6 +12,7 @@ const members = {
   control,
   proxy,
   run,
+  simulate,
   validate,
   version,
 } as const satisfies Record<string, Command>

@@ -1,0 +1,122 @@
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { type Command, UsageError } from '../command.ts'
+import { readSources } from '../input/read-sources.ts'
+import { type Call, CallError, type Form, parseCalls } from '../simulate/call.ts'
+import { SIMULATION_ERRORS, type SimulationResult } from '../simulate/result.ts'
+import type { Terminal } from '../terminal/terminal.ts'
+
+export const simulate: Command = {
+  name: 'simulate',
+  group: 'look into it',
+  summary: 'say what a proxy would do with a call, without sockets',
+  synopsis: '-f FILE… [--from NAMESPACE/WORKLOAD] --call JSON|@FILE|- [--json]',
+  description: [
+    'Builds from the files what a control plane would send to the proxy, and decides the call as that',
+    'proxy would. --from names the calling workload (one whose labels match a Gateway is that gateway);',
+    'without it the call comes from outside: to the gateway that listens on its port, else to a sidecar',
+    'in namespace default.',
+    '',
+    'A call: {"address","port","protocol","method","host","path","headers"}, besides "tls"',
+    '(plaintext, tls, mtls), "sni", "alpn", "direction" (outbound, inbound), "sourceIp". All are',
+    'optional. Several calls: an array, or one object a line; the answers have the same form.',
+    '',
+    'An answer: {"listener","virtualHost","route","cluster","rewritten","redirect","directResponse",',
+    '"error","because"}, besides "clusters" (all of a split, with weights), "mirrors", "fault",',
+    `"timeoutMs", "retries", "routeTable", "filterChain". Errors: ${SIMULATION_ERRORS.join(', ')}.`,
+  ].join('\n'),
+  options: {
+    file: {
+      kind: 'list',
+      short: 'f',
+      placeholder: 'FILE',
+      describe: 'file, folder, glob or - with configuration',
+    },
+    from: { kind: 'value', placeholder: 'NAMESPACE/WORKLOAD', describe: 'the calling workload' },
+    call: {
+      kind: 'list',
+      short: 'c',
+      placeholder: 'JSON',
+      describe: 'the call, @FILE, or - for standard input',
+    },
+  },
+  operands: { min: 0, max: Number.POSITIVE_INFINITY },
+  exits: { 1: 'the configuration is invalid; a call that gets nowhere is an answer and exits 0' },
+  examples: [
+    `weft simulate -f mesh/ --from default/productpage --call '{"host":"reviews","port":9080}'`,
+    `weft simulate -f mesh/ --call '{"host":"shop.example.com","path":"/cart"}' --json`,
+  ],
+
+  async run(args, terminal) {
+    const paths = [...args.list('file'), ...args.operands]
+    const given = args.list('call')
+    if (paths.length === 0) throw new UsageError('weft simulate needs configuration: -f FILE')
+    if (given.length === 0) {
+      throw new UsageError(`weft simulate needs a call: --call '{"host":"reviews","port":9080}'`)
+    }
+    if (paths.includes('-') && given.includes('-')) {
+      throw new UsageError('standard input can hold the files or the call, not both')
+    }
+    const { calls, form } = await readCalls(given, terminal)
+    const sources = await readSources(paths, terminal)
+
+    const { renderProblems, validateDocuments } = await import('@weft/config')
+    const { documents, problems } = validateDocuments(sources)
+    const errors = problems.filter(({ severity }) => severity === 'error')
+    if (errors.length > 0) {
+      // What is invalid is refused by a control plane too: the answer is that of the rest.
+      const texts = new Map(sources.map(({ file, text }) => [file, text]))
+      terminal.err(renderProblems(errors, texts))
+    }
+    const { simulatorOf } = await import('../simulate/simulate.ts')
+    const { renderSimulation } = await import('../simulate/render.ts')
+    const answer = simulatorOf(documents)
+    const results = calls.map((call) => answer(call, args.value('from')))
+    if (args.flag('json')) terminal.out(renderJson(results, form))
+    else {
+      const texts = calls.map((call, i) =>
+        renderSimulation(call, results[i] as SimulationResult, terminal.style),
+      )
+      terminal.out(texts.join('\n'))
+    }
+    return errors.length > 0 ? 1 : 0
+  },
+}
+
+async function readCalls(
+  given: readonly string[],
+  terminal: Terminal,
+): Promise<{ readonly calls: readonly Call[]; readonly form: Form }> {
+  const calls: Call[] = []
+  let form: Form = 'one'
+  for (const text of given) {
+    const parsed = parseOrRefuse(await readCallText(text, terminal))
+    calls.push(...parsed.calls)
+    form = given.length > 1 ? 'array' : parsed.form
+  }
+  return { calls, form }
+}
+
+async function readCallText(given: string, terminal: Terminal): Promise<string> {
+  if (given === '-') return terminal.readStdin()
+  if (!given.startsWith('@')) return given
+  const path = given.slice(1)
+  try {
+    return await readFile(resolve(terminal.cwd, path), 'utf8')
+  } catch {
+    throw new UsageError(`Cannot read the call: there is no file ${path}`)
+  }
+}
+
+function parseOrRefuse(text: string): { readonly calls: readonly Call[]; readonly form: Form } {
+  try {
+    return parseCalls(text)
+  } catch (error) {
+    throw error instanceof CallError ? new UsageError(error.message) : error
+  }
+}
+
+function renderJson(results: readonly SimulationResult[], form: Form): string {
+  const lines = results.map((result) => JSON.stringify(result))
+  return form === 'array' ? `[${lines.join(',\n ')}]\n` : lines.map((line) => `${line}\n`).join('')
+}
