@@ -11,12 +11,8 @@ export {
 export type { Host } from './load-balancers/host.ts'
 export { type BalancerDeps, FIRST_PICK, type PickRequest } from './load-balancers/load-balancer.ts'
 export { mirrorsOf } from './mirror.ts'
-export {
-  createOutlierDetector,
-  type OutlierDetector,
-  type OutlierEvent,
-  outlierEventOf,
-} from './outlier.ts'
+export { createOutlierDetector, type OutlierDetector } from './outlier.ts'
+export { type OutlierEvent, outlierEventOf } from './outlier-state.ts'
 export {
   type AttemptOutcome,
   DEFAULT_RETRY,

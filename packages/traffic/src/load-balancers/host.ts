@@ -1,5 +1,6 @@
 /** One endpoint of a cluster with what balancing must know of its present. */
 import type { Endpoint } from '@weft/model'
+import { FRESH, type OutlierState } from '../outlier-state.ts'
 
 /** Mutable on purpose: the data plane counts in place, on every request. */
 export class Host {
@@ -11,6 +12,8 @@ export class Host {
   activeRequests = 0
   /** Set by outlier detection. */
   ejected = false
+  /** Belongs to outlier detection. */
+  outlier: OutlierState = FRESH
 
   constructor(key: string, endpoint: Endpoint) {
     this.key = key
