@@ -163,8 +163,10 @@ export interface RetryPolicy {
   /** Prefer an endpoint that was not tried yet. */
   readonly avoidPreviousHosts: boolean
   /**
-   * Retries of requests that may have been processed need one of these to match;
-   * empty: every request. Requests that provably never reached an upstream
+   * Retries of requests that may have been processed need one of these to match.
+   * Empty: those with an idempotent method or an `Idempotency-Key`; `:method` present
+   * opts every request in. (A stock Envoy takes empty for every request, so the control
+   * plane writes the idempotent ones out for it.) Requests that provably never reached an upstream
    * (connect failure, refused stream) are exempt. Envoy `retriable_request_headers`.
    */
   readonly onlyWhen: readonly HeaderMatch[]

@@ -1,5 +1,6 @@
 export { ConfigError } from './config-error.ts'
 export { type FaultDecision, rollFault } from './fault.ts'
+export { type HashFacts, type HashResult, hashRequest } from './hash-policy.ts'
 export { type HeaderOp, NO_HEADER_OPS } from './headers/header-ops.ts'
 export { type HeaderContext, type HeaderTemplate, renderTemplate } from './headers/template.ts'
 export { ClusterLimits, type LimitedResource } from './limits.ts'
@@ -20,6 +21,7 @@ export {
   type RetryDecision,
   type RetryFacts,
   retryDecision,
+  retryDelayMs,
 } from './retry.ts'
 export { DEFAULT_RETRY_BUDGET } from './retry-budget.ts'
 export { compileRouteTable } from './route/compile.ts'

@@ -1,13 +1,22 @@
 /**
  * Whether a failed attempt is made again.
  *
- * Safe by default: without a policy only attempts that provably never reached an
- * application are repeated (connect failure, refused stream). What may have been
- * processed is repeated only when a policy asks for it *and* repeating cannot do
- * harm: the method is idempotent (RFC 9110, section 9.2.2) or the client sent an
- * `Idempotency-Key`.
+ * Safe by default. Without a policy an attempt is repeated only when no
+ * application can have seen it (connect failure, refused stream, nothing sent),
+ * or when a reused connection turned out to be closed and repeating does no harm.
+ * What may have been processed is repeated only when a policy asks for it *and*
+ * repeating cannot do harm: the method is idempotent (RFC 9110, section 9.2.2),
+ * the client sent an `Idempotency-Key`, or the policy's `onlyWhen` says so.
  */
-import type { RequestView, RetryCondition, RetryPolicy } from '@weft/model'
+import { backoffMs } from '@weft/base'
+import {
+  RETRY_CONDITIONS,
+  type RequestView,
+  type RetryCondition,
+  type RetryPolicy,
+} from '@weft/model'
+import { FieldMatcher } from './route/field-matcher.ts'
+import { pathEnd } from './route/path-matcher.ts'
 
 /** How an attempt ended. */
 export type AttemptOutcome =
@@ -16,8 +25,12 @@ export type AttemptOutcome =
   | { readonly kind: 'connectFailure' }
   /** The peer says it did nothing: REFUSED_STREAM, or GOAWAY with a lower last stream. */
   | { readonly kind: 'refusedStream' }
-  /** The connection ended before a response head. `sentBytes`: of this request, 0 when none left us. */
-  | { readonly kind: 'reset'; readonly sentBytes: number }
+  /**
+   * The connection ended before a response head. `sentBytes`: of this request, 0
+   * when none left us. `reused`: the connection had carried a request before, so
+   * the peer may just have closed it for idleness.
+   */
+  | { readonly kind: 'reset'; readonly sentBytes: number; readonly reused?: boolean }
   | { readonly kind: 'perTryTimeout' }
 
 export interface RetryFacts {
@@ -30,25 +43,26 @@ export interface RetryFacts {
   readonly responseStarted: boolean
   /** Whether `x-envoy-retry-on` and its kin come from inside the mesh. */
   readonly believeHeaders: boolean
-  /** Asked last, only when a retry is otherwise due: budget and circuit limit. */
+  /** Asked last, only when a retry is otherwise due: circuit limit and budget. */
   admitRetry(): boolean
 }
 
 export type RetryDecision =
-  | { readonly kind: 'retry'; readonly condition: RetryCondition }
+  /** `condition`: the rule that applied; `stale-connection` needs no policy. */
+  | { readonly kind: 'retry'; readonly condition: RetryCondition | 'stale-connection' }
   | { readonly kind: 'giveUp'; readonly because: GiveUpReason }
 
 export type GiveUpReason =
-  | 'success'
+  /** Nothing in the outcome that a policy would repeat. */
   | 'noCondition'
+  /** It may have been processed, and doing it twice may do harm. */
   | 'notIdempotent'
-  | 'onlyWhen'
   | 'attemptsUsed'
   | 'responseStarted'
   | 'notReplayable'
   | 'budget'
 
-/** Applies where a route has no policy: one repeat of what provably never arrived, more than once if need be. */
+/** Applies where a route has no policy. */
 export const DEFAULT_RETRY: RetryPolicy = {
   on: ['connect-failure', 'refused-stream'],
   statusCodes: [],
@@ -60,10 +74,157 @@ export const DEFAULT_RETRY: RetryPolicy = {
   onlyWhen: [],
 }
 
+/** Not a hot path: called when an attempt failed, or answered with what a policy may repeat. */
 export function retryDecision(
-  _policy: RetryPolicy | undefined,
-  _outcome: AttemptOutcome,
-  _facts: RetryFacts,
+  policy: RetryPolicy | undefined,
+  outcome: AttemptOutcome,
+  facts: RetryFacts,
 ): RetryDecision {
-  return { kind: 'giveUp', because: 'noCondition' }
+  const effective = withHeaders(policy ?? DEFAULT_RETRY, facts)
+  const condition = conditionOf(effective, outcome)
+  if (condition === undefined) return giveUp('noCondition')
+  if (facts.responseStarted) return giveUp('responseStarted')
+  if (!isUnprocessed(outcome) && !mayRepeat(effective, facts.request)) {
+    return giveUp('notIdempotent')
+  }
+  if (facts.retriesMade >= effective.attempts) return giveUp('attemptsUsed')
+  if (!facts.replayable) return giveUp('notReplayable')
+  if (!facts.admitRetry()) return giveUp('budget')
+  return { kind: 'retry', condition }
+}
+
+/** How long to wait before the next attempt; `retriesMade` as in `RetryFacts`. */
+export function retryDelayMs(
+  policy: RetryPolicy | undefined,
+  retriesMade: number,
+  random: () => number,
+): number {
+  const { backoffBaseMs, backoffMaxMs } = policy ?? DEFAULT_RETRY
+  if (backoffBaseMs <= 0) return 0
+  const maxMs = Math.max(backoffBaseMs, backoffMaxMs)
+  return backoffMs({ baseMs: backoffBaseMs, maxMs }, retriesMade, random)
+}
+
+function giveUp(because: GiveUpReason): RetryDecision {
+  return { kind: 'giveUp', because }
+}
+
+/** No application can have seen any of it. */
+function isUnprocessed(outcome: AttemptOutcome): boolean {
+  switch (outcome.kind) {
+    case 'connectFailure':
+    case 'refusedStream':
+      return true
+    case 'reset':
+      return outcome.sentBytes === 0
+    default:
+      return false
+  }
+}
+
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
+
+function mayRepeat(policy: RetryPolicy, request: RequestView): boolean {
+  if (policy.onlyWhen.length > 0) {
+    const end = pathEnd(request.path)
+    return policy.onlyWhen.some((match) =>
+      FieldMatcher.header(match, 'retry').matches(request, request.path, end),
+    )
+  }
+  return IDEMPOTENT.has(request.method) || request.header('idempotency-key') !== undefined
+}
+
+/** The first condition of the policy that the outcome meets. */
+function conditionOf(
+  policy: RetryPolicy,
+  outcome: AttemptOutcome,
+): RetryCondition | 'stale-connection' | undefined {
+  const condition = policy.on.find((on) =>
+    outcome.kind === 'response'
+      ? answers(on, outcome.status, outcome.grpcStatus, policy.statusCodes)
+      : isReset(on, outcome),
+  )
+  if (condition !== undefined) return condition
+  const isStale = outcome.kind === 'reset' && (outcome.sentBytes === 0 || outcome.reused === true)
+  return isStale ? 'stale-connection' : undefined
+}
+
+/** Envoy: `5xx` and `gateway-error` cover every attempt without an answer, too. */
+function isReset(on: RetryCondition, outcome: AttemptOutcome): boolean {
+  switch (on) {
+    case '5xx':
+    case 'gateway-error':
+    case 'reset':
+      return true
+    case 'reset-before-request':
+      return isUnprocessed(outcome)
+    case 'connect-failure':
+      return outcome.kind === 'connectFailure'
+    case 'refused-stream':
+      return outcome.kind === 'refusedStream'
+    default:
+      return false
+  }
+}
+
+/** Codes of `grpc-status` by condition. */
+const GRPC_CODES: Readonly<Partial<Record<RetryCondition, number>>> = {
+  cancelled: 1,
+  'deadline-exceeded': 4,
+  'resource-exhausted': 8,
+  internal: 13,
+  unavailable: 14,
+}
+
+function answers(
+  on: RetryCondition,
+  status: number,
+  grpcStatus: number | undefined,
+  statusCodes: readonly number[],
+): boolean {
+  switch (on) {
+    case '5xx':
+      return status >= 500
+    case 'gateway-error':
+      return status >= 502 && status <= 504
+    case 'retriable-4xx':
+      return status === 409
+    case 'retriable-status-codes':
+      return statusCodes.includes(status)
+    default:
+      return grpcStatus !== undefined && GRPC_CODES[on] === grpcStatus
+  }
+}
+
+/** What the caller asks for comes on top of the policy, as in Envoy's router filter. */
+function withHeaders(policy: RetryPolicy, facts: RetryFacts): RetryPolicy {
+  const { request } = facts
+  if (!facts.believeHeaders) return policy
+  const on = [
+    ...parseList(request.header('x-envoy-retry-on')),
+    ...parseList(request.header('x-envoy-retry-grpc-on')),
+  ].filter(isCondition)
+  const codes = parseList(request.header('x-envoy-retriable-status-codes')).map(Number)
+  const attempts = request.header('x-envoy-max-retries')
+  if (on.length === 0 && codes.length === 0 && attempts === undefined) return policy
+  return {
+    ...policy,
+    on: [...policy.on, ...on],
+    statusCodes: [...policy.statusCodes, ...codes.filter(Number.isInteger)],
+    attempts:
+      attempts !== undefined && /^\d{1,3}$/.test(attempts) ? Number(attempts) : policy.attempts,
+  }
+}
+
+function parseList(text: string | undefined): string[] {
+  return text === undefined
+    ? []
+    : text
+        .split(',')
+        .map((item) => item.trim())
+        .filter(Boolean)
+}
+
+function isCondition(text: string): text is RetryCondition {
+  return (RETRY_CONDITIONS as readonly string[]).includes(text)
 }

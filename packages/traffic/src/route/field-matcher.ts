@@ -90,7 +90,7 @@ export class FieldMatcher {
  * The first value of a query parameter, as sent: Envoy compares without decoding,
  * and Gateway API leaves repeated names to the implementation ("first" is usual).
  */
-function readQuery(target: string, end: number, name: string): string | undefined {
+export function readQuery(target: string, end: number, name: string): string | undefined {
   if (target.charCodeAt(end) !== 0x3f) return undefined
   const fragment = target.indexOf('#', end)
   const stop = fragment < 0 ? target.length : fragment
