@@ -1,0 +1,146 @@
+/**
+ * The admin port's HTTP, over `node:http`: it is off the data path. Finds the
+ * endpoint, refuses what must not get through, streams the answer.
+ *
+ * The port has no authentication; being on loopback is its protection, and a
+ * browser on the same machine is the way around that. So: a `Host` that is a
+ * name is refused (DNS rebinding makes a page's own name point here), a request
+ * that a page of another origin made is refused, and GET changes nothing.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { isIP } from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { Logger } from '@weft/base'
+import type { SocketAddress } from '@weft/model'
+import { adminEndpoints } from './catalog.ts'
+import { type AdminAnswer, type ProxyView, textAnswer } from './endpoint.ts'
+
+export interface AdminServer {
+  readonly address: SocketAddress
+  close(): Promise<void>
+}
+
+/** Scrapers and a few people; not a load. */
+const MAX_CONNECTIONS = 64
+const REQUEST_TIMEOUT_MS = 10_000
+
+export async function openAdminServer(
+  address: SocketAddress,
+  proxy: ProxyView,
+  log: Logger,
+): Promise<AdminServer> {
+  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+    serve(request, response, proxy).catch((error: unknown) => {
+      // The client went away in the middle of an answer, which is its right.
+      if (!response.destroyed) log.warn('admin request failed', { path: request.url, error })
+      response.destroy()
+    })
+  })
+  server.maxConnections = MAX_CONNECTIONS
+  await listen(server, address)
+  const bound = server.address()
+  return {
+    address:
+      typeof bound === 'object' && bound !== null
+        ? { host: address.host, port: bound.port }
+        : address,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+function listen(server: Server, address: SocketAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host: address.host, port: address.port }, () => {
+      server.removeListener('error', reject)
+      resolve()
+    })
+  })
+}
+
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  proxy: ProxyView,
+): Promise<void> {
+  request.resume()
+  const answer = answerFor(
+    {
+      method: request.method ?? 'GET',
+      target: request.url ?? '/',
+      header: (name) => {
+        const value = request.headers[name]
+        return Array.isArray(value) ? value.join(',') : value
+      },
+    },
+    proxy,
+  )
+  response.writeHead(answer.status, {
+    'content-type': answer.contentType,
+    'cache-control': 'no-cache, max-age=0',
+    'x-content-type-options': 'nosniff',
+    ...('allow' in answer && answer.allow !== undefined ? { allow: answer.allow } : {}),
+  })
+  if (request.method === 'HEAD') {
+    response.end()
+  } else if (typeof answer.body === 'string') {
+    response.end(answer.body)
+  } else {
+    await pipeline(Readable.from(answer.body), response)
+  }
+}
+
+export interface AdminCall {
+  readonly method: string
+  /** Path with query, as sent. */
+  readonly target: string
+  header(name: string): string | undefined
+}
+
+/** Pure but for what a POST is meant to do; `openAdminServer` puts it on a socket. */
+export function answerFor(
+  call: AdminCall,
+  proxy: ProxyView,
+): AdminAnswer & { readonly allow?: string } {
+  const refusal = refusalOf(call)
+  if (refusal !== undefined) return textAnswer(`${refusal}\n`, 403)
+  const [path = '/', query = ''] = call.target.split(/\?(.*)/s)
+  const endpoint = adminEndpoints[path === '/' ? '/help' : path]
+  if (endpoint === undefined) {
+    return textAnswer(`invalid path; see /help\n`, 404)
+  }
+  const method = call.method === 'HEAD' ? 'GET' : call.method
+  if (method !== endpoint.method) {
+    const allow = endpoint.method === 'GET' ? 'GET, HEAD' : endpoint.method
+    return { ...textAnswer(`Method ${call.method} not allowed, ${allow} required\n`, 405), allow }
+  }
+  return endpoint.answer({ query: new URLSearchParams(query), header: call.header }, proxy)
+}
+
+/** Why a call must not be answered at all. */
+function refusalOf(call: AdminCall): string | undefined {
+  const host = call.header('host')
+  if (host !== undefined && !isLocalHost(host)) {
+    return 'the Host header must be an address or localhost: names can be made to point here'
+  }
+  const origin = call.header('origin')
+  if (origin !== undefined && origin !== `http://${host}`) {
+    return 'pages of another origin may not talk to this port'
+  }
+  const site = call.header('sec-fetch-site')
+  if (site === 'cross-site' || site === 'same-site') {
+    return 'pages of another origin may not talk to this port'
+  }
+  return undefined
+}
+
+function isLocalHost(host: string): boolean {
+  const name = host.replace(/:\d+$/, '')
+  if (name.startsWith('[') && name.endsWith(']')) return isIP(name.slice(1, -1)) === 6
+  return name === '' || isIP(name) === 4 || /^(?:[^.]+\.)*localhost$/i.test(name)
+}

@@ -1,0 +1,20 @@
+/**
+ * The regular expression of a query parameter, in RE2's language like Envoy's:
+ * whoever asks the admin port must not be able to stop the data path with it.
+ */
+import { RE2JS } from 're2js'
+
+/** Longer ones are nobody's. */
+const MAX_PATTERN_LENGTH = 1_024
+
+/** What matches anywhere in a name; everything when there is no pattern; `undefined` when it is none. */
+export function parseNameFilter(pattern: string | null): ((name: string) => boolean) | undefined {
+  if (pattern === null || pattern === '') return () => true
+  if (pattern.length > MAX_PATTERN_LENGTH) return undefined
+  try {
+    const compiled = RE2JS.compile(pattern)
+    return (name) => compiled.matcher(name).find()
+  } catch {
+    return undefined
+  }
+}
