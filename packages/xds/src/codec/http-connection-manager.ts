@@ -1,0 +1,198 @@
+/**
+ * HTTP connection managers ⇄ Envoy's `HttpConnectionManager`.
+ *
+ * Envoy limits request heads in KiB. A limit that is no multiple travels in the metadata of
+ * the filter chain; Envoy then takes the next larger one.
+ */
+import type { JsonObject } from '@bufbuild/protobuf'
+import type { HttpConnectionManager, HttpFilterName, RouteSource } from '@weft/model'
+import {
+  Http1ProtocolOptionsSchema,
+  HttpProtocolOptionsSchema,
+} from '../gen/envoy/config/core/v3/protocol_pb.js'
+import { CorsSchema } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
+import { HTTPFaultSchema } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
+import { FilterConfigSchema as GrpcStatsSchema } from '../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
+import { RouterSchema } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
+import {
+  type HttpConnectionManager as HcmProto,
+  HttpConnectionManagerSchema,
+  type HttpFilter,
+  type HttpFilterSchema,
+} from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import { decodeAccessLogs, encodeAccessLogs } from './access-log.ts'
+import { covers, type Problems, refuseOthers } from './problems.ts'
+import { CORS_FILTER, FAULT_FILTER } from './route-filters.ts'
+import { decodeRouteTable, encodeRouteTable } from './route-table.ts'
+import {
+  checkFromAds,
+  decodeDuration,
+  type EncodeOptions,
+  type Extras,
+  encodeDuration,
+  FROM_ADS,
+  type Init,
+  type OneofInit,
+  packAny,
+  unpackAny,
+} from './values.ts'
+
+const ROUTER_FILTER = 'envoy.filters.http.router'
+const KIB = 1_024
+
+/** Envoy's defaults. */
+const DEFAULTS = {
+  requestHeadKib: 60,
+  idleTimeoutMs: 3_600_000,
+  streamIdleTimeoutMs: 300_000,
+} as const
+
+export function encodeHttpConnectionManager(
+  hcm: HttpConnectionManager,
+  options: EncodeOptions,
+): { readonly init: Init<typeof HttpConnectionManagerSchema>; readonly extras: Extras } {
+  const init: Init<typeof HttpConnectionManagerSchema> = {
+    statPrefix: hcm.statPrefix,
+    routeSpecifier: encodeRoutes(hcm.routes, options),
+    httpFilters: [...hcm.filters.map(encodeFilter), router()],
+    useRemoteAddress: hcm.useRemoteAddress,
+    xffNumTrustedHops: hcm.xffTrustedHops,
+    normalizePath: hcm.normalizePath,
+    mergeSlashes: hcm.mergeSlashes,
+    upgradeConfigs: hcm.upgrades.map((upgradeType) => ({ upgradeType })),
+    httpProtocolOptions: { acceptHttp10: hcm.acceptHttp10 },
+    commonHttpProtocolOptions: { idleTimeout: encodeDuration(hcm.idleTimeoutMs) },
+    generateRequestId: hcm.generateRequestId,
+    maxRequestHeadersKb: Math.ceil(hcm.maxRequestHeadBytes / KIB),
+    requestHeadersTimeout: encodeDuration(hcm.requestHeadTimeoutMs),
+    streamIdleTimeout: encodeDuration(hcm.streamIdleTimeoutMs),
+    accessLog: encodeAccessLogs(hcm.accessLogs),
+  }
+  const exact = hcm.maxRequestHeadBytes % KIB === 0
+  return { init, extras: exact ? {} : { maxRequestHeadBytes: hcm.maxRequestHeadBytes } }
+}
+
+function encodeRoutes(
+  routes: RouteSource,
+  options: EncodeOptions,
+): OneofInit<typeof HttpConnectionManagerSchema, 'routeSpecifier'> {
+  return routes.kind === 'rds'
+    ? { case: 'rds', value: { configSource: FROM_ADS, routeConfigName: routes.name } }
+    : { case: 'routeConfig', value: encodeRouteTable(routes.table, options) }
+}
+
+function encodeFilter(name: HttpFilterName): Init<typeof HttpFilterSchema> {
+  switch (name) {
+    case 'cors':
+      return filter(CORS_FILTER, packAny(CorsSchema, {}))
+    case 'fault':
+      return filter(FAULT_FILTER, packAny(HTTPFaultSchema, {}))
+  }
+}
+
+function router(): Init<typeof HttpFilterSchema> {
+  return filter(ROUTER_FILTER, packAny(RouterSchema, {}))
+}
+
+function filter(name: string, value: ReturnType<typeof packAny>): Init<typeof HttpFilterSchema> {
+  return { name, configType: { case: 'typedConfig', value } }
+}
+
+const HCM = covers(
+  HttpConnectionManagerSchema,
+  ...['stat_prefix', 'rds', 'route_config', 'http_filters', 'common_http_protocol_options'],
+  ...['http_protocol_options', 'max_request_headers_kb', 'stream_idle_timeout'],
+  ...['request_headers_timeout', 'access_log', 'use_remote_address', 'xff_num_trusted_hops'],
+  ...['generate_request_id', 'upgrade_configs', 'normalize_path', 'merge_slashes'],
+  // What the wire looks like beyond what a client can rely on, and what is only observed.
+  ...['codec_type', 'http2_protocol_options', 'http3_protocol_options', 'server_name'],
+  ...['server_header_transformation', 'drain_timeout', 'delayed_close_timeout', 'tracing'],
+  ...['access_log_options', 'access_log_flush_interval', 'flush_access_log_on_new_request'],
+  ...['always_set_request_id_in_response', 'preserve_external_request_id', 'proxy_status_config'],
+  ...['request_id_extension', 'stream_error_on_invalid_http_message', 'stream_flush_timeout'],
+  ...['add_user_agent', 'internal_address_config', 'proxy_100_continue', 'append_local_overload'],
+)
+const COMMON_OPTIONS = covers(HttpProtocolOptionsSchema, 'idle_timeout', 'max_headers_count')
+const HTTP1_OPTIONS = covers(
+  Http1ProtocolOptionsSchema,
+  ...['allow_absolute_url', 'accept_http_10', 'enable_trailers', 'use_balsa_parser'],
+  ...['override_stream_error_on_invalid_http_message', 'allow_custom_methods'],
+)
+
+export function decodeHttpConnectionManager(
+  proto: HcmProto,
+  extras: JsonObject,
+  path: string,
+  problems: Problems,
+): HttpConnectionManager {
+  refuseOthers(HCM, proto, path, problems)
+  const common = proto.commonHttpProtocolOptions
+  const http1 = proto.httpProtocolOptions
+  if (common !== undefined) {
+    refuseOthers(COMMON_OPTIONS, common, `${path}.common_http_protocol_options`, problems)
+  }
+  if (http1 !== undefined) {
+    refuseOthers(HTTP1_OPTIONS, http1, `${path}.http_protocol_options`, problems)
+  }
+  const headBytes = (proto.maxRequestHeadersKb ?? DEFAULTS.requestHeadKib) * KIB
+  const exactBytes = extras.maxRequestHeadBytes
+  return {
+    kind: 'http',
+    statPrefix: proto.statPrefix,
+    routes: decodeRoutes(proto, path, problems),
+    filters: decodeFilters(proto.httpFilters, path, problems),
+    useRemoteAddress: proto.useRemoteAddress ?? false,
+    xffTrustedHops: proto.xffNumTrustedHops,
+    normalizePath: proto.normalizePath ?? false,
+    mergeSlashes: proto.mergeSlashes,
+    upgrades: decodeUpgrades(proto, path, problems),
+    acceptHttp10: http1?.acceptHttp10 ?? false,
+    generateRequestId: proto.generateRequestId ?? true,
+    maxRequestHeadBytes: typeof exactBytes === 'number' ? exactBytes : headBytes,
+    requestHeadTimeoutMs: decodeDuration(proto.requestHeadersTimeout, 0),
+    idleTimeoutMs: decodeDuration(common?.idleTimeout, DEFAULTS.idleTimeoutMs),
+    streamIdleTimeoutMs: decodeDuration(proto.streamIdleTimeout, DEFAULTS.streamIdleTimeoutMs),
+    accessLogs: decodeAccessLogs(proto.accessLog, path, problems),
+  }
+}
+
+function decodeRoutes(proto: HcmProto, path: string, problems: Problems): RouteSource {
+  const specifier = proto.routeSpecifier
+  if (specifier.case === 'routeConfig') {
+    return { kind: 'inline', table: decodeRouteTable(specifier.value, problems) }
+  }
+  if (specifier.case === 'rds') {
+    checkFromAds(specifier.value.configSource, `${path}.rds.config_source`, problems)
+    return { kind: 'rds', name: specifier.value.routeConfigName }
+  }
+  problems.add(path, 'neither rds nor route_config is set')
+  return { kind: 'rds', name: '' }
+}
+
+function decodeFilters(
+  filters: readonly HttpFilter[],
+  path: string,
+  problems: Problems,
+): HttpFilterName[] {
+  const names: HttpFilterName[] = []
+  for (const [index, { name, configType, disabled, isOptional }] of filters.entries()) {
+    const at = `${path}.http_filters[${index}]`
+    if (disabled) problems.add(`${at}.disabled`, 'is not supported')
+    const any = configType.value?.$typeName === 'google.protobuf.Any' ? configType.value : undefined
+    if (unpackAny(any, CorsSchema) !== undefined) names.push('cors')
+    else if (unpackAny(any, HTTPFaultSchema) !== undefined) names.push('fault')
+    else if (unpackAny(any, RouterSchema) !== undefined) continue
+    // Counts messages, changes none.
+    else if (unpackAny(any, GrpcStatsSchema) !== undefined) continue
+    else if (!isOptional) problems.add(at, `filter ${name} is not supported`)
+  }
+  return names
+}
+
+function decodeUpgrades(proto: HcmProto, path: string, problems: Problems): string[] {
+  return proto.upgradeConfigs.flatMap((upgrade, index) => {
+    const at = `${path}.upgrade_configs[${index}]`
+    if (upgrade.filters.length > 0) problems.add(`${at}.filters`, 'is not supported')
+    return upgrade.enabled === false ? [] : [upgrade.upgradeType.toLowerCase()]
+  })
+}

@@ -1,0 +1,62 @@
+/** TCP proxies ⇄ Envoy's `TcpProxy`. */
+import type { TcpProxy } from '@weft/model'
+import {
+  TcpProxy_WeightedCluster_ClusterWeightSchema,
+  type TcpProxy as TcpProxyProto,
+  TcpProxySchema,
+} from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
+import { decodeAccessLogs, encodeAccessLogs } from './access-log.ts'
+import { covers, type Problems, refuseOthers } from './problems.ts'
+import { decodeDuration, encodeDuration, type Init } from './values.ts'
+
+const PLAIN_WEIGHT = 100
+/** Envoy's default, in milliseconds. */
+const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000
+
+export function encodeTcpProxy(proxy: TcpProxy): Init<typeof TcpProxySchema> {
+  const [first] = proxy.targets
+  // Envoy wants weights of at least 1; a target without weight gets nothing, and is not sent.
+  const weighted = proxy.targets.filter((target) => target.weight > 0)
+  const plain = proxy.targets.length === 1 && first.weight === PLAIN_WEIGHT
+  return {
+    statPrefix: proxy.statPrefix,
+    clusterSpecifier: plain
+      ? { case: 'cluster', value: first.cluster }
+      : {
+          case: 'weightedClusters',
+          value: { clusters: weighted.map(({ cluster, weight }) => ({ name: cluster, weight })) },
+        },
+    idleTimeout: encodeDuration(proxy.idleTimeoutMs),
+    accessLog: encodeAccessLogs(proxy.accessLogs),
+  }
+}
+
+const TCP = covers(
+  TcpProxySchema,
+  ...['stat_prefix', 'cluster', 'weighted_clusters', 'idle_timeout', 'access_log'],
+  ...['access_log_options', 'access_log_flush_interval', 'flush_access_log_on_connected'],
+  // Reconnects before the first byte; ours tries once per endpoint.
+  ...['max_connect_attempts', 'backoff_options'],
+)
+const WEIGHT = covers(TcpProxy_WeightedCluster_ClusterWeightSchema, 'name', 'weight')
+
+export function decodeTcpProxy(proto: TcpProxyProto, path: string, problems: Problems): TcpProxy {
+  refuseOthers(TCP, proto, path, problems)
+  const { clusterSpecifier } = proto
+  const targets =
+    clusterSpecifier.case === 'cluster'
+      ? [{ cluster: clusterSpecifier.value, weight: PLAIN_WEIGHT }]
+      : (clusterSpecifier.value?.clusters ?? []).map((target, index) => {
+          refuseOthers(WEIGHT, target, `${path}.weighted_clusters[${index}]`, problems)
+          return { cluster: target.name, weight: target.weight }
+        })
+  const [first, ...rest] = targets
+  if (first === undefined) problems.add(path, 'names no cluster')
+  return {
+    kind: 'tcp',
+    statPrefix: proto.statPrefix,
+    targets: [first ?? { cluster: '', weight: PLAIN_WEIGHT }, ...rest],
+    idleTimeoutMs: decodeDuration(proto.idleTimeout, DEFAULT_IDLE_TIMEOUT_MS),
+    accessLogs: decodeAccessLogs(proto.accessLog, path, problems),
+  }
+}
