@@ -3,12 +3,12 @@
  * watches. The shell (`build/`) makes these from model resources; the engine
  * only reads them.
  *
- *     ListenerSlot.current ─► ListenerRuntime ─► ChainRuntime ─► HttpRuntime | TcpRuntime
+ *     ListenerSlot ─► ListenerRuntime ─► ChainRuntime ─► HttpRuntime | TcpRuntime
  *                                                                  │ clusters: by name
  *                                                                  └► UpstreamCluster (upstream/cluster.ts)
  *
- * A tree is immutable and swapped by writing `slot.current`. Connections look at
- * the slot when a request begins, so a running exchange keeps the tree it
+ * A tree is immutable and swapped by `slot.publish` (`listen/listener-slot.ts`).
+ * Connections look at the slot when a request begins, so a running exchange keeps the tree it
  * started with and a change never closes a connection.
  */
 import type { Clock, Logger } from '@weft/base'
@@ -16,6 +16,7 @@ import type {
   Cluster,
   Endpoint,
   FilterChainMatch,
+  HeaderValue,
   HttpConnectionManager,
   Listener,
   Route,
@@ -36,13 +37,6 @@ export interface EngineDeps {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly log: Logger
-}
-
-/** Mutable holder of one listener's newest tree; `undefined` holds connections until there is one. */
-export interface ListenerSlot {
-  current: ListenerRuntime | undefined
-  /** True from the start of a graceful drain: answers carry `Connection: close`. */
-  draining: boolean
 }
 
 export interface ListenerRuntime {
@@ -67,6 +61,13 @@ export interface HttpRuntime {
   readonly routes: CompiledRouteTable | undefined
   readonly clusters: ReadonlyMap<string, UpstreamCluster>
   readonly observer: ExchangeObserver
+  /** Fields that every forwarded request carries in place of its own, e.g. `x-weft-peer`. */
+  readonly requestStamps?: readonly HeaderValue[]
+  /** Lower-case names of fields that no forwarded request carries. */
+  readonly requestStrips?: readonly string[]
+  /** The same for answers to the client. */
+  readonly responseStamps?: readonly HeaderValue[]
+  readonly responseStrips?: readonly string[]
 }
 
 export interface TcpRuntime {

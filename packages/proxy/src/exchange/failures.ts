@@ -1,0 +1,66 @@
+/**
+ * Every way in which an exchange can fail, in one table: the status the client
+ * gets, the flag in the access log (the letters Envoy uses, so that existing
+ * dashboards read them) and Envoy's response code details.
+ */
+
+const FAILURES = {
+  // What the client sent, or did.
+  badRequest: { status: 400, flag: 'DPE', details: 'http1.codec_error' },
+  requestHeadTimeout: { status: 408, flag: 'DPE', details: 'request_header_timeout' },
+  http10Refused: { status: 426, flag: 'DPE', details: 'low_version' },
+  clientGone: { status: 0, flag: 'DC', details: 'downstream_remote_disconnect' },
+  streamIdle: { status: 408, flag: 'SI', details: 'stream_idle_timeout' },
+  // What the configuration says.
+  noRoute: { status: 404, flag: 'NR', details: 'route_not_found' },
+  noCluster: { status: 503, flag: 'NC', details: 'cluster_not_found' },
+  noConfiguration: { status: 503, flag: 'NC', details: 'no_configuration_yet' },
+  noFilterChain: { status: 0, flag: 'NR', details: 'filter_chain_not_found' },
+  faultAbort: { status: 503, flag: 'FI', details: 'fault_filter_abort' },
+  // What the upstream is, or did.
+  noHealthyEndpoint: { status: 503, flag: 'UH', details: 'no_healthy_upstream' },
+  overflow: { status: 503, flag: 'UO', details: 'upstream_reset_before_response_started{overflow}' },
+  connectFailure: {
+    status: 503,
+    flag: 'UF',
+    details: 'upstream_reset_before_response_started{remote_connection_failure}',
+  },
+  connectTimeout: {
+    status: 503,
+    flag: 'UF',
+    details: 'upstream_reset_before_response_started{connection_timeout}',
+  },
+  noSuchHost: { status: 503, flag: 'DF', details: 'dns_resolution_failure' },
+  upstreamReset: {
+    status: 503,
+    flag: 'UC',
+    details: 'upstream_reset_before_response_started{connection_termination}',
+  },
+  upstreamCut: {
+    status: 503,
+    flag: 'UC',
+    details: 'upstream_reset_after_response_started{connection_termination}',
+  },
+  upstreamProtocol: {
+    status: 502,
+    flag: 'UPE',
+    details: 'upstream_reset_before_response_started{protocol_error}',
+  },
+  requestTimeout: { status: 504, flag: 'UT', details: 'response_timeout' },
+  perTryTimeout: { status: 504, flag: 'UT', details: 'upstream_per_try_timeout' },
+} as const satisfies Record<string, { status: number; flag: string; details: string }>
+
+export type Failure = keyof typeof FAILURES
+
+/** The status to answer with; 0 when there is nobody left to answer. */
+export function failureStatus(failure: Failure): number {
+  return FAILURES[failure].status
+}
+
+export function failureFlag(failure: Failure): string {
+  return FAILURES[failure].flag
+}
+
+export function failureDetails(failure: Failure): string {
+  return FAILURES[failure].details
+}
