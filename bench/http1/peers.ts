@@ -5,15 +5,8 @@
  * thread.
  */
 import { writeFileSync } from 'node:fs'
-
-export interface Plan {
-  /** Folder for configurations and logs. */
-  readonly dir: string
-  readonly port: number
-  /** Both endpoints of the upstream. */
-  readonly upstreams: readonly [number, number]
-  readonly accessLog: boolean
-}
+import { clusters, listener, socketAddress } from './envoy-resources.ts'
+import type { Plan } from './plan.ts'
 
 export type Peer = (plan: Plan) => { readonly args: readonly string[] }
 
@@ -100,99 +93,11 @@ http {
   return { args: ['-c', path, '-p', dir] }
 }
 
-export const envoy: Peer = ({ dir, port, upstreams, accessLog }) => {
-  const path = `${dir}/envoy.json`
-  const cluster = (name: string, ports: readonly number[]) => ({
-    name,
-    type: 'STATIC',
-    connect_timeout: '5s',
-    lb_policy: 'LEAST_REQUEST',
-    circuit_breakers: {
-      thresholds: [{ max_connections: 1e6, max_pending_requests: 1e6, max_requests: 1e6 }],
-    },
-    load_assignment: {
-      cluster_name: name,
-      endpoints: [{ lb_endpoints: ports.map((each) => ({ endpoint: { address: socket(each) } })) }],
-    },
-  })
-  const prefix = { prefix: '/reviews' }
-  const log = {
-    name: 'envoy.access_loggers.file',
-    typed_config: {
-      '@type': 'type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog',
-      path: `${dir}/envoy-access.log`,
-      log_format: {
-        json_format: {
-          time: '%START_TIME%',
-          method: '%REQ(:METHOD)%',
-          path: '%REQ(:PATH)%',
-          status: '%RESPONSE_CODE%',
-          flags: '%RESPONSE_FLAGS%',
-          bytes: '%BYTES_SENT%',
-          ms: '%DURATION%',
-          upstream: '%UPSTREAM_HOST%',
-          id: '%REQ(X-REQUEST-ID)%',
-        },
-      },
-    },
-  }
-  const manager = {
-    '@type':
-      'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
-    stat_prefix: 'mesh',
-    codec_type: 'HTTP1',
-    use_remote_address: true,
-    generate_request_id: true,
-    access_log: accessLog ? [log] : [],
-    http_filters: [
-      {
-        name: 'envoy.filters.http.router',
-        typed_config: {
-          '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router',
-        },
-      },
-    ],
-    route_config: {
-      virtual_hosts: [
-        {
-          name: 'reviews',
-          domains: ['reviews:9080', 'reviews.default:9080'],
-          request_headers_to_remove: ['x-remove-me'],
-          request_headers_to_add: [set('x-mesh-tier', 'gold')],
-          response_headers_to_remove: ['x-powered-by'],
-          response_headers_to_add: [set('x-served-by', 'mesh')],
-          routes: [
-            {
-              match: {
-                ...prefix,
-                headers: [{ name: 'end-user', string_match: { exact: 'jason' } }],
-              },
-              route: { cluster: 'other' },
-            },
-            { match: prefix, route: { cluster: 'reviews' } },
-          ],
-        },
-      ],
-    },
-  }
+export const envoy: Peer = (plan) => {
+  const path = `${plan.dir}/envoy.json`
   const bootstrap = {
-    admin: { address: socket(0) },
-    static_resources: {
-      listeners: [
-        {
-          name: 'mesh',
-          address: socket(port),
-          filter_chains: [
-            {
-              filters: [
-                { name: 'envoy.filters.network.http_connection_manager', typed_config: manager },
-              ],
-            },
-          ],
-        },
-      ],
-      clusters: [cluster('reviews', upstreams), cluster('other', upstreams.slice(1))],
-    },
+    admin: { address: socketAddress(0) },
+    static_resources: { listeners: [listener(plan)], clusters: clusters(plan) },
   }
   writeFileSync(path, JSON.stringify(bootstrap))
   return {
@@ -223,12 +128,4 @@ http {
 `,
   )
   return { args: ['-c', path, '-p', dir] }
-}
-
-function socket(port: number) {
-  return { socket_address: { address: '127.0.0.1', port_value: port } }
-}
-
-function set(key: string, value: string) {
-  return { header: { key, value }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' }
 }

@@ -13,7 +13,8 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { freePorts } from './free-port.ts'
 import { type Latency, offer, saturate } from './load.ts'
-import { envoy, haproxy, nginx, type Plan, upstream } from './peers.ts'
+import { envoy, haproxy, nginx, upstream } from './peers.ts'
+import type { Plan } from './plan.ts'
 import { cpuOf, findProgram, listening, memoryOf, start, stop } from './processes.ts'
 import { type Result, renderTable, summarize } from './report.ts'
 import { weft } from './weft.ts'
@@ -70,9 +71,42 @@ export async function run(argv: string[]): Promise<number> {
   }
   const only = values.only?.split(',')
   const contenders = available().filter(({ name }) => only === undefined || only.includes(name))
-  const rounds = Number(values.rounds)
-  const seconds = Number(values.seconds)
+  const options = {
+    wrk,
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+    latency: !values['no-latency'],
+    accessLogs: values['no-log'] ? [false] : [false, true],
+  }
   const dir = mkdtempSync(join(tmpdir(), 'weft-bench-'))
+  try {
+    const results = await compare(contenders, nginxProgram, dir, options)
+    const { rounds, seconds } = options
+    const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Node ${process.version}`
+    if (values.json) console.log(JSON.stringify({ machine, rounds, seconds, results }, null, 2))
+    else console.log(renderTable(machine, rounds, results))
+    return 0
+  } finally {
+    if (values.keep) console.error(`Configurations and logs: ${dir}`)
+    else rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+interface Options {
+  readonly wrk: string
+  readonly rounds: number
+  readonly seconds: number
+  readonly latency: boolean
+  readonly accessLogs: readonly boolean[]
+}
+
+/** Starts everything, measures, and ends exactly what it started. */
+async function compare(
+  contenders: readonly Contender[],
+  nginxProgram: string,
+  dir: string,
+  options: Options,
+): Promise<Result[]> {
   const children: ChildProcess[] = []
   try {
     const [first = 0, second = 0, ...ports] = await freePorts(2 + contenders.length * 2)
@@ -80,35 +114,27 @@ export async function run(argv: string[]): Promise<number> {
     children.push(origin)
     await listening(first, origin, 'upstream')
     const results: Result[] = []
-    for (const accessLog of values['no-log'] ? [false] : [false, true]) {
+    for (const accessLog of options.accessLogs) {
       const running: Running[] = []
       for (const contender of contenders) {
         const port = ports.pop() ?? 0
         const home = join(dir, `${contender.name}${accessLog ? '-log' : ''}`)
         mkdirSync(home)
-        const { args } = contender.configure({
-          dir: home,
-          port,
-          upstreams: [first, second],
-          accessLog,
-        })
+        const plan = { dir: home, port, upstreams: [first, second] as const, accessLog }
+        const { args } = contender.configure(plan)
         const child = start(contender.command, args, `${home}/output.log`)
         children.push(child)
         await listening(port, child, contender.name)
         running.push({ ...contender, child, port })
       }
-      results.push(...(await measure(running, { wrk, rounds, seconds, accessLog })))
-      if (!values['no-latency']) await addLatency(running, results, accessLog, seconds)
+      const own = await measure(running, options, accessLog)
+      if (options.latency) await addLatency(running, own, options.seconds)
+      results.push(...own)
       for (const { child } of running) await stop(child)
     }
-    const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Node ${process.version}`
-    if (values.json) console.log(JSON.stringify({ machine, rounds, seconds, results }, null, 2))
-    else console.log(renderTable(machine, rounds, results))
-    return 0
+    return results
   } finally {
     for (const child of children) await stop(child)
-    if (values.keep) console.error(`Configurations and logs: ${dir}`)
-    else rmSync(dir, { recursive: true, force: true })
   }
 }
 
@@ -132,13 +158,12 @@ function available(): Contender[] {
 /** Rounds in random order; the first, unmeasured one warms up. */
 async function measure(
   running: readonly Running[],
-  options: { wrk: string; rounds: number; seconds: number; accessLog: boolean },
+  options: Options,
+  accessLog: boolean,
 ): Promise<Result[]> {
   const samples = new Map(running.map(({ name }) => [name, [] as ReturnType<typeof sample>[]]))
   for (let round = 0; round <= options.rounds; round++) {
-    console.error(
-      `round ${round} of ${options.rounds}, access log ${options.accessLog ? 'on' : 'off'}`,
-    )
+    console.error(`round ${round} of ${options.rounds}, access log ${accessLog ? 'on' : 'off'}`)
     for (const { name, child, port } of shuffled(running)) {
       const before = cpuOf(child.pid ?? 0)
       const load = await saturate(options.wrk, port, round === 0 ? 1 : options.seconds)
@@ -148,7 +173,7 @@ async function measure(
   }
   return running.map(({ name, child }) => {
     const memory = memoryOf(child.pid ?? 0)
-    return { name, accessLog: options.accessLog, ...summarize(samples.get(name) ?? []), ...memory }
+    return { name, accessLog, ...summarize(samples.get(name) ?? []), ...memory }
   })
 }
 
@@ -165,11 +190,9 @@ function sample(
 /** Every contender at the same rate: half of what the slowest can do. */
 async function addLatency(
   running: readonly Running[],
-  results: Result[],
-  accessLog: boolean,
+  own: readonly Result[],
   seconds: number,
 ): Promise<void> {
-  const own = results.filter((result) => result.accessLog === accessLog)
   // The generator is one Node process on the same machine; above this it would measure itself.
   const rate = Math.min(12_000, Math.floor(Math.min(...own.map(({ perSecond }) => perSecond)) / 2))
   const seen = new Map<string, Latency[]>(running.map(({ name }) => [name, []]))
