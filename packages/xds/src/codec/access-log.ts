@@ -1,5 +1,5 @@
 /**
- * Access logs ⇄ Envoy's file access logger.
+ * Access logs ⇄ Envoy's file and standard output access loggers.
  *
  * An Envoy writes one JSON object a line with Istio's field names; our own proxy
  * writes the same fields and does not look at the format.
@@ -13,6 +13,9 @@ import {
 } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import type { Problems } from './problems.ts'
 import { type Init, packAny, unpackAny } from './values.ts'
+
+const STDOUT = '/dev/stdout'
+const STDERR = '/dev/stderr'
 
 const JSON_FORMAT = {
   authority: '%REQ(:AUTHORITY)%',
@@ -43,19 +46,22 @@ const JSON_FORMAT = {
 export function encodeAccessLogs(
   targets: readonly AccessLogTarget[],
 ): Init<typeof AccessLogSchema>[] {
-  return targets.map(({ path }) => ({
-    name: 'envoy.access_loggers.file',
-    configType: {
-      case: 'typedConfig',
-      value: packAny(FileAccessLogSchema, {
-        path,
-        accessLogFormat: {
-          case: 'logFormat',
-          value: { format: { case: 'jsonFormat', value: JSON_FORMAT } },
-        },
-      }),
-    },
-  }))
+  return targets.map(({ path }) => {
+    const accessLogFormat = {
+      case: 'logFormat',
+      value: { format: { case: 'jsonFormat', value: JSON_FORMAT } },
+    } as const
+    // By name: where standard output is a socket, as under systemd, the path cannot be opened.
+    if (path === STDOUT)
+      return logger('stdout', packAny(StdoutAccessLogSchema, { accessLogFormat }))
+    if (path === STDERR)
+      return logger('stderr', packAny(StderrAccessLogSchema, { accessLogFormat }))
+    return logger('file', packAny(FileAccessLogSchema, { path, accessLogFormat }))
+  })
+}
+
+function logger(name: string, value: ReturnType<typeof packAny>): Init<typeof AccessLogSchema> {
+  return { name: `envoy.access_loggers.${name}`, configType: { case: 'typedConfig', value } }
 }
 
 export function decodeAccessLogs(
@@ -69,8 +75,8 @@ export function decodeAccessLogs(
     const any = log.configType.value
     const file = unpackAny(any, FileAccessLogSchema)
     if (file !== undefined) return [{ path: file.path }]
-    if (unpackAny(any, StdoutAccessLogSchema) !== undefined) return [{ path: '/dev/stdout' }]
-    if (unpackAny(any, StderrAccessLogSchema) !== undefined) return [{ path: '/dev/stderr' }]
+    if (unpackAny(any, StdoutAccessLogSchema) !== undefined) return [{ path: STDOUT }]
+    if (unpackAny(any, StderrAccessLogSchema) !== undefined) return [{ path: STDERR }]
     problems.add(at, `${log.name} is not supported`)
     return []
   })

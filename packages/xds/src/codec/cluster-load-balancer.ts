@@ -64,7 +64,7 @@ function encodePolicy(balancer: LoadBalancer): EncodedBalancer['init'] {
 
 const LEAST_REQUEST = covers(
   Cluster_LeastRequestLbConfigSchema,
-  ...['choice_count', 'active_request_bias', 'selection_method'],
+  ...['choice_count', 'active_request_bias'],
 )
 const RING_HASH = covers(
   Cluster_RingHashLbConfigSchema,

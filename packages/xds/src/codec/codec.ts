@@ -14,6 +14,10 @@ import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/end
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
 import { RouteConfigurationSchema } from '../gen/envoy/config/route/v3/route_pb.js'
 import { FileAccessLogSchema } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
+import {
+  StderrAccessLogSchema,
+  StdoutAccessLogSchema,
+} from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import { ClusterConfigSchema } from '../gen/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster_pb.js'
 import {
   CorsPolicySchema,
@@ -119,5 +123,6 @@ const ANY_TYPES = [
   ...[UpstreamTlsContextSchema, FileAccessLogSchema, RouterSchema, CorsSchema, CorsPolicySchema],
   ...[HTTPFaultSchema, TlsInspectorSchema, HttpInspectorSchema, PreviousHostsPredicateSchema],
   ...[HttpProtocolOptionsSchema, ClusterConfigSchema],
+  ...[StdoutAccessLogSchema, StderrAccessLogSchema],
 ]
 let registry: ReturnType<typeof createRegistry> | undefined

@@ -7,7 +7,7 @@
  * the model's text travels in the route's metadata.
  */
 import type { JsonObject } from '@bufbuild/protobuf'
-import type { PathRewrite, RouteMatch } from '@weft/model'
+import type { PathMatch, PathRewrite, RouteMatch } from '@weft/model'
 import type { RegexMatchAndSubstituteSchema } from '../gen/envoy/type/matcher/v3/regex_pb.js'
 import { type Init, textOf } from './values.ts'
 
@@ -29,15 +29,21 @@ export function encodeRewrite(rewrite: PathRewrite, match: RouteMatch): EncodedR
       const { path } = match
       const joins =
         rewrite.value === '' || (path.kind === 'segments' && rewrite.value.endsWith('/'))
-      if (!joins || path.kind === 'connect') return { kind: 'prefix', value: rewrite.value }
-      const matched =
-        path.kind === 'regex' ? path.value : escapeRegex(path.value.replace(/\/+$/, ''))
-      const flags = path.ignoreCase ? '(?i)' : ''
-      const pattern = path.kind === 'regex' ? WHOLE_PATH : `${flags}^${matched}/*`
-      const value = regexRewrite(pattern, literal(rewrite.value === '' ? '/' : rewrite.value))
+      if (!joins) return { kind: 'prefix', value: rewrite.value }
+      const value = regexRewrite(
+        matchedPart(path),
+        literal(rewrite.value === '' ? '/' : rewrite.value),
+      )
       return { ...value, prefixText: rewrite.value }
     }
   }
+}
+
+/** What Envoy's prefix rewrite would replace, with the slashes that follow it. */
+function matchedPart(path: PathMatch): string {
+  if (path.kind === 'connect' || path.kind === 'regex') return WHOLE_PATH
+  const flags = path.ignoreCase ? '(?i)' : ''
+  return `${flags}^${escapeRegex(path.value.replace(/\/+$/, ''))}/*`
 }
 
 function regexRewrite(regex: string, substitution: string): EncodedRewrite & { kind: 'regex' } {
