@@ -2,16 +2,20 @@
 import type { Command } from '../command.ts'
 import { completionFor } from './completion.ts'
 import { control } from './control.ts'
+import { demo } from './demo.ts'
 import { proxy } from './proxy.ts'
 import { run } from './run.ts'
 import { simulate } from './simulate.ts'
+import { up } from './up.ts'
 import { validate } from './validate.ts'
 import { version } from './version.ts'
 
 const members = {
+  demo,
+  up,
+  run,
   control,
   proxy,
-  run,
   simulate,
   validate,
   version,

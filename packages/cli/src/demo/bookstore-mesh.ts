@@ -1,0 +1,146 @@
+/**
+ * The demo's processes: control plane, ingress gateway, and the bookstore's six
+ * workloads, each application behind its own sidecar.
+ */
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { freePort, LOOPBACK } from '../run/addresses.ts'
+import {
+  BOOKSTORE_DIR,
+  BOOKSTORE_PORT,
+  type DemoWorkload,
+  EXAMPLE_DIR,
+  WORKLOADS,
+  workloadName,
+} from './topology.ts'
+import { startWeft, type WeftProcess } from './weft-process.ts'
+
+export interface BookstoreMesh {
+  /** Where visitors come in. */
+  readonly url: string
+  /** The control plane's admin API. */
+  readonly controlUrl: string
+  /** The folder that the control plane watches. */
+  readonly meshDir: string
+  readonly logDir: string
+  /** Admin ports of the proxies by workload name; the gateway is `ingress`. */
+  readonly adminPorts: ReadonlyMap<string, number>
+  readonly control: WeftProcess
+  readonly processes: readonly WeftProcess[]
+  /** Resolves with the first process that ends by itself. */
+  readonly broken: Promise<string>
+  stop(): Promise<void>
+  /** For exits that cannot wait. */
+  kill(): void
+}
+
+export const INGRESS = 'ingress'
+const PREFERRED_HTTP_PORT = 8080
+export const PREFERRED_ADMIN_PORT = 15_014
+const STOP_GRACE_MS = 1_500
+
+/** Addresses of a mesh are its own: a proxy that the user has configured is none of its business. */
+const NOT_INHERITED = /^(?:https?_proxy|no_proxy|all_proxy|node_use_env_proxy|port|weft_.*)$/i
+
+export async function startBookstore(
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<BookstoreMesh> {
+  const home = await mkdtemp(join(tmpdir(), 'weft-demo-'))
+  const processes: WeftProcess[] = []
+  const stop = async () => {
+    await Promise.all(processes.map((process) => process.stop(STOP_GRACE_MS)))
+    await rm(home, { recursive: true, force: true })
+  }
+  try {
+    return await start(home, env, processes, stop)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function start(
+  home: string,
+  env: Readonly<Record<string, string | undefined>>,
+  processes: WeftProcess[],
+  stop: () => Promise<void>,
+): Promise<BookstoreMesh> {
+  const meshDir = join(home, 'mesh')
+  const logDir = join(home, 'logs')
+  const stateDir = join(home, 'state')
+  await mkdir(logDir)
+  await cp(join(EXAMPLE_DIR, 'mesh'), meshDir, { recursive: true })
+  const childEnv = Object.fromEntries(
+    Object.entries(env).filter(([name]) => !NOT_INHERITED.test(name)),
+  )
+  const launch = (name: string, args: readonly string[]) => {
+    const logFile = join(logDir, `${name}.log`)
+    const process = startWeft({ name, args, logFile, env: childEnv })
+    processes.push(process)
+    return process
+  }
+
+  const [adminPort, xdsPort, httpPort] = await pickPorts()
+  const xds = `${LOOPBACK}:${xdsPort}`
+  // All at once: proxies hold what comes in until the control plane answers.
+  const control = launch('control', [
+    'control',
+    meshDir,
+    ...['--xds', xds, '--admin', `${LOOPBACK}:${adminPort}`],
+    ...['--state', join(stateDir, 'control')],
+  ])
+  const shared = ['--control', xds, '--state', stateDir]
+  const gateway = launch(INGRESS, gatewayArgs(httpPort, shared))
+  const workloads = WORKLOADS.map((workload) =>
+    launch(workloadName(workload), workloadArgs(workload, shared)),
+  )
+  const proxies = [gateway, ...workloads]
+  const reports = await Promise.all(proxies.map(({ ready }) => ready))
+  await control.ready
+  return {
+    url: `http://${LOOPBACK}:${httpPort}`,
+    controlUrl: `http://${LOOPBACK}:${adminPort}`,
+    meshDir,
+    logDir,
+    adminPorts: new Map(proxies.map(({ name }, i) => [name, reports[i]?.ports.admin ?? 0])),
+    control,
+    processes,
+    broken: Promise.race(
+      processes.map(async ({ name, exited }) => `${name} ended (${await exited})`),
+    ),
+    stop,
+    kill: () => {
+      for (const process of processes) process.kill()
+    },
+  }
+}
+
+/** The usual ports where they are free, so that `weft apply` and the browser need no flags. */
+async function pickPorts(): Promise<readonly [number, number, number]> {
+  const adminPort = await freePort(LOOPBACK, PREFERRED_ADMIN_PORT)
+  const httpPort = await freePort(LOOPBACK, PREFERRED_HTTP_PORT)
+  return [adminPort, await freePort(LOOPBACK), httpPort]
+}
+
+function gatewayArgs(httpPort: number, shared: readonly string[]): readonly string[] {
+  return [
+    'proxy',
+    ...['--role', 'gateway', '--bind', LOOPBACK, '--admin', `${LOOPBACK}:0`],
+    // Istio's samples have 8080 in newer releases and 80 in older ones.
+    ...['--map', `80=${httpPort}`, '--map', `8080=${httpPort}`],
+    ...shared,
+  ]
+}
+
+function workloadArgs(workload: DemoWorkload, shared: readonly string[]): readonly string[] {
+  return [
+    'run',
+    ...['--service', workload.service, '--version', workload.version],
+    ...['--port', String(BOOKSTORE_PORT), '--app-port', '0'],
+    ...shared,
+    '--',
+    ...[process.execPath, '--disable-warning=ExperimentalWarning'],
+    join(BOOKSTORE_DIR, workload.file),
+  ]
+}

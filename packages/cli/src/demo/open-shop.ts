@@ -1,0 +1,59 @@
+/** The demo's mesh, started, and waited for until a visitor sees a whole page of every version. */
+import { type Clock, sleep } from '@weft/base'
+import { CommandError } from '../command.ts'
+import { type BookstoreMesh, startBookstore } from './bookstore-mesh.ts'
+import { visitReviews } from './check/visitors.ts'
+import { openShopClient } from './shop-client.ts'
+
+export interface OpenShop {
+  readonly mesh: BookstoreMesh
+  /** From the first process to the first whole page, in milliseconds. */
+  readonly upMs: number
+}
+
+const OPEN_LIMIT_MS = 30_000
+const VERSIONS = ['v1', 'v2', 'v3']
+
+/** @throws {CommandError} With what the processes printed last, if the shop does not open. */
+export async function openShop(
+  env: Readonly<Record<string, string | undefined>>,
+  clock: Clock,
+): Promise<OpenShop> {
+  const startedAtMs = clock.monotonicMs()
+  const mesh = await startBookstore(env).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CommandError(`The demo did not start: ${why}`, 1, { cause: error })
+  })
+  const problem = await Promise.race([
+    mesh.broken,
+    visitUntilOpen(mesh.url, clock, startedAtMs + OPEN_LIMIT_MS),
+  ])
+  if (problem !== undefined) {
+    await mesh.stop()
+    throw new CommandError(`The demo did not start: ${problem}`)
+  }
+  return { mesh, upMs: clock.monotonicMs() - startedAtMs }
+}
+
+/** @returns What was wrong last when the time is over; `undefined` as soon as all is well. */
+async function visitUntilOpen(
+  url: string,
+  clock: Clock,
+  untilMs: number,
+): Promise<string | undefined> {
+  const client = openShopClient(url, () => clock.monotonicMs())
+  const seen = new Set<string>()
+  try {
+    for (;;) {
+      const page = await client.get('/productpage')
+      const isWhole = page.status === 200 && !page.body.includes('Sorry,')
+      if (isWhole) seen.add((await visitReviews(client)).version)
+      if (VERSIONS.every((version) => seen.has(version))) return undefined
+      if (clock.monotonicMs() > untilMs) return `${url}/productpage: ${page.status} ${page.body}`
+      // A page that is there comes back for the other versions at once.
+      if (!isWhole) await sleep(clock, 25)
+    }
+  } finally {
+    client.close()
+  }
+}

@@ -1,0 +1,129 @@
+/** A mesh for development in one process: control plane and gateway, until a signal. */
+import { mkdir } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { contentHash, type LogScopes } from '@weft/base'
+import type { ControlPlane, ObjectStatus } from '@weft/control'
+import { renderAddress, type SocketAddress } from '@weft/model'
+import { firstSignal, type Terminal } from '../terminal/terminal.ts'
+import { DEFAULT_ADMIN, DEFAULT_XDS, freePort, LOOPBACK } from './addresses.ts'
+import { openControlPlane } from './run-control.ts'
+import { openProxy } from './run-proxy.ts'
+
+export interface UpOptions {
+  /** As the user wrote it. */
+  readonly folder: string
+  readonly path: string
+  readonly xds: SocketAddress
+  readonly admin: SocketAddress
+  readonly httpPort: number | undefined
+  readonly accessLog?: string
+}
+
+const PREFERRED_HTTP_PORT = 8080
+const LOOK_EVERY_MS = 500
+
+export async function runUp(
+  options: UpOptions,
+  shown: { readonly isJson: boolean },
+  terminal: Terminal,
+  logs: LogScopes,
+): Promise<number> {
+  const stopped = firstSignal(terminal, () => process.exit(130))
+  await mkdir(options.path, { recursive: true })
+  const stateBase = terminal.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state')
+  const stateDir = join(stateBase, 'weft', `up-${contentHash(options.path)}`)
+  const plane = await openControlPlane(
+    { sources: [options.path], xds: options.xds, admin: options.admin, stateDir },
+    terminal,
+    logs,
+  )
+  const httpPort = options.httpPort ?? (await freePort(LOOPBACK, PREFERRED_HTTP_PORT))
+  const { accessLog } = options
+  const gateway = await openProxy(
+    {
+      role: 'gateway',
+      workload: {
+        name: 'istio-ingressgateway',
+        namespace: 'istio-system',
+        serviceAccount: 'default',
+        labels: { app: 'istio-ingressgateway', istio: 'ingressgateway' },
+        locality: { region: '', zone: '', subZone: '' },
+        cluster: 'weft',
+      },
+      address: LOOPBACK,
+      source: { kind: 'ads', connect: plane.xds },
+      portMap: { '80': httpPort, '8080': httpPort },
+      bindHost: LOOPBACK,
+      admin: { host: LOOPBACK, port: 0 },
+      ...(accessLog === undefined ? {} : { accessLog }),
+    },
+    terminal,
+    logs,
+  )
+  const facts = {
+    gateway: `http://${LOOPBACK}:${httpPort}`,
+    xds: renderAddress(plane.xds),
+    admin: `http://${renderAddress(plane.admin)}`,
+    gatewayAdmin: gateway.admin === undefined ? '' : `http://${renderAddress(gateway.admin)}`,
+    folder: options.folder,
+  }
+  terminal.out(
+    shown.isJson ? `${JSON.stringify({ ready: true, ...facts })}\n` : renderUp(facts, terminal),
+  )
+  const stopTelling = shown.isJson ? () => undefined : tellProblems(plane, terminal)
+  await stopped
+  stopTelling()
+  await gateway.close()
+  await plane.close()
+  return 0
+}
+
+interface UpFacts {
+  readonly gateway: string
+  readonly xds: string
+  readonly admin: string
+  readonly gatewayAdmin: string
+  readonly folder: string
+}
+
+function renderUp(facts: UpFacts, { style }: Terminal): string {
+  const xdsFlag = facts.xds === DEFAULT_XDS ? '' : ` --control ${facts.xds}`
+  const adminFlag = facts.admin === `http://${DEFAULT_ADMIN}` ? '' : ` --control ${facts.admin}`
+  return `${style.bold('The mesh is up.')}
+  gateway  ${style.cyan(facts.gateway)}   (ports 80 and 8080 of Gateways; admin ${facts.gatewayAdmin})
+  control  ${facts.admin}   (xDS ${facts.xds})
+  folder   ${facts.folder}   (watched)
+
+What to do next:
+  weft run${xdsFlag} --service hello --port 8000 --app-port 0 -- node server.js   (it listens on $PORT)
+  weft run${xdsFlag} -- curl http://hello:8000/
+  weft apply${adminFlag} -f rules.yaml     weft status${adminFlag}     weft get routes${adminFlag} --from hello
+`
+}
+
+/** Says what is refused, and when it is good again, as it happens. */
+function tellProblems(plane: ControlPlane, terminal: Terminal): () => void {
+  let known = new Map<string, string>()
+  let cancel = () => {}
+  const look = () => {
+    const now = new Map(plane.statuses().flatMap(refusalOf))
+    for (const [object, why] of now) {
+      if (known.get(object) !== why) terminal.err(`${terminal.style.red(object)}: ${why}\n`)
+    }
+    for (const object of known.keys()) {
+      if (!now.has(object)) terminal.err(`${terminal.style.green(object)}: good again\n`)
+    }
+    known = now
+    cancel = terminal.clock.after(LOOK_EVERY_MS, look)
+  }
+  look()
+  return () => cancel()
+}
+
+function refusalOf(status: ObjectStatus): [string, string][] {
+  const errors = status.problems.filter(({ severity }) => severity === 'error')
+  if (errors.length === 0) return []
+  const why = errors.map(({ file, line, message }) => `${file}:${line}: ${message}`).join('\n  ')
+  return [[`${status.kind} ${status.namespace}/${status.name}`, why]]
+}
