@@ -9,6 +9,7 @@
  * does in the list.
  */
 import type { RequestView } from '@weft/model'
+import { hasAt } from '../text/has-at.ts'
 import type { CompiledRoute } from './compiled.ts'
 
 /** Below this a walk over the list is as fast. */
@@ -25,7 +26,9 @@ export class RouteIndex {
 
   /** @param path Without query; `end` is where it ends in `target`. */
   find(request: RequestView, path: string, target: string, end: number): CompiledRoute | undefined {
-    let best = first(this.#exact.get(path), undefined, request, path, target, end)
+    // Looking up an empty map still hashes the path.
+    const exact = this.#exact.size > 0 ? this.#exact.get(path) : undefined
+    let best = first(exact, undefined, request, path, target, end)
     let node: RadixNode | undefined = this.#tree
     let at = 0
     while (node !== undefined) {
@@ -99,7 +102,7 @@ class RadixNode {
 
   next(path: string, at: number): RadixNode | undefined {
     const child = this.#children.get(path.charCodeAt(at))
-    return child?.edge !== undefined && path.startsWith(child.edge, at) ? child : undefined
+    return child !== undefined && hasAt(path, at, child.edge) ? child : undefined
   }
 
   /** The node for `prefix` below this one, made when it is not there. */

@@ -9,6 +9,7 @@
  */
 import { RE2JS } from 're2js'
 import { ConfigError } from '../config-error.ts'
+import { hasAt } from './has-at.ts'
 
 /** Longest pattern that is accepted, in UTF-16 code units. */
 export const MAX_PATTERN_LENGTH = 4_096
@@ -126,7 +127,7 @@ export function shapeMatches(shape: RegexShape, text: string): boolean {
       if (end === at) return false
       at = end
     } else {
-      if (!text.startsWith(step, at)) return false
+      if (!hasAt(text, at, step)) return false
       at += step.length
     }
   }

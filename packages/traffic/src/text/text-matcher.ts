@@ -6,6 +6,7 @@
 import { unreachable } from '@weft/base'
 import type { StringMatch } from '@weft/model'
 import type { RE2JS } from 're2js'
+import { hasAt } from './has-at.ts'
 import { compileRegex, type RegexShape, regexShape, shapeMatches } from './regex.ts'
 
 const EXACT = 0
@@ -64,9 +65,9 @@ export class TextMatcher {
       case EXACT:
         return text === value
       case PREFIX:
-        return text.startsWith(value)
+        return hasAt(text, 0, value)
       case SEGMENTS:
-        return text.startsWith(value) && endsSegment(text, value.length)
+        return hasAt(text, 0, value) && endsSegment(text, value.length)
       case SUFFIX:
         return text.endsWith(value)
       case CONTAINS:
