@@ -3,9 +3,10 @@
 import type { Document, DocumentType, ObjectMeta } from './document.ts'
 import { KINDS, type KindDefinition, typeOf } from './kinds/catalog.ts'
 import { metadata as metadataSchema } from './kinds/metadata.ts'
-import type { Findings } from './kinds/rules.ts'
 import type { ParsedObject, SkippedObject } from './parse.ts'
 import type { ObjectRef, Problem, Severity } from './problem.ts'
+import { checkMetadata } from './rules/metadata.ts'
+import type { Findings } from './rules/rules.ts'
 import { checkSchema, type SchemaFinding } from './schema/check.ts'
 import { nearest } from './schema/suggest.ts'
 import { childPath, findPlace, type LineIndex, offsetOf, type Place } from './text/places.ts'
@@ -85,6 +86,7 @@ class ObjectJudge {
     const status = this.#checkStatus(definition, value)
     if (meta.isShapeSound && body.isShapeSound) {
       const metadata = this.#metadataOf(meta.value as Record<string, unknown>)
+      checkMetadata(metadata, definition.isNamespaced, this.#findings())
       definition.rules({ metadata, spec: body.value as Document['spec'] }, this.#findings())
       if (!this.#hasErrors())
         return this.#parsed(this.#document(type, metadata, body.value, status))

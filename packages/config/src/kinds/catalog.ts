@@ -1,6 +1,18 @@
 /** Every configuration kind by document type. To add one: a schema, its rules, a line here and in `Specs`. */
 
 import type { DocumentType } from '../document.ts'
+import { checkDestinationRule } from '../rules/destination-rule.ts'
+import { checkIstioGateway } from '../rules/istio-gateway.ts'
+import {
+  checkDataKeys,
+  checkEndpointSlice,
+  checkEndpoints,
+  checkNamespace,
+  checkService,
+} from '../rules/kubernetes.ts'
+import type { Rules } from '../rules/rules.ts'
+import { checkServiceEntry, checkWorkloadEntry } from '../rules/service-entry.ts'
+import { checkVirtualService } from '../rules/virtual-service.ts'
 import type { AnySchema } from '../schema/schema.ts'
 import { destinationRule } from './destination-rule.ts'
 import { gateway } from './gateway.ts'
@@ -16,7 +28,6 @@ import {
   secret,
   service,
 } from './kubernetes.ts'
-import type { Rules } from './rules.ts'
 import { serviceEntry, workloadEntry } from './service-entry.ts'
 import { virtualService } from './virtual-service.ts'
 
@@ -60,21 +71,31 @@ const CORE = {
 const none: Rules = () => undefined
 
 export const KINDS: Readonly<Record<DocumentType, KindDefinition>> = {
-  VirtualService: { ...ISTIO, kind: 'VirtualService', schema: virtualService, rules: none },
-  DestinationRule: { ...ISTIO, kind: 'DestinationRule', schema: destinationRule, rules: none },
-  IstioGateway: { ...ISTIO, kind: 'Gateway', schema: gateway, rules: none },
+  VirtualService: {
+    ...ISTIO,
+    kind: 'VirtualService',
+    schema: virtualService,
+    rules: checkVirtualService,
+  },
+  DestinationRule: {
+    ...ISTIO,
+    kind: 'DestinationRule',
+    schema: destinationRule,
+    rules: checkDestinationRule,
+  },
+  IstioGateway: { ...ISTIO, kind: 'Gateway', schema: gateway, rules: checkIstioGateway },
   ServiceEntry: {
     ...ISTIO,
     kind: 'ServiceEntry',
     schema: serviceEntry,
-    rules: none,
+    rules: checkServiceEntry,
     isSpecRequired: true,
   },
   WorkloadEntry: {
     ...ISTIO,
     kind: 'WorkloadEntry',
     schema: workloadEntry,
-    rules: none,
+    rules: checkWorkloadEntry,
     isSpecRequired: true,
   },
 
@@ -89,21 +110,27 @@ export const KINDS: Readonly<Record<DocumentType, KindDefinition>> = {
   HTTPRoute: { ...GATEWAY_API, kind: 'HTTPRoute', schema: httpRoute, rules: none },
   ReferenceGrant: { ...GATEWAY_API, kind: 'ReferenceGrant', schema: referenceGrant, rules: none },
 
-  Service: { ...CORE, kind: 'Service', schema: service, rules: none },
-  Endpoints: { ...CORE, kind: 'Endpoints', schema: endpoints, rules: none, body: 'root' },
+  Service: { ...CORE, kind: 'Service', schema: service, rules: checkService },
+  Endpoints: { ...CORE, kind: 'Endpoints', schema: endpoints, rules: checkEndpoints, body: 'root' },
   EndpointSlice: {
     ...CORE,
     group: 'discovery.k8s.io',
     versions: ['v1', 'v1beta1'],
     kind: 'EndpointSlice',
     schema: endpointSlice,
-    rules: none,
+    rules: checkEndpointSlice,
     body: 'root',
   },
-  Namespace: { ...CORE, kind: 'Namespace', schema: namespace, rules: none, isNamespaced: false },
+  Namespace: {
+    ...CORE,
+    kind: 'Namespace',
+    schema: namespace,
+    rules: checkNamespace,
+    isNamespaced: false,
+  },
   Pod: { ...CORE, kind: 'Pod', schema: pod, rules: none, statusSchema: podStatus },
-  Secret: { ...CORE, kind: 'Secret', schema: secret, rules: none, body: 'root' },
-  ConfigMap: { ...CORE, kind: 'ConfigMap', schema: configMap, rules: none, body: 'root' },
+  Secret: { ...CORE, kind: 'Secret', schema: secret, rules: checkDataKeys, body: 'root' },
+  ConfigMap: { ...CORE, kind: 'ConfigMap', schema: configMap, rules: checkDataKeys, body: 'root' },
 }
 
 /** The document type of an object, or `undefined` for a kind that we do not read. */

@@ -1,7 +1,7 @@
 /**
  * `DestinationRule` (networking.istio.io): what applies to traffic for a host
  * after routing: subsets, balancing, limits, outlier detection, TLS. Checks
- * beyond the schema are in `destination-rule-rules.ts`.
+ * beyond the schema are in `rules/destination-rule.ts`.
  */
 
 import {
@@ -11,11 +11,13 @@ import {
   integer,
   list,
   map,
+  nullable,
   number,
   object,
   oneOfValues,
   required,
   string,
+  withRules,
 } from '../schema/schema.ts'
 import { duration, labels, positiveDuration, stringList } from './istio-common.ts'
 
@@ -48,7 +50,7 @@ const localityLbSetting = object({
   distribute: list(object({ from: string(), to: map(integer(uint32)) })),
   failover: list(object({ from: string(), to: string() })),
   failoverPriority: stringList,
-  enabled: boolean(),
+  enabled: nullable(boolean()),
 })
 
 const loadBalancer = object(
@@ -63,17 +65,17 @@ const loadBalancer = object(
     ),
     consistentHash,
     localityLbSetting,
-    warmupDurationSecs: duration(),
+    warmupDurationSecs: positiveDuration(),
     warmup: object({
-      duration: required(duration()),
-      minimumPercent: number(),
-      aggression: number(),
+      duration: required(positiveDuration()),
+      minimumPercent: nullable(number({ min: 0, max: 100 })),
+      aggression: nullable(number({ min: 0 })),
     }),
     zoneAwareLbSetting: object({
-      enabled: boolean(),
+      enabled: nullable(boolean()),
       failover: list(object({ from: string(), to: string() })),
       failoverPriority: stringList,
-      minClusterSize: integer(),
+      minClusterSize: nullable(integer({ min: 1 })),
     }),
     backendUtilization: object({
       blackoutPeriod: duration(),
@@ -95,7 +97,7 @@ const tcpSettings = object({
     interval: positiveDuration(),
   }),
   maxConnectionDuration: positiveDuration(),
-  idleTimeout: positiveDuration(),
+  idleTimeout: duration(),
 })
 
 const httpSettings = object({
@@ -107,7 +109,7 @@ const httpSettings = object({
   h2UpgradePolicy: oneOfValues('DEFAULT', 'DO_NOT_UPGRADE', 'UPGRADE'),
   useClientProtocol: boolean(),
   maxConcurrentStreams: integer(),
-  http2KeepAlive: object({ interval: duration(), timeout: duration() }),
+  http2KeepAlive: object({ interval: positiveDuration(), timeout: positiveDuration() }),
 })
 
 const connectionPool = object({ tcp: tcpSettings, http: httpSettings })
@@ -115,14 +117,14 @@ const connectionPool = object({ tcp: tcpSettings, http: httpSettings })
 const outlierDetection = object({
   consecutiveErrors: integer(),
   splitExternalLocalOriginErrors: boolean(),
-  consecutiveLocalOriginFailures: integer(uint32),
-  consecutiveGatewayErrors: integer(uint32),
-  consecutive5xxErrors: integer(uint32),
+  consecutiveLocalOriginFailures: nullable(integer(uint32)),
+  consecutiveGatewayErrors: nullable(integer(uint32)),
+  consecutive5xxErrors: nullable(integer(uint32)),
   interval: positiveDuration(),
   baseEjectionTime: positiveDuration(),
   maxEjectionPercent: integer(),
   minHealthPercent: integer(),
-  outlierDetectionHttpErrorCodes: list(integer()),
+  outlierDetectionHttpErrorCodes: list(integer({ min: 100, max: 599 })),
 })
 
 const clientTls = object({
@@ -133,7 +135,7 @@ const clientTls = object({
   credentialName: string(),
   subjectAltNames: stringList,
   sni: string(),
-  insecureSkipVerify: boolean(),
+  insecureSkipVerify: nullable(boolean()),
   caCrl: string(),
 })
 
@@ -150,7 +152,7 @@ const trafficPolicy = object({
   connectionPool,
   outlierDetection,
   tls: clientTls,
-  portLevelSettings: list(portTrafficPolicy),
+  portLevelSettings: list(portTrafficPolicy, { maxItems: 4096 }),
   tunnel: object({
     protocol: string(),
     targetHost: required(string()),
@@ -158,7 +160,7 @@ const trafficPolicy = object({
   }),
   proxyProtocol: object({ version: oneOfValues('V1', 'V2') }),
   retryBudget: object({
-    percent: object({ value: number() }),
+    percent: nullable(number({ min: 0, max: 100 })),
     minRetryConcurrency: integer(uint32),
     budgetInterval: duration(),
   }),
@@ -170,12 +172,27 @@ const subset = object({
   trafficPolicy,
 })
 
+const selectorLabels = withRules(
+  map(
+    withRules(string({ maxLength: 63 }), {
+      cel: '!self.contains("*")',
+      message: 'wildcards are not allowed in a selector',
+    }),
+    { maxEntries: 4096 },
+  ),
+  {
+    cel: 'self.all(key, !key.contains("*"))',
+    message: 'wildcards are not allowed in the keys of a selector',
+  },
+  { cel: 'self.all(key, key.size() != 0)', message: 'a key must not be empty' },
+)
+
 export const destinationRule = object({
   host: required(string()),
   trafficPolicy,
   subsets: list(subset),
   exportTo: stringList,
-  workloadSelector: object({ matchLabels: labels() }),
+  workloadSelector: object({ matchLabels: selectorLabels }),
 })
 
 export type DestinationRule = Infer<typeof destinationRule>

@@ -1,6 +1,6 @@
 /**
  * `Gateway` of networking.istio.io: which ports a gateway proxy opens and for
- * which hosts. Checks beyond the schema are in `gateway-rules.ts`.
+ * which hosts. Checks beyond the schema are in `rules/istio-gateway.ts`.
  */
 
 import {
@@ -8,10 +8,12 @@ import {
   type Infer,
   integer,
   list,
+  nullable,
   object,
   oneOfValues,
   required,
   string,
+  withRules,
 } from '../schema/schema.ts'
 import { labels, stringList } from './istio-common.ts'
 
@@ -25,35 +27,48 @@ const port = object({
   targetPort: integer(uint32),
 })
 
-const serverTls = object({
-  httpsRedirect: boolean(),
-  mode: oneOfValues(
-    'PASSTHROUGH',
-    'SIMPLE',
-    'MUTUAL',
-    'AUTO_PASSTHROUGH',
-    'ISTIO_MUTUAL',
-    'OPTIONAL_MUTUAL',
-  ),
-  serverCertificate: string(),
-  privateKey: string(),
-  caCertificates: string(),
-  caCrl: string(),
-  credentialName: string(),
-  credentialNames: stringList,
-  caCertCredentialName: string(),
-  tlsCertificates: list(
-    object({ serverCertificate: string(), privateKey: string(), caCertificates: string() }),
-  ),
-  subjectAltNames: stringList,
-  verifyCertificateSpki: stringList,
-  verifyCertificateHash: stringList,
-  minProtocolVersion: oneOfValues(...TLS_VERSIONS),
-  maxProtocolVersion: oneOfValues(...TLS_VERSIONS),
-  cipherSuites: stringList,
-  ecdhCurves: stringList,
-  insecureSkipVerify: boolean(),
-})
+const serverTls = withRules(
+  object({
+    httpsRedirect: boolean(),
+    mode: oneOfValues(
+      'PASSTHROUGH',
+      'SIMPLE',
+      'MUTUAL',
+      'AUTO_PASSTHROUGH',
+      'ISTIO_MUTUAL',
+      'OPTIONAL_MUTUAL',
+    ),
+    serverCertificate: string(),
+    privateKey: string(),
+    caCertificates: string(),
+    caCrl: string(),
+    credentialName: string(),
+    credentialNames: list(string(), { minItems: 1, maxItems: 2 }),
+    caCertCredentialName: string(),
+    tlsCertificates: list(
+      object({ serverCertificate: string(), privateKey: string(), caCertificates: string() }),
+      { minItems: 1, maxItems: 2 },
+    ),
+    subjectAltNames: stringList,
+    verifyCertificateSpki: stringList,
+    verifyCertificateHash: stringList,
+    minProtocolVersion: oneOfValues(...TLS_VERSIONS),
+    maxProtocolVersion: oneOfValues(...TLS_VERSIONS),
+    cipherSuites: stringList,
+    ecdhCurves: stringList,
+    insecureSkipVerify: nullable(boolean()),
+  }),
+  {
+    cel: '(has(self.tlsCertificates) ? 1 : 0) + (has(self.credentialNames) ? 1 : 0) <= 1',
+    message: 'only one of credentialNames and tlsCertificates may be set',
+    field: 'tlsCertificates',
+  },
+  {
+    cel: '(has(self.credentialName) ? 1 : 0) + (has(self.credentialNames) ? 1 : 0) <= 1',
+    message: 'only one of credentialName and credentialNames may be set',
+    field: 'credentialNames',
+  },
+)
 
 const server = object({
   port: required(port),

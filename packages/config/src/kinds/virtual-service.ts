@@ -1,7 +1,7 @@
 /**
  * `VirtualService` (networking.istio.io v1, v1beta1, v1alpha3): how requests for
  * some hosts are matched, changed and sent on. First match wins, in the order
- * written. Checks beyond the schema are in `virtual-service-rules.ts`.
+ * written. Checks beyond the schema are in `rules/virtual-service.ts`.
  */
 
 import {
@@ -11,6 +11,7 @@ import {
   integer,
   list,
   map,
+  nullable,
   object,
   oneOfValues,
   required,
@@ -97,8 +98,8 @@ const retries = object({
   attempts: integer(),
   perTryTimeout: positiveDuration(),
   retryOn: string(),
-  retryRemoteLocalities: boolean(),
-  retryIgnorePreviousHosts: boolean(),
+  retryRemoteLocalities: nullable(boolean()),
+  retryIgnorePreviousHosts: nullable(boolean()),
   backoff: positiveDuration(),
 })
 
@@ -130,7 +131,7 @@ const corsPolicy = object({
   allowHeaders: list(string()),
   exposeHeaders: list(string()),
   maxAge: positiveDuration(),
-  allowCredentials: boolean(),
+  allowCredentials: nullable(boolean()),
   unmatchedPreflights: oneOfValues('UNSPECIFIED', 'FORWARD', 'IGNORE'),
 })
 
@@ -147,8 +148,8 @@ const httpRoute = object({
   fault,
   mirror: destination,
   mirrors: list(object({ destination: required(destination), percentage: percent() })),
-  mirrorPercent: integer({ min: 0, max: 4294967295 }),
-  mirror_percent: integer({ min: 0, max: 4294967295 }),
+  mirrorPercent: nullable(integer({ min: 0, max: 4294967295 })),
+  mirror_percent: nullable(integer({ min: 0, max: 4294967295 })),
   mirrorPercentage: percent(),
   corsPolicy,
   headers,
