@@ -1,0 +1,230 @@
+/**
+ * An exchange as decisions, header templates and observers read it. Strings are
+ * made when somebody asks, and at most once.
+ */
+import type {
+  Cluster,
+  Endpoint,
+  Listener,
+  RequestView,
+  Route,
+  SocketAddress,
+  VirtualHost,
+} from '@weft/model'
+import type { HeaderContext } from '@weft/traffic'
+import { ascii, FIELD, hashName, type MessageHead } from '@weft/wire'
+import type { ExchangeRecord } from './contract.ts'
+import type { Exchange } from './exchange.ts'
+import { failureDetails, failureFlag } from './failures.ts'
+
+export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord {
+  readonly #x: Exchange
+  #method = ''
+  #path: string | undefined
+
+  constructor(exchange: Exchange) {
+    this.#x = exchange
+  }
+
+  reset(): void {
+    this.#method = ''
+    this.#path = undefined
+  }
+
+  get method(): string {
+    if (this.#method === '') {
+      const { headBytes, head } = this.#x
+      // The one method that most requests have needs no new string.
+      this.#method = isGet(headBytes, head) ? 'GET' : headBytes.toString('latin1', 0, head.methodEnd)
+    }
+    return this.#method
+  }
+
+  get scheme(): 'http' | 'https' {
+    return this.#x.head.secure ? 'https' : 'http'
+  }
+
+  get authority(): string {
+    return this.#x.authority
+  }
+
+  /** In its canonical form if the listener asks for it, else as sent. */
+  get path(): string {
+    this.#path ??= this.#x.canonicalPath ?? this.#readPath()
+    return this.#path
+  }
+
+  #readPath(): string {
+    const { headBytes, head } = this.#x
+    if (head.form === 'asterisk') return '*'
+    const path = headBytes.toString('latin1', head.pathStart, head.pathEnd)
+    return head.form === 'absolute' && !path.startsWith('/') ? `/${path}` : path
+  }
+
+  header(name: string): string | undefined {
+    return this.requestHeader(name)
+  }
+
+  requestHeader(name: string): string | undefined {
+    return lookUp(this.#x.head, this.#x.headBytes, name)
+  }
+
+  responseHeader(name: string): string | undefined {
+    if (!this.#x.responseHeadDone) return undefined
+    return lookUp(this.#x.response, this.#x.responseBytes, name)
+  }
+
+  // What header templates ask for.
+
+  get downstreamRemoteHost(): string {
+    return this.#x.clientHost()
+  }
+  get downstreamRemotePort(): number {
+    return this.downstreamRemote.port
+  }
+  get downstreamDirectRemoteHost(): string {
+    return this.downstreamRemote.host
+  }
+  get downstreamDirectRemotePort(): number {
+    return this.downstreamRemote.port
+  }
+  get downstreamLocalHost(): string {
+    return this.downstreamLocal.host
+  }
+  get downstreamLocalPort(): number {
+    return this.downstreamLocal.port
+  }
+  get startTimeMs(): number {
+    return this.startedAtMs
+  }
+  get routeName(): string {
+    return this.route?.name ?? ''
+  }
+  get clusterName(): string {
+    return this.cluster?.name ?? ''
+  }
+  get upstreamRemoteHost(): string | undefined {
+    return this.upstreamAddress?.host
+  }
+  get upstreamRemotePort(): number | undefined {
+    return this.upstreamAddress?.port
+  }
+  get downstreamPeerUriSan(): string | undefined {
+    return undefined
+  }
+  get requestedServerName(): string | undefined {
+    return undefined
+  }
+  get responseCode(): number | undefined {
+    return this.#x.status === 0 ? undefined : this.#x.status
+  }
+
+  // What observers ask for.
+
+  get direction(): Listener['direction'] {
+    return this.#x.runtime.direction
+  }
+  get listener(): string {
+    return this.#x.runtime.listener
+  }
+  get protocol(): 'HTTP/1.0' | 'HTTP/1.1' {
+    return this.#x.head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1'
+  }
+  get status(): number {
+    return this.#x.status
+  }
+  get responseFlags(): string {
+    const { failure, delayed, retriesExhausted } = this.#x
+    const flags: string[] = []
+    if (delayed) flags.push('DI')
+    if (failure !== undefined) flags.push(failureFlag(failure))
+    if (retriesExhausted) flags.push('URX')
+    return flags.length === 0 ? '-' : flags.join(',')
+  }
+  get responseCodeDetails(): string {
+    const { failure, responseHeadDone, detail } = this.#x
+    if (failure !== undefined) return failureDetails(failure)
+    return responseHeadDone ? 'via_upstream' : detail === '' ? 'direct_response' : detail
+  }
+  get failureDetail(): string {
+    return this.#x.failure === undefined ? '' : this.#x.detail
+  }
+  get requestBytes(): number {
+    return this.#x.requestBytes
+  }
+  get responseBytes(): number {
+    return this.#x.responseBodyBytes
+  }
+  get startedAtMs(): number {
+    const { clock } = this.#x.deps
+    return clock.nowMs() - (clock.monotonicMs() - this.#x.startedMs)
+  }
+  get durationMs(): number {
+    return this.#x.endedMs - this.#x.startedMs
+  }
+  get upstreamMs(): number {
+    const { firstByteMs, sentMs } = this.#x
+    return firstByteMs < 0 ? -1 : firstByteMs - sentMs
+  }
+  get attempts(): number {
+    return this.#x.attempts
+  }
+  get virtualHost(): VirtualHost | undefined {
+    return this.#x.virtualHost
+  }
+  get route(): Route | undefined {
+    return this.#x.route?.source
+  }
+  get cluster(): Cluster | undefined {
+    return this.#x.cluster?.model
+  }
+  get endpoint(): Endpoint | undefined {
+    return this.#x.host?.endpoint
+  }
+  get upstreamAddress(): SocketAddress | undefined {
+    return this.#x.host?.endpoint.address
+  }
+  get downstreamRemote(): SocketAddress {
+    return this.#x.downstream.remoteAddress
+  }
+  get downstreamLocal(): SocketAddress {
+    return this.#x.downstream.localAddress
+  }
+  get requestId(): string {
+    return this.#x.requestId !== '' ? this.#x.requestId : (this.requestHeader('x-request-id') ?? '')
+  }
+}
+
+function isGet(bytes: Buffer, head: MessageHead): boolean {
+  return head.methodEnd === 3 && bytes[0] === 0x47 && bytes[1] === 0x45 && bytes[2] === 0x54
+}
+
+const encodedNames = new Map<string, Uint8Array>()
+const MAX_ENCODED_NAMES = 1_024
+
+/** Names come from configuration, so there are few; the bound is for the day that they do not. */
+function encodedName(name: string): Uint8Array {
+  const known = encodedNames.get(name)
+  if (known !== undefined) return known
+  if (encodedNames.size >= MAX_ENCODED_NAMES) encodedNames.clear()
+  const bytes = ascii(name)
+  encodedNames.set(name, bytes)
+  return bytes
+}
+
+/** All values of a field, joined as Envoy joins them. */
+function lookUp(head: MessageHead, bytes: Buffer, name: string): string | undefined {
+  const lower = encodedName(name)
+  const hash = hashName(name)
+  let index = head.find(bytes, 0, hash, lower)
+  if (index < 0) return undefined
+  let value = head.valueOf(bytes, 0, index)
+  for (;;) {
+    index = head.find(bytes, 0, hash, lower, index + 1)
+    if (index < 0) return value
+    value = `${value},${head.valueOf(bytes, 0, index)}`
+  }
+}
+
+/** For `x-forwarded-for`; lives here because it reads fields. */
+export const FORWARDED_FOR = FIELD['x-forwarded-for']

@@ -1,0 +1,172 @@
+/** The request head that an upstream gets. */
+import { ascii, equalsIgnoreCase, FIELD, type MessageHead, type OutBuffer, SPAN } from '@weft/wire'
+import type { EncodedHeaders } from './encoded-headers.ts'
+import type { ExchangeView } from './exchange-view.ts'
+import { REQUEST_ID_BYTES, writeRequestId } from './request-id.ts'
+import {
+  CRLF,
+  copyKept,
+  cutHopByHop,
+  cutKnown,
+  cutNames,
+  cuts,
+  writeLines,
+} from './write-message.ts'
+
+export interface RequestPlan {
+  readonly head: MessageHead
+  readonly bytes: Buffer
+  readonly view: ExchangeView
+  /** Path with query when it differs from the target as sent. */
+  readonly path: string | undefined
+  /** Host when it differs from the Host line as sent. */
+  readonly authority: string | undefined
+  /** Name of the protocol that is switched to: the Upgrade line goes on. */
+  readonly upgrade: boolean
+  /** Client and its headers come from outside the mesh. */
+  readonly edge: boolean
+  /** How many proxies in front of us are believed. */
+  readonly trustedHops: number
+  readonly attempts: number
+  /** In milliseconds; 0 when there is no limit. */
+  readonly timeoutMs: number
+  readonly generateId: boolean
+  /** The route's operations; absent when there are none. */
+  readonly route: EncodedHeaders | undefined
+  /** The listener's stamps; absent when there are none. */
+  readonly stamps: EncodedHeaders | undefined
+  /** Receives the request id once it is known. */
+  noteRequestId(id: string): void
+}
+
+const HTTP11 = ascii(' HTTP/1.1\r\n')
+const HOST = ascii('host: ')
+const UPGRADE = ascii('connection: upgrade\r\n')
+const REQUEST_ID = ascii('x-request-id: ')
+const FORWARDED_FOR = ascii('x-forwarded-for: ')
+const COMMA_BLANK = ascii(', ')
+const PROTO = ascii('x-forwarded-proto: http\r\n')
+const PROTO_HTTPS = ascii('x-forwarded-proto: https\r\n')
+const ATTEMPT_ONE = ascii('x-envoy-attempt-count: 1\r\n')
+const ATTEMPT = ascii('x-envoy-attempt-count: ')
+const EXPECTED_MS = ascii('x-envoy-expected-rq-timeout-ms: ')
+
+export function writeRequestHead(plan: RequestPlan, out: OutBuffer): void {
+  const { head, bytes } = plan
+  writeRequestLine(plan, out)
+  cutHopByHop(head, bytes)
+  cutOurs(plan)
+  if (plan.route !== undefined) cutNames(head, bytes, plan.route.cuts)
+  if (plan.stamps !== undefined) cutNames(head, bytes, plan.stamps.cuts)
+  copyKept(head, bytes, out)
+  if (plan.authority !== undefined) {
+    out.append(HOST)
+    out.latin1(plan.authority)
+    out.append(CRLF)
+  }
+  if (plan.upgrade) out.append(UPGRADE)
+  writeOurs(plan, out)
+  if (plan.route !== undefined) writeLines(plan.route, plan.view, out)
+  if (plan.stamps !== undefined) writeLines(plan.stamps, plan.view, out)
+  out.append(CRLF)
+}
+
+function writeRequestLine({ head, bytes, path }: RequestPlan, out: OutBuffer): void {
+  if (path === undefined && head.form !== 'absolute') out.copy(bytes, 0, head.targetEnd)
+  else {
+    out.copy(bytes, 0, head.targetStart)
+    if (path !== undefined) out.latin1(path)
+    else {
+      // `http://host` and `http://host?query` mean the path `/`.
+      if (bytes[head.pathStart] !== 0x2f) out.latin1('/')
+      out.copy(bytes, head.pathStart, head.pathEnd)
+    }
+  }
+  out.append(HTTP11)
+}
+
+/** Lines that we write ourselves, or that must not pass. */
+function cutOurs(plan: RequestPlan): void {
+  const { head } = plan
+  if (plan.authority !== undefined) cutKnown(head, FIELD.host)
+  if (plan.upgrade) {
+    const upgrade = head.findKnown(FIELD.upgrade)
+    if (upgrade >= 0) cuts[upgrade] = 0
+  }
+  // An expectation without a body to wait for would make an upstream wait.
+  if (head.expectsContinue && head.contentLength <= 0 && !head.chunked) cutKnown(head, FIELD.expect)
+  cutKnown(head, FIELD['x-envoy-attempt-count'])
+  cutKnown(head, FIELD['x-envoy-expected-rq-timeout-ms'])
+  if (plan.edge) cutFromOutside(plan)
+}
+
+const ENVOY_PREFIX = ascii('x-envoy-')
+const WEFT_PREFIX = ascii('x-weft-')
+
+/** What only the mesh may say, and forwarding facts of hops that are not trusted. */
+function cutFromOutside(plan: RequestPlan): void {
+  const { head, bytes } = plan
+  cutKnown(head, FIELD['x-forwarded-for'])
+  cutKnown(head, FIELD['x-forwarded-client-cert'])
+  if (plan.trustedHops === 0) {
+    cutKnown(head, FIELD['x-forwarded-proto'])
+    cutKnown(head, FIELD['x-forwarded-host'])
+    cutKnown(head, FIELD['x-forwarded-port'])
+    cutKnown(head, FIELD['x-request-id'])
+  }
+  for (let i = 0; i < head.count; i++) {
+    const start = head.spans[i * SPAN] as number
+    if (((bytes[start] as number) | 0x20) !== 0x78) continue
+    const envoy = equalsIgnoreCase(bytes, start, start + ENVOY_PREFIX.length, ENVOY_PREFIX)
+    if (envoy || equalsIgnoreCase(bytes, start, start + WEFT_PREFIX.length, WEFT_PREFIX)) {
+      cuts[i] = 1
+    }
+  }
+}
+
+function writeOurs(plan: RequestPlan, out: OutBuffer): void {
+  const { head } = plan
+  const believed = !plan.edge || plan.trustedHops > 0
+  if (plan.generateId && (!believed || head.at[FIELD['x-request-id']] === 0)) {
+    writeId(plan, out)
+  }
+  if (plan.edge) writeForwardedFor(plan, out)
+  if (!believed || head.at[FIELD['x-forwarded-proto']] === 0) {
+    out.append(plan.view.scheme === 'https' ? PROTO_HTTPS : PROTO)
+  }
+  if (plan.attempts === 1) out.append(ATTEMPT_ONE)
+  else {
+    out.append(ATTEMPT)
+    out.decimal(plan.attempts)
+    out.append(CRLF)
+  }
+  if (plan.timeoutMs > 0) {
+    out.append(EXPECTED_MS)
+    out.decimal(plan.timeoutMs)
+    out.append(CRLF)
+  }
+}
+
+function writeId(plan: RequestPlan, out: OutBuffer): void {
+  out.append(REQUEST_ID)
+  out.reserve(REQUEST_ID_BYTES)
+  writeRequestId(out.bytes, out.length)
+  const from = out.length
+  out.length += REQUEST_ID_BYTES
+  if (plan.attempts === 1) plan.noteRequestId(out.bytes.toString('latin1', from, out.length))
+  out.append(CRLF)
+}
+
+function writeForwardedFor(plan: RequestPlan, out: OutBuffer): void {
+  const { head, bytes } = plan
+  out.append(FORWARDED_FOR)
+  if (plan.trustedHops > 0) {
+    for (let i = head.findKnown(FIELD['x-forwarded-for']); i >= 0; ) {
+      out.copy(bytes, head.spans[i * SPAN + 2] as number, head.spans[i * SPAN + 3] as number)
+      out.append(COMMA_BLANK)
+      i = head.findKnown(FIELD['x-forwarded-for'], i + 1)
+    }
+  }
+  out.latin1(plan.view.downstreamDirectRemoteHost)
+  out.append(CRLF)
+}

@@ -1,0 +1,123 @@
+/** The response heads that a client gets: an upstream's, or one of our own. */
+import { ascii, FIELD, type MessageHead, type OutBuffer } from '@weft/wire'
+import type { EncodedHeaders } from './encoded-headers.ts'
+import type { ExchangeView } from './exchange-view.ts'
+import {
+  CRLF,
+  copyKept,
+  cutHopByHop,
+  cutKnown,
+  cutNames,
+  cuts,
+  reasonOf,
+  writeLines,
+} from './write-message.ts'
+
+const HTTP11 = ascii('HTTP/1.1 ')
+const BLANK = ascii(' ')
+const CLOSE = ascii('connection: close\r\n')
+const UPGRADE = ascii('connection: upgrade\r\n')
+const CHUNKED = ascii('transfer-encoding: chunked\r\n')
+const SERVICE_TIME = ascii('x-envoy-upstream-service-time: ')
+
+export interface ResponsePlan {
+  readonly head: MessageHead
+  readonly bytes: Buffer
+  readonly view: ExchangeView
+  readonly close: boolean
+  readonly chunked: boolean
+  /** Content-Length does not go on: the status has no body, or the coding frames it. */
+  readonly dropLength: boolean
+  /** 101: the connection changes its protocol. */
+  readonly upgrade: boolean
+  /** In whole milliseconds; negative to say nothing. */
+  readonly serviceTimeMs: number
+  readonly route: EncodedHeaders | undefined
+  readonly stamps: EncodedHeaders | undefined
+}
+
+export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
+  const { head, bytes } = plan
+  writeStatusLine(head, bytes, out)
+  cutHopByHop(head, bytes)
+  cutKnown(head, FIELD['transfer-encoding'])
+  if (plan.dropLength) cutKnown(head, FIELD['content-length'])
+  if (plan.upgrade) {
+    const upgrade = head.findKnown(FIELD.upgrade)
+    if (upgrade >= 0) cuts[upgrade] = 0
+  }
+  if (plan.serviceTimeMs >= 0) cutKnown(head, FIELD['x-envoy-upstream-service-time'])
+  if (plan.route !== undefined) cutNames(head, bytes, plan.route.cuts)
+  if (plan.stamps !== undefined) cutNames(head, bytes, plan.stamps.cuts)
+  copyKept(head, bytes, out)
+  if (plan.chunked) out.append(CHUNKED)
+  if (plan.upgrade) out.append(UPGRADE)
+  else if (plan.close) out.append(CLOSE)
+  if (plan.serviceTimeMs >= 0) {
+    out.append(SERVICE_TIME)
+    out.decimal(plan.serviceTimeMs)
+    out.append(CRLF)
+  }
+  if (plan.route !== undefined) writeLines(plan.route, plan.view, out)
+  if (plan.stamps !== undefined) writeLines(plan.stamps, plan.view, out)
+  out.append(CRLF)
+}
+
+/** An interim answer (1xx): nothing in it frames or closes anything. */
+export function writeInterimHead(head: MessageHead, bytes: Buffer, out: OutBuffer): void {
+  writeStatusLine(head, bytes, out)
+  cutHopByHop(head, bytes)
+  cutKnown(head, FIELD['transfer-encoding'])
+  cutKnown(head, FIELD['content-length'])
+  copyKept(head, bytes, out)
+  out.append(CRLF)
+}
+
+/** Ours is HTTP/1.1 whatever the upstream speaks (RFC 9110, section 6.2). */
+function writeStatusLine(head: MessageHead, bytes: Buffer, out: OutBuffer): void {
+  out.append(HTTP11)
+  out.copy(bytes, 9, 12)
+  out.append(BLANK)
+  out.copy(bytes, head.reasonStart, head.reasonEnd)
+  out.append(CRLF)
+}
+
+/** An answer that the proxy makes by itself. */
+export interface LocalReply {
+  readonly status: number
+  readonly body?: string
+  readonly headers?: readonly (readonly [name: string, value: string])[]
+}
+
+export function writeLocalReply(
+  reply: LocalReply,
+  options: {
+    readonly close: boolean
+    readonly withBody: boolean
+    readonly date: string
+    readonly ops: EncodedHeaders | undefined
+    readonly stamps: EncodedHeaders | undefined
+    readonly view: ExchangeView | undefined
+  },
+  out: OutBuffer,
+): number {
+  const body = Buffer.from(reply.body ?? '', 'utf8')
+  const { status } = reply
+  out.latin1(`HTTP/1.1 ${status} ${reasonOf(status)}\r\n`)
+  if (status !== 204 && status !== 304) out.latin1(`content-length: ${body.length}\r\n`)
+  const own = reply.headers ?? []
+  if (body.length > 0 && !own.some(([name]) => name === 'content-type')) {
+    out.latin1('content-type: text/plain\r\n')
+  }
+  for (const [name, value] of own) out.append(Buffer.from(`${name}: ${value}\r\n`, 'utf8'))
+  out.latin1(`date: ${options.date}\r\nserver: weft\r\n`)
+  if (options.close) out.append(CLOSE)
+  if (options.view !== undefined) {
+    if (options.ops !== undefined) writeLines(options.ops, options.view, out)
+    if (options.stamps !== undefined) writeLines(options.stamps, options.view, out)
+  }
+  out.append(CRLF)
+  const hasBody = options.withBody && status !== 204 && status !== 304
+  if (hasBody) out.append(body)
+  return hasBody ? body.length : 0
+}

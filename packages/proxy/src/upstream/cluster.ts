@@ -1,0 +1,181 @@
+/**
+ * A cluster at run time: limits, balancer, outlier detection and the connections
+ * to its endpoints. Lives on across configuration changes as long as the cluster
+ * keeps its name; `configure` and `updateEndpoints` change it in place.
+ *
+ *     pick ──► host ──► poolOf(host) ──► connection
+ */
+import type { Cluster, Endpoints, SocketAddress } from '@weft/model'
+import { NO_LOCALITY, renderAddress } from '@weft/model'
+import {
+  type ClusterBalancer,
+  ClusterLimits,
+  createClusterBalancer,
+  createOutlierDetector,
+  type Host,
+  type OutlierDetector,
+  outlierEventOf,
+  type PickRequest,
+} from '@weft/traffic'
+import type { EngineDeps } from '../exchange/contract.ts'
+import { HttpPool } from './pool.ts'
+
+/** Addresses that requests name themselves (forward proxy, original destination) are remembered up to here. */
+const MAX_NAMED_HOSTS = 1_024
+
+export class UpstreamCluster {
+  readonly limits: ClusterLimits
+  /** Connections outside the pools: TCP proxying and tunnels. */
+  rawConnections = 0
+  #model: Cluster
+  readonly #deps: EngineDeps
+  #balancer: ClusterBalancer
+  #endpoints: Endpoints | undefined
+  #outlier: OutlierDetector | undefined
+  #cancelSweep: (() => void) | undefined
+  #closed = false
+  readonly #pools = new Map<Host, HttpPool>()
+  readonly #named = new Map<string, Host>()
+
+  /**
+   * @param endpoints Their addresses are IP literals: names are resolved before.
+   * @throws {ConfigError} When the balancing policy is not supported.
+   */
+  constructor(model: Cluster, endpoints: Endpoints | undefined, deps: EngineDeps) {
+    this.#model = model
+    this.#deps = deps
+    this.limits = new ClusterLimits(model.limits, model.retryBudget)
+    this.#balancer = this.#createBalancer()
+    this.#configureOutlier()
+    if (endpoints !== undefined) this.updateEndpoints(endpoints)
+  }
+
+  get model(): Cluster {
+    return this.#model
+  }
+
+  get hosts(): readonly Host[] {
+    return this.#named.size === 0 ? this.#balancer.hosts : [...this.#named.values()]
+  }
+
+  /** Newest settings of the same cluster. Connections and counts stay. */
+  configure(model: Cluster): void {
+    const before = this.#model
+    this.#model = model
+    this.limits.configure(model.limits, model.retryBudget)
+    if (JSON.stringify(before.loadBalancer) !== JSON.stringify(model.loadBalancer)) {
+      this.#balancer = this.#createBalancer()
+      if (this.#endpoints !== undefined) this.updateEndpoints(this.#endpoints)
+    }
+    this.#configureOutlier()
+  }
+
+  #createBalancer(): ClusterBalancer {
+    const { loadBalancer } = this.#model
+    return createClusterBalancer(
+      { policy: loadBalancer, panicPercent: 0 },
+      { random: this.#deps.random },
+    )
+  }
+
+  updateEndpoints(endpoints: Endpoints): void {
+    this.#endpoints = endpoints
+    const gone = this.#balancer.update(endpoints)
+    for (const host of gone) this.#dropPool(host)
+  }
+
+  #dropPool(host: Host): void {
+    this.#pools.get(host)?.close()
+    this.#pools.delete(host)
+  }
+
+  /** `undefined`: no endpoint may be used now. */
+  pick(request: PickRequest): Host | undefined {
+    return this.#balancer.pick(request)
+  }
+
+  /** The host for an address that a request names itself. */
+  named(address: SocketAddress, hostname: string): Host | undefined {
+    const key = `${hostname} ${renderAddress(address)}`
+    const known = this.#named.get(key)
+    if (known !== undefined) return known
+    if (this.#named.size >= MAX_NAMED_HOSTS) this.#forgetNamed()
+    const balancer = this.#createBalancer()
+    const endpoint = { address, weight: 1, health: 'healthy' } as const
+    const locality = { locality: NO_LOCALITY, priority: 0, weight: 1, endpoints: [endpoint] }
+    balancer.update({ name: key, localities: [locality] })
+    const host = balancer.pick({ hash: undefined, tried: undefined })
+    if (host !== undefined) this.#named.set(key, host)
+    return host
+  }
+
+  /** Makes room: the oldest half that nobody uses goes. */
+  #forgetNamed(): void {
+    let left = MAX_NAMED_HOSTS / 2
+    for (const [key, host] of this.#named) {
+      if (left-- === 0) return
+      if (host.activeRequests > 0) continue
+      this.#named.delete(key)
+      this.#dropPool(host)
+    }
+  }
+
+  poolOf(host: Host): HttpPool {
+    const known = this.#pools.get(host)
+    if (known !== undefined) return known
+    const pool = new HttpPool(this, host, this.#deps)
+    this.#pools.set(host, pool)
+    return pool
+  }
+
+  connectionsOf(host: Host): number {
+    return this.#pools.get(host)?.connections ?? 0
+  }
+
+  /** A response came: what its status says of the host. */
+  noteStatus(host: Host, status: number, nowMs: number): void {
+    if (this.#outlier === undefined) return
+    if (this.#outlier.onResult(host, outlierEventOf(status), nowMs)) this.#balancer.healthChanged()
+  }
+
+  /** No response came: refused, reset or timed out. */
+  noteFailure(host: Host, nowMs: number): void {
+    if (this.#outlier?.onResult(host, 'localFailure', nowMs) === true) {
+      this.#balancer.healthChanged()
+    }
+  }
+
+  #configureOutlier(): void {
+    const { outlierDetection } = this.#model
+    if (outlierDetection === undefined) {
+      this.#cancelSweep?.()
+      this.#cancelSweep = undefined
+      for (const host of this.#balancer.hosts) host.ejected = false
+      if (this.#outlier !== undefined) this.#balancer.healthChanged()
+      this.#outlier = undefined
+      return
+    }
+    if (this.#outlier === undefined) {
+      this.#outlier = createOutlierDetector(outlierDetection, () => this.#balancer.hosts)
+    } else this.#outlier.configure(outlierDetection)
+    this.#cancelSweep?.()
+    this.#sweepLater(outlierDetection.intervalMs)
+  }
+
+  #sweepLater(intervalMs: number): void {
+    this.#cancelSweep = this.#deps.clock.after(intervalMs, () => {
+      if (this.#closed) return
+      if (this.#outlier?.sweep(this.#deps.clock.monotonicMs()) === true) {
+        this.#balancer.healthChanged()
+      }
+      this.#sweepLater(intervalMs)
+    })
+  }
+
+  /** No new requests will come; what runs goes on and its connections close when it ends. */
+  close(): void {
+    this.#closed = true
+    this.#cancelSweep?.()
+    for (const pool of this.#pools.values()) pool.close()
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * One HTTP/1.1 connection to an endpoint. Carries one request at a time and knows
+ * nothing of messages: its user parses. What comes in while nobody uses it was
+ * not asked for, and ends it (somebody else's answer would follow).
+ *
+ *     connecting ──► used ◄──► idle
+ *          └───────────┴─────────┴──► gone
+ */
+import { renderAddress } from '@weft/model'
+import type { Socket, SocketHandler, Timed } from '@weft/net'
+import type { HttpPool } from './pool.ts'
+import type { UpstreamUser } from './upstream-user.ts'
+
+export class UpstreamConnection implements SocketHandler, Timed {
+  deadlineTick = 0
+  slotTick = 0
+  readonly pool: HttpPool
+  readonly socket: Socket
+  user: UpstreamUser | undefined
+  /** Requests it was given. */
+  served = 0
+  idleSinceMs = 0
+  open = false
+  /** Whether it counts against the cluster's limit. */
+  readonly counted: boolean
+  /** Its socket belongs to a tunnel now; only the pool's count is left. */
+  #gone = false
+
+  constructor(pool: HttpPool, user: UpstreamUser, counted: boolean) {
+    this.pool = pool
+    this.user = user
+    this.counted = counted
+    const { deps, host } = pool
+    this.socket = deps.transport.connect(host.endpoint.address, this)
+    deps.wheel.arm(this, pool.cluster.model.connectTimeoutMs, deps.clock.monotonicMs())
+  }
+
+  /** The request it carries is not the first one. */
+  get reused(): boolean {
+    return this.served > 1
+  }
+
+  onOpen(): void {
+    this.open = true
+    this.pool.deps.wheel.disarm(this)
+    const { user } = this
+    if (user === undefined) this.pool.giveBack(this)
+    else this.use(user)
+  }
+
+  use(user: UpstreamUser): void {
+    this.user = user
+    this.served++
+    user.onUpstreamReady(this)
+  }
+
+  /** The user is done and the connection can carry the next request. */
+  release(): void {
+    this.user = undefined
+    this.pool.giveBack(this)
+  }
+
+  /** The user is done and the connection is of no further use. */
+  discard(): void {
+    this.user = undefined
+    if (!this.open) return
+    this.socket.close()
+  }
+
+  onDeadline(): void {
+    const { pool, user } = this
+    this.user = undefined
+    this.socket.close()
+    const { address } = pool.host.endpoint
+    const within = `${pool.cluster.model.connectTimeoutMs} ms`
+    pool.noteConnectFailure()
+    user?.onUpstreamFailed(
+      'connectTimeout',
+      `${renderAddress(address)} did not accept within ${within}`,
+    )
+  }
+
+  onData(bytes: Uint8Array, length: number): void {
+    if (this.user !== undefined) this.user.onUpstreamData(bytes as Buffer, length)
+    else this.#dropIdle()
+  }
+
+  onEnd(): void {
+    if (this.user !== undefined) this.user.onUpstreamEnd()
+    else {
+      this.pool.noteIdleClose(this)
+      this.#dropIdle()
+    }
+  }
+
+  #dropIdle(): void {
+    this.pool.forget(this)
+    this.socket.close()
+  }
+
+  onDrain(): void {
+    this.user?.onUpstreamDrain()
+  }
+
+  onClose(error: Error | undefined): void {
+    if (this.#gone) return
+    this.#gone = true
+    const { pool, user } = this
+    pool.deps.wheel.disarm(this)
+    this.user = undefined
+    pool.onGone(this)
+    if (user === undefined) return
+    if (this.open) user.onUpstreamGone(error)
+    else {
+      pool.noteConnectFailure()
+      const { address } = pool.host.endpoint
+      user.onUpstreamFailed(
+        'connectFailure',
+        `${renderAddress(address)}: ${error?.message ?? 'closed while connecting'}`,
+      )
+    }
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The HTTP/1.1 connections to one endpoint. The one that rested least is used
+ * first; those that rest too long are closed by us before the peer does it,
+ * because a request that meets the peer's close in flight is lost or must be
+ * repeated.
+ *
+ * How long is too long is learnt: from `Keep-Alive: timeout=`, and from how long
+ * connections had rested when the peer closed them.
+ */
+import type { Timed } from '@weft/net'
+import type { Host } from '@weft/traffic'
+import type { EngineDeps } from '../exchange/contract.ts'
+import type { UpstreamCluster } from './cluster.ts'
+import { UpstreamConnection } from './connection.ts'
+import type { UpstreamUser } from './upstream-user.ts'
+
+/** Closing at this share of the peer's limit leaves room for the network and for clocks. */
+const SAFE_SHARE = 0.8
+/** Idle closes sooner than this are restarts, not limits; nothing is learnt from them. */
+const MIN_LEARNT_MS = 500
+const NEVER = Number.POSITIVE_INFINITY
+
+export class HttpPool implements Timed {
+  deadlineTick = 0
+  slotTick = 0
+  readonly cluster: UpstreamCluster
+  readonly host: Host
+  readonly deps: EngineDeps
+  #idle: UpstreamConnection[] = []
+  #waiting: UpstreamUser[] = []
+  #learntIdleMs = NEVER
+  #closing = false
+  /** Open or opening. */
+  connections = 0
+
+  constructor(cluster: UpstreamCluster, host: Host, deps: EngineDeps) {
+    this.cluster = cluster
+    this.host = host
+    this.deps = deps
+  }
+
+  /** @param fresh Does not reuse a connection, because a reused one just failed. */
+  acquire(user: UpstreamUser, fresh: boolean, nowMs: number): void {
+    if (!fresh) {
+      const connection = this.#takeIdle(nowMs)
+      if (connection !== undefined) {
+        connection.use(user)
+        return
+      }
+    }
+    const counted = this.cluster.limits.admitConnection()
+    // Each endpoint may have one connection whatever the limit: else it could starve (as in Envoy).
+    if (counted || this.connections === 0) {
+      this.connections++
+      new UpstreamConnection(this, user, counted)
+    } else if (this.cluster.limits.admitPending()) this.#waiting.push(user)
+    else user.onUpstreamFailed('overflow', 'too many requests wait for a connection')
+  }
+
+  /** The user no longer waits for a connection. */
+  abandon(user: UpstreamUser): void {
+    const at = this.#waiting.indexOf(user)
+    if (at < 0) return
+    this.#waiting.splice(at, 1)
+    this.cluster.limits.release('pending')
+  }
+
+  #takeIdle(nowMs: number): UpstreamConnection | undefined {
+    for (;;) {
+      const connection = this.#idle.pop()
+      if (connection === undefined) return undefined
+      if (nowMs - connection.idleSinceMs < this.#idleLimitMs() && !connection.socket.closed) {
+        return connection
+      }
+      connection.socket.close()
+    }
+  }
+
+  #idleLimitMs(): number {
+    const configured = this.cluster.model.http.idleTimeoutMs
+    return Math.min(configured === 0 ? NEVER : configured, this.#learntIdleMs)
+  }
+
+  giveBack(connection: UpstreamConnection): void {
+    const { maxRequestsPerConnection } = this.cluster.model.http
+    const worn = maxRequestsPerConnection > 0 && connection.served >= maxRequestsPerConnection
+    if (this.#closing || worn || connection.socket.closed) {
+      connection.socket.close()
+      return
+    }
+    const next = this.#waiting.shift()
+    if (next !== undefined) {
+      this.cluster.limits.release('pending')
+      connection.use(next)
+      return
+    }
+    const nowMs = this.deps.clock.monotonicMs()
+    connection.idleSinceMs = nowMs
+    this.#idle.push(connection)
+    this.#armSweep(nowMs)
+  }
+
+  /** A connection is gone; a waiting request gets a new one in its place. */
+  onGone(connection: UpstreamConnection): void {
+    this.connections--
+    if (connection.counted) this.cluster.limits.release('connections')
+    this.forget(connection)
+    const next = this.#waiting.shift()
+    if (next === undefined) return
+    this.cluster.limits.release('pending')
+    this.acquire(next, false, this.deps.clock.monotonicMs())
+  }
+
+  forget(connection: UpstreamConnection): void {
+    const at = this.#idle.indexOf(connection)
+    if (at >= 0) this.#idle.splice(at, 1)
+  }
+
+  noteConnectFailure(): void {
+    this.cluster.noteFailure(this.host, this.deps.clock.monotonicMs())
+  }
+
+  noteIdleClose(connection: UpstreamConnection): void {
+    const restedMs = this.deps.clock.monotonicMs() - connection.idleSinceMs
+    if (restedMs >= MIN_LEARNT_MS) this.#learn(restedMs)
+  }
+
+  /** The peer said how long it keeps idle connections. */
+  noteKeepAlive(timeoutMs: number): void {
+    if (timeoutMs > 0) this.#learn(timeoutMs)
+  }
+
+  #learn(limitMs: number): void {
+    this.#learntIdleMs = Math.min(this.#learntIdleMs, limitMs * SAFE_SHARE)
+  }
+
+  #armSweep(nowMs: number): void {
+    const limitMs = this.#idleLimitMs()
+    if (limitMs === NEVER || this.deadlineTick !== 0) return
+    this.deps.wheel.arm(this, limitMs, nowMs)
+  }
+
+  onDeadline(): void {
+    const nowMs = this.deps.clock.monotonicMs()
+    const limitMs = this.#idleLimitMs()
+    const rested = this.#idle.filter(({ idleSinceMs }) => nowMs - idleSinceMs >= limitMs)
+    this.#idle = this.#idle.filter(({ idleSinceMs }) => nowMs - idleSinceMs < limitMs)
+    for (const connection of rested) connection.socket.close()
+    const oldest = this.#idle[0]
+    if (oldest !== undefined) {
+      this.deps.wheel.arm(this, oldest.idleSinceMs + limitMs - nowMs, nowMs)
+    }
+  }
+
+  /** Closes what rests now and the rest as it comes back. */
+  close(): void {
+    this.#closing = true
+    for (const connection of this.#idle.splice(0)) connection.socket.close()
+  }
+}
