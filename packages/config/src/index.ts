@@ -27,11 +27,11 @@ export type {
 export type {
   HttpBackendRef,
   HttpRoute,
-  HttpRouteFilter,
   HttpRouteMatch,
   HttpRouteRuleSpec,
   ParentRef,
 } from './kinds/http-route.ts'
+export type { HttpRouteFilter } from './kinds/http-route-filters.ts'
 export type {
   ConfigMap,
   EndpointSlice,

@@ -5,7 +5,7 @@
  */
 
 import {
-  boolean,
+  type CelRule,
   defaulted,
   type Infer,
   integer,
@@ -14,16 +14,23 @@ import {
   oneOfValues,
   required,
   string,
+  withRules,
 } from '../schema/schema.ts'
-
-const group = string({ maxLength: 253 })
-const kind = string({ minLength: 1, maxLength: 63 })
-const objectName = string({ minLength: 1, maxLength: 253 })
-const namespace = string({ minLength: 1, maxLength: 63 })
-const sectionName = string({ minLength: 1, maxLength: 253 })
-const hostname = string({ minLength: 1, maxLength: 253 })
-const port = integer({ min: 1, max: 65535 })
-const duration = string({ format: 'duration' })
+import {
+  backendFields,
+  gatewayDuration,
+  group,
+  headerName,
+  headerValue,
+  hostname,
+  kind,
+  namespace,
+  objectName,
+  portNumber,
+  sectionName,
+  withServicePort,
+} from './gateway-api-common.ts'
+import { filters } from './http-route-filters.ts'
 
 const parentRef = object({
   group: defaulted(group, 'gateway.networking.k8s.io'),
@@ -31,119 +38,77 @@ const parentRef = object({
   namespace,
   name: required(objectName),
   sectionName,
-  port,
+  port: portNumber,
 })
 
-const header = object({
-  name: required(string({ minLength: 1, maxLength: 256 })),
-  value: required(string({ minLength: 1, maxLength: 4096 })),
-})
+const SAME_PARENT =
+  "p1.group == p2.group && p1.kind == p2.kind && p1.name == p2.name && (((!has(p1.__namespace__) || p1.__namespace__ == '') && (!has(p2.__namespace__) || p2.__namespace__ == '')) || (has(p1.__namespace__) && has(p2.__namespace__) && p1.__namespace__ == p2.__namespace__))"
 
-const headerModifier = object({
-  set: list(header, { maxItems: 16, keys: ['name'] }),
-  add: list(header, { maxItems: 16, keys: ['name'] }),
-  remove: list(string(), { maxItems: 16, isSet: true }),
-})
+const parentRefs = withRules(
+  list(parentRef, { maxItems: 32 }),
+  {
+    cel: `self.all(p1, self.all(p2, (${SAME_PARENT}) ? ((!has(p1.sectionName) || p1.sectionName == '') == (!has(p2.sectionName) || p2.sectionName == '') && (!has(p1.port) || p1.port == 0) == (!has(p2.port) || p2.port == 0)) : true))`,
+    message: 'all references to the same parent must have a sectionName or port, or none of them',
+  },
+  {
+    cel: `self.all(p1, self.exists_one(p2, (${SAME_PARENT}) && (((!has(p1.sectionName) || p1.sectionName == '') && (!has(p2.sectionName) || p2.sectionName == '')) || (has(p1.sectionName) && has(p2.sectionName) && p1.sectionName == p2.sectionName)) && (((!has(p1.port) || p1.port == 0) && (!has(p2.port) || p2.port == 0)) || (has(p1.port) && has(p2.port) && p1.port == p2.port))))`,
+    message: 'references to the same parent must differ in sectionName or port',
+  },
+)
 
-const backendFields = {
-  group: defaulted(group, ''),
-  kind: defaulted(kind, 'Service'),
-  name: required(objectName),
-  namespace,
-  port,
-} as const
-
-const backendObjectRef = object(backendFields)
-
-const pathModifier = object({
-  type: required(oneOfValues('ReplaceFullPath', 'ReplacePrefixMatch')),
-  replaceFullPath: string({ maxLength: 1024 }),
-  replacePrefixMatch: string({ maxLength: 1024 }),
-})
-
-const filter = object({
-  type: required(
-    oneOfValues(
-      'RequestHeaderModifier',
-      'ResponseHeaderModifier',
-      'RequestMirror',
-      'RequestRedirect',
-      'URLRewrite',
-      'ExtensionRef',
-      'CORS',
-      'ExternalAuth',
-    ),
-  ),
-  requestHeaderModifier: headerModifier,
-  responseHeaderModifier: headerModifier,
-  requestMirror: object({
-    backendRef: required(backendObjectRef),
-    percent: integer({ min: 0, max: 100 }),
-    fraction: object({
-      numerator: required(integer({ min: 0 })),
-      denominator: defaulted(integer({ min: 1 }), 100),
-    }),
+const backendRef = withServicePort(
+  object({
+    ...backendFields,
+    weight: defaulted(integer({ min: 0, max: 1_000_000 }), 1),
+    filters,
   }),
-  requestRedirect: object({
-    scheme: oneOfValues('http', 'https'),
-    hostname,
-    path: pathModifier,
-    port,
-    statusCode: defaulted(integer(), 302),
-  }),
-  urlRewrite: object({ hostname, path: pathModifier }),
-  cors: object({
-    allowOrigins: list(string({ minLength: 1, maxLength: 253 }), { maxItems: 64, isSet: true }),
-    allowCredentials: boolean(),
-    allowMethods: list(string(), { maxItems: 9, isSet: true }),
-    allowHeaders: list(string({ minLength: 1, maxLength: 256 }), { maxItems: 64, isSet: true }),
-    exposeHeaders: list(string({ minLength: 1, maxLength: 256 }), { maxItems: 64, isSet: true }),
-    maxAge: defaulted(integer({ min: 1 }), 5),
-  }),
-  externalAuth: object({
-    protocol: required(oneOfValues('HTTP', 'GRPC')),
-    backendRef: required(backendObjectRef),
-    grpc: object({ allowedHeaders: list(string(), { maxItems: 64, isSet: true }) }),
-    http: object({
-      path: string(),
-      allowedHeaders: list(string(), { maxItems: 64, isSet: true }),
-      allowedResponseHeaders: list(string(), { maxItems: 64, isSet: true }),
-    }),
-    forwardBody: object({ maxSize: integer({ min: 0 }) }),
-  }),
-  extensionRef: object({
-    group: required(group),
-    kind: required(kind),
-    name: required(objectName),
-  }),
-})
+)
 
-const backendRef = object({
-  ...backendFields,
-  weight: defaulted(integer({ min: 0, max: 1_000_000 }), 1),
-  filters: list(filter, { maxItems: 16 }),
-})
+const PLAIN_PATH = "self.type in ['Exact', 'PathPrefix']"
+
+function pathMustNot(condition: string, message: string): CelRule {
+  return { cel: `(${PLAIN_PATH}) ? !self.value.${condition} : true`, message, field: 'value' }
+}
+
+const path = withRules(
+  object({
+    type: defaulted(oneOfValues('Exact', 'PathPrefix', 'RegularExpression'), 'PathPrefix'),
+    value: defaulted(string({ maxLength: 1024 }), '/'),
+  }),
+  {
+    cel: `(${PLAIN_PATH}) ? self.value.startsWith('/') : true`,
+    message: 'must begin with "/"',
+    field: 'value',
+  },
+  pathMustNot("contains('//')", 'must not contain "//"'),
+  pathMustNot("contains('/./')", 'must not contain "/./"'),
+  pathMustNot("contains('/../')", 'must not contain "/../"'),
+  pathMustNot("contains('%2f')", 'must not contain "%2f"'),
+  pathMustNot("contains('%2F')", 'must not contain "%2F"'),
+  pathMustNot("contains('#')", 'must not contain "#"'),
+  pathMustNot("endsWith('/..')", 'must not end with "/.."'),
+  pathMustNot("endsWith('/.')", 'must not end with "/."'),
+  {
+    cel: `(${PLAIN_PATH}) ? self.value.matches(r"""^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$""") : true`,
+    message: 'must be characters of a path; write others as % and two hexadecimal digits',
+    field: 'value',
+  },
+)
 
 const match = object({
-  path: defaulted(
-    object({
-      type: defaulted(oneOfValues('Exact', 'PathPrefix', 'RegularExpression'), 'PathPrefix'),
-      value: defaulted(string({ maxLength: 1024 }), '/'),
-    }),
-    { type: 'PathPrefix', value: '/' },
-  ),
+  path: defaulted(path, { type: 'PathPrefix', value: '/' }),
   headers: list(
     object({
       type: defaulted(oneOfValues('Exact', 'RegularExpression'), 'Exact'),
-      name: required(string({ minLength: 1, maxLength: 256 })),
-      value: required(string({ minLength: 1, maxLength: 4096 })),
+      name: required(headerName),
+      value: required(headerValue),
     }),
     { maxItems: 16, keys: ['name'] },
   ),
   queryParams: list(
     object({
       type: defaulted(oneOfValues('Exact', 'RegularExpression'), 'Exact'),
-      name: required(string({ minLength: 1, maxLength: 256 })),
+      name: required(headerName),
       value: required(string({ minLength: 1, maxLength: 1024 })),
     }),
     { maxItems: 16, keys: ['name'] },
@@ -161,36 +126,123 @@ const match = object({
   ),
 })
 
-const sessionPersistence = object({
-  sessionName: string({ maxLength: 128 }),
-  absoluteTimeout: duration,
-  idleTimeout: duration,
-  type: defaulted(oneOfValues('Cookie', 'Header'), 'Cookie'),
-  cookieConfig: object({
-    lifetimeType: defaulted(oneOfValues('Permanent', 'Session'), 'Session'),
+/** The fields of v1.6, and those of the releases before (`sessionName`, `idleTimeout`, `cookieConfig`). */
+const sessionPersistence = withRules(
+  object({
+    sessionName: string({ maxLength: 128 }),
+    absoluteTimeout: gatewayDuration,
+    idleTimeout: gatewayDuration,
+    type: defaulted(oneOfValues('Cookie', 'Header'), 'Cookie'),
+    cookieConfig: object({
+      lifetimeType: defaulted(oneOfValues('Permanent', 'Session'), 'Session'),
+    }),
+    cookie: object({
+      name: headerName,
+      path: defaulted(string({ maxLength: 1024 }), '/'),
+      lifetimeType: defaulted(oneOfValues('Permanent', 'Session'), 'Session'),
+    }),
+    header: object({ name: required(headerName) }),
   }),
+  {
+    cel: "!has(self.cookie) || self.cookie.lifetimeType != 'Permanent' || has(self.absoluteTimeout)",
+    message: 'is required for a cookie with lifetimeType Permanent',
+    field: 'absoluteTimeout',
+  },
+  {
+    cel: "!has(self.cookieConfig) || self.cookieConfig.lifetimeType != 'Permanent' || has(self.absoluteTimeout)",
+    message: 'is required for a cookie with lifetimeType Permanent',
+    field: 'absoluteTimeout',
+  },
+  {
+    cel: "!has(self.cookie) || self.type == 'Cookie'",
+    message: 'belongs to type Cookie; remove it or set that type',
+    field: 'cookie',
+  },
+  {
+    cel: "!has(self.header) || self.type == 'Header'",
+    message: 'belongs to type Header; remove it or set that type',
+    field: 'header',
+  },
+  {
+    cel: "self.type != 'Header' || has(self.header) || has(self.sessionName)",
+    message: 'is required for type Header',
+    field: 'header',
+  },
+)
+
+const timeouts = withRules(object({ request: gatewayDuration, backendRequest: gatewayDuration }), {
+  cel: "!(has(self.request) && has(self.backendRequest) && duration(self.request) != duration('0s') && duration(self.backendRequest) > duration(self.request))",
+  message: 'must not be longer than timeouts.request, which includes it',
+  field: 'backendRequest',
 })
 
-const rule = object({
-  name: sectionName,
-  matches: defaulted(list(match, { maxItems: 64 }), [{ path: { type: 'PathPrefix', value: '/' } }]),
-  filters: list(filter, { maxItems: 16 }),
-  backendRefs: list(backendRef, { maxItems: 16 }),
-  timeouts: object({ request: duration, backendRequest: duration }),
-  retry: object({
-    codes: list(integer({ min: 400, max: 599 })),
-    attempts: integer(),
-    backoff: duration,
+const ONE_PREFIX_MATCH = "size(self.matches) == 1 && self.matches[0].path.type == 'PathPrefix'"
+
+/** Replacing a matched prefix needs one match, by prefix, to say what is replaced. */
+function needsPrefixMatch(field: 'requestRedirect' | 'urlRewrite'): readonly CelRule[] {
+  const replaces = `has(f.${field}) && has(f.${field}.path) && f.${field}.path.type == 'ReplacePrefixMatch' && has(f.${field}.path.replacePrefixMatch)`
+  const message = `replacePrefixMatch in ${field} needs exactly one match of type PathPrefix`
+  return [
+    {
+      cel: `(has(self.filters) && self.filters.exists(f, ${replaces})) ? (${ONE_PREFIX_MATCH}) : true`,
+      message,
+      field: 'filters',
+    },
+    {
+      cel: `(has(self.backendRefs) && self.backendRefs.exists(b, has(b.filters) && b.filters.exists(f, ${replaces}))) ? (${ONE_PREFIX_MATCH}) : true`,
+      message,
+      field: 'backendRefs',
+    },
+  ]
+}
+
+const rule = withRules(
+  object({
+    name: sectionName,
+    matches: defaulted(list(match, { maxItems: 64 }), [
+      { path: { type: 'PathPrefix', value: '/' } },
+    ]),
+    filters,
+    backendRefs: list(backendRef, { maxItems: 16 }),
+    timeouts,
+    retry: object({
+      codes: list(integer({ min: 400, max: 599 }), { isSet: true }),
+      attempts: integer({ min: 1 }),
+      backoff: gatewayDuration,
+    }),
+    sessionPersistence,
   }),
-  sessionPersistence,
-})
+  {
+    cel: '(has(self.backendRefs) && size(self.backendRefs) > 0) ? (!has(self.filters) || self.filters.all(f, !has(f.requestRedirect))) : true',
+    message: 'cannot be combined with a RequestRedirect filter, which answers itself; remove one',
+    field: 'backendRefs',
+  },
+  ...needsPrefixMatch('requestRedirect'),
+  ...needsPrefixMatch('urlRewrite'),
+)
+
+/** CEL has no sum, so the CRD writes one term for each rule that there may be. */
+const TOTAL_MATCHES = Array.from(
+  { length: 16 },
+  (_, index) => `(self.size() > ${index} ? self[${index}].matches.size() : 0)`,
+).join(' + ')
+
+const rules = withRules(
+  list(rule, { minItems: 1, maxItems: 16 }),
+  {
+    cel: `${TOTAL_MATCHES} <= 128`,
+    message: 'all rules together may have at most 128 matches',
+  },
+  {
+    cel: 'self.all(l1, !has(l1.name) || self.exists_one(l2, has(l2.name) && l1.name == l2.name))',
+    message: 'two rules have the same name',
+  },
+)
 
 export const httpRoute = object({
-  parentRefs: list(parentRef, { maxItems: 32 }),
+  parentRefs,
   hostnames: list(hostname, { maxItems: 16 }),
-  rules: defaulted(list(rule, { minItems: 1, maxItems: 16 }), [
-    { matches: [{ path: { type: 'PathPrefix', value: '/' } }] },
-  ]),
+  rules: defaulted(rules, [{ matches: [{ path: { type: 'PathPrefix', value: '/' } }] }]),
   useDefaultGateways: oneOfValues('All', 'None'),
 })
 
@@ -198,5 +250,4 @@ export type HttpRoute = Infer<typeof httpRoute>
 export type ParentRef = Infer<typeof parentRef>
 export type HttpRouteRuleSpec = Infer<typeof rule>
 export type HttpRouteMatch = Infer<typeof match>
-export type HttpRouteFilter = Infer<typeof filter>
 export type HttpBackendRef = Infer<typeof backendRef>
