@@ -1,7 +1,9 @@
 /** A client of the control plane's admin API: what commands ask a running mesh. */
-import type { Problem } from '@weft/config'
-import type { ApplyResult, DeleteResult, ObjectStatus } from '@weft/control'
+import type { ApplyResult, DeleteResult } from '@weft/control'
+import type { Resources, ResourceType } from '@weft/model'
 import { CommandError, EXIT_UNREACHABLE } from './command.ts'
+import { isWell, type MeshStatus } from './inspect/status.ts'
+import type { ServiceRow } from './inspect/tables.ts'
 
 const TIMEOUT_MS = 10_000
 
@@ -34,20 +36,33 @@ export class MeshApi {
     })
   }
 
-  async statuses(): Promise<readonly ObjectStatus[]> {
-    const { objects } = await this.#ask<{ objects: readonly ObjectStatus[] }>('GET', '/v1/status')
-    return objects
+  /** What became of every object and every proxy. */
+  async status(): Promise<MeshStatus> {
+    const [{ objects, problems }, { proxies }] = await Promise.all([
+      this.#ask<Pick<MeshStatus, 'objects' | 'problems'>>('GET', '/v1/status'),
+      this.#ask<Pick<MeshStatus, 'proxies'>>('GET', '/v1/proxies'),
+    ])
+    const isRefused = problems.some(({ severity }) => severity === 'error')
+    return { ok: objects.every(isWell) && !isRefused, objects, problems, proxies }
   }
 
-  /** Everything found wrong in what the control plane watches. */
-  async problems(): Promise<readonly Problem[]> {
-    const { problems } = await this.#ask<{ problems: readonly Problem[] }>('GET', '/v1/status')
-    return problems
+  async services(): Promise<readonly ServiceRow[]> {
+    const { services } = await this.#ask<{ services: readonly ServiceRow[] }>('GET', '/v1/services')
+    return services
   }
 
-  /** Any JSON endpoint. @throws {CommandError} If the control plane is not there or refuses. */
-  get<T>(path: string): Promise<T> {
-    return this.#ask('GET', path)
+  /** @param proxy `namespace/workload`, or a workload of namespace `default`. */
+  async resources<T extends ResourceType>(
+    type: T,
+    proxy: string,
+  ): Promise<readonly Resources[T][]> {
+    const name = proxy.includes('/') ? proxy : `default/${proxy}`
+    const query = new URLSearchParams({ proxy: name, type })
+    const { resources } = await this.#ask<{ resources: readonly Resources[T][] }>(
+      'GET',
+      `/v1/resources?${query}`,
+    )
+    return resources
   }
 
   async #ask<T>(

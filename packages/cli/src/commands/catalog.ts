@@ -1,11 +1,15 @@
 /** Every command, by the word that calls it. Adding one is adding a line. */
 import type { Command } from '../command.ts'
+import { apply } from './apply.ts'
 import { completionFor } from './completion.ts'
 import { control } from './control.ts'
+import { deleteCommand } from './delete.ts'
 import { demo } from './demo.ts'
+import { get } from './get.ts'
 import { proxy } from './proxy.ts'
 import { run } from './run.ts'
 import { simulate } from './simulate.ts'
+import { status } from './status.ts'
 import { up } from './up.ts'
 import { validate } from './validate.ts'
 import { version } from './version.ts'
@@ -16,8 +20,12 @@ const members = {
   run,
   control,
   proxy,
-  simulate,
   validate,
+  apply,
+  delete: deleteCommand,
+  status,
+  get,
+  simulate,
   version,
 } as const satisfies Record<string, Command>
 

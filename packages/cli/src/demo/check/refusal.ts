@@ -51,7 +51,7 @@ export async function checkRefusal(step: string, deps: RefusalDeps): Promise<Che
 
 async function waitForProblem(deps: RefusalDeps, untilMs: number): Promise<string | undefined> {
   while (deps.clock.monotonicMs() < untilMs) {
-    const problems = await deps.api.problems()
+    const { problems } = await deps.api.status()
     const found = problems.find(({ file }) => file.endsWith('typo.yaml'))
     if (found !== undefined) return `typo.yaml:${found.line} ${found.path}`
     await sleep(deps.clock, 25)

@@ -1,0 +1,66 @@
+import { type Command, UsageError } from '../command.ts'
+import { readSources } from '../input/read-sources.ts'
+import { CONTROL_OPTION, DIR_OPTION, destinationOf } from '../input/where-to-write.ts'
+
+export const apply: Command = {
+  name: 'apply',
+  group: 'configure it',
+  summary: 'put objects into force: validate, then write them into the watched folder',
+  synopsis: '-f FILE|DIR|- [--control URL | --dir DIR] [--json]',
+  description: [
+    'Nothing is written when anything is invalid. One file per object; an object that is there already',
+    'is replaced. Traffic follows within a second.',
+  ].join('\n'),
+  options: {
+    file: {
+      kind: 'list',
+      short: 'f',
+      placeholder: 'FILE',
+      describe: 'file, folder, glob or - for standard input',
+    },
+    control: CONTROL_OPTION,
+    dir: DIR_OPTION,
+  },
+  operands: { min: 0, max: Number.POSITIVE_INFINITY },
+  exits: { 1: 'an object is invalid; nothing was written', 3: 'no control plane answers' },
+  examples: ['weft apply -f canary.yaml', 'cat canary.yaml | weft apply -f - --dir mesh/'],
+
+  async run(args, terminal) {
+    const paths = [...args.list('file'), ...args.operands]
+    if (paths.length === 0)
+      throw new UsageError('weft apply needs a file: weft apply -f rules.yaml')
+    const sources = await readSources(paths, terminal)
+    const destination = await destinationOf(args, terminal)
+    const { renderProblems, validateDocuments } = await import('@weft/config')
+
+    const validation = validateDocuments(sources)
+    const texts = new Map(sources.map(({ file, text }) => [file, text]))
+    const skipped = validation.skipped.map(({ object }) => `${object.kind} ${object.name}`)
+    if (!validation.isValid) {
+      const errors = validation.problems.filter(({ severity }) => severity === 'error')
+      if (args.flag('json'))
+        terminal.out(`${JSON.stringify({ ok: false, problems: errors, objects: [] })}\n`)
+      else terminal.err(`${renderProblems(errors, texts)}Nothing was applied.\n`)
+      return 1
+    }
+    const results = []
+    for (const { file, text } of sources) results.push(await destination.apply(text, file))
+    const ok = results.every((result) => result.ok)
+    const problems = results.flatMap((result) => result.problems)
+    const objects = results.flatMap((result) => result.objects)
+    if (args.flag('json')) {
+      terminal.out(`${JSON.stringify({ ok, problems, objects, skipped })}\n`)
+      return ok ? 0 : 1
+    }
+    const shown = problems.filter(({ severity }) => severity !== 'info')
+    if (shown.length > 0) terminal.err(renderProblems(shown, texts))
+    for (const { kind, namespace, name, outcome } of objects) {
+      terminal.out(`${kind} ${namespace}/${name} ${outcome}\n`)
+    }
+    for (const object of skipped) {
+      terminal.out(`${terminal.style.dim(`${object} skipped: the mesh does not read this kind`)}\n`)
+    }
+    if (!ok) terminal.err('Not everything was applied.\n')
+    return ok ? 0 : 1
+  },
+}

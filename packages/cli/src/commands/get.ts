@@ -1,0 +1,138 @@
+import type { Document } from '@weft/config'
+import type { Resources } from '@weft/model'
+import type { Arguments } from '../arguments.ts'
+import { type Command, CommandError, UsageError } from '../command.ts'
+import { readSources } from '../input/read-sources.ts'
+import { CONTROL_OPTION, controlUrlOf } from '../input/where-to-write.ts'
+import { MeshApi } from '../mesh-api.ts'
+import { didYouMean } from '../suggest.ts'
+import type { Terminal } from '../terminal/terminal.ts'
+
+const WHAT = ['services', 'routes', 'clusters', 'endpoints', 'listeners'] as const
+type What = (typeof WHAT)[number]
+
+const TYPES = {
+  routes: 'route',
+  clusters: 'cluster',
+  endpoints: 'endpoints',
+  listeners: 'listener',
+} as const
+
+export const get: Command = {
+  name: 'get',
+  group: 'look into it',
+  summary:
+    'show what a workload’s proxy was told: services, routes, clusters, endpoints, listeners',
+  synopsis: `${WHAT.join('|')} [--from NAMESPACE/WORKLOAD] [--control URL | -f FILE…] [--json]`,
+  description: [
+    'Asks the control plane; with -f nothing needs to run: the answer is what it would send.',
+    'FROM names the object, the file and the line that made it so.',
+  ].join('\n'),
+  options: {
+    from: {
+      kind: 'value',
+      placeholder: 'NAMESPACE/WORKLOAD',
+      describe: 'whose proxy; needed for all but services',
+    },
+    control: CONTROL_OPTION,
+    file: {
+      kind: 'list',
+      short: 'f',
+      placeholder: 'FILE',
+      describe: 'answer from these files, without a control plane',
+    },
+    name: { kind: 'value', placeholder: 'TEXT', describe: 'only what has this text in its name' },
+  },
+  operands: { min: 1, max: Number.POSITIVE_INFINITY },
+  exits: { 3: 'no control plane answers' },
+  examples: [
+    'weft get services',
+    'weft get routes --from default/productpage-v1',
+    'weft get clusters --from shop/cart -f mesh/ --json',
+  ],
+
+  async run(args, terminal) {
+    const what = whatOf(args)
+    const from = args.value('from')
+    if (what !== 'services' && from === undefined) {
+      throw new UsageError(`weft get ${what} needs to know whose: --from default/productpage-v1`)
+    }
+    const documents = await offlineDocuments(args, terminal)
+    const api = new MeshApi(controlUrlOf(args))
+    const text = args.value('name') ?? ''
+    if (what === 'services') {
+      const services = await readServices(documents, api)
+      const shown = services.filter(({ host }) => host.includes(text))
+      const { renderServices } = await import('../inspect/tables.ts')
+      terminal.out(args.flag('json') ? `${JSON.stringify(shown)}\n` : renderServices(shown))
+      return 0
+    }
+    const resources = await readResources(TYPES[what], from ?? '', documents, api)
+    const shown = resources.filter(({ name }) => name.includes(text))
+    terminal.out(
+      args.flag('json') ? `${JSON.stringify(shown)}\n` : await renderResources(what, shown),
+    )
+    return 0
+  },
+}
+
+function whatOf(args: Arguments): What {
+  const word = args.operands[0] ?? ''
+  const what = WHAT.find((one) => one === word || one === `${word}s`)
+  if (what === undefined) {
+    const hint = didYouMean(word, WHAT)
+    throw new UsageError(`weft get knows ${WHAT.join(', ')}, not '${word}'${hint}`)
+  }
+  return what
+}
+
+async function offlineDocuments(
+  args: Arguments,
+  terminal: Terminal,
+): Promise<readonly Document[] | undefined> {
+  const paths = [...args.list('file'), ...args.operands.slice(1)]
+  if (paths.length === 0) return undefined
+  const sources = await readSources(paths, terminal)
+  const { renderProblems, validateDocuments } = await import('@weft/config')
+  const { documents, problems } = validateDocuments(sources)
+  const errors = problems.filter(({ severity }) => severity === 'error')
+  const texts = new Map(sources.map(({ file, text }) => [file, text]))
+  if (errors.length > 0) terminal.err(renderProblems(errors, texts))
+  return documents
+}
+
+async function readServices(documents: readonly Document[] | undefined, api: MeshApi) {
+  if (documents === undefined) return api.services()
+  const { servicesOffline } = await import('../inspect/offline.ts')
+  return servicesOffline(documents)
+}
+
+async function readResources<T extends keyof Resources>(
+  type: T,
+  from: string,
+  documents: readonly Document[] | undefined,
+  api: MeshApi,
+): Promise<readonly Resources[T][]> {
+  if (documents === undefined) return api.resources(type, from)
+  const { resourcesOffline } = await import('../inspect/offline.ts')
+  return [...resourcesOffline(documents, from)[type].values()] as readonly Resources[T][]
+}
+
+async function renderResources(
+  what: Exclude<What, 'services'>,
+  resources: readonly Resources[keyof Resources][],
+): Promise<string> {
+  const tables = await import('../inspect/tables.ts')
+  switch (what) {
+    case 'routes':
+      return tables.renderRoutes(resources as readonly Resources['route'][])
+    case 'clusters':
+      return tables.renderClusters(resources as readonly Resources['cluster'][])
+    case 'endpoints':
+      return tables.renderEndpoints(resources as readonly Resources['endpoints'][])
+    case 'listeners':
+      return tables.renderListeners(resources as readonly Resources['listener'][])
+    default:
+      throw new CommandError(`Cannot show ${what satisfies never}`)
+  }
+}
