@@ -17,6 +17,9 @@ export interface RetrySettings {
 /** Istio's documented default of `retryOn`. */
 const DEFAULT_CONDITIONS = 'connect-failure,refused-stream,unavailable,cancelled'
 const DEFAULT_BACKOFF_MS = 25
+const EVERY_REQUEST: RetryPolicy['onlyWhen'] = [
+  { name: ':method', value: { kind: 'present' }, invert: false },
+]
 
 /** `undefined` when retries are switched off (`attempts: 0`). */
 export function readRetryPolicy(settings: RetrySettings): RetryPolicy | undefined {
@@ -32,7 +35,7 @@ export function readRetryPolicy(settings: RetrySettings): RetryPolicy | undefine
     backoffBaseMs,
     backoffMaxMs: backoffBaseMs * 10,
     avoidPreviousHosts: settings.retryIgnorePreviousHosts ?? true,
-    onlyWhen: [],
+    onlyWhen: EVERY_REQUEST,
   }
 }
 

@@ -1,8 +1,111 @@
-import type { ResourceSet } from '@weft/model'
+/**
+ * Snapshot × proxy → every resource of one proxy. The map of the folder: what a
+ * proxy sees is its scope; listeners, routes and clusters are made from that.
+ */
+import type { Cluster, Endpoints, Listener, ResourceSet, RouteTable, Secret } from '@weft/model'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
+import { TranslateCache } from './cache.ts'
+import { outboundClusters, plainCluster, reaches } from './clusters/outbound.ts'
+import { captureInbound } from './listeners/capture-inbound.ts'
+import { captureOutbound } from './listeners/capture-outbound.ts'
+import { explicitInbound, explicitOutbound, inboundAppCluster } from './listeners/explicit.ts'
+import { gatewayResources } from './listeners/gateway.ts'
+import type { RoleResources } from './listeners/role-resources.ts'
+import { BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER } from './names.ts'
 import type { ProxyView } from './proxy-view.ts'
+import { explicitRouteTable } from './routes/mesh-route-tables.ts'
+import { type ProxyScope, scopeOf } from './scope.ts'
 
-/** Every resource of one proxy. Pure. */
-export function translate(_snapshot: MeshSnapshot, _proxy: ProxyView): ResourceSet {
-  throw new Error('Cannot translate: not implemented')
+/**
+ * Pure: the same snapshot and view give the same resources.
+ *
+ * @param cache Shares pieces between proxies and from one snapshot to the next.
+ */
+export function translate(
+  snapshot: MeshSnapshot,
+  proxy: ProxyView,
+  cache: TranslateCache = new TranslateCache(),
+): ResourceSet {
+  const scope = scopeOf(snapshot, proxy, cache)
+  const { clusters, endpoints } = outboundClusters(scope)
+  for (const cluster of commonClusters(scope)) clusters.set(cluster.name, cluster)
+  const own = ownResources(scope)
+  for (const cluster of own.clusters) clusters.set(cluster.name, cluster)
+  return {
+    listener: byName<Listener>(own.listeners),
+    route: byName<RouteTable>(own.routes),
+    cluster: clusters,
+    endpoints: byName<Endpoints>([...endpoints.values()]),
+    secret: secretsOf(scope, own.listeners, clusters),
+  }
+}
+
+function ownResources(scope: ProxyScope): RoleResources {
+  const { proxy } = scope
+  if (proxy.role === 'gateway') return gatewayResources(scope)
+  if (proxy.capture.kind === 'explicit') {
+    return {
+      listeners: [
+        ...explicitOutbound(scope),
+        ...proxy.offers.map((offer) => explicitInbound(scope, offer)),
+      ],
+      routes: proxy.capture.outbound === undefined ? [] : [sharedTable(scope)],
+      clusters: proxy.offers.map((offer) =>
+        inboundAppCluster(scope, offer.port, offer.appAddress, offer.appPort),
+      ),
+    }
+  }
+  const outbound = captureOutbound(scope)
+  const inbound = captureInbound(scope)
+  return {
+    listeners: [...outbound.listeners, inbound.listener],
+    routes: outbound.routes,
+    clusters: inbound.clusters,
+  }
+}
+
+/** Sidecars of one namespace with the same labels share their routes. */
+function sharedTable(scope: ProxyScope): RouteTable {
+  const { namespace, labels } = scope.proxy
+  const key = JSON.stringify([namespace, Object.entries(labels).sort()])
+  const { shape } = scope.snapshot
+  return scope.cache.get(`http_proxy ${key}`, [shape], () => explicitRouteTable(scope))
+}
+
+/** Where traffic goes that no service claims. */
+function commonClusters(scope: ProxyScope): readonly Cluster[] {
+  const kind = reaches(scope.proxy)
+  const blackHole = { name: BLACK_HOLE_CLUSTER, localities: [] }
+  return [
+    scope.cache.get(`cluster ${kind} ${PASSTHROUGH_CLUSTER}`, [scope.mesh], () =>
+      plainCluster(scope, PASSTHROUGH_CLUSTER, { kind }),
+    ),
+    scope.cache.get(`cluster ${BLACK_HOLE_CLUSTER}`, [scope.mesh], () =>
+      plainCluster(scope, BLACK_HOLE_CLUSTER, { kind: 'static', endpoints: blackHole }),
+    ),
+  ]
+}
+
+/** Only what this proxy's listeners and clusters name: keys go nowhere else. */
+function secretsOf(
+  { snapshot }: ProxyScope,
+  listeners: readonly Listener[],
+  clusters: ReadonlyMap<string, Cluster>,
+): ReadonlyMap<string, Secret> {
+  const settings = [
+    ...listeners
+      .flatMap(({ filterChains, defaultFilterChain }) => [...filterChains, defaultFilterChain])
+      .map((chain) => ({ ...chain?.tls, names: chain?.tls?.certificates ?? [] })),
+    ...[...clusters.values()].map(({ tls }) => ({ ...tls, names: [tls?.certificate] })),
+  ]
+  const named = new Set(settings.flatMap(({ names, validation }) => [...names, validation]))
+  const secrets = new Map<string, Secret>()
+  for (const [name, secret] of snapshot.secrets) {
+    if (named.has(name)) secrets.set(name, secret)
+  }
+  return secrets
+}
+
+function byName<T extends { readonly name: string }>(list: readonly T[]): ReadonlyMap<string, T> {
+  return new Map(list.map((one) => [one.name, one]))
 }

@@ -1,0 +1,74 @@
+/**
+ * What the DestinationRules for one host add up to, and which policy they give
+ * a port of a subset. Istio's rules: a subset's settings replace the host's
+ * group by group; settings for a port replace all groups, with defaults for
+ * those they leave out.
+ */
+import type { DocumentOf, PortTrafficPolicy, Subset, TrafficPolicy } from '@weft/config'
+import type { Origin } from '@weft/model'
+
+export interface AppliedRule {
+  readonly policy: TrafficPolicy | undefined
+  readonly subsets: ReadonlyMap<string, AppliedSubset>
+  readonly origins: readonly Origin[]
+}
+
+export interface AppliedSubset {
+  readonly subset: Subset
+  readonly origins: readonly Origin[]
+}
+
+export type PolicyGroups = Pick<
+  PortTrafficPolicy,
+  'connectionPool' | 'loadBalancer' | 'outlierDetection' | 'tls'
+> &
+  Pick<TrafficPolicy, 'retryBudget'>
+
+/** Several rules for one host: the first policy holds, subsets come together, the first of a name wins. */
+export function applyRules(rules: readonly DocumentOf<'DestinationRule'>[]): AppliedRule {
+  const subsets = new Map<string, AppliedSubset>()
+  for (const rule of rules) {
+    for (const [i, subset] of (rule.spec.subsets ?? []).entries()) {
+      if (subsets.has(subset.name)) continue
+      const path = `spec.subsets[${i}]`
+      subsets.set(subset.name, {
+        subset,
+        origins: [{ ...rule.origin, path, line: rule.lineOf(path) }],
+      })
+    }
+  }
+  return {
+    policy: rules.find((rule) => rule.spec.trafficPolicy !== undefined)?.spec.trafficPolicy,
+    subsets,
+    origins: rules.map((rule) => rule.origin),
+  }
+}
+
+export function policyFor(rule: AppliedRule, port: number, subset?: string): PolicyGroups {
+  const host = overlay({}, rule.policy, port)
+  const own = subset === undefined ? undefined : rule.subsets.get(subset)?.subset.trafficPolicy
+  return own === undefined ? host : overlay(host, own, port)
+}
+
+function overlay(
+  below: PolicyGroups,
+  policy: TrafficPolicy | undefined,
+  port: number,
+): PolicyGroups {
+  if (policy === undefined) return below
+  const retryBudget = policy.retryBudget ?? below.retryBudget
+  const budget = retryBudget === undefined ? {} : { retryBudget }
+  const ofPort = policy.portLevelSettings?.find((one) => one.port?.number === port)
+  if (ofPort !== undefined) return { ...groups(ofPort), ...budget }
+  return { ...below, ...groups(policy), ...budget }
+}
+
+function groups(policy: PortTrafficPolicy): PolicyGroups {
+  const { connectionPool, loadBalancer, outlierDetection, tls } = policy
+  return {
+    ...(connectionPool === undefined ? {} : { connectionPool }),
+    ...(loadBalancer === undefined ? {} : { loadBalancer }),
+    ...(outlierDetection === undefined ? {} : { outlierDetection }),
+    ...(tls === undefined ? {} : { tls }),
+  }
+}

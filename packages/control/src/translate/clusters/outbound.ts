@@ -1,0 +1,159 @@
+/**
+ * The clusters a proxy may send to: one per service, port and subset.
+ */
+import type { Cluster, Discovery, Endpoints, LoadBalancer } from '@weft/model'
+import type { MeshService, ServiceInstance, ServicePort } from '../../registries/registry.ts'
+import { connectionPool } from '../features/connection-pool.ts'
+import { loadBalancer } from '../features/load-balancer.ts'
+import { outlierDetection } from '../features/outlier-detection.ts'
+import { upstreamTls } from '../features/upstream-tls.ts'
+import { outboundCluster } from '../names.ts'
+import type { ProxyView } from '../proxy-view.ts'
+import type { ProxyScope } from '../scope.ts'
+import { type AppliedRule, type AppliedSubset, policyFor } from './applied-rule.ts'
+import { endpointsOf } from './endpoints.ts'
+
+export interface ClusterSet {
+  readonly clusters: Map<string, Cluster>
+  readonly endpoints: Map<string, Endpoints>
+}
+
+const NO_INSTANCES: readonly ServiceInstance[] = []
+
+export function outboundClusters(scope: ProxyScope): ClusterSet {
+  const set: ClusterSet = { clusters: new Map(), endpoints: new Map() }
+  for (const service of scope.services.values()) addService(scope, service, set)
+  return set
+}
+
+function addService(scope: ProxyScope, service: MeshService, set: ClusterSet): void {
+  const rule = scope.ruleFor(service)
+  const instances = scope.snapshot.instances.get(service.host) ?? NO_INSTANCES
+  const direct = reaches(scope.proxy)
+  for (const port of service.ports) {
+    if (port.protocol === 'udp') continue
+    for (const subset of [undefined, ...rule.subsets.values()]) {
+      const name = outboundCluster(service.host, port.port, subset?.subset.name)
+      const labels = subset?.subset.labels
+      const isEds = discoveryOf(service, direct, rule, port, subset) === 'eds'
+      const endpoints = scope.cache.get(`endpoints ${name}`, [instances, labels], () =>
+        endpointsOf(name, instances, port.port, labels),
+      )
+      if (isEds) set.endpoints.set(name, endpoints)
+      const cluster = scope.cache.get(
+        `cluster ${direct} ${name} ${ruleKey(rule)}`,
+        [service, rule, scope.mesh, isEds ? undefined : endpoints],
+        () => buildCluster(scope, { service, port, rule, subset, name, direct, endpoints }),
+      )
+      set.clusters.set(name, cluster)
+    }
+  }
+}
+
+function ruleKey(rule: AppliedRule): string {
+  return rule.origins.map((origin) => `${origin.namespace}/${origin.name}`).join(' ')
+}
+
+/**
+ * How a proxy reaches what has no endpoints of its own: connections that were
+ * captured know where they were going, requests to an explicit proxy name it.
+ */
+type Direct = 'originalDst' | 'forwardProxy'
+
+export function reaches(proxy: ProxyView): Direct {
+  return proxy.role === 'sidecar' && proxy.capture.kind === 'redirect'
+    ? 'originalDst'
+    : 'forwardProxy'
+}
+
+interface ClusterInput {
+  readonly service: MeshService
+  readonly port: ServicePort
+  readonly rule: AppliedRule
+  readonly subset: AppliedSubset | undefined
+  readonly name: string
+  readonly direct: Direct
+  readonly endpoints: Endpoints
+}
+
+function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
+  const { service, port, rule, subset, name, direct, endpoints } = input
+  const policy = policyFor(rule, port.port, subset?.subset.name)
+  const kind = discoveryOf(service, direct, rule, port, subset)
+  const outliers = outlierDetection(policy.outlierDetection)
+  const tls = upstreamTls(policy.tls, service.host, rule.origins[0]?.namespace ?? '')
+  const budget = policy.retryBudget
+  return {
+    name,
+    discovery: discovery(kind, name, endpoints),
+    loadBalancer: loadBalancer(policy.loadBalancer),
+    ...connectionPool(policy.connectionPool, port.protocol, scope.mesh),
+    ...(outliers === undefined ? {} : { outlierDetection: outliers }),
+    ...(tls === undefined ? {} : { tls }),
+    ...(budget === undefined
+      ? {}
+      : {
+          retryBudget: {
+            percent: budget.percent ?? 20,
+            minRetryConcurrency: budget.minRetryConcurrency ?? 3,
+          },
+        }),
+    service: { host: service.host, name: service.name, namespace: service.namespace },
+    origins: [...service.origins, ...(subset?.origins ?? rule.origins)],
+  }
+}
+
+type DiscoveryKind = 'eds' | 'strictDns' | 'logicalDns' | Direct
+
+function discoveryOf(
+  service: MeshService,
+  direct: Direct,
+  rule: AppliedRule,
+  port: ServicePort,
+  subset: AppliedSubset | undefined,
+): DiscoveryKind {
+  const { loadBalancer: settings } = policyFor(rule, port.port, subset?.subset.name)
+  const isPassthrough = settings?.simple === 'PASSTHROUGH' && direct === 'originalDst'
+  if (isPassthrough) return direct
+  switch (service.resolution) {
+    case 'registry':
+      return 'eds'
+    case 'headless':
+      // A captured connection to a pod's own address must reach that pod.
+      return direct === 'originalDst' ? direct : 'eds'
+    case 'dns':
+      return 'strictDns'
+    case 'dnsRoundRobin':
+      return 'logicalDns'
+    case 'none':
+      return direct
+  }
+}
+
+function discovery(kind: DiscoveryKind, name: string, endpoints: Endpoints): Discovery {
+  switch (kind) {
+    case 'eds':
+      return { kind, name }
+    case 'strictDns':
+    case 'logicalDns':
+      return { kind, endpoints }
+    default:
+      return { kind }
+  }
+}
+
+/** Clusters that no service stands behind. */
+export function plainCluster(
+  scope: ProxyScope,
+  name: string,
+  discoveryKind: Discovery,
+  balancer: LoadBalancer = { kind: 'roundRobin' },
+): Cluster {
+  return {
+    name,
+    discovery: discoveryKind,
+    loadBalancer: balancer,
+    ...connectionPool(undefined, 'auto', scope.mesh),
+    origins: [],
+  }
+}

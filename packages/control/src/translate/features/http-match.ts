@@ -1,0 +1,88 @@
+/** `match[]` of a VirtualService's `http[]`: path, headers and query, and the conditions on who asks. */
+import type { HttpMatch } from '@weft/config'
+import type { HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch } from '@weft/model'
+import { selects } from '../../registries/workload-ref.ts'
+import { bindGateways } from '../../snapshot/virtual-services.ts'
+import type { RouteContext } from '../routes/route-context.ts'
+import { stringMatch } from './string-match.ts'
+
+/** Any path; also what a rule without `match` means. */
+export const ANY_REQUEST: RouteMatch = {
+  path: { kind: 'prefix', value: '/', ignoreCase: false },
+  headers: [],
+  query: [],
+}
+
+export function httpMatch(match: HttpMatch): RouteMatch {
+  const headers: HeaderMatch[] = []
+  const parts = [
+    [':method', match.method],
+    [':scheme', match.scheme],
+    [':authority', match.authority],
+  ] as const
+  for (const [name, value] of Object.entries(match.headers ?? {})) {
+    headers.push({ name: name.toLowerCase(), value: valueMatch(value), invert: false })
+  }
+  for (const [name, value] of Object.entries(match.withoutHeaders ?? {})) {
+    headers.push({ name: name.toLowerCase(), value: valueMatch(value), invert: true })
+  }
+  for (const [name, value] of parts) {
+    if (value !== undefined) headers.push({ name, value: valueMatch(value), invert: false })
+  }
+  const query = Object.entries(match.queryParams ?? {}).map(([name, value]): QueryMatch => {
+    return { name, value: value.exact === '' ? EMPTY : valueMatch(value) }
+  })
+  return { path: pathOf(match), headers, query }
+}
+
+/** Unlike a header, `queryParams: {debug: {exact: ""}}` asks for an empty value (`?debug=`). */
+const EMPTY: StringMatch = { kind: 'exact', value: '', ignoreCase: false }
+
+function valueMatch(match: Parameters<typeof stringMatch>[0]): HeaderMatch['value'] {
+  return stringMatch(match) ?? { kind: 'present' }
+}
+
+function pathOf({ uri, ignoreUriCase: ignoreCase = false }: HttpMatch): PathMatch {
+  if (uri?.exact !== undefined) return { kind: 'exact', value: uri.exact, ignoreCase }
+  if (uri?.prefix !== undefined) return { kind: 'prefix', value: uri.prefix, ignoreCase }
+  if (uri?.regex !== undefined) return { kind: 'regex', value: uri.regex, ignoreCase }
+  return { kind: 'prefix', value: '/', ignoreCase: false }
+}
+
+/** What TCP, TLS and HTTP matches ask of the proxy rather than of the traffic. */
+export interface ProxyConditions {
+  readonly port?: number
+  readonly gateways?: readonly string[]
+  readonly sourceLabels?: Readonly<Record<string, string>>
+  readonly sourceNamespace?: string
+}
+
+/** Whether the match can apply at all on this proxy and port: decided here, not per request. */
+export function appliesToProxy(
+  match: ProxyConditions,
+  namespace: string,
+  context: RouteContext,
+): boolean {
+  const { proxy } = context.scope
+  if (match.port !== undefined && match.port !== 0 && match.port !== context.port) return false
+  if (match.gateways !== undefined && match.gateways.length > 0) {
+    const bound = bindGateways(match.gateways, namespace)
+    if (!bound.some((gateway) => context.gateways.has(gateway))) return false
+  }
+  // Who asks is known only where the proxy is the caller's own.
+  if (!context.gateways.has('mesh')) return true
+  if (match.sourceNamespace !== undefined && match.sourceNamespace !== '') {
+    if (match.sourceNamespace !== proxy.namespace) return false
+  }
+  const { sourceLabels = {} } = match
+  return Object.keys(sourceLabels).length === 0 || selects(sourceLabels, proxy.labels)
+}
+
+/** True for what matches every request, so that nothing after it can. */
+export function isCatchAll({ path, headers, query }: RouteMatch): boolean {
+  if (headers.length > 0 || query.length > 0) return false
+  return (
+    ((path.kind === 'prefix' || path.kind === 'segments') && path.value === '/') ||
+    (path.kind === 'regex' && path.value === '.*')
+  )
+}

@@ -1,0 +1,100 @@
+/**
+ * Listeners of a sidecar that captures nothing: the application uses it as its
+ * HTTP proxy, and peers reach the application through a port of its own.
+ *
+ *     application --HTTP_PROXY--> weft:outbound --> mesh
+ *     mesh --> weft:inbound|<port> --> application
+ */
+import type { Cluster, Listener, OfferedPort, RouteTable } from '@weft/model'
+import { MATCH_ALL } from '@weft/model'
+import { isHttp, portProtocol } from '../../registries/port-protocol.ts'
+import { plainCluster } from '../clusters/outbound.ts'
+import { ANY_REQUEST } from '../features/http-match.ts'
+import { HTTP_PROXY_ROUTES, inboundCluster } from '../names.ts'
+import { forwardTo, plainRoute, virtualHost } from '../routes/default-route.ts'
+import type { ProxyScope } from '../scope.ts'
+import { httpManager, tcpProxy } from './http-manager.ts'
+
+export function explicitOutbound(scope: ProxyScope): readonly Listener[] {
+  const { capture } = scope.proxy
+  if (capture.kind !== 'explicit' || capture.outbound === undefined) return []
+  const routes = { kind: 'rds', name: HTTP_PROXY_ROUTES } as const
+  return [
+    {
+      name: 'weft:outbound',
+      address: capture.outbound,
+      direction: 'outbound',
+      bindToPort: true,
+      useOriginalDst: false,
+      filterChains: [
+        {
+          name: 'http',
+          match: MATCH_ALL,
+          filter: httpManager(scope.mesh, 'application', 'outbound_http_proxy', routes, [
+            'websocket',
+            'connect',
+          ]),
+        },
+      ],
+      origins: [],
+    },
+  ]
+}
+
+export function explicitInbound(scope: ProxyScope, offer: OfferedPort): Listener {
+  const { port, protocol } = offer
+  const isRouted = isHttp(portProtocol({ port, appProtocol: protocol }))
+  const statPrefix = `inbound_${offer.address}_${offer.listenPort}`
+  return {
+    name: `weft:inbound|${port}`,
+    address: { host: offer.address, port: offer.listenPort },
+    direction: 'inbound',
+    bindToPort: true,
+    useOriginalDst: false,
+    filterChains: [
+      {
+        name: isRouted ? 'http' : 'tcp',
+        match: MATCH_ALL,
+        filter: isRouted
+          ? httpManager(scope.mesh, 'mesh', statPrefix, {
+              kind: 'inline',
+              table: inboundRoutes(port),
+            })
+          : tcpProxy(scope.mesh, statPrefix, [{ cluster: inboundCluster(port), weight: 1 }]),
+      },
+    ],
+    origins: [],
+  }
+}
+
+export function inboundRoutes(port: number): RouteTable {
+  const route = plainRoute('default', ANY_REQUEST, [], forwardTo([inboundCluster(port)]))
+  return {
+    name: inboundCluster(port),
+    virtualHosts: [virtualHost(`inbound|http|${port}`, ['*'], [route], [])],
+    origins: [],
+  }
+}
+
+/** @param host Where the application listens. */
+export function inboundAppCluster(
+  scope: ProxyScope,
+  port: number,
+  host: string,
+  appPort: number,
+): Cluster {
+  const name = inboundCluster(port)
+  const endpoint = {
+    address: { host, port: appPort },
+    weight: 1,
+    health: 'healthy',
+  } as const
+  const locality = { region: '', zone: '', subZone: '' }
+  return plainCluster(scope, name, {
+    kind: 'static',
+    endpoints: {
+      name,
+      localities: [{ locality, priority: 0, weight: 1, endpoints: [endpoint] }],
+    },
+  })
+}

@@ -1,0 +1,198 @@
+/**
+ * The route table of a gateway's port: virtual hosts from every VirtualService
+ * and HTTPRoute that is attached there, merged by host.
+ */
+import {
+  type Origin,
+  type Route,
+  type RouteTable,
+  renderOrigin,
+  type VirtualHost,
+} from '@weft/model'
+import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.ts'
+import { compareHosts, intersectHosts } from '../../snapshot/hosts.ts'
+import { compareObjects } from '../../snapshot/precedence.ts'
+import type { BoundVirtualService } from '../../snapshot/virtual-services.ts'
+import { isCatchAll } from '../features/http-match.ts'
+import { virtualHost } from '../routes/default-route.ts'
+import { httpRouteRoutes } from '../routes/http-route-routes.ts'
+import type { RouteContext } from '../routes/route-context.ts'
+import { virtualServiceRoutes } from '../routes/virtual-service-routes.ts'
+import type { ProxyScope } from '../scope.ts'
+import { doorPort, type GatewayDoor, splitHost } from './gateway-ports.ts'
+
+type IstioDoor = Extract<GatewayDoor, { kind: 'istio' }>
+
+/** What one host of the port gathers. */
+interface HostParts {
+  readonly virtualServices: Map<BoundVirtualService, RouteContext>
+  readonly httpRoutes: Map<HttpRouteAttachment, RouteContext>
+  requiresTls: boolean
+}
+
+/** @param doors At least one; all of them share the table. */
+export function gatewayRouteTable(
+  scope: ProxyScope,
+  name: string,
+  doors: readonly [GatewayDoor, ...GatewayDoor[]],
+): RouteTable {
+  const hosts = new Map<string, HostParts>()
+  for (const door of doors) {
+    if (door.kind === 'istio') addVirtualServices(scope, door, hosts)
+    else addHttpRoutes(scope, door, hosts)
+  }
+  const port = doorPort(doors[0])
+  const virtualHosts = [...hosts]
+    .sort(([a], [b]) => compareHosts(a, b))
+    .map(([host, parts]) => hostOf(host, port, parts))
+  const origins = doors.map((door) =>
+    door.kind === 'istio' ? istioOrigin(door) : kubernetesOrigin(door),
+  )
+  return {
+    name,
+    virtualHosts:
+      virtualHosts.length > 0 ? virtualHosts : [virtualHost(`blackhole:${port}`, ['*'], [], [])],
+    ignorePort: true,
+    origins,
+  }
+}
+
+export function istioOrigin({ gateway, index }: IstioDoor): Origin {
+  const path = `spec.servers[${index}]`
+  return { ...gateway.origin, path, line: gateway.lineOf(path) }
+}
+
+export function kubernetesOrigin({
+  listener,
+}: Extract<GatewayDoor, { kind: 'kubernetes' }>): Origin {
+  const path = `spec.listeners[${listener.index}]`
+  return { ...listener.gateway.origin, path, line: listener.gateway.lineOf(path) }
+}
+
+function partsOf(hosts: Map<string, HostParts>, host: string): HostParts {
+  const known = hosts.get(host)
+  if (known !== undefined) return known
+  const fresh = { virtualServices: new Map(), httpRoutes: new Map(), requiresTls: false }
+  hosts.set(host, fresh)
+  return fresh
+}
+
+function addVirtualServices(
+  scope: ProxyScope,
+  door: IstioDoor,
+  hosts: Map<string, HostParts>,
+): void {
+  const requiresTls = door.server.tls?.httpsRedirect === true
+  const attached = attachedVirtualServices(scope, door)
+  for (const { bound, host, context } of attached) {
+    const parts = partsOf(hosts, host)
+    parts.requiresTls ||= requiresTls
+    if (!parts.virtualServices.has(bound)) parts.virtualServices.set(bound, context)
+  }
+  // A server that only redirects needs no routes behind it.
+  if (requiresTls && attached.length === 0) {
+    for (const text of door.server.hosts) partsOf(hosts, splitHost(text).host).requiresTls = true
+  }
+}
+
+export interface AttachedVirtualService {
+  readonly bound: BoundVirtualService
+  /** What the server's and the VirtualService's hosts have in common. */
+  readonly host: string
+  readonly context: RouteContext
+}
+
+export function attachedVirtualServices(
+  scope: ProxyScope,
+  door: IstioDoor,
+): readonly AttachedVirtualService[] {
+  const { namespace, name } = door.gateway.metadata
+  const gateway = `${namespace}/${name}`
+  const context: RouteContext = {
+    scope,
+    port: door.server.port.number,
+    gateways: new Set([gateway]),
+  }
+  const attached: AttachedVirtualService[] = []
+  for (const bound of scope.virtualServices) {
+    if (!bound.gateways.includes(gateway)) continue
+    const owner = bound.document.metadata.namespace
+    for (const text of door.server.hosts) {
+      const server = splitHost(text)
+      const isAdmitted =
+        server.namespace === '*' ||
+        server.namespace === owner ||
+        (server.namespace === '.' && owner === namespace)
+      if (!isAdmitted) continue
+      for (const own of bound.hosts) {
+        const host = intersectHosts(server.host, own)
+        if (host !== undefined) attached.push({ bound, host, context })
+      }
+    }
+  }
+  return attached
+}
+
+function addHttpRoutes(
+  scope: ProxyScope,
+  { listener }: Extract<GatewayDoor, { kind: 'kubernetes' }>,
+  hosts: Map<string, HostParts>,
+): void {
+  const context: RouteContext = { scope, port: listener.spec.port, gateways: new Set() }
+  for (const attachment of scope.snapshot.httpRoutes) {
+    for (const parent of attachment.parents) {
+      if (parent.kind !== 'gateway' || parent.listener !== listener) continue
+      for (const host of parent.hosts) partsOf(hosts, host).httpRoutes.set(attachment, context)
+    }
+  }
+}
+
+interface RouteGroup {
+  readonly document: Parameters<typeof compareObjects>[0] & { readonly origin: Origin }
+  readonly routes: readonly Route[]
+}
+
+/**
+ * Objects in order of precedence, each with its own order inside; what catches
+ * everything goes last, so that it hides no other object's rules.
+ */
+function hostOf(host: string, port: number, parts: HostParts): VirtualHost {
+  const groups: RouteGroup[] = [...parts.virtualServices].map(([bound, context]) => ({
+    document: bound.document,
+    routes: virtualServiceRoutes(bound, context),
+  }))
+  const attachments = [...parts.httpRoutes.keys()].sort((a, b) =>
+    compareObjects(a.document, b.document),
+  )
+  const [first] = attachments
+  const context = first === undefined ? undefined : parts.httpRoutes.get(first)
+  if (first !== undefined && context !== undefined) {
+    groups.push({ document: first.document, routes: httpRouteRoutes(attachments, context) })
+  }
+  const ordered = groups
+    .sort((a, b) => compareObjects(a.document, b.document))
+    .flatMap(({ routes }) => routes)
+  const catchAll = ordered.find((route) => isCatchAll(route.match))
+  const routes = ordered.filter((route) => !isCatchAll(route.match))
+  if (catchAll !== undefined) routes.push(catchAll)
+  const origins = [
+    ...[...parts.virtualServices.keys()].map(({ document }) => document.origin),
+    ...attachments.map(({ document }) => document.origin),
+  ]
+  const built = virtualHost(`${host}:${port}`, [host], uniqueNames(routes), origins)
+  return parts.requiresTls ? { ...built, requireTls: 'all' } : built
+}
+
+/** Rules of different objects may have one name; whoever reads logs must be able to tell them apart. */
+function uniqueNames(routes: readonly Route[]): readonly Route[] {
+  const owners = new Map<string, string>()
+  return routes.map((route) => {
+    const [origin] = route.origins
+    const owner = origin === undefined ? '' : renderOrigin({ ...origin, path: '' })
+    const known = owners.get(route.name)
+    if (known === undefined) owners.set(route.name, owner)
+    return known === undefined || known === owner
+      ? route
+      : { ...route, name: `${route.name} (${origin?.namespace}/${origin?.name})` }
+  })
+}

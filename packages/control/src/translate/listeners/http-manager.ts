@@ -1,0 +1,59 @@
+/** What all HTTP listeners have in common, by the side that they face. */
+import type { AccessLogTarget, HttpConnectionManager, RouteSource, TcpProxy } from '@weft/model'
+import type { MeshSettings } from '../../snapshot/mesh-settings.ts'
+
+export type HttpFace = 'application' | 'mesh' | 'outside'
+
+/** Envoy's limit for a request head. */
+const MAX_HEAD_BYTES = 60 * 1024
+const IDLE_TIMEOUT_MS = 3_600_000
+/** A head that takes longer is an attack or a broken client. */
+const HEAD_TIMEOUT_MS = 60_000
+const STREAM_IDLE_TIMEOUT_MS = 300_000
+
+/** @param face `application`: its own outbound calls; `mesh`: calls from other workloads; `outside`: a gateway. */
+export function httpManager(
+  mesh: MeshSettings,
+  face: HttpFace,
+  statPrefix: string,
+  routes: RouteSource,
+  upgrades: readonly string[] = ['websocket'],
+): HttpConnectionManager {
+  return {
+    kind: 'http',
+    statPrefix,
+    routes,
+    filters: face === 'mesh' ? [] : ['cors', 'fault'],
+    useRemoteAddress: face === 'outside',
+    xffTrustedHops: 0,
+    normalizePath: true,
+    mergeSlashes: false,
+    upgrades,
+    acceptHttp10: true,
+    generateRequestId: true,
+    maxRequestHeadBytes: MAX_HEAD_BYTES,
+    requestHeadTimeoutMs: HEAD_TIMEOUT_MS,
+    idleTimeoutMs: IDLE_TIMEOUT_MS,
+    // Between workloads a silent stream may be a subscription; from outside it is a leak.
+    streamIdleTimeoutMs: face === 'outside' ? STREAM_IDLE_TIMEOUT_MS : 0,
+    accessLogs: accessLogs(mesh),
+  }
+}
+
+export function tcpProxy(
+  mesh: MeshSettings,
+  statPrefix: string,
+  targets: TcpProxy['targets'],
+): TcpProxy {
+  return {
+    kind: 'tcp',
+    statPrefix,
+    targets,
+    idleTimeoutMs: IDLE_TIMEOUT_MS,
+    accessLogs: accessLogs(mesh),
+  }
+}
+
+function accessLogs({ accessLogFile }: MeshSettings): readonly AccessLogTarget[] {
+  return accessLogFile === '' ? [] : [{ path: accessLogFile }]
+}

@@ -1,0 +1,117 @@
+/**
+ * Which routes a caller in the mesh gets for a service port: those of a
+ * VirtualService, of HTTPRoutes attached to the Service, or the default one.
+ *
+ * One object (or, of HTTPRoutes, one set that merges by specification) decides;
+ * several are never mixed: the more specific host, then the older object, then
+ * the name.
+ */
+import type { Origin, Route } from '@weft/model'
+import { isHttp } from '../../registries/port-protocol.ts'
+import type { MeshService, ServicePort } from '../../registries/registry.ts'
+import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.ts'
+import { compareHosts, covers } from '../../snapshot/hosts.ts'
+import { compareObjects } from '../../snapshot/precedence.ts'
+import type { BoundVirtualService } from '../../snapshot/virtual-services.ts'
+import { outboundCluster } from '../names.ts'
+import type { ProxyScope } from '../scope.ts'
+import { defaultRoute } from './default-route.ts'
+import { httpRouteRoutes } from './http-route-routes.ts'
+import { MESH_GATEWAY, type RouteContext } from './route-context.ts'
+import { type TcpTargets, tcpRoutes } from './tcp-routes.ts'
+import { virtualServiceRoutes } from './virtual-service-routes.ts'
+
+export interface ServiceRoutes {
+  readonly routes: readonly Route[]
+  readonly origins: readonly Origin[]
+}
+
+export function serviceRoutes(
+  scope: ProxyScope,
+  service: MeshService,
+  port: ServicePort,
+): ServiceRoutes {
+  const context: RouteContext = { scope, port: port.port, gateways: MESH_GATEWAY }
+  const attached = attachedRoutes(scope, service, port.port)
+  const [firstAttached] = attached
+  for (const candidate of meshVirtualServices(scope, service.host)) {
+    const isBeaten =
+      firstAttached !== undefined &&
+      (candidate.host !== service.host ||
+        compareObjects(firstAttached.document, candidate.bound.document) < 0)
+    if (isBeaten) break
+    const routes = virtualServiceRoutes(candidate.bound, context)
+    if (routes.length > 0) return { routes, origins: [candidate.bound.document.origin] }
+  }
+  if (attached.length > 0) {
+    return {
+      routes: httpRouteRoutes(attached, context),
+      origins: attached.map(({ document }) => document.origin),
+    }
+  }
+  return { routes: [defaultRoute(scope, service, port)], origins: service.origins }
+}
+
+/** Where the bytes of a TCP port go. */
+export function serviceTcpTargets(
+  scope: ProxyScope,
+  service: MeshService,
+  port: ServicePort,
+): { readonly targets: TcpTargets; readonly origins: readonly Origin[] } {
+  const context: RouteContext = { scope, port: port.port, gateways: MESH_GATEWAY }
+  for (const { bound } of meshVirtualServices(scope, service.host)) {
+    const route = tcpRoutes(bound, context).find(
+      ({ destinationPrefixes }) =>
+        destinationPrefixes.length === 0 ||
+        destinationPrefixes.some((prefix) =>
+          service.addresses.includes(prefix.replace(/\/32$/, '')),
+        ),
+    )
+    if (route !== undefined) return { targets: route.targets, origins: [route.origin] }
+  }
+  const cluster = outboundCluster(service.host, port.port)
+  return { targets: [{ cluster, weight: 1 }], origins: service.origins }
+}
+
+interface Candidate {
+  readonly bound: BoundVirtualService
+  /** The most specific of its hosts that covers the service. */
+  readonly host: string
+}
+
+/** VirtualServices of the mesh for a host; who decides comes first. */
+export function meshVirtualServices(scope: ProxyScope, host: string): readonly Candidate[] {
+  const candidates: Candidate[] = []
+  for (const bound of scope.virtualServices) {
+    if (!bound.gateways.includes('mesh')) continue
+    const [best] = bound.hosts.filter((one) => covers(one, host)).sort(compareHosts)
+    if (best !== undefined) candidates.push({ bound, host: best })
+  }
+  // The sort is stable and the list in order of precedence.
+  return candidates.sort((a, b) => (a.host === b.host ? 0 : compareHosts(a.host, b.host)))
+}
+
+/** HTTPRoutes of the caller's own namespace take the place of those beside the service. */
+function attachedRoutes(
+  scope: ProxyScope,
+  service: MeshService,
+  port: number,
+): readonly HttpRouteAttachment[] {
+  const fitting = (wanted: 'producer' | 'consumer') =>
+    scope.snapshot.httpRoutes.filter(({ document, parents }) =>
+      parents.some(
+        (parent) =>
+          parent.kind === 'service' &&
+          parent.host === service.host &&
+          parent.scope === wanted &&
+          (parent.port === undefined || parent.port === port) &&
+          (wanted === 'producer' || document.metadata.namespace === scope.proxy.namespace),
+      ),
+    )
+  const own = fitting('consumer')
+  return own.length > 0 ? own : fitting('producer')
+}
+
+export function isRouted({ protocol }: ServicePort): boolean {
+  return isHttp(protocol)
+}

@@ -1,0 +1,115 @@
+/**
+ * What one proxy may see of the mesh: services, VirtualServices and
+ * DestinationRules by their `exportTo`, and which of several applies.
+ */
+import type { DocumentOf } from '@weft/config'
+import type { MeshService } from '../registries/registry.ts'
+import { selects } from '../registries/workload-ref.ts'
+import { compareHosts, covers, resolveHost } from '../snapshot/hosts.ts'
+import { DEFAULT_MESH, type MeshSettings } from '../snapshot/mesh-settings.ts'
+import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
+import type { BoundVirtualService } from '../snapshot/virtual-services.ts'
+import { isVisible } from '../snapshot/visibility.ts'
+import type { TranslateCache } from './cache.ts'
+import { type AppliedRule, applyRules } from './clusters/applied-rule.ts'
+import type { ProxyView } from './proxy-view.ts'
+
+export interface ProxyScope {
+  readonly snapshot: MeshSnapshot
+  readonly mesh: MeshSettings
+  readonly domain: string
+  readonly proxy: ProxyView
+  readonly cache: TranslateCache
+  /** Visible ones, by host. */
+  readonly services: ReadonlyMap<string, MeshService>
+  /** Visible ones, in order of precedence, whatever gateway they are bound to. */
+  readonly virtualServices: readonly BoundVirtualService[]
+  /** What DestinationRules say about a service; the same object for the same rules. */
+  ruleFor(service: MeshService): AppliedRule
+}
+
+export function scopeOf(
+  snapshot: MeshSnapshot,
+  proxy: ProxyView,
+  cache: TranslateCache,
+): ProxyScope {
+  const { mesh } = snapshot
+  const { namespace } = proxy
+  const services = new Map<string, MeshService>()
+  for (const [host, service] of snapshot.services) {
+    if (isVisible(service.exportTo, mesh.defaultServiceExportTo, service.namespace, namespace)) {
+      services.set(host, service)
+    }
+  }
+  const virtualServices = snapshot.virtualServices.filter(({ document }) =>
+    isVisible(
+      document.spec.exportTo,
+      mesh.defaultVirtualServiceExportTo,
+      document.metadata.namespace,
+      namespace,
+    ),
+  )
+  const rules = new Map<string, AppliedRule>()
+  return {
+    snapshot,
+    mesh,
+    domain: DEFAULT_MESH.domain,
+    proxy,
+    cache,
+    services,
+    virtualServices,
+    ruleFor(service) {
+      const known = rules.get(service.host)
+      if (known !== undefined) return known
+      const chosen = chooseRules(snapshot, proxy, service)
+      const names = chosen.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)
+      const rule = cache.get(`rule ${names.join(' ')}`, chosen, () => applyRules(chosen))
+      rules.set(service.host, rule)
+      return rule
+    },
+  }
+}
+
+/**
+ * Istio's lookup: the caller's namespace, then the service's, then the mesh's
+ * root namespace; in the first that has any, the most specific host, and all
+ * rules for that host.
+ */
+function chooseRules(
+  snapshot: MeshSnapshot,
+  proxy: ProxyView,
+  service: MeshService,
+): readonly DocumentOf<'DestinationRule'>[] {
+  const places = new Set([proxy.namespace, service.namespace, snapshot.mesh.rootNamespace])
+  for (const place of places) {
+    const fitting = snapshot.destinationRules
+      .filter(({ metadata, spec }) => {
+        const selector = spec.workloadSelector?.matchLabels
+        return (
+          metadata.namespace === place &&
+          isVisible(
+            spec.exportTo,
+            snapshot.mesh.defaultDestinationRuleExportTo,
+            metadata.namespace,
+            proxy.namespace,
+          ) &&
+          (selector === undefined || selects(selector, proxy.labels))
+        )
+      })
+      .map((rule) => ({ rule, host: ruleHost(rule) }))
+      .filter(({ host }) => covers(host, service.host))
+      .sort((a, b) => compareHosts(a.host, b.host))
+    const [best] = fitting
+    if (best !== undefined) {
+      const same = fitting.filter(({ host }) => host === best.host).map(({ rule }) => rule)
+      // A rule for chosen workloads is more specific than one for all of them.
+      const selected = same.filter((rule) => rule.spec.workloadSelector !== undefined)
+      return selected.length > 0 ? selected : same
+    }
+  }
+  return []
+}
+
+function ruleHost(rule: DocumentOf<'DestinationRule'>): string {
+  return resolveHost(rule.spec.host, rule.metadata.namespace, DEFAULT_MESH.domain)
+}
