@@ -6,18 +6,23 @@
 import type { Endpoints, Route, RouteTable, WeightedTarget } from '@weft/model'
 import { PEER_HEADER } from '@weft/telemetry'
 
-/** @param isMesh Whether a cluster, by name, is served by workloads of the mesh. */
+/**
+ * @param peer The header's value.
+ * @param isMesh Whether a cluster, by name, is served by workloads of the mesh.
+ */
 export function stampPeer(
   table: RouteTable,
   peer: string,
   isMesh: (cluster: string) => boolean,
 ): RouteTable {
+  // A percent sign begins a substitution in header values (Envoy's `%DOWNSTREAM_…%`).
+  const stamp = { name: PEER_HEADER, value: peer.replaceAll('%', '%%') }
   const stampTarget = (target: WeightedTarget): WeightedTarget => {
     const changes = target.requestHeaders
     return {
       ...target,
       requestHeaders: isMesh(target.cluster)
-        ? { ...changes, set: [...changes.set, { name: PEER_HEADER, value: peer }] }
+        ? { ...changes, set: [...changes.set, stamp] }
         : { ...changes, remove: [...changes.remove, PEER_HEADER] },
     }
   }

@@ -1,0 +1,94 @@
+/**
+ * Whether this proxy can run a resource. What it cannot is refused with a reason
+ * a person can act on; it becomes the NACK, and the last good state stays.
+ */
+import { isIP } from 'node:net'
+import type {
+  Cluster,
+  Endpoints,
+  FilterChain,
+  Listener,
+  Resources,
+  ResourceType,
+  RouteTable,
+} from '@weft/model'
+import { compileRouteTable, createClusterBalancer } from '@weft/traffic'
+
+type Problem = string | undefined
+
+const validators: { readonly [T in ResourceType]: (resource: Resources[T]) => Problem } = {
+  listener: listenerProblem,
+  route: routeProblem,
+  cluster: clusterProblem,
+  endpoints: endpointsProblem,
+  secret: () => undefined,
+}
+
+/** Why the resource cannot run here, naming the part that is wrong; `undefined` when it can. */
+export function resourceProblem<T extends ResourceType>(type: T, resource: Resources[T]): Problem {
+  return validators[type](resource)
+}
+
+function listenerProblem(listener: Listener): Problem {
+  const { address, filterChains, defaultFilterChain } = listener
+  if (isIP(address.host) === 0) {
+    return `address: must be an IP address, got ${JSON.stringify(address.host)}`
+  }
+  const chains =
+    defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain]
+  if (chains.length === 0) return 'filter_chains: must have at least one'
+  const names = new Set<string>()
+  for (const chain of chains) {
+    if (chain.name !== '' && names.has(chain.name)) {
+      return `filter chain "${chain.name}": the name must be unique in its listener`
+    }
+    names.add(chain.name)
+    const problem = chainProblem(chain)
+    if (problem !== undefined) return `filter chain "${chain.name}": ${problem}`
+  }
+  return undefined
+}
+
+function chainProblem({ tls, filter }: FilterChain): Problem {
+  if (tls !== undefined) return 'transport_socket: this version of the proxy does not terminate TLS'
+  if (filter.kind === 'tcp') return undefined
+  return filter.routes.kind === 'inline' ? routeProblem(filter.routes.table) : undefined
+}
+
+function routeProblem(table: RouteTable): Problem {
+  return problemOf(() => compileRouteTable(table))
+}
+
+function clusterProblem(cluster: Cluster): Problem {
+  const { tls, http, discovery, loadBalancer } = cluster
+  if (tls !== undefined) return 'transport_socket: this version of the proxy does not originate TLS'
+  if (http.protocol === 'http2') {
+    return 'http2_protocol_options: this version of the proxy speaks HTTP/1.1 to upstreams'
+  }
+  if (discovery.kind === 'static') {
+    const problem = endpointsProblem(discovery.endpoints)
+    if (problem !== undefined) return `load_assignment: ${problem}`
+  }
+  return problemOf(() =>
+    createClusterBalancer({ policy: loadBalancer, panicPercent: 0 }, { random: () => 0 }),
+  )
+}
+
+function endpointsProblem(endpoints: Endpoints): Problem {
+  for (const { endpoints: list } of endpoints.localities) {
+    for (const { address } of list) {
+      if (isIP(address.host) !== 0) continue
+      return `endpoint: the address must be an IP address, got ${JSON.stringify(address.host)}`
+    }
+  }
+  return undefined
+}
+
+function problemOf(attempt: () => unknown): Problem {
+  try {
+    attempt()
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
