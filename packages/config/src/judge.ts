@@ -1,10 +1,12 @@
 /** One object, from raw value to document or problems: the layers of validation in their order. */
 
-import type { Document, DocumentType, ObjectMeta } from './document.ts'
+import { findIdle, IDLE_FIELDS } from './acted-on.ts'
+import type { Document, DocumentOf, DocumentType, ObjectMeta } from './document.ts'
 import { KINDS, type KindDefinition, typeOf } from './kinds/catalog.ts'
 import { metadata as metadataSchema } from './kinds/metadata.ts'
 import type { ParsedObject, SkippedObject } from './parse.ts'
 import type { ObjectRef, Problem, Severity } from './problem.ts'
+import { MESH_CONFIG_MAP, readMeshConfig } from './read-mesh-config.ts'
 import { checkMetadata } from './rules/metadata.ts'
 import type { Findings } from './rules/rules.ts'
 import { checkSchema, type SchemaFinding } from './schema/check.ts'
@@ -88,10 +90,24 @@ class ObjectJudge {
       const metadata = this.#metadataOf(meta.value as Record<string, unknown>)
       checkMetadata(metadata, definition.isNamespaced, this.#findings())
       definition.rules({ metadata, spec: body.value as Document['spec'] }, this.#findings())
-      if (!this.#hasErrors())
-        return this.#parsed(this.#document(type, metadata, body.value, status))
+      this.#warnAboutIdle(type, definition, value)
+      const document = this.#document(type, metadata, body.value, status)
+      if (isMeshConfig(document)) this.#problems.push(...readMeshConfig(document).problems)
+      if (!this.#hasErrors()) return this.#parsed(document)
     }
     return this.#parsed(undefined)
+  }
+
+  #warnAboutIdle(
+    type: DocumentType,
+    definition: KindDefinition,
+    value: Readonly<Record<string, unknown>>,
+  ): void {
+    const fields = IDLE_FIELDS[type] ?? []
+    const root = definition.body === 'spec' ? { spec: value.spec } : value
+    for (const path of findIdle(fields, '', root)) {
+      this.#add(path, 'warning', 'not-acted-on', 'accepted, not acted on yet')
+    }
   }
 
   #document(type: DocumentType, metadata: ObjectMeta, spec: unknown, status: unknown): Document {
@@ -213,6 +229,10 @@ function positionIn(
   const atKey = code === 'unknown-field' || !isExact
   const offset = atKey ? (found.keyAt ?? found.at) : offsetOf(found)
   return { file, ...lines.positionOf(offset) }
+}
+
+function isMeshConfig(document: Document): document is DocumentOf<'ConfigMap'> {
+  return document.type === 'ConfigMap' && document.metadata.name === MESH_CONFIG_MAP.name
 }
 
 function notAnObject(raw: RawObject, path: string, message: string, suggestion?: string): Judged {

@@ -2,6 +2,7 @@
 
 import type { DocumentType } from '../document.ts'
 import { checkDestinationRule } from '../rules/destination-rule.ts'
+import { checkKubernetesGateway, checkKubernetesHttpRoute } from '../rules/gateway-api.ts'
 import { checkIstioGateway } from '../rules/istio-gateway.ts'
 import {
   checkDataKeys,
@@ -106,8 +107,18 @@ export const KINDS: Readonly<Record<DocumentType, KindDefinition>> = {
     rules: none,
     isNamespaced: false,
   },
-  KubernetesGateway: { ...GATEWAY_API, kind: 'Gateway', schema: kubernetesGateway, rules: none },
-  HTTPRoute: { ...GATEWAY_API, kind: 'HTTPRoute', schema: httpRoute, rules: none },
+  KubernetesGateway: {
+    ...GATEWAY_API,
+    kind: 'Gateway',
+    schema: kubernetesGateway,
+    rules: checkKubernetesGateway,
+  },
+  HTTPRoute: {
+    ...GATEWAY_API,
+    kind: 'HTTPRoute',
+    schema: httpRoute,
+    rules: checkKubernetesHttpRoute,
+  },
   ReferenceGrant: { ...GATEWAY_API, kind: 'ReferenceGrant', schema: referenceGrant, rules: none },
 
   Service: { ...CORE, kind: 'Service', schema: service, rules: checkService },

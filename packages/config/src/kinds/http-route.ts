@@ -126,7 +126,7 @@ const match = object({
   ),
 })
 
-/** The fields of v1.6, and those of the releases before (`sessionName`, `idleTimeout`, `cookieConfig`). */
+/** The fields of v1.6 and before (`sessionName`, `cookieConfig`), and those that follow them (`cookie`, `header`). */
 const sessionPersistence = withRules(
   object({
     sessionName: string({ maxLength: 128 }),
@@ -164,9 +164,9 @@ const sessionPersistence = withRules(
     field: 'header',
   },
   {
-    cel: "self.type != 'Header' || has(self.header) || has(self.sessionName)",
-    message: 'is required for type Header',
-    field: 'header',
+    cel: "!has(self.cookieConfig) || self.type == 'Cookie'",
+    message: 'belongs to type Cookie; remove it or set that type',
+    field: 'cookieConfig',
   },
 )
 

@@ -135,13 +135,14 @@ function readDocument(
   }
   if (parsed.errors.length > 0 || parsed.contents === null) return undefined
   const known = problems.length
-  const reader = new ValueReader(chunk.offset, limits, problems, (alias) => alias.resolve(parsed))
+  const reader = new ValueReader(chunk, limits, problems, (alias) => alias.resolve(parsed))
   const result = reader.read(parsed.contents, '', undefined, 0)
   return problems.length === known ? result : undefined
 }
 
 /** Builds plain values and places out of the library's nodes. */
 class ValueReader {
+  readonly #text: string
   readonly #offset: number
   readonly #limits: TextLimits
   readonly #problems: TextProblem[]
@@ -149,11 +150,12 @@ class ValueReader {
   #nodes = 0
 
   constructor(
-    offset: number,
+    { text, offset }: Chunk,
     limits: TextLimits,
     problems: TextProblem[],
     resolve: (alias: Alias) => Node | undefined,
   ) {
+    this.#text = text
     this.#offset = offset
     this.#limits = limits
     this.#problems = problems
@@ -169,9 +171,21 @@ class ValueReader {
       throw new TooLarge(`it is nested deeper than ${this.#limits.maxDepth} levels`)
     }
     if (isAlias(node)) return this.#readAlias(node, path, keyAt, depth)
+    const scalar = isMap(node) ? this.#trailingColonScalar(node) : undefined
+    if (scalar !== undefined) return { value: scalar, place: this.#place(node, keyAt) }
     if (isMap(node)) return this.#readMap(node, path, keyAt, depth)
     if (isSeq(node)) return this.#readList(node, path, keyAt, depth)
     return this.#readScalar(node, keyAt)
+  }
+
+  /**
+   * `[10.0.0.1, 2001:db8::]`: by YAML's letter a map with an empty value, by Go's
+   * reader, which Kubernetes uses, the text that was meant.
+   */
+  #trailingColonScalar(node: YAMLMap): string | undefined {
+    if (!node.range || node.items.length !== 1) return undefined
+    const source = this.#text.slice(node.range[0], node.range[1]).trimEnd()
+    return /^[0-9a-fA-F:]*::$/.test(source) ? source : undefined
   }
 
   #readAlias(alias: Alias, path: string, keyAt: number | undefined, depth: number): RawDocument {

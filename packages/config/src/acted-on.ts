@@ -1,0 +1,146 @@
+/**
+ * Which known fields no data plane of this release acts on. One table: a field
+ * that lands loses its line here, and the warning ends. Everything else that the
+ * schemas know is acted on, or says nothing a proxy could act on.
+ */
+
+import type { DocumentType } from './document.ts'
+import { childPath, itemPath } from './text/places.ts'
+
+interface IdleField {
+  /** `[]` stands for every item of a list. */
+  readonly field: string
+  /** Values that ask for what happens anyway, so nothing is lost. */
+  readonly unless?: readonly unknown[]
+}
+
+const idle = (...fields: string[]): readonly IdleField[] => fields.map((field) => ({ field }))
+
+/** The fields of a traffic policy, wherever one stands. */
+function trafficPolicyAt(path: string): readonly IdleField[] {
+  return [
+    { field: `${path}.tls`, unless: [{ mode: 'DISABLE' }, {}] },
+    { field: `${path}.loadBalancer.simple`, unless: ALL_SIMPLE },
+    ...idle(
+      `${path}.loadBalancer.localityLbSetting`,
+      `${path}.loadBalancer.zoneAwareLbSetting`,
+      `${path}.loadBalancer.warmup`,
+      `${path}.loadBalancer.warmupDurationSecs`,
+      `${path}.loadBalancer.backendUtilization`,
+      `${path}.connectionPool.tcp.maxConnectionDuration`,
+      `${path}.connectionPool.tcp.idleTimeout`,
+      `${path}.connectionPool.http.h2UpgradePolicy`,
+      `${path}.connectionPool.http.useClientProtocol`,
+      `${path}.connectionPool.http.maxConcurrentStreams`,
+      `${path}.connectionPool.http.http2KeepAlive`,
+      `${path}.outlierDetection.outlierDetectionHttpErrorCodes`,
+    ),
+  ]
+}
+
+/** Every way to balance but `PASSTHROUGH` works. */
+const ALL_SIMPLE = ['UNSPECIFIED', 'LEAST_CONN', 'RANDOM', 'ROUND_ROBIN', 'LEAST_REQUEST']
+
+const HTTP_FILTERS = ['spec.rules[].filters[]', 'spec.rules[].backendRefs[].filters[]']
+
+export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleField[]>>> = {
+  VirtualService: idle('spec.tls', 'spec.http[].delegate', 'spec.http[].match[].statPrefix'),
+  DestinationRule: [
+    ...trafficPolicyAt('spec.trafficPolicy'),
+    ...trafficPolicyAt('spec.trafficPolicy.portLevelSettings[]'),
+    ...trafficPolicyAt('spec.subsets[].trafficPolicy'),
+    ...trafficPolicyAt('spec.subsets[].trafficPolicy.portLevelSettings[]'),
+    ...idle(
+      'spec.workloadSelector',
+      'spec.trafficPolicy.tunnel',
+      'spec.trafficPolicy.proxyProtocol',
+      'spec.subsets[].trafficPolicy.tunnel',
+      'spec.subsets[].trafficPolicy.proxyProtocol',
+    ),
+  ],
+  IstioGateway: [
+    { field: 'spec.servers[].tls', unless: [{ httpsRedirect: true }, {}] },
+    ...idle('spec.servers[].defaultEndpoint'),
+  ],
+  ServiceEntry: idle('spec.subjectAltNames'),
+  WorkloadEntry: idle('spec.network'),
+  GatewayClass: idle('spec.parametersRef'),
+  KubernetesGateway: idle(
+    'spec.listeners[].tls',
+    'spec.addresses',
+    'spec.infrastructure',
+    'spec.allowedListeners',
+    'spec.tls',
+    'spec.defaultScope',
+  ),
+  HTTPRoute: idle(
+    ...HTTP_FILTERS.flatMap((filter) => [`${filter}.extensionRef`, `${filter}.externalAuth`]),
+    'spec.rules[].sessionPersistence',
+    'spec.useDefaultGateways',
+  ),
+  Service: [
+    { field: 'spec.sessionAffinity', unless: ['None'] },
+    { field: 'spec.internalTrafficPolicy', unless: ['Cluster'] },
+    { field: 'spec.trafficDistribution' },
+  ],
+}
+
+/** Fields of MeshConfig that have no effect; the paths begin below the ConfigMap's key. */
+export const IDLE_MESH_FIELDS: readonly IdleField[] = idle(
+  'protocolDetectionTimeout',
+  'enableTracing',
+  'enableAutoMtls',
+  'trustDomainAliases',
+  'pathNormalization',
+  'ingressClass',
+  'ingressService',
+  'ingressSelector',
+  'localityLbSetting',
+  'zoneAwareLbSetting',
+  'extensionProviders',
+  'defaultProviders',
+  'discoverySelectors',
+  'serviceSettings',
+  'meshMTLS',
+  'tlsDefaults',
+  'tcpKeepalive',
+  'h2UpgradePolicy',
+  'verifyCertificateAtClient',
+  'dnsRefreshRate',
+  'defaultConfig.tracing',
+)
+
+/** Paths of the fields in `value` that are accepted, but not acted on. */
+export function findIdle(
+  fields: readonly IdleField[],
+  root: string,
+  value: unknown,
+): readonly string[] {
+  return fields.flatMap(({ field, unless = [] }) => {
+    const parts = field.split(/(?=\[\])|\./).filter((part) => part !== '')
+    return occurrences(parts, root, value).flatMap(({ path, found }) =>
+      unless.some((one) => JSON.stringify(one) === JSON.stringify(found)) ? [] : [path],
+    )
+  })
+}
+
+interface Occurrence {
+  readonly path: string
+  readonly found: unknown
+}
+
+function occurrences(
+  parts: readonly string[],
+  path: string,
+  value: unknown,
+): readonly Occurrence[] {
+  const [part, ...rest] = parts
+  if (part === undefined) return [{ path, found: value }]
+  if (typeof value !== 'object' || value === null) return []
+  if (part === '[]') {
+    if (!Array.isArray(value)) return []
+    return value.flatMap((item, index) => occurrences(rest, itemPath(path, index), item))
+  }
+  if (!Object.hasOwn(value, part)) return []
+  return occurrences(rest, childPath(path, part), (value as Record<string, unknown>)[part])
+}
