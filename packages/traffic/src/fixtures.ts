@@ -1,5 +1,6 @@
 /** Model values for this package's tests and benches, with what they do not care about filled in. */
 import {
+  type Endpoint,
   type ForwardAction,
   type HeaderMatch,
   NO_HEADER_CHANGES,
@@ -120,4 +121,9 @@ export function request(path: string, options: RequestOptions = {}): RequestView
     path,
     header: (name) => headers.get(name),
   }
+}
+
+/** A healthy endpoint of weight 1 at port 80, unless told otherwise. */
+export function endpoint(host: string, more: Partial<Endpoint> = {}): Endpoint {
+  return { address: { host, port: 80 }, weight: 1, health: 'healthy', ...more }
 }

@@ -50,4 +50,5 @@ export {
   renderRouteTrace,
 } from './route/trace.ts'
 export { pickTarget } from './route/weighted.ts'
+export { TextMatcher } from './text/text-matcher.ts'
 export { type RequestTimeouts, timeoutsOf } from './timeouts.ts'

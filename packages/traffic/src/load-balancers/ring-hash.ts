@@ -16,11 +16,10 @@ export function ringHash(minRingSize: number): LoadBalancerPolicy {
   return (candidates, deps) => {
     const total = candidates.reduce((sum, { weight }) => sum + weight, 0)
     const lightest = candidates.reduce((least, { weight }) => Math.min(least, weight), total)
-    // The lightest host gets a whole point, as far as the maximum allows.
-    const scale = Math.min(
-      Math.ceil((lightest / total) * minRingSize) / (lightest / total),
-      MAX_RING_SIZE,
-    )
+    // A power of two for the lightest host: a number that followed the count of hosts
+    // closely would move everybody's points whenever one host comes or goes.
+    const forLightest = 2 ** Math.ceil(Math.log2(Math.max(1, (lightest / total) * minRingSize)))
+    const scale = Math.min((total / lightest) * forLightest, MAX_RING_SIZE)
     const points: { readonly hash: number; readonly at: number }[] = []
     for (const [at, { host, weight }] of candidates.entries()) {
       const count = Math.max(1, Math.round((weight / total) * scale))
