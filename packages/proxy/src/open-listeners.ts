@@ -1,0 +1,236 @@
+/**
+ * The sockets a proxy listens on, and the trees behind them.
+ *
+ *     hold(address)   opens before there is a configuration; who connects waits
+ *     apply(wanted)   opens what is new, swaps the trees of what is open, drains the rest
+ *
+ * An open socket is known by its address: a configuration that names the address
+ * of a held or an older listener takes it over, connections and all. A listener
+ * that moves is opened at its new place before the old one stops accepting.
+ */
+import type { Clock, Logger } from '@weft/base'
+import { type Listener, renderAddress, type SocketAddress } from '@weft/model'
+import type { Listening, Socket, SocketHandler, Transport } from '@weft/net'
+import type { ListenerRuntime } from './exchange/contract.ts'
+import { ListenerSlot } from './listen/listener-slot.ts'
+
+export interface WantedListener {
+  readonly address: SocketAddress
+  readonly runtime: ListenerRuntime
+}
+
+export interface OpenListener {
+  /** The newest configuration's name; before one came, what the holder called it. */
+  readonly name: string
+  /** As bound. */
+  readonly address: SocketAddress
+  readonly direction: Listener['direction']
+  readonly connections: number
+}
+
+/** What stands behind one open socket (`listen/accept.ts`). */
+export interface Acceptor {
+  accept(socket: Socket): SocketHandler
+  /** Open connections. */
+  readonly connections: number
+  /** Lets every connection end with its current exchange, idle ones at once. */
+  drain(): void
+  /** Cuts every connection. */
+  close(): void
+}
+
+export interface OpenListenersDeps {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly log: Logger
+  createAcceptor(slot: ListenerSlot): Acceptor
+}
+
+interface Entry {
+  name: string
+  direction: Listener['direction']
+  /** As asked for; `listening.address` has the port that the kernel chose. */
+  readonly wanted: SocketAddress
+  readonly listening: Listening
+  readonly slot: ListenerSlot
+  readonly acceptor: Acceptor
+  /** Opened by the proxy itself: stays when no configuration names it. */
+  readonly isHeld: boolean
+  isAccepting: boolean
+}
+
+/** A port that is taken may become free, e.g. when an older process has drained. */
+const RETRY_MS = 1_000
+
+export class OpenListeners {
+  readonly #deps: OpenListenersDeps
+  #entries: Entry[] = []
+  #wanted: ReadonlyMap<string, WantedListener> = new Map()
+  #applying: Promise<void> | undefined
+  #applyAgain = false
+  #cancelRetry: (() => void) | undefined
+  readonly #problems = new Map<string, string>()
+  #closed = false
+
+  constructor(deps: OpenListenersDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * Opens a listener that waits for its configuration.
+   *
+   * @throws The system's error when the address cannot be bound.
+   */
+  async hold(
+    name: string,
+    address: SocketAddress,
+    direction: Listener['direction'],
+  ): Promise<SocketAddress> {
+    const entry = await this.#open(name, address, direction, true)
+    return entry.listening.address
+  }
+
+  /** Resolves when what can be open is open. Calls during a call are merged: the newest counts. */
+  apply(wanted: ReadonlyMap<string, WantedListener>): Promise<void> {
+    this.#wanted = wanted
+    if (this.#applying !== undefined) {
+      this.#applyAgain = true
+      return this.#applying
+    }
+    this.#applying = this.#applyAll().finally(() => {
+      this.#applying = undefined
+    })
+    return this.#applying
+  }
+
+  /** Why listeners are not open, by name; empty when all are. */
+  get problems(): ReadonlyMap<string, string> {
+    return this.#problems
+  }
+
+  list(): readonly OpenListener[] {
+    return this.#entries
+      .filter(({ isAccepting }) => isAccepting)
+      .map(({ name, direction, listening, acceptor }) => ({
+        name,
+        direction,
+        address: listening.address,
+        connections: acceptor.connections,
+      }))
+  }
+
+  /** Open connections of listeners that `includes` picks, also of those that drain. */
+  connections(includes: (direction: Listener['direction']) => boolean = () => true): number {
+    return this.#entries
+      .filter(({ direction }) => includes(direction))
+      .reduce((sum, { acceptor }) => sum + acceptor.connections, 0)
+  }
+
+  /** Answers ask clients to go elsewhere from now on; new connections are still taken. */
+  announceDrain(includes: (direction: Listener['direction']) => boolean): void {
+    for (const entry of this.#entries) {
+      if (!includes(entry.direction)) continue
+      entry.slot.draining = true
+      entry.acceptor.drain()
+    }
+  }
+
+  async stopAccepting(includes: (direction: Listener['direction']) => boolean): Promise<void> {
+    await Promise.all(
+      this.#entries.filter(({ direction }) => includes(direction)).map((entry) => stop(entry)),
+    )
+  }
+
+  /** Closes sockets and connections at once. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#cancelRetry?.()
+    await this.stopAccepting(() => true)
+    for (const { acceptor } of this.#entries) acceptor.close()
+  }
+
+  async #applyAll(): Promise<void> {
+    do {
+      this.#applyAgain = false
+      await this.#applyOnce(this.#wanted)
+    } while (this.#applyAgain && !this.#closed)
+  }
+
+  async #applyOnce(wanted: ReadonlyMap<string, WantedListener>): Promise<void> {
+    this.#cancelRetry?.()
+    this.#problems.clear()
+    const used = new Set<Entry>()
+    for (const [name, { address, runtime }] of wanted) {
+      const known = this.#entryAt(address)
+      if (known !== undefined) {
+        takeOver(known, runtime)
+        used.add(known)
+        continue
+      }
+      try {
+        const entry = await this.#open(name, address, runtime.direction, false)
+        if (this.#closed) {
+          await stop(entry)
+          return
+        }
+        takeOver(entry, runtime)
+        used.add(entry)
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error)
+        this.#problems.set(name, `Cannot listen on ${renderAddress(address)}: ${why}`)
+        this.#deps.log.error('listener does not open', { listener: name, error })
+      }
+    }
+    for (const entry of this.#entries) {
+      if (used.has(entry) || entry.isHeld || !entry.isAccepting) continue
+      this.#deps.log.info('listener drains', { listener: entry.name })
+      entry.slot.draining = true
+      entry.acceptor.drain()
+      await stop(entry)
+    }
+    this.#entries = this.#entries.filter(
+      ({ isAccepting, acceptor }) => isAccepting || acceptor.connections > 0,
+    )
+    if (this.#problems.size === 0 || this.#closed) return
+    this.#cancelRetry = this.#deps.clock.after(RETRY_MS, () => void this.apply(this.#wanted))
+  }
+
+  #entryAt(address: SocketAddress): Entry | undefined {
+    const text = renderAddress(address)
+    return this.#entries.find(
+      ({ wanted, listening, isAccepting }) =>
+        isAccepting &&
+        (renderAddress(listening.address) === text || renderAddress(wanted) === text),
+    )
+  }
+
+  async #open(
+    name: string,
+    wanted: SocketAddress,
+    direction: Listener['direction'],
+    isHeld: boolean,
+  ): Promise<Entry> {
+    const slot = new ListenerSlot()
+    const acceptor = this.#deps.createAcceptor(slot)
+    const listening = await this.#deps.transport.listen({ address: wanted }, (socket) =>
+      acceptor.accept(socket),
+    )
+    const entry = { name, direction, wanted, listening, slot, acceptor, isHeld, isAccepting: true }
+    this.#entries.push(entry)
+    this.#deps.log.info('listener opens', { listener: name, at: renderAddress(listening.address) })
+    return entry
+  }
+}
+
+function takeOver(entry: Entry, runtime: ListenerRuntime): void {
+  entry.name = runtime.name
+  entry.direction = runtime.direction
+  // The same tree is no news: nobody needs to look at it again.
+  if (entry.slot.current !== runtime) entry.slot.publish(runtime)
+}
+
+async function stop(entry: Entry): Promise<void> {
+  if (!entry.isAccepting) return
+  entry.isAccepting = false
+  await entry.listening.close()
+}
