@@ -1,0 +1,351 @@
+/**
+ * What a stream may send now, in which order, and what has to wait (rules R7 to R13).
+ *
+ * A pure function of the stream's state, the resources and the time; it changes the state as if
+ * everything that it returns had been written.
+ */
+import { mayRemoveCluster } from './park.ts'
+import {
+  CDS,
+  comesWhole,
+  EDS,
+  FRESH_MS,
+  LDS,
+  MAX_RESPONSE_BYTES,
+  RDS,
+  ROUTE_GATE_MS,
+  SEND_ORDER,
+  VHDS,
+} from './rules.ts'
+import type { Served, ServedView } from './served.ts'
+import {
+  GONE,
+  holds,
+  isSubscribed,
+  type Sent,
+  type StreamState,
+  type TypeState,
+} from './stream-state.ts'
+
+export interface Response {
+  readonly typeUrl: string
+  readonly resources: readonly Served[]
+  /** Delta only. */
+  readonly removed: readonly string[]
+}
+
+export interface Flushed {
+  /** When something that is held back has to be looked at again; `undefined`: not by time. */
+  readonly wakeAtMs: number | undefined
+}
+
+/** Writes a response and returns its nonce. */
+export type Write = (response: Response, lastNonce: string) => string
+
+export function flush(state: StreamState, view: ServedView, nowMs: number, write: Write): Flushed {
+  const pass = new Pass(state, view, nowMs, write)
+  // A listener that is written may make secrets due, which come before it in the order.
+  while (pass.run()) pass.wakeAtMs = undefined
+  return { wakeAtMs: pass.wakeAtMs }
+}
+
+type Verdict =
+  | { readonly kind: 'send'; readonly served: Served }
+  | { readonly kind: 'remove' | 'skip' }
+  | Hold
+
+interface Hold {
+  readonly kind: 'hold'
+  readonly untilMs: number | undefined
+}
+
+const SKIP: Verdict = { kind: 'skip' }
+const REMOVE: Verdict = { kind: 'remove' }
+
+class Pass {
+  readonly #state: StreamState
+  readonly #view: ServedView
+  readonly #nowMs: number
+  readonly #write: Write
+  wakeAtMs: number | undefined
+
+  constructor(state: StreamState, view: ServedView, nowMs: number, write: Write) {
+    this.#state = state
+    this.#view = view
+    this.#nowMs = nowMs
+    this.#write = write
+  }
+
+  /** One round over all types; true when something was written. */
+  run(): boolean {
+    let wrote = false
+    for (const typeUrl of this.#order()) {
+      const type = this.#state.types.get(typeUrl)
+      if (type === undefined || type.inFlight !== undefined || !hasWork(type)) continue
+      if (this.#state.rules.endpointsGate && typeUrl === EDS && this.#clustersUnanswered()) continue
+      const response =
+        this.#state.protocol === 'sotw' && comesWhole(typeUrl)
+          ? this.#planWhole(typeUrl, type)
+          : this.#planParts(typeUrl, type)
+      if (response === undefined) continue
+      this.#record(type, response)
+      wrote = true
+    }
+    return wrote
+  }
+
+  #order(): Iterable<string> {
+    const others = [...this.#state.types.keys()].filter((typeUrl) => !SEND_ORDER.includes(typeUrl))
+    return others.length === 0 ? SEND_ORDER : [...SEND_ORDER, ...others]
+  }
+
+  /** Delta, and the state-of-the-world types whose responses may be partial. */
+  #planParts(typeUrl: string, type: TypeState): Response | undefined {
+    const resources: Served[] = []
+    const removed: string[] = []
+    let size = 0
+    for (const name of candidates(type)) {
+      const forced = type.force.has(name) || type.isolate.has(name)
+      const verdict = this.#decide(typeUrl, type, name, forced)
+      if (verdict.kind === 'hold') {
+        this.#wakeAt(verdict.untilMs)
+        continue
+      }
+      if (verdict.kind === 'send') {
+        const tooMuch = resources.length > 0 && size + verdict.served.size > MAX_RESPONSE_BYTES
+        if (tooMuch) break
+        resources.push(verdict.served)
+        size += verdict.served.size
+      }
+      if (verdict.kind === 'remove' && this.#state.protocol === 'delta') removed.push(name)
+      done(type, name)
+      if (typeUrl === CDS && verdict.kind !== 'skip') this.#state.parked.delete(name)
+    }
+    const nothing = resources.length === 0 && removed.length === 0
+    if (nothing && !(type.mustAnswer && this.#state.protocol === 'delta')) return undefined
+    type.mustAnswer = false
+    return { typeUrl, resources, removed }
+  }
+
+  /** State-of-the-world listeners and clusters: all of them, or nothing has changed. */
+  #planWhole(typeUrl: string, type: TypeState): Response | undefined {
+    let changed = type.mustAnswer
+    const resources = new Map<string, Served>()
+    const subscribed = type.wildcard ? this.#view.names(typeUrl) : type.names
+    for (const name of new Set([...subscribed, ...type.names])) {
+      const served = this.#view.get(typeUrl, name)
+      if (served === undefined) continue
+      const gate = this.#gate(typeUrl, served)
+      if (gate !== undefined) {
+        this.#wakeAt(gate.untilMs)
+        return undefined
+      }
+      resources.set(name, served)
+      if (type.force.has(name) || type.sent.get(name)?.version !== served.version) changed = true
+    }
+    const waiting: string[] = []
+    for (const name of type.sent.keys()) {
+      if (resources.has(name)) continue
+      const kept = this.#parked(typeUrl, name)
+      if (kept === undefined) {
+        changed = true
+        continue
+      }
+      waiting.push(name)
+      resources.set(name, kept)
+    }
+    type.dirty.clear()
+    type.force.clear()
+    for (const name of waiting) type.dirty.add(name)
+    if (!changed) return undefined
+    for (const name of type.sent.keys()) {
+      if (resources.has(name)) continue
+      type.sent.delete(name)
+      this.#state.parked.delete(name)
+    }
+    type.mustAnswer = false
+    return { typeUrl, resources: [...resources.values()], removed: [] }
+  }
+
+  /** The last version of a cluster that is gone but may not go yet. */
+  #parked(typeUrl: string, name: string): Served | undefined {
+    if (typeUrl !== CDS) return undefined
+    const verdict = mayRemoveCluster(this.#state, this.#view, name, this.#nowMs)
+    if (verdict.allowed) return undefined
+    this.#wakeAt(verdict.untilMs)
+    return this.#view.tombstone(CDS, name)
+  }
+
+  #decide(typeUrl: string, type: TypeState, name: string, forced: boolean): Verdict {
+    const subscribed = isSubscribed(type, name)
+    const sent = type.sent.get(name)
+    const served = subscribed ? this.#view.get(typeUrl, name) : undefined
+    if (served !== undefined) {
+      if (!forced && sent?.version === served.version) {
+        // Known by its version from before a reconnect: now it is known what it names.
+        if (sent.served === undefined) {
+          sent.served = served
+          sent.olderClusters = undefined
+        }
+        return SKIP
+      }
+      return this.#gate(typeUrl, served) ?? { kind: 'send', served }
+    }
+    if (typeUrl === EDS && subscribed && this.#state.rules.answerEndpoints) {
+      return this.#missingEndpoints(type, name, sent, forced)
+    }
+    if (!forced && (sent === undefined || sent.version === GONE)) return SKIP
+    if (typeUrl === CDS && sent !== undefined && sent.version !== GONE) {
+      const verdict = mayRemoveCluster(this.#state, this.#view, name, this.#nowMs)
+      if (!verdict.allowed) return { kind: 'hold', untilMs: verdict.untilMs }
+    }
+    return REMOVE
+  }
+
+  /** R12, R12a: an answer always; the last endpoints as long as the client may use the cluster. */
+  #missingEndpoints(
+    type: TypeState,
+    name: string,
+    sent: Sent | undefined,
+    forced: boolean,
+  ): Verdict {
+    const answer = (served: Served): Verdict =>
+      !forced && sent?.version === served.version ? SKIP : { kind: 'send', served }
+    const none = this.#view.noEndpoints(name)
+    const mayKeep = this.#state.rules.keepEndpoints && sent?.version !== none.version
+    if (!mayKeep || !this.#clusterMayBeUsed(name)) return answer(none)
+    const last = this.#view.tombstone(EDS, name)
+    if (last !== undefined) return this.#keep(type, name, answer(last))
+    if (!holds(type, name)) return answer(none)
+    return { kind: 'hold', untilMs: this.#state.openedAtMs + FRESH_MS }
+  }
+
+  /** The name stays dirty: when the cluster has gone, so do its endpoints. */
+  #keep(type: TypeState, name: string, verdict: Verdict): Verdict {
+    if (verdict.kind === 'skip') return { kind: 'hold', untilMs: undefined }
+    type.dirty.add(name)
+    return verdict
+  }
+
+  #clusterMayBeUsed(endpointsName: string): boolean {
+    const clusters = this.#state.types.get(CDS)
+    if (clusters === undefined) {
+      return this.#nowMs < this.#state.openedAtMs + FRESH_MS && this.#state.kind !== 'grpc'
+    }
+    if (holds(clusters, endpointsName)) return true
+    for (const { version, served } of clusters.sent.values()) {
+      if (version === GONE || served === undefined) continue
+      const uses = served.needs.some((need) => need.typeUrl === EDS && need.name === endpointsName)
+      if (uses) return true
+    }
+    return false
+  }
+
+  /** R11 and R13: what a route or listener has to wait for. */
+  #gate(typeUrl: string, served: Served): Hold | undefined {
+    const isRoute = typeUrl === RDS || typeUrl === VHDS
+    if (!isRoute && typeUrl !== LDS) return undefined
+    if (this.#state.rules.clustersFirst) {
+      for (const name of served.clusters) {
+        const wait = this.#clusterWait(name)
+        if (wait !== undefined) return wait
+      }
+    }
+    if (!isRoute || !this.#state.rules.routeGate || this.#state.kind !== 'envoy') return undefined
+    const waiting = this.#state.types.get(CDS)?.inFlight
+    if (waiting === undefined) return undefined
+    const untilMs = waiting.atMs + ROUTE_GATE_MS
+    return this.#nowMs < untilMs ? { kind: 'hold', untilMs } : undefined
+  }
+
+  /** A cluster that exists, is wanted and was not written yet is worth waiting for. */
+  #clusterWait(name: string): Hold | undefined {
+    const clusters = this.#state.types.get(CDS)
+    if (this.#view.get(CDS, name) === undefined || holds(clusters, name)) return undefined
+    if (clusters !== undefined) {
+      return isSubscribed(clusters, name) ? { kind: 'hold', untilMs: undefined } : undefined
+    }
+    // A gRPC client asks for clusters when it knows the routes; others ask for clusters first.
+    const untilMs = this.#state.openedAtMs + FRESH_MS
+    const wait = this.#state.kind !== 'grpc' && this.#nowMs < untilMs
+    return wait ? { kind: 'hold', untilMs } : undefined
+  }
+
+  #clustersUnanswered(): boolean {
+    return this.#state.types.get(CDS)?.inFlight !== undefined
+  }
+
+  #record(type: TypeState, response: Response): void {
+    for (const served of response.resources) {
+      type.sent.set(served.name, sentNow(type.sent.get(served.name), served))
+      this.#replay(response.typeUrl, served)
+    }
+    for (const name of response.removed) {
+      type.sent.set(name, goneNow(type.sent.get(name)))
+    }
+    const nonce = this.#write(response, type.lastNonce)
+    type.lastNonce = nonce
+    const names = [...response.resources.map((served) => served.name), ...response.removed]
+    type.inFlight = { nonce, names, atMs: this.#nowMs }
+  }
+
+  /** R7: an Envoy that takes a cluster anew waits for its endpoints anew (envoy#47302). */
+  #replay(typeUrl: string, served: Served): void {
+    const { rules, kind, types } = this.#state
+    if (!rules.replay || kind !== 'envoy' || (typeUrl !== CDS && typeUrl !== LDS)) return
+    for (const need of served.needs) {
+      const type = types.get(need.typeUrl)
+      if (type?.names.has(need.name)) type.force.add(need.name)
+    }
+  }
+
+  #wakeAt(atMs: number | undefined): void {
+    if (atMs === undefined) return
+    this.wakeAtMs = Math.min(this.wakeAtMs ?? atMs, atMs)
+  }
+}
+
+function hasWork(type: TypeState): boolean {
+  return type.mustAnswer || type.dirty.size > 0 || type.force.size > 0 || type.isolate.size > 0
+}
+
+/** One suspect alone, else everything that is due; a name that is both comes once. */
+function candidates(type: TypeState): readonly string[] {
+  for (const name of type.isolate) return [name]
+  return [...type.force, ...[...type.dirty].filter((name) => !type.force.has(name))]
+}
+
+function done(type: TypeState, name: string): void {
+  type.force.delete(name)
+  type.dirty.delete(name)
+  type.isolate.delete(name)
+}
+
+function sentNow(before: Sent | undefined, served: Served): Sent {
+  return {
+    version: served.version,
+    served,
+    olderClusters: clustersBefore(before),
+    rejected: false,
+    message: undefined,
+  }
+}
+
+function goneNow(before: Sent | undefined): Sent {
+  return {
+    version: GONE,
+    served: undefined,
+    olderClusters: clustersBefore(before),
+    rejected: false,
+    message: undefined,
+  }
+}
+
+/** Until the answer comes, the client may be using any version that it had. */
+function clustersBefore(before: Sent | undefined): Sent['olderClusters'] {
+  if (before === undefined) return undefined
+  const { olderClusters, served } = before
+  if (olderClusters === 'unknown') return 'unknown'
+  if (olderClusters === undefined || olderClusters.size === 0) return served?.clusters
+  return served === undefined ? olderClusters : olderClusters.union(served.clusters)
+}
