@@ -7,6 +7,7 @@ import type {
   Cluster,
   FilterChain,
   HttpConnectionManager,
+  Listener,
   Origin,
   ResourceSet,
   RouteTable,
@@ -41,6 +42,10 @@ export function decide(resources: ResourceSet, call: Call, port: number): Simula
   const found = { ...NOWHERE, listener: listener.name }
   const chain = findFilterChain(listener, call, port)
   if (chain === undefined) {
+    if (call.tls === 'plaintext' && isTlsServer(listener, call, port)) {
+      because.push(`listener "${listener.name}" terminates TLS, the call is plain text`)
+      return { ...found, error: 'tls-error', because }
+    }
     because.push(`listener "${listener.name}" has no filter chain for ${describe(call)}`)
     return { ...found, error: 'no-filter-chain', because }
   }
@@ -53,6 +58,12 @@ export function decide(resources: ResourceSet, call: Call, port: number): Simula
   return chain.filter.kind === 'tcp'
     ? forwardTcp(resources, chain.filter, inChain, because)
     : routeHttp(resources, chain.filter, call, inChain, because)
+}
+
+/** Whether TLS without a server name would find a chain where plain text finds none. */
+function isTlsServer(listener: Listener, call: Call, port: number): boolean {
+  const overTls: Call = { ...call, tls: 'tls', sni: '' }
+  return findFilterChain(listener, overTls, port)?.tls !== undefined
 }
 
 /** What cannot be decoded: TLS where none is terminated, plain text where it is, TCP in an HTTP chain. */
@@ -218,5 +229,6 @@ function describe(call: Call): string {
 }
 
 function from(origins: readonly Origin[]): string {
-  return origins.length === 0 ? '' : `, from ${origins.map(renderOrigin).join(' and ')}`
+  const names = [...new Set(origins.map(renderOrigin))]
+  return names.length === 0 ? '' : `, from ${names.join(' and ')}`
 }
