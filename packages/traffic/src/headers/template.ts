@@ -41,7 +41,7 @@ export type HeaderTemplate =
   | { readonly kind: 'literal'; readonly value: string }
   | { readonly kind: 'template'; readonly source: string; readonly parts: readonly TemplatePart[] }
 
-export type TemplatePart = string | ((context: HeaderContext) => string | undefined)
+type TemplatePart = string | ((context: HeaderContext) => string | undefined)
 
 /** `%NAME%`, `%NAME(argument)%`, `%NAME(argument):10%`; the argument may hold `%`. */
 const COMMAND = /%([A-Z][A-Z0-9_]*)(?:\(([^()]*)\))?(?::(\d+))?%/y

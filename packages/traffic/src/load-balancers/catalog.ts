@@ -1,4 +1,9 @@
 /** Every load balancing policy, by its kind in the model. Adding one is adding a line. */
+// not a member: cluster-balancer.ts
+// not a member: host.ts
+// not a member: priority-load.ts
+// not a member: weighted-rotation.ts
+// not a member: weighted-sampler.ts
 import type { LoadBalancer } from '@weft/model'
 import { leastRequest } from './least-request.ts'
 import type { LoadBalancerPolicy } from './load-balancer.ts'

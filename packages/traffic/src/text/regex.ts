@@ -18,7 +18,7 @@ export const MAX_PATTERN_LENGTH = 4_096
  * Largest compiled program, in RE2 instructions: bounds the work per byte of
  * input. A hundred alternatives of a host name need about 2,000.
  */
-export const MAX_PROGRAM_SIZE = 10_000
+const MAX_PROGRAM_SIZE = 10_000
 
 /** @throws {ConfigError} When it is no RE2 pattern, or too large. */
 export function compileRegex(pattern: string, ignoreCase: boolean, where: string): RE2JS {
