@@ -1,10 +1,10 @@
-import type { Document } from '@weft/config'
 import type { Resources } from '@weft/model'
 import type { Arguments } from '../arguments.ts'
 import { type Command, CommandError, UsageError } from '../command.ts'
 import { readSources } from '../input/read-sources.ts'
 import { CONTROL_OPTION, controlUrlOf } from '../input/where-to-write.ts'
 import { MeshApi } from '../mesh-api.ts'
+import type { Scene } from '../simulate/perspective.ts'
 import { didYouMean } from '../suggest.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 
@@ -57,17 +57,17 @@ export const get: Command = {
     if (what !== 'services' && from === undefined) {
       throw new UsageError(`weft get ${what} needs to know whose: --from default/productpage-v1`)
     }
-    const documents = await offlineDocuments(args, terminal)
+    const scene = await offlineScene(args, terminal)
     const api = new MeshApi(controlUrlOf(args))
     const text = args.value('name') ?? ''
     if (what === 'services') {
-      const services = await readServices(documents, api)
+      const services = await readServices(scene, api)
       const shown = services.filter(({ host }) => host.includes(text))
       const { renderServices } = await import('../inspect/tables.ts')
       terminal.out(args.flag('json') ? `${JSON.stringify(shown)}\n` : renderServices(shown))
       return 0
     }
-    const resources = await readResources(TYPES[what], from ?? '', documents, api)
+    const resources = await readResources(TYPES[what], from ?? '', scene, api)
     const shown = resources.filter(({ name }) => name.includes(text))
     terminal.out(
       args.flag('json') ? `${JSON.stringify(shown)}\n` : await renderResources(what, shown),
@@ -86,10 +86,7 @@ function whatOf(args: Arguments): What {
   return what
 }
 
-async function offlineDocuments(
-  args: Arguments,
-  terminal: Terminal,
-): Promise<readonly Document[] | undefined> {
+async function offlineScene(args: Arguments, terminal: Terminal): Promise<Scene | undefined> {
   const paths = [...args.list('file'), ...args.operands.slice(1)]
   if (paths.length === 0) return undefined
   const sources = await readSources(paths, terminal)
@@ -98,24 +95,25 @@ async function offlineDocuments(
   const errors = problems.filter(({ severity }) => severity === 'error')
   const texts = new Map(sources.map(({ file, text }) => [file, text]))
   if (errors.length > 0) terminal.err(renderProblems(errors, texts))
-  return documents
+  const { readWorkloadTemplates } = await import('../simulate/workload-templates.ts')
+  return { documents, templates: readWorkloadTemplates(sources) }
 }
 
-async function readServices(documents: readonly Document[] | undefined, api: MeshApi) {
-  if (documents === undefined) return api.services()
+async function readServices(scene: Scene | undefined, api: MeshApi) {
+  if (scene === undefined) return api.services()
   const { servicesOffline } = await import('../inspect/offline.ts')
-  return servicesOffline(documents)
+  return servicesOffline(scene.documents)
 }
 
 async function readResources<T extends keyof Resources>(
   type: T,
   from: string,
-  documents: readonly Document[] | undefined,
+  scene: Scene | undefined,
   api: MeshApi,
 ): Promise<readonly Resources[T][]> {
-  if (documents === undefined) return api.resources(type, from)
+  if (scene === undefined) return api.resources(type, from)
   const { resourcesOffline } = await import('../inspect/offline.ts')
-  return [...resourcesOffline(documents, from)[type].values()] as readonly Resources[T][]
+  return [...resourcesOffline(scene, from)[type].values()] as readonly Resources[T][]
 }
 
 async function renderResources(

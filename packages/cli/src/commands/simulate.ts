@@ -70,7 +70,8 @@ export const simulate: Command = {
     }
     const { simulatorOf } = await import('../simulate/simulate.ts')
     const { renderSimulation } = await import('../simulate/render.ts')
-    const answer = simulatorOf(documents)
+    const { readWorkloadTemplates } = await import('../simulate/workload-templates.ts')
+    const answer = simulatorOf({ documents, templates: readWorkloadTemplates(sources) })
     const results = calls.map((call) => answer(call, args.value('from')))
     if (args.flag('json')) terminal.out(renderJson(results, form))
     else {

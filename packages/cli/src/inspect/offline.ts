@@ -3,14 +3,14 @@ import type { Document } from '@weft/config'
 import { buildSnapshot, translate } from '@weft/control'
 import type { ResourceSet } from '@weft/model'
 import { parseCalls } from '../simulate/call.ts'
-import { perspectiveOf } from '../simulate/perspective.ts'
+import { perspectiveOf, type Scene } from '../simulate/perspective.ts'
 import type { ServiceRow } from './tables.ts'
 
-export function resourcesOffline(documents: readonly Document[], from: string): ResourceSet {
+export function resourcesOffline(scene: Scene, from: string): ResourceSet {
   const [call] = parseCalls('{}').calls
   if (call === undefined) throw new Error('Cannot build a call: an empty one must parse')
-  const { proxy } = perspectiveOf(documents, call, from)
-  return translate(buildSnapshot({ documents }), proxy)
+  const { proxy } = perspectiveOf(scene, call, from)
+  return translate(buildSnapshot({ documents: scene.documents }), proxy)
 }
 
 export function servicesOffline(documents: readonly Document[]): readonly ServiceRow[] {

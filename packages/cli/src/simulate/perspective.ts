@@ -6,11 +6,19 @@
 import { type Document, documentsOf } from '@weft/config'
 import { DEFAULT_PROXY, type ProxyView } from '@weft/control'
 import { type Call, hostOnly } from './call.ts'
+import type { WorkloadTemplate } from './workload-templates.ts'
 
 export interface Perspective {
   readonly proxy: ProxyView
   /** Why this one, for people. */
   readonly because: string
+}
+
+/** What is known of the mesh. */
+export interface Scene {
+  readonly documents: readonly Document[]
+  /** Deployments and their like. */
+  readonly templates?: readonly WorkloadTemplate[]
 }
 
 type Labels = Readonly<Record<string, string>>
@@ -31,18 +39,25 @@ const GATEWAY_NAME_LABEL = 'gateway.networking.k8s.io/gateway-name'
 
 /** @param from `namespace/workload`, or a workload of namespace `default`; absent: from outside. */
 export function perspectiveOf(
-  documents: readonly Document[],
+  { documents, templates = [] }: Scene,
   call: Call,
   from: string | undefined,
 ): Perspective {
-  return from === undefined ? outside(documents, call) : inside(documents, from)
+  return from === undefined ? outside(documents, call) : inside(documents, templates, from)
 }
 
-function inside(documents: readonly Document[], from: string): Perspective {
+function inside(
+  documents: readonly Document[],
+  templates: readonly WorkloadTemplate[],
+  from: string,
+): Perspective {
   const slash = from.indexOf('/')
   const namespace = slash < 0 ? 'default' : from.slice(0, slash)
   const workload = slash < 0 ? from : from.slice(slash + 1)
-  const known = findWorkload(documents, namespace, workload)
+  const known =
+    findWorkload(documents, namespace, workload) ??
+    findTemplate(templates, namespace, workload) ??
+    guessWorkload(documents, namespace, workload)
   const labels = known?.labels ?? { app: workload }
   const door = doorsOf(documents).find((one) => isServedBy(one, labels, namespace, workload))
   if (door !== undefined) {
@@ -191,6 +206,46 @@ function findWorkload(
     labels: { ...entry.metadata.labels, ...entry.spec.labels },
     addresses: entry.spec.address === undefined ? [] : [entry.spec.address],
     found: `WorkloadEntry ${namespace}/${workload}`,
+  }
+}
+
+function findTemplate(
+  templates: readonly WorkloadTemplate[],
+  namespace: string,
+  workload: string,
+): KnownWorkload | undefined {
+  const local = templates.filter((template) => template.namespace === namespace)
+  const template =
+    local.find(({ name }) => name === workload) ??
+    local.find(({ name }) => workload.startsWith(`${name}-`)) ??
+    local.find(({ labels }) => labels.app === workload)
+  if (template === undefined) return undefined
+  const { kind, name, labels } = template
+  return { labels, addresses: [], found: `${kind} ${namespace}/${name}` }
+}
+
+/** `reviews-v2` where a Service `reviews` is: its selector, and the version that the name says. */
+function guessWorkload(
+  documents: readonly Document[],
+  namespace: string,
+  workload: string,
+): KnownWorkload | undefined {
+  const service = documentsOf(documents, 'Service').find(
+    ({ metadata }) =>
+      metadata.namespace === namespace &&
+      (workload === metadata.name || workload.startsWith(`${metadata.name}-`)),
+  )
+  if (service === undefined) return undefined
+  const { name } = service.metadata
+  const version = /^-(v\d[\w.]*)/.exec(workload.slice(name.length))?.[1]
+  return {
+    labels: {
+      app: name,
+      ...service.spec.selector,
+      ...(version === undefined ? {} : { version }),
+    },
+    addresses: [],
+    found: `selected by Service ${namespace}/${name}`,
   }
 }
 

@@ -4,23 +4,22 @@
  */
 
 import { isIP } from 'node:net'
-import type { Document } from '@weft/config'
 import { buildSnapshot, type MeshSnapshot, type ProxyView, translate } from '@weft/control'
 import type { ResourceSet } from '@weft/model'
 import { ANY_ADDRESS, type Call } from './call.ts'
 import { decide } from './decide.ts'
-import { perspectiveOf } from './perspective.ts'
+import { perspectiveOf, type Scene } from './perspective.ts'
 import type { SimulationResult } from './result.ts'
 
-/** Answers calls against one set of documents; proxies with equal views share their resources. */
+/** Answers calls against one state of the mesh; proxies with equal views share their resources. */
 export function simulatorOf(
-  documents: readonly Document[],
+  scene: Scene,
 ): (call: Call, from: string | undefined) => SimulationResult {
-  const snapshot = buildSnapshot({ documents })
+  const snapshot = buildSnapshot({ documents: scene.documents })
   const resourcesByView = new Map<string, ResourceSet>()
 
   return (call, from) => {
-    const perspective = perspectiveOf(documents, call, from)
+    const perspective = perspectiveOf(scene, call, from)
     const resources = resourcesOf(snapshot, perspective.proxy, resourcesByView)
     const dialled = resolveAddress(snapshot, perspective.proxy, call)
     const port = perspective.proxy.portMap.get(call.port) ?? call.port
