@@ -22,7 +22,15 @@ export function docProblems(
     .map((match) => match[1] ?? '')
     .filter((name) => !name.includes('{'))
   const missing = named
-    .filter((name) => ![name, join(dirname(path), name), packagePath(name)].some(exists))
+    .filter(
+      (name) =>
+        ![
+          name,
+          join(dirname(path), name),
+          join(dirname(path), 'src', name),
+          packagePath(name),
+        ].some(exists),
+    )
     .map((name) => `${path} names ${name}, which does not exist`)
   return [...broken, ...missing]
 }
