@@ -1,4 +1,4 @@
-export { type AnalyzeOptions, analyze } from './analyze.ts'
+export { type AnalyzeOptions, analyze } from './analyze/analyze.ts'
 export {
   type Document,
   type DocumentOf,

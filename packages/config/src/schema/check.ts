@@ -246,8 +246,9 @@ class Checker {
   }
 
   #unknownField(schema: ObjectNode, value: object, key: string, path: string): void {
-    const free = Object.keys(schema.fields).filter((field) => !Object.hasOwn(value, field))
-    const suggestion = nearest(key, free)
+    const fields = Object.keys(schema.fields)
+    const free = fields.filter((field) => !Object.hasOwn(value, field))
+    const suggestion = nearest(key, free) ?? nearest(key, fields)
     const hint = suggestion === undefined ? 'remove it' : `did you mean "${suggestion}"?`
     this.#report(
       childPath(path, key),

@@ -1,0 +1,18 @@
+/** Every check across objects, in the order in which they run. */
+
+import type { Check } from './check.ts'
+import { checkDestinationRules } from './destination-rules.ts'
+import { checkDuplicates } from './duplicates.ts'
+import { checkGatewayApi } from './gateway-api.ts'
+import { checkIstioGateways } from './istio-gateways.ts'
+import { checkMeshHosts } from './mesh-hosts.ts'
+import { checkRoutes } from './routes.ts'
+
+export const CHECKS = {
+  duplicates: checkDuplicates,
+  routes: checkRoutes,
+  meshHosts: checkMeshHosts,
+  destinationRules: checkDestinationRules,
+  istioGateways: checkIstioGateways,
+  gatewayApi: checkGatewayApi,
+} as const satisfies Record<string, Check>
