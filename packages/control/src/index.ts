@@ -11,10 +11,12 @@ export { buildSnapshot, type SnapshotInput } from './snapshot/build.ts'
 export { DEFAULT_MESH, type MeshSettings } from './snapshot/mesh-settings.ts'
 export { type MeshSnapshot, objectKey } from './snapshot/mesh-snapshot.ts'
 export {
+  type AppliedObject,
   type ApplyResult,
   applyFile,
   type DeleteResult,
   deleteObjects,
+  type ObjectName,
 } from './sources/apply.ts'
 export type { Refusal, Source, SourceState } from './sources/source.ts'
 export type { AppliedSummary, Condition, ObjectStatus } from './status/object-status.ts'

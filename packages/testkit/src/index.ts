@@ -1,2 +1,3 @@
 export { FakeClock } from './fake-clock.ts'
+export { checkGolden, renderYaml } from './golden.ts'
 export { seededRandom } from './seeded-random.ts'

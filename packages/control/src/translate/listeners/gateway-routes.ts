@@ -2,13 +2,7 @@
  * The route table of a gateway's port: virtual hosts from every VirtualService
  * and HTTPRoute that is attached there, merged by host.
  */
-import {
-  type Origin,
-  type Route,
-  type RouteTable,
-  renderOrigin,
-  type VirtualHost,
-} from '@weft/model'
+import type { Origin, Route, RouteTable, VirtualHost } from '@weft/model'
 import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.ts'
 import { compareHosts, intersectHosts } from '../../snapshot/hosts.ts'
 import { compareObjects } from '../../snapshot/precedence.ts'
@@ -188,7 +182,7 @@ function uniqueNames(routes: readonly Route[]): readonly Route[] {
   const owners = new Map<string, string>()
   return routes.map((route) => {
     const [origin] = route.origins
-    const owner = origin === undefined ? '' : renderOrigin({ ...origin, path: '' })
+    const owner = origin === undefined ? '' : `${origin.kind} ${origin.namespace}/${origin.name}`
     const known = owners.get(route.name)
     if (known === undefined) owners.set(route.name, owner)
     return known === undefined || known === owner
