@@ -1,5 +1,7 @@
 /** What somebody decides when starting a proxy, with its defaults. */
 import type { OfferedPort, ProxyRole, SocketAddress, Workload } from '@weft/model'
+import type { ResourceSinkDeps } from '@weft/xds'
+import type { ConfigFeed } from './config-feed.ts'
 
 export interface ProxyOptions {
   readonly role: ProxyRole
@@ -45,6 +47,8 @@ export type ConfigSource =
     }
   /** `DiscoveryResponse` files: one, or a folder of them; watched. */
   | { readonly kind: 'files'; readonly path: string }
+  /** Whoever embeds the proxy hands resources over itself. */
+  | { readonly kind: 'feed'; open(sink: ResourceSinkDeps): Promise<ConfigFeed> }
 
 export interface ProxyTimings {
   /** How long connections wait for the first configuration before they are closed. */

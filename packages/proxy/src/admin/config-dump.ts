@@ -2,7 +2,9 @@
  * The configuration in force, in the shape of Envoy's `ConfigDump`, resource by
  * resource through the same codec as the wire. Private keys are never shown.
  */
+import { unreachable } from '@weft/base'
 import { type Resources, type ResourceType, renderAddress } from '@weft/model'
+import type { ConfigSource } from '../proxy-options.ts'
 import {
   type AdminEndpoint,
   type Configuration,
@@ -207,19 +209,6 @@ function sectionVersion(configuration: Configuration | undefined, type: Resource
 
 function bootstrapOf(proxy: ProxyView): unknown {
   const { node, options } = proxy
-  const source =
-    options.source.kind === 'files'
-      ? { path_config_source: { path: options.source.path } }
-      : {
-          ads_config: {
-            api_type: 'DELTA_GRPC',
-            transport_api_version: 'V3',
-            weft_connect:
-              'path' in options.source.connect
-                ? options.source.connect.path
-                : renderAddress(options.source.connect),
-          },
-        }
   return {
     '@type': 'type.googleapis.com/envoy.admin.v3.BootstrapConfigDump',
     bootstrap: {
@@ -229,10 +218,29 @@ function bootstrapOf(proxy: ProxyView): unknown {
         metadata: node.metadata,
         user_agent_name: node.userAgentName,
       },
-      dynamic_resources: source,
+      dynamic_resources: sourceJson(options.source),
     },
     last_updated: new Date(
       proxy.clock.nowMs() - (proxy.clock.monotonicMs() - proxy.startedAtMs),
     ).toISOString(),
+  }
+}
+
+function sourceJson(source: ConfigSource): unknown {
+  switch (source.kind) {
+    case 'ads': {
+      const { connect } = source
+      return {
+        ads_config: { api_type: 'DELTA_GRPC', transport_api_version: 'V3' },
+        // Envoy names a cluster here; our client has none for it.
+        weft_connect: 'path' in connect ? connect.path : renderAddress(connect),
+      }
+    }
+    case 'files':
+      return { path_config_source: { path: source.path } }
+    case 'feed':
+      return {}
+    default:
+      return unreachable(source)
   }
 }
