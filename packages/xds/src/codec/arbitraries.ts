@@ -231,26 +231,30 @@ const route = record(
   ['fault', 'cors'],
 )
 
-const routeTable: Arb<RouteTable> = fc.record({
-  name: word,
-  virtualHosts: fc.uniqueArray(
-    fc.record({
-      name: word,
-      domains: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
-      routes: fc.array(route, { maxLength: 3 }),
-      requireTls: fc.constantFrom('none' as const, 'all' as const),
-      requestHeaders: headerChanges,
-      responseHeaders: headerChanges,
-      origins,
-    }),
-    {
-      maxLength: 3,
-      // Domains are unique in a table: two hosts that share one are one host too many.
-      comparator: (a, b) => a.name === b.name || a.domains.some((one) => b.domains.includes(one)),
-    },
-  ),
-  origins,
-})
+const routeTable: Arb<RouteTable> = record(
+  {
+    name: word,
+    virtualHosts: fc.uniqueArray(
+      fc.record({
+        name: word,
+        domains: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+        routes: fc.array(route, { maxLength: 3 }),
+        requireTls: fc.constantFrom('none' as const, 'all' as const),
+        requestHeaders: headerChanges,
+        responseHeaders: headerChanges,
+        origins,
+      }),
+      {
+        maxLength: 3,
+        // Domains are unique in a table: two hosts that share one are one host too many.
+        comparator: (a, b) => a.name === b.name || a.domains.some((one) => b.domains.includes(one)),
+      },
+    ),
+    ignorePort: fc.constant(true),
+    origins,
+  },
+  ['ignorePort'],
+)
 
 const endpoint = record(
   {

@@ -38,6 +38,7 @@ export function encodeRouteTable(
     virtualHosts: table.virtualHosts.map((host) => encodeVirtualHost(host, options)),
     // A cluster may come later than the route; Envoy answers 503 meanwhile instead of refusing it.
     validateClusters: false,
+    ...(table.ignorePort === true ? { ignorePortInHostMatching: true } : {}),
     ...(largestBody > ENVOY_MAX_BODY_BYTES ? { maxDirectResponseBodySizeBytes: largestBody } : {}),
     ...(metadata === undefined ? {} : { metadata }),
   }
@@ -57,6 +58,7 @@ function largestBodyBytes(table: RouteTable): number {
 const TABLE = covers(
   RouteConfigurationSchema,
   ...['name', 'virtual_hosts', 'validate_clusters', 'max_direct_response_body_size_bytes'],
+  'ignore_port_in_host_matching',
   // Strips headers that nobody but this Envoy's own filters sends.
   ...['internal_only_headers', 'metadata'],
 )
@@ -69,6 +71,7 @@ export function decodeRouteTable(proto: RouteConfiguration, problems: Problems):
     virtualHosts: proto.virtualHosts.map((host) =>
       decodeVirtualHost(host, `${path}.virtual_hosts[${host.name}]`, problems),
     ),
+    ...(proto.ignorePortInHostMatching ? { ignorePort: true } : {}),
     origins: decodeOrigins(proto.metadata),
   }
 }
