@@ -32,7 +32,12 @@ const FROM_TERMINAL = new Set(['SIGHUP', 'SIGINT', 'SIGQUIT'])
 const self = fileURLToPath(import.meta.url)
 const packageDir = dirname(dirname(self))
 const isSource = existsSync(join(packageDir, 'src', 'main.ts'))
-const flags = isSource ? ['--conditions=source', '--disable-warning=ExperimentalWarning'] : []
+const flags = [
+  // The transport's use of Node's socket handles is checked by a self-test at start.
+  '--disable-warning=DEP0111',
+  '--disable-warning=ExperimentalWarning',
+  ...(isSource ? ['--conditions=source'] : []),
+]
 const isNew = Number(process.versions.node.split('.')[0]) >= OLDEST_MAJOR
 
 if (isNew && flags.every((flag) => process.execArgv.includes(flag))) {
