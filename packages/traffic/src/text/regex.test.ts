@@ -125,4 +125,19 @@ describe('TextMatcher', () => {
       assert.equal(matcher.matches(value.slice(0, -1)), false)
     }
   })
+
+  test('ignoring case folds A to Z and nothing beside them', () => {
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
+    const fold = (value: string) => new TextMatcher({ kind: 'exact', value, ignoreCase: true }, 'x')
+    assert.equal(fold(alphabet).matches(alphabet.toLowerCase()), true)
+    assert.equal(fold(alphabet.toLowerCase()).matches(alphabet), true)
+    for (const [a, b] of [
+      ['@', '`'],
+      ['[', '{'],
+      ['\u00c4', '\u00e4'],
+    ] as const) {
+      assert.equal(fold(a).matches(b), false, a)
+      assert.equal(fold(b).matches(a), false, b)
+    }
+  })
 })
