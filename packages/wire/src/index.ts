@@ -1,3 +1,4 @@
+export { detectProtocol, type FirstBytes } from './detect.ts'
 export {
   ascii,
   COMMA,

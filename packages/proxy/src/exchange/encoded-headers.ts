@@ -64,3 +64,11 @@ function encodeLine(name: string, value: HeaderTemplate): EncodedLine {
   // Values outside Latin-1 go out as UTF-8, as they were written in the configuration.
   return { kind: 'ready', bytes: Buffer.from(`${name}: ${value.value}\r\n`, 'utf8') }
 }
+
+export function joinEncoded(
+  a: EncodedHeaders | undefined,
+  b: EncodedHeaders | undefined,
+): EncodedHeaders | undefined {
+  if (a === undefined || b === undefined) return a ?? b
+  return { cuts: [...a.cuts, ...b.cuts], lines: [...a.lines, ...b.lines] }
+}

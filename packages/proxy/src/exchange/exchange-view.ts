@@ -31,6 +31,11 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     this.#path = undefined
   }
 
+  /** The exchange has a canonical path now. */
+  forgetPath(): void {
+    this.#path = undefined
+  }
+
   get method(): string {
     if (this.#method === '') {
       const { headBytes, head } = this.#x
@@ -75,6 +80,10 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
 
   // What header templates ask for.
+
+  get request(): RequestView {
+    return this
+  }
 
   get downstreamRemoteHost(): string {
     return this.#x.clientHost()

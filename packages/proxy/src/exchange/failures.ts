@@ -64,3 +64,22 @@ export function failureFlag(failure: Failure): string {
 export function failureDetails(failure: Failure): string {
   return FAILURES[failure].details
 }
+
+/** What the client reads in the answer's body: what went wrong, nothing about where. */
+export function failureText(failure: Failure): string {
+  return TEXTS[failure] ?? failureDetails(failure)
+}
+
+const TEXTS: Partial<Record<Failure, string>> = {
+  noRoute: 'no route matches this request',
+  noCluster: 'the route leads to a cluster that does not exist',
+  noHealthyEndpoint: 'no healthy upstream',
+  overflow: 'upstream overloaded',
+  connectFailure: 'upstream connect error: the connection was refused or failed',
+  connectTimeout: 'upstream connect error: timeout',
+  noSuchHost: 'upstream connect error: the name does not resolve',
+  upstreamReset: 'upstream closed the connection before it answered',
+  upstreamProtocol: 'upstream sent a malformed answer',
+  requestTimeout: 'upstream request timeout',
+  perTryTimeout: 'upstream request timeout',
+}

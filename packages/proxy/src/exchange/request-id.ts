@@ -44,3 +44,8 @@ export function writeRequestId(into: Uint8Array, at: number): void {
     into[position++] = HEX[value & 15] as number
   }
 }
+
+/** 16 hexadecimal digits, for cookies that bind a client to a host. */
+export function newCookieValue(): string {
+  return `${next().toString(16).padStart(8, '0')}${next().toString(16).padStart(8, '0')}`
+}

@@ -13,30 +13,31 @@ import {
   writeLines,
 } from './write-message.ts'
 
+/** Filled anew for each attempt; the object is reused. */
 export interface RequestPlan {
   readonly head: MessageHead
-  readonly bytes: Buffer
+  bytes: Buffer
   readonly view: ExchangeView
   /** Path with query when it differs from the target as sent. */
-  readonly path: string | undefined
+  path: string | undefined
   /** Host when it differs from the Host line as sent. */
-  readonly authority: string | undefined
+  authority: string | undefined
   /** Name of the protocol that is switched to: the Upgrade line goes on. */
-  readonly upgrade: boolean
+  upgrade: boolean
   /** Client and its headers come from outside the mesh. */
-  readonly edge: boolean
+  edge: boolean
   /** How many proxies in front of us are believed. */
-  readonly trustedHops: number
-  readonly attempts: number
+  trustedHops: number
+  attempts: number
   /** In milliseconds; 0 when there is no limit. */
-  readonly timeoutMs: number
-  readonly generateId: boolean
+  timeoutMs: number
+  generateId: boolean
   /** The route's operations; absent when there are none. */
-  readonly route: EncodedHeaders | undefined
+  route: EncodedHeaders | undefined
   /** The listener's stamps; absent when there are none. */
-  readonly stamps: EncodedHeaders | undefined
-  /** Receives the request id once it is known. */
-  noteRequestId(id: string): void
+  stamps: EncodedHeaders | undefined
+  /** Learns the request id that is made here. */
+  readonly exchange: { requestId: string }
 }
 
 const HTTP11 = ascii(' HTTP/1.1\r\n')
@@ -149,11 +150,17 @@ function writeOurs(plan: RequestPlan, out: OutBuffer): void {
 
 function writeId(plan: RequestPlan, out: OutBuffer): void {
   out.append(REQUEST_ID)
+  // Every attempt of a request carries the same id.
+  if (plan.exchange.requestId !== '') {
+    out.latin1(plan.exchange.requestId)
+    out.append(CRLF)
+    return
+  }
   out.reserve(REQUEST_ID_BYTES)
   writeRequestId(out.bytes, out.length)
   const from = out.length
   out.length += REQUEST_ID_BYTES
-  if (plan.attempts === 1) plan.noteRequestId(out.bytes.toString('latin1', from, out.length))
+  plan.exchange.requestId = out.bytes.toString('latin1', from, out.length)
   out.append(CRLF)
 }
 

@@ -34,6 +34,7 @@ export interface ResponsePlan {
   readonly serviceTimeMs: number
   readonly route: EncodedHeaders | undefined
   readonly stamps: EncodedHeaders | undefined
+  readonly filters: EncodedHeaders | undefined
 }
 
 export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
@@ -49,6 +50,7 @@ export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
   if (plan.serviceTimeMs >= 0) cutKnown(head, FIELD['x-envoy-upstream-service-time'])
   if (plan.route !== undefined) cutNames(head, bytes, plan.route.cuts)
   if (plan.stamps !== undefined) cutNames(head, bytes, plan.stamps.cuts)
+  if (plan.filters !== undefined) cutNames(head, bytes, plan.filters.cuts)
   copyKept(head, bytes, out)
   if (plan.chunked) out.append(CHUNKED)
   if (plan.upgrade) out.append(UPGRADE)
@@ -60,6 +62,7 @@ export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
   }
   if (plan.route !== undefined) writeLines(plan.route, plan.view, out)
   if (plan.stamps !== undefined) writeLines(plan.stamps, plan.view, out)
+  if (plan.filters !== undefined) writeLines(plan.filters, plan.view, out)
   out.append(CRLF)
 }
 

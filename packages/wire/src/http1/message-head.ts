@@ -79,6 +79,9 @@ export class MessageHead {
     this.startLineDone = false
     this.fieldsStart = 0
     this.end = 0
+    this.methodEnd = 0
+    this.pathStart = 0
+    this.pathEnd = 0
     this.form = 'origin'
     this.secure = false
     this.unusualPath = false

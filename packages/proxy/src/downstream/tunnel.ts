@@ -1,0 +1,144 @@
+/**
+ * Bytes both ways between two connections, untouched: TCP proxying, CONNECT and
+ * switched protocols. Each side's end is passed on by itself (half-close), a slow
+ * reader stops the other side's reading.
+ *
+ *     client ⇄ Pipe ⇄ Pipe ⇄ upstream
+ */
+import type { Socket, SocketHandler, Timed } from '@weft/net'
+import type { EngineDeps } from '../exchange/contract.ts'
+
+export interface TunnelOptions {
+  /** Without a byte either way, in milliseconds; 0 means no limit. */
+  readonly idleTimeoutMs: number
+  /** Called once, when both connections are gone. `flag` is Envoy's, empty when all went well. */
+  onEnd(tunnel: Tunnel, flag: '' | 'UC' | 'DC' | 'SI'): void
+}
+
+const IDLE_PARTS = 4
+/** Reads of at least this much are a bulk transfer. */
+const BULK_BYTES = 65_536
+const SHARED_READ_BYTES = 65_536
+
+export class Tunnel implements Timed {
+  deadlineTick = 0
+  slotTick = 0
+  /** From the client, to the client. */
+  receivedBytes = 0
+  sentBytes = 0
+  quiet = 0
+  readonly #deps: EngineDeps
+  readonly #options: TunnelOptions
+  readonly #client: Pipe
+  readonly #upstream: Pipe
+  #flag: '' | 'UC' | 'DC' | 'SI' = ''
+
+  constructor(client: Socket, upstream: Socket, options: TunnelOptions, deps: EngineDeps) {
+    this.#deps = deps
+    this.#options = options
+    this.#client = new Pipe(this, client, (bytes) => {
+      this.receivedBytes += bytes
+    })
+    this.#upstream = new Pipe(this, upstream, (bytes) => {
+      this.sentBytes += bytes
+    })
+    this.#client.other = this.#upstream
+    this.#upstream.other = this.#client
+    client.handler = this.#client
+    upstream.handler = this.#upstream
+    this.#armIdle()
+  }
+
+  /** Bytes that came before the tunnel stood, and reading begins. */
+  start(fromClient: Uint8Array | undefined, fromUpstream: Uint8Array | undefined): void {
+    if (fromClient !== undefined) this.#client.onData(fromClient, fromClient.length)
+    if (fromUpstream !== undefined) this.#upstream.onData(fromUpstream, fromUpstream.length)
+    this.#client.socket.resume()
+    this.#upstream.socket.resume()
+  }
+
+  /** The client had ended its side before the tunnel stood. */
+  clientEnded(): void {
+    this.#client.onEnd()
+  }
+
+  close(flag: '' | 'UC' | 'DC' | 'SI'): void {
+    if (this.#flag === '') this.#flag = flag
+    this.#client.socket.close()
+    this.#upstream.socket.close()
+  }
+
+  #armIdle(): void {
+    const { idleTimeoutMs } = this.#options
+    if (idleTimeoutMs === 0) return
+    const { wheel, clock } = this.#deps
+    wheel.arm(this, idleTimeoutMs / IDLE_PARTS, clock.monotonicMs())
+  }
+
+  onDeadline(): void {
+    if (++this.quiet >= IDLE_PARTS) this.close('SI')
+    else this.#armIdle()
+  }
+
+  /** One side is gone. An error cuts the other too; an orderly end lets it finish. */
+  lost(pipe: Pipe, error: Error | undefined): void {
+    const { other } = pipe
+    if (error !== undefined) {
+      if (this.#flag === '') this.#flag = pipe === this.#client ? 'DC' : 'UC'
+      other?.socket.reset()
+    } else other?.socket.close()
+    if (!this.#client.gone || !this.#upstream.gone) return
+    this.#deps.wheel.disarm(this)
+    this.#options.onEnd(this, this.#flag)
+  }
+}
+
+class Pipe implements SocketHandler {
+  readonly socket: Socket
+  other: Pipe | undefined
+  gone = false
+  /** This side sent its end of stream. */
+  ended = false
+  readonly #tunnel: Tunnel
+  readonly #count: (bytes: number) => void
+
+  constructor(tunnel: Tunnel, socket: Socket, count: (bytes: number) => void) {
+    this.#tunnel = tunnel
+    this.socket = socket
+    this.#count = count
+  }
+
+  onOpen(): void {}
+
+  onData(bytes: Uint8Array, length: number): void {
+    const { other } = this
+    if (other === undefined) return
+    this.#tunnel.quiet = 0
+    this.#count(length)
+    // The shared read buffer must not be part of a write that stays pending: copied then.
+    const own = bytes.length > SHARED_READ_BYTES
+    const piece = own ? bytes.subarray(0, length) : Buffer.from(bytes.subarray(0, length))
+    if (!other.socket.write(piece)) this.socket.pause()
+    if (length >= BULK_BYTES) this.socket.bulkReads(true)
+  }
+
+  onEnd(): void {
+    this.ended = true
+    const { other } = this
+    other?.socket.end()
+    if (other?.ended === true && other.socket.pendingBytes === 0 && this.socket.pendingBytes === 0) {
+      this.#tunnel.close('')
+    }
+  }
+
+  onDrain(): void {
+    const { other } = this
+    if (this.ended && other?.ended === true) this.#tunnel.close('')
+    else other?.socket.resume()
+  }
+
+  onClose(error: Error | undefined): void {
+    this.gone = true
+    this.#tunnel.lost(this, error)
+  }
+}

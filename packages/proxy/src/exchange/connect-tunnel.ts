@@ -1,0 +1,83 @@
+/** Where HTTP ends and bytes begin: CONNECT, and upgrades the upstream agreed to. */
+import type { Socket } from '@weft/net'
+import { ascii } from '@weft/wire'
+import { Tunnel } from '../downstream/tunnel.ts'
+import { rawConnect } from '../upstream/raw-connect.ts'
+import { chooseHost } from './choose-host.ts'
+import type { Exchange } from './exchange.ts'
+
+const ESTABLISHED = ascii('HTTP/1.1 200 OK\r\n\r\n')
+
+/** CONNECT: nothing the client sends goes on before the upstream accepted (R12). */
+export function openTunnel(x: Exchange): void {
+  const { cluster, deps } = x
+  if (cluster === undefined) return
+  x.attempts++
+  chooseHost(x, (host) => {
+    x.useHost(host)
+    x.cancelWait = rawConnect(
+      cluster,
+      host,
+      {
+        onConnected(socket) {
+          x.cancelWait = undefined
+          x.status = 200
+          x.answered = true
+          x.firstByteMs = deps.clock.monotonicMs()
+          x.sentMs = x.firstByteMs
+          const early = x.downstream.takeOver()
+          x.downstream.socket.write(ESTABLISHED)
+          const tunnel = tunnelOf(x, socket, cluster.model.http.idleTimeoutMs, () =>
+            cluster.limits.release('connections'),
+          )
+          tunnel.start(early, undefined)
+        },
+        onFailed(failure, detail) {
+          x.cancelWait = undefined
+          x.fail(failure, detail)
+        },
+      },
+      deps,
+    )
+  })
+}
+
+/** The upstream switched protocols and its 101 was sent on. */
+export function startUpgradeTunnel(x: Exchange, fromUpstream: Buffer): void {
+  const { connection } = x
+  if (connection === undefined) return
+  x.connection = undefined
+  const early = x.downstream.takeOver()
+  // The pool still counts the connection; it is told when the tunnel ends.
+  const { socket } = connection
+  connection.user = undefined
+  const tunnel = tunnelOf(x, socket, 0, () => connection.onClose(undefined))
+  tunnel.start(early, fromUpstream)
+}
+
+function tunnelOf(
+  x: Exchange,
+  upstream: Socket,
+  idleTimeoutMs: number,
+  released: () => void,
+): Tunnel {
+  x.disarm()
+  return new Tunnel(
+    x.downstream.socket,
+    upstream,
+    {
+      idleTimeoutMs,
+      onEnd(tunnel, flag) {
+        released()
+        x.request.bytes = tunnel.receivedBytes
+        x.responseBodyBytes = tunnel.sentBytes
+        if (flag === 'DC') x.failure = 'clientGone'
+        else if (flag === 'UC') x.failure = 'upstreamCut'
+        else if (flag === 'SI') x.failure = 'streamIdle'
+        x.mustClose = true
+        x.finish()
+      },
+    },
+    x.deps,
+  )
+}

@@ -1,0 +1,545 @@
+/**
+ * One request and its answer, from the head's last byte to the end of the log.
+ *
+ *     begin ─► filters ─► route ─► attempt ─► connection ─► head + body sent
+ *                │          │         ▲ │                        │
+ *                └ reply    └ reply   └─┴── retry ◄── failed ◄───┤
+ *                                                                v
+ *     finish ◄── answer relayed ◄──────────────────────────── answer
+ *
+ * Objects are reused. The bytes of the head are kept in the exchange's own
+ * buffer, so that an attempt can be made again and a log written at the end.
+ * This file holds what an exchange knows, how its body flows and how it ends; the
+ * steps are in `route-request.ts`, `attempt.ts` and `relay-response.ts`.
+ */
+import type { VirtualHost } from '@weft/model'
+import type { Timed } from '@weft/net'
+import type { CompiledForward, CompiledRoute, CompiledTarget, Host } from '@weft/traffic'
+import { MessageHead, OutBuffer } from '@weft/wire'
+import type { UpstreamCluster } from '../upstream/cluster.ts'
+import type { UpstreamConnection } from '../upstream/connection.ts'
+import type { HttpPool } from '../upstream/pool.ts'
+import type { UpstreamUser } from '../upstream/upstream-user.ts'
+import { attemptFailed, sendRequest } from './attempt.ts'
+import { BodyRelay } from './body-relay.ts'
+import type { ClientSide } from './client-side.ts'
+import type { EngineDeps, HttpRuntime } from './contract.ts'
+import type { EncodedHeaders } from './encoded-headers.ts'
+import { ExchangeView } from './exchange-view.ts'
+import { type Failure, failureStatus, failureText } from './failures.ts'
+import { relayResponse, upstreamEnded } from './relay-response.ts'
+import { flushTo, out } from './shared-out.ts'
+import { httpDate } from './http-date.ts'
+import { type LocalReply, writeLocalReply } from './write-response.ts'
+import type { RequestPlan } from './write-request.ts'
+
+/** Of a request's body that is kept for another attempt, or until there is a connection. */
+const MAX_HELD_BYTES = 65_536
+/** A body of more than this is worth a buffer of its own. */
+const BULK_BYTES = 65_536
+/** What is read and thrown away after an early answer to keep the connection. */
+const MAX_DRAINED_BYTES = 65_536
+const MAX_KEPT_BUFFER_BYTES = 16_384
+const INITIAL_HEAD_BYTES = 2_048
+/** An idle timeout fires after this many quiet parts of it. */
+const IDLE_PARTS = 4
+
+export class Exchange implements UpstreamUser, Timed {
+  deadlineTick = 0
+  slotTick = 0
+  readonly deps: EngineDeps
+  readonly view: ExchangeView
+  downstream: ClientSide
+  runtime: HttpRuntime
+
+  readonly head = new MessageHead()
+  headBytes: Buffer = Buffer.allocUnsafeSlow(INITIAL_HEAD_BYTES)
+  headLength = 0
+  authority = ''
+  canonicalPath: string | undefined
+  readonly request = new BodyRelay()
+  /** The body so far, in the form the upstream gets, as long as it is all there. */
+  held = new OutBuffer(0)
+  replayable = true
+  /** The head went to `connection`: body bytes follow at once. */
+  sending = false
+  /** The answer does not depend on the rest of the body any more. */
+  discarding = false
+
+  readonly response = new MessageHead()
+  responseBytes: Buffer = Buffer.allocUnsafeSlow(INITIAL_HEAD_BYTES)
+  responseLength = 0
+  responseHeadDone = false
+  readonly answer = new BodyRelay()
+  interims = 0
+  /** A byte of the final answer went to the client. */
+  answered = false
+  mustClose = false
+
+  virtualHost: VirtualHost | undefined
+  route: CompiledRoute | undefined
+  action: CompiledForward | undefined
+  target: CompiledTarget | undefined
+  cluster: UpstreamCluster | undefined
+  host: Host | undefined
+  pool: HttpPool | undefined
+  connection: UpstreamConnection | undefined
+  attempts = 0
+  tried: Set<Host> | undefined
+  hash: number | undefined
+  filterHeaders: EncodedHeaders | undefined
+  /** `set-cookie` values of hash policies. */
+  cookies: readonly string[] = []
+  upgrade = false
+  readonly plan: RequestPlan
+
+  timeoutMs = 0
+  perTryMs = 0
+  idleMs = 0
+  #requestAtMs = 0
+  #tryAtMs = 0
+  #idleAtMs = 0
+  /** Quiet parts of the idle timeout; any byte sets it back to 0. */
+  quiet = 0
+  /** Gives up whatever the exchange waits for beside a connection. */
+  cancelWait: (() => void) | undefined
+
+  startedMs = 0
+  sentMs = 0
+  firstByteMs = -1
+  endedMs = 0
+  status = 0
+  failure: Failure | undefined
+  detail = ''
+  delayed = false
+  retriesExhausted = false
+  requestId = ''
+  responseBodyBytes = 0
+  #admitted = false
+  admittedRetries = 0
+  #finished = false
+
+  constructor(deps: EngineDeps, downstream: ClientSide, runtime: HttpRuntime) {
+    this.deps = deps
+    this.downstream = downstream
+    this.runtime = runtime
+    this.view = new ExchangeView(this)
+    this.plan = {
+      head: this.head,
+      bytes: this.headBytes,
+      view: this.view,
+      path: undefined,
+      authority: undefined,
+      upgrade: false,
+      edge: false,
+      trustedHops: 0,
+      attempts: 1,
+      timeoutMs: 0,
+      generateId: false,
+      route: undefined,
+      stamps: undefined,
+      exchange: this,
+    }
+  }
+
+  get requestBytes(): number {
+    return this.request.bytes
+  }
+
+  /** Makes the object ready for another request. */
+  renew(downstream: ClientSide, runtime: HttpRuntime): void {
+    this.downstream = downstream
+    this.runtime = runtime
+    this.view.reset()
+    this.head.reset()
+    this.response.reset()
+    this.headLength = 0
+    this.authority = ''
+    this.canonicalPath = undefined
+    this.held.clear()
+    this.replayable = true
+    this.sending = false
+    this.discarding = false
+    this.responseLength = 0
+    this.responseHeadDone = false
+    this.interims = 0
+    this.answered = false
+    this.mustClose = false
+    this.virtualHost = undefined
+    this.route = undefined
+    this.action = undefined
+    this.target = undefined
+    this.cluster = undefined
+    this.host = undefined
+    this.attempts = 0
+    this.tried = undefined
+    this.hash = undefined
+    this.filterHeaders = undefined
+    this.cookies = []
+    this.upgrade = false
+    this.timeoutMs = 0
+    this.perTryMs = 0
+    this.idleMs = 0
+    this.#requestAtMs = 0
+    this.#tryAtMs = 0
+    this.#idleAtMs = 0
+    this.quiet = 0
+    this.sentMs = 0
+    this.firstByteMs = -1
+    this.status = 0
+    this.failure = undefined
+    this.detail = ''
+    this.delayed = false
+    this.retriesExhausted = false
+    this.requestId = ''
+    this.responseBodyBytes = 0
+    this.request.start('none', 0, false)
+    this.#finished = false
+  }
+
+  /** Lets go of memory that only an unusual request needed. */
+  #shrink(): void {
+    if (this.headBytes.length > MAX_KEPT_BUFFER_BYTES) {
+      this.headBytes = Buffer.allocUnsafeSlow(INITIAL_HEAD_BYTES)
+    }
+    if (this.responseBytes.length > MAX_KEPT_BUFFER_BYTES) {
+      this.responseBytes = Buffer.allocUnsafeSlow(INITIAL_HEAD_BYTES)
+    }
+    if (this.held.bytes.length > MAX_KEPT_BUFFER_BYTES) this.held = new OutBuffer(0)
+  }
+
+  /** Keeps `bytes[from..end)` of the head, behind what is there already. */
+  appendHead(bytes: Buffer, from: number, end: number): void {
+    const needed = this.headLength + end - from
+    this.headBytes = roomFor(this.headBytes, this.headLength, needed)
+    bytes.copy(this.headBytes, this.headLength, from, end)
+    this.headLength = needed
+  }
+
+  appendResponse(bytes: Buffer, from: number, end: number): void {
+    const needed = this.responseLength + end - from
+    this.responseBytes = roomFor(this.responseBytes, this.responseLength, needed)
+    bytes.copy(this.responseBytes, this.responseLength, from, end)
+    this.responseLength = needed
+  }
+
+  /** @returns The offset just past what was taken of the body, or a problem. */
+  takeBody(bytes: Buffer, from: number, end: number): number {
+    this.quiet = 0
+    const { request } = this
+    let at: number
+    if (this.discarding) at = request.relay(bytes, from, end, undefined)
+    else if (!this.sending) at = this.#holdBody(bytes, from, end)
+    else at = this.#sendBody(bytes, from, end)
+    if (at >= 0 && request.done) this.#requestDone()
+    return at
+  }
+
+  #holdBody(bytes: Buffer, from: number, end: number): number {
+    const at = this.request.relay(bytes, from, end, this.held)
+    if (this.held.length > MAX_HELD_BYTES && !this.request.done) this.downstream.socket.pause()
+    return at
+  }
+
+  #sendBody(bytes: Buffer, from: number, end: number): number {
+    const { request, connection, downstream } = this
+    if (connection === undefined) return end
+    if (bytes.length > BULK_BYTES && request.framing === 'fixed' && !this.replayable) {
+      const to = Math.min(end, from + request.left)
+      request.took(to - from)
+      const taken = connection.socket.write(bytes.subarray(from, to))
+      if (!taken && !request.done) downstream.socket.pause()
+      if (request.done) downstream.socket.bulkReads(false)
+      return to
+    }
+    out.clear()
+    const at = request.relay(bytes, from, end, out)
+    if (at < 0) return at
+    if (this.replayable) this.#keep()
+    if (!flushTo(connection.socket) && !request.done) downstream.socket.pause()
+    if (request.framing === 'fixed' && request.left > BULK_BYTES) downstream.socket.bulkReads(true)
+    return at
+  }
+
+  /** Keeps what is about to be sent for another attempt, while it is little. */
+  #keep(): void {
+    if (this.held.length + out.length <= MAX_HELD_BYTES) {
+      this.held.append(out.bytes.subarray(0, out.length))
+      return
+    }
+    this.replayable = false
+    this.held.clear()
+  }
+
+  #requestDone(): void {
+    if (this.timeoutMs > 0 && !this.answered) this.armRequestTimeout(this.deps.clock.monotonicMs())
+    if (this.discarding) this.finish()
+  }
+
+  /** The time limit of the whole exchange counts from the end of the request (as in Envoy). */
+  armRequestTimeout(nowMs: number): void {
+    if (this.timeoutMs === 0 || !this.request.done) return
+    this.#requestAtMs = nowMs + this.timeoutMs
+    this.#arm(nowMs)
+  }
+
+  armTry(nowMs: number): void {
+    if (this.perTryMs === 0) return
+    this.#tryAtMs = nowMs + this.perTryMs
+    this.#arm(nowMs)
+  }
+
+  armIdle(nowMs: number): void {
+    if (this.idleMs === 0) return
+    this.#idleAtMs = nowMs + this.idleMs / IDLE_PARTS
+    this.#arm(nowMs)
+  }
+
+  #arm(nowMs: number): void {
+    let atMs = Number.POSITIVE_INFINITY
+    if (this.#requestAtMs !== 0) atMs = this.#requestAtMs
+    if (this.#tryAtMs !== 0 && this.#tryAtMs < atMs) atMs = this.#tryAtMs
+    if (this.#idleAtMs !== 0 && this.#idleAtMs < atMs) atMs = this.#idleAtMs
+    if (atMs !== Number.POSITIVE_INFINITY) this.deps.wheel.arm(this, atMs - nowMs, nowMs)
+  }
+
+  /** A tunnel stands; it has limits of its own. */
+  disarm(): void {
+    this.#requestAtMs = 0
+    this.#tryAtMs = 0
+    this.#idleAtMs = 0
+    this.deps.wheel.disarm(this)
+  }
+
+  onDeadline(): void {
+    const nowMs = this.deps.clock.monotonicMs()
+    if (this.#requestAtMs !== 0 && nowMs >= this.#requestAtMs) {
+      this.fail('requestTimeout', `no complete answer within ${this.timeoutMs} ms`)
+      return
+    }
+    if (this.#tryAtMs !== 0 && nowMs >= this.#tryAtMs) {
+      this.#tryAtMs = 0
+      if (!this.answered) {
+        this.dropConnection()
+        attemptFailed(
+          this,
+          { kind: 'perTryTimeout' },
+          'perTryTimeout',
+          `no answer within ${this.perTryMs} ms`,
+        )
+        return
+      }
+    }
+    if (this.#idleAtMs !== 0 && nowMs >= this.#idleAtMs && ++this.quiet >= IDLE_PARTS) {
+      const waits = this.request.done ? 'requestTimeout' : 'streamIdle'
+      this.fail(waits, `no byte either way for ${this.idleMs} ms`)
+      return
+    }
+    if (this.#idleAtMs !== 0 && nowMs >= this.#idleAtMs) {
+      this.#idleAtMs = nowMs + this.idleMs / IDLE_PARTS
+    }
+    this.#arm(nowMs)
+  }
+
+  // What the upstream connection reports.
+
+  onUpstreamReady(connection: UpstreamConnection): void {
+    this.pool = undefined
+    this.connection = connection
+    sendRequest(this, connection)
+  }
+
+  onUpstreamFailed(failure: Failure, detail: string): void {
+    this.pool = undefined
+    if (failure === 'overflow') this.fail(failure, detail)
+    else attemptFailed(this, { kind: 'connectFailure' }, failure, detail)
+  }
+
+  onUpstreamData(bytes: Buffer, length: number): void {
+    this.quiet = 0
+    relayResponse(this, bytes, length)
+  }
+
+  onUpstreamEnd(): void {
+    upstreamEnded(this, undefined)
+  }
+
+  onUpstreamDrain(): void {
+    this.downstream.socket.resume()
+  }
+
+  onUpstreamGone(error: Error | undefined): void {
+    upstreamEnded(this, error ?? new Error('closed'))
+  }
+
+  /** The client took what waited for it. */
+  onDownstreamDrain(): void {
+    this.connection?.socket.resume()
+  }
+
+  // How it ends.
+
+  /** The client is gone, or broke off its request. */
+  downstreamGone(detail: string): void {
+    if (this.#finished) return
+    this.failure = 'clientGone'
+    this.detail = detail
+    this.dropUpstream()
+    this.#end()
+  }
+
+  /** Answers with what `failure` stands for, or cuts the answer that has begun. */
+  fail(failure: Failure, detail: string): void {
+    if (this.#finished) return
+    this.failure = failure
+    this.detail = detail
+    if (this.answered) {
+      this.dropUpstream()
+      const { downstream } = this
+      this.#end()
+      downstream.abort()
+      return
+    }
+    const headers =
+      failure === 'overflow' ? ([['x-envoy-overloaded', 'true'], ['x-weft-overloaded', 'true']] as const) : []
+    this.reply({ status: failureStatus(failure), body: `${failureText(failure)}\n`, headers })
+  }
+
+  /** Answers without an upstream. */
+  reply(reply: LocalReply): void {
+    if (this.#finished) return
+    this.dropUpstream()
+    this.status = reply.status
+    this.answered = true
+    const { request, head } = this
+    const drains =
+      request.framing === 'fixed' && request.left <= MAX_DRAINED_BYTES && !head.expectsContinue
+    this.mustClose ||= this.closesAfterwards() || !(request.done || drains)
+    if (head.form === 'authority' || reply.status === 408) this.mustClose = true
+    out.clear()
+    this.responseBodyBytes = writeLocalReply(
+      reply,
+      {
+        close: this.mustClose,
+        withBody: this.view.method !== 'HEAD',
+        date: httpDate(this.deps.clock),
+        view: this.view,
+        ops: this.filterHeaders,
+        stamps: undefined,
+      },
+      out,
+    )
+    flushTo(this.downstream.socket)
+    if (request.done || this.mustClose) this.finish()
+    else {
+      this.discarding = true
+      this.downstream.socket.resume()
+    }
+  }
+
+  closesAfterwards(): boolean {
+    return this.head.connectionClose || this.head.minor === 0 || this.downstream.draining
+  }
+
+  /** Ends after a complete answer. */
+  finish(): void {
+    if (this.#finished) return
+    const { downstream } = this
+    const keepAlive = !this.mustClose && this.request.done
+    this.#end()
+    downstream.exchangeDone(keepAlive)
+  }
+
+  #end(): void {
+    this.#finished = true
+    this.endedMs = this.deps.clock.monotonicMs()
+    this.deps.wheel.disarm(this)
+    this.releaseHost()
+    this.#releaseCluster()
+    this.runtime.observer.onExchangeEnd(this.view)
+    this.#shrink()
+    recycle(this)
+  }
+
+  get finished(): boolean {
+    return this.#finished
+  }
+
+  /** False: too many requests are under way there. */
+  admit(cluster: UpstreamCluster): boolean {
+    this.cluster = cluster
+    this.#admitted = cluster.limits.admitRequest()
+    return this.#admitted
+  }
+
+  #releaseCluster(): void {
+    const limits = this.cluster?.limits
+    if (limits === undefined) return
+    if (this.#admitted) limits.release('requests')
+    this.#admitted = false
+    for (; this.admittedRetries > 0; this.admittedRetries--) limits.release('retries')
+  }
+
+  useHost(host: Host): void {
+    this.releaseHost()
+    this.host = host
+    host.activeRequests++
+    this.#hostInUse = true
+  }
+
+  #hostInUse = false
+
+  releaseHost(): void {
+    if (this.#hostInUse && this.host !== undefined) this.host.activeRequests--
+    this.#hostInUse = false
+  }
+
+  /** Gives up the connection: what it carries is not finished. */
+  dropConnection(): void {
+    const { connection, pool } = this
+    this.connection = undefined
+    this.sending = false
+    if (connection !== undefined) connection.discard()
+    if (pool !== undefined) pool.abandon(this)
+    this.pool = undefined
+  }
+
+  dropUpstream(): void {
+    this.cancelWait?.()
+    this.cancelWait = undefined
+    this.dropConnection()
+  }
+
+  clientHost(): string {
+    return this.downstream.remoteAddress.host
+  }
+}
+
+function roomFor(buffer: Buffer, used: number, needed: number): Buffer {
+  if (needed <= buffer.length) return buffer
+  const grown = Buffer.allocUnsafeSlow(Math.max(needed, buffer.length * 2))
+  buffer.copy(grown, 0, 0, used)
+  return grown
+}
+
+const MAX_SPARE = 256
+const spares = new WeakMap<EngineDeps, Exchange[]>()
+
+export function takeExchange(
+  deps: EngineDeps,
+  downstream: ClientSide,
+  runtime: HttpRuntime,
+): Exchange {
+  const exchange = spares.get(deps)?.pop() ?? new Exchange(deps, downstream, runtime)
+  exchange.renew(downstream, runtime)
+  return exchange
+}
+
+function recycle(exchange: Exchange): void {
+  let spare = spares.get(exchange.deps)
+  if (spare === undefined) {
+    spare = []
+    spares.set(exchange.deps, spare)
+  }
+  if (spare.length < MAX_SPARE) spare.push(exchange)
+}

@@ -1,0 +1,178 @@
+/**
+ * Copies of requests for clusters that only watch. Fire and forget: a copy has
+ * its own connection, its answer is read and thrown away, and whatever happens
+ * to it, the request it was copied from does not notice.
+ *
+ * Only requests that are complete and small enough to be held are copied; a copy
+ * must not make the original wait for memory.
+ */
+import type { Timed } from '@weft/net'
+import { type CompiledForward, FIRST_PICK, type Host, mirrorsOf } from '@weft/traffic'
+import { MessageHead, OutBuffer, parseResponseHead } from '@weft/wire'
+import type { UpstreamCluster } from '../upstream/cluster.ts'
+import type { UpstreamConnection } from '../upstream/connection.ts'
+import type { UpstreamUser } from '../upstream/upstream-user.ts'
+import { BodyRelay } from './body-relay.ts'
+import type { EngineDeps } from './contract.ts'
+import type { Exchange } from './exchange.ts'
+import { writeRequestHead } from './write-request.ts'
+
+const TIMEOUT_MS = 15_000
+const HEAD_LIMITS = { maxHeadBytes: 61_440 }
+const MAX_HEAD_BYTES = 65_536
+
+export function sendMirrors(x: Exchange, action: CompiledForward): void {
+  if (!x.request.done || !x.replayable || x.upgrade) return
+  for (const { cluster: name } of mirrorsOf(action.source, x.deps.random)) {
+    const cluster = x.runtime.clusters.get(name)
+    const host = cluster?.pick(FIRST_PICK)
+    if (cluster === undefined || host === undefined || !cluster.limits.admitRequest()) continue
+    new MirrorCall(copyOf(x), x.view.method === 'HEAD', cluster, host, x.deps)
+  }
+}
+
+/** As the original would go out, with `-shadow` behind the host name (Envoy). */
+function copyOf(x: Exchange): Uint8Array {
+  const { plan, runtime } = x
+  const copy = new OutBuffer()
+  const [host = '', port] = splitPort(x.authority)
+  plan.bytes = x.headBytes
+  plan.path = x.canonicalPath
+  plan.authority = `${host}-shadow${port ?? ''}`
+  plan.upgrade = false
+  plan.edge = runtime.manager.useRemoteAddress
+  plan.trustedHops = runtime.manager.xffTrustedHops
+  plan.attempts = 1
+  plan.timeoutMs = 0
+  plan.generateId = runtime.manager.generateRequestId
+  plan.route = undefined
+  plan.stamps = undefined
+  writeRequestHead(plan, copy)
+  copy.append(x.held.bytes.subarray(0, x.held.length))
+  return copy.bytes.subarray(0, copy.length)
+}
+
+function splitPort(authority: string): [host: string, port: string | undefined] {
+  const colon = authority.lastIndexOf(':')
+  if (colon <= authority.lastIndexOf(']')) return [authority, undefined]
+  return [authority.slice(0, colon), authority.slice(colon)]
+}
+
+class MirrorCall implements UpstreamUser, Timed {
+  deadlineTick = 0
+  slotTick = 0
+  readonly #request: Uint8Array
+  readonly #isHead: boolean
+  readonly #cluster: UpstreamCluster
+  readonly #host: Host
+  readonly #deps: EngineDeps
+  readonly #head = new MessageHead()
+  readonly #body = new BodyRelay()
+  #headDone = false
+  #kept: Buffer = Buffer.alloc(0)
+  #connection: UpstreamConnection | undefined
+  #over = false
+
+  constructor(
+    request: Uint8Array,
+    isHead: boolean,
+    cluster: UpstreamCluster,
+    host: Host,
+    deps: EngineDeps,
+  ) {
+    this.#request = request
+    this.#isHead = isHead
+    this.#cluster = cluster
+    this.#host = host
+    this.#deps = deps
+    host.activeRequests++
+    const nowMs = deps.clock.monotonicMs()
+    deps.wheel.arm(this, TIMEOUT_MS, nowMs)
+    cluster.poolOf(host).acquire(this, false, nowMs)
+  }
+
+  onUpstreamReady(connection: UpstreamConnection): void {
+    if (this.#over) {
+      connection.discard()
+      return
+    }
+    this.#connection = connection
+    connection.socket.write(this.#request)
+  }
+
+  onUpstreamFailed(): void {
+    this.#end()
+  }
+
+  onUpstreamData(bytes: Buffer, length: number): void {
+    let at = 0
+    if (!this.#headDone) {
+      this.#kept = Buffer.concat([this.#kept, bytes.subarray(0, length)])
+      const before = this.#kept.length - length
+      const end = parseResponseHead(this.#head, this.#kept, 0, this.#kept.length, HEAD_LIMITS)
+      if (end < 0 || this.#kept.length > MAX_HEAD_BYTES + length) {
+        this.#drop()
+        return
+      }
+      if (end === 0) return
+      if (this.#head.status < 200) {
+        // Interim answers to a copy are rare: simplest is to give the copy up.
+        this.#drop()
+        return
+      }
+      this.#headDone = true
+      at = end - before
+      this.#startBody()
+    }
+    if (at < length && !this.#body.done) at = this.#body.relay(bytes, at, length, undefined)
+    if (at < 0 || (this.#body.done && at < length)) this.#drop()
+    else if (this.#body.done) this.#finish()
+  }
+
+  #startBody(): void {
+    const { status, chunked, contentLength } = this.#head
+    if (this.#isHead || status === 204 || status === 304) this.#body.start('none', 0, false)
+    else if (chunked) this.#body.start('chunked', 0, false)
+    else if (contentLength >= 0) this.#body.start('fixed', contentLength, false)
+    else this.#body.start('untilClose', 0, false)
+  }
+
+  #finish(): void {
+    const connection = this.#connection
+    this.#connection = undefined
+    if (this.#head.connectionClose || this.#head.minor === 0) connection?.discard()
+    else connection?.release()
+    this.#end()
+  }
+
+  onUpstreamEnd(): void {
+    this.#drop()
+  }
+
+  onUpstreamDrain(): void {}
+
+  onUpstreamGone(): void {
+    this.#connection = undefined
+    this.#end()
+  }
+
+  onDeadline(): void {
+    this.#cluster.poolOf(this.#host).abandon(this)
+    this.#drop()
+  }
+
+  #drop(): void {
+    const connection = this.#connection
+    this.#connection = undefined
+    connection?.discard()
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#deps.wheel.disarm(this)
+    this.#host.activeRequests--
+    this.#cluster.limits.release('requests')
+  }
+}

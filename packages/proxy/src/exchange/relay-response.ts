@@ -1,0 +1,263 @@
+/**
+ * From the upstream's bytes to the client's: interim answers, the final head, the
+ * body. Head and the body bytes that came with it leave in one write.
+ */
+import { FIELD, parseResponseHead, problemText, SPAN } from '@weft/wire'
+import { httpFilters } from '../filters/catalog.ts'
+import { attemptFailed, mayRetry, retry, stampsOf } from './attempt.ts'
+import type { BodyFraming } from './body-relay.ts'
+import { startUpgradeTunnel } from './connect-tunnel.ts'
+import { type EncodedHeaders, encodeHeaderOps, encodeStamps, joinEncoded } from './encoded-headers.ts'
+import type { Exchange } from './exchange.ts'
+import { flushTo, out } from './shared-out.ts'
+import { writeInterimHead, writeResponseHead } from './write-response.ts'
+
+/** More interim answers than this are a flood (RFC 9110 sets no limit). */
+const MAX_INTERIMS = 16
+const HEAD_LIMITS = { maxHeadBytes: 61_440 }
+const BULK_BYTES = 65_536
+const SWITCHING = 101
+
+export function relayResponse(x: Exchange, bytes: Buffer, length: number): void {
+  out.clear()
+  let at = 0
+  while (!x.responseHeadDone) {
+    at = readHead(x, bytes, at, length)
+    if (at < 0) return
+    if (!x.responseHeadDone) {
+      // Only interim answers so far, or half a head.
+      flushTo(x.downstream.socket)
+      return
+    }
+    if (x.response.status >= 200) break
+    at = relayInterim(x, at)
+    if (at < 0) return
+    if (x.response.status === SWITCHING) {
+      switchProtocols(x, bytes, at, length)
+      return
+    }
+    x.response.reset()
+    x.responseLength = 0
+    x.responseHeadDone = false
+    if (at === length) {
+      flushTo(x.downstream.socket)
+      return
+    }
+  }
+  if (!x.answered && !beginAnswer(x)) return
+  relayBody(x, bytes, at, length)
+}
+
+/** @returns The offset past the head, anything when more is needed, -1 when the attempt is over. */
+function readHead(x: Exchange, bytes: Buffer, from: number, end: number): number {
+  const { response } = x
+  const before = x.responseLength
+  if (before === 0) {
+    const result = parseResponseHead(response, bytes, from, end, HEAD_LIMITS)
+    if (result < 0) return refuse(x, problemText(result))
+    x.appendResponse(bytes, from, result === 0 ? end : result)
+    x.responseHeadDone = result > 0
+    return result
+  }
+  x.appendResponse(bytes, from, end)
+  const result = parseResponseHead(response, x.responseBytes, 0, x.responseLength, HEAD_LIMITS)
+  if (result < 0) return refuse(x, problemText(result))
+  x.responseHeadDone = result > 0
+  return result === 0 ? 0 : from + result - before
+}
+
+function refuse(x: Exchange, problem: string): -1 {
+  x.dropConnection()
+  x.fail('upstreamProtocol', problem)
+  return -1
+}
+
+/** @returns The offset, or -1 when the attempt is over. */
+function relayInterim(x: Exchange, at: number): number {
+  const { status } = x.response
+  if (++x.interims > MAX_INTERIMS) return refuse(x, 'too many interim answers')
+  if (status === SWITCHING) return x.upgrade ? at : refuse(x, 'switches protocols without having been asked')
+  // HTTP/1.0 knows no interim answers (RFC 9110, section 15.2).
+  if (x.head.minor > 0) writeInterimHead(x.response, x.responseBytes, out)
+  return at
+}
+
+function switchProtocols(x: Exchange, bytes: Buffer, at: number, length: number): void {
+  x.status = SWITCHING
+  x.answered = true
+  x.firstByteMs = x.deps.clock.monotonicMs()
+  writeHead(x, false, true)
+  flushTo(x.downstream.socket)
+  startUpgradeTunnel(x, Buffer.from(bytes.subarray(at, length)))
+}
+
+/** The final head is there: retries it or writes it. False when the attempt is over. */
+function beginAnswer(x: Exchange): boolean {
+  const { response, cluster, host, deps } = x
+  const { status } = response
+  const nowMs = deps.clock.monotonicMs()
+  if (x.firstByteMs < 0) x.firstByteMs = nowMs
+  if (cluster !== undefined && host !== undefined) cluster.noteStatus(host, status, nowMs)
+  if (x.action?.source.retry !== undefined && (status >= 400 || hasGrpcStatus(x)) && retryAnswer(x, nowMs)) {
+    return false
+  }
+  const bodyless = x.view.method === 'HEAD' || status === 204 || status === 304
+  const framing: BodyFraming = bodyless
+    ? 'none'
+    : response.chunked
+      ? 'chunked'
+      : response.contentLength >= 0
+        ? 'fixed'
+        : 'untilClose'
+  const chunked = (framing === 'chunked' || framing === 'untilClose') && x.head.minor > 0
+  x.answer.start(framing, response.contentLength, chunked)
+  x.status = status
+  x.mustClose = x.closesAfterwards() || !x.request.done
+  x.answered = true
+  writeHead(x, chunked, false)
+  if (framing === 'fixed' && x.answer.left > BULK_BYTES) x.connection?.socket.bulkReads(true)
+  return true
+}
+
+function hasGrpcStatus(x: Exchange): boolean {
+  return x.view.responseHeader('grpc-status') !== undefined
+}
+
+function retryAnswer(x: Exchange, nowMs: number): boolean {
+  const grpc = x.view.responseHeader('grpc-status')
+  const grpcStatus = grpc !== undefined && /^\d{1,3}$/.test(grpc) ? Number(grpc) : undefined
+  const { status } = x.response
+  const outcome = {
+    kind: 'response',
+    status,
+    ...(grpcStatus === undefined ? {} : { grpcStatus }),
+  } as const
+  if (!mayRetry(x, outcome)) return false
+  x.dropConnection()
+  retry(x, outcome, nowMs)
+  return true
+}
+
+function writeHead(x: Exchange, chunked: boolean, upgrade: boolean): void {
+  const { target, response, responseBytes, runtime, view } = x
+  const ops = target?.responseHeaders ?? []
+  if (runtime.manager.filters.length > 0) x.filterHeaders = filterHeaders(x)
+  const { status } = response
+  writeResponseHead(
+    {
+      head: response,
+      bytes: responseBytes,
+      view,
+      close: x.mustClose,
+      chunked,
+      dropLength: chunked || status === 204 || status < 200,
+      upgrade,
+      serviceTimeMs: Math.round(x.firstByteMs - x.sentMs),
+      route: ops.length === 0 ? undefined : encodeHeaderOps(ops),
+      stamps: stampsOf(runtime).response,
+      filters: x.filterHeaders,
+    },
+    out,
+  )
+}
+
+/** What filters and hash policies add to the answer. */
+function filterHeaders(x: Exchange): EncodedHeaders | undefined {
+  const route = x.route?.source
+  if (route === undefined) return undefined
+  let all = cookieHeaders(x)
+  for (const name of x.runtime.manager.filters) {
+    all = joinEncoded(all, httpFilters[name].onResponse?.(route, x.view))
+  }
+  return all
+}
+
+function cookieHeaders(x: Exchange): EncodedHeaders | undefined {
+  if (x.cookies.length === 0) return undefined
+  const lines = x.cookies.map((value) => ({ name: 'set-cookie', value }))
+  return { cuts: [], lines: encodeStamps(lines).lines }
+}
+
+function relayBody(x: Exchange, bytes: Buffer, from: number, end: number): void {
+  const { answer, connection, downstream } = x
+  if (connection === undefined) return
+  let at = from
+  if (bytes.length > BULK_BYTES && answer.framing === 'fixed' && out.length === 0 && from < end) {
+    // A buffer of its own: sent without a copy, and not read into again before it is taken.
+    at = Math.min(end, from + answer.left)
+    answer.took(at - from)
+    const taken = downstream.socket.write(bytes.subarray(from, at))
+    if (!taken && !answer.done) connection.socket.pause()
+  } else {
+    if (from < end && !answer.done) at = answer.relay(bytes, from, end, out)
+    if (at < 0) {
+      out.clear()
+      x.dropConnection()
+      x.fail('upstreamCut', problemText(at))
+      return
+    }
+    if (!flushTo(downstream.socket) && !answer.done) connection.socket.pause()
+  }
+  x.responseBodyBytes = answer.bytes
+  if (answer.done) endAnswer(x, at < end)
+}
+
+/** @param surplus The upstream sent more than its answer: whose that is nobody knows. */
+function endAnswer(x: Exchange, surplus: boolean): void {
+  const { connection, response, request } = x
+  x.connection = undefined
+  if (connection !== undefined) {
+    if (response.at[FIELD['keep-alive']] !== 0) noteKeepAlive(x)
+    connection.socket.bulkReads(false)
+    const reusable =
+      !surplus &&
+      request.done &&
+      !response.connectionClose &&
+      (response.minor > 0 || response.connectionKeepAlive) &&
+      x.answer.framing !== 'untilClose'
+    if (reusable) connection.release()
+    else connection.discard()
+  }
+  if (!request.done) x.mustClose = true
+  x.finish()
+}
+
+/** `Keep-Alive: timeout=5` says when the upstream will close an idle connection. */
+function noteKeepAlive(x: Exchange): void {
+  const { response, responseBytes, host, cluster } = x
+  const at = response.findKnown(FIELD['keep-alive']) * SPAN
+  const value = responseBytes.toString('latin1', response.spans[at + 2], response.spans[at + 3])
+  const found = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(value)
+  if (found !== null && host !== undefined) {
+    cluster?.poolOf(host).noteKeepAlive(Number(found[1]) * 1_000)
+  }
+}
+
+/** The upstream ended or lost the connection. `error` is absent after an orderly end. */
+export function upstreamEnded(x: Exchange, error: Error | undefined): void {
+  const { answer, connection } = x
+  if (!x.answered) {
+    const reused = connection?.reused ?? false
+    const partial = x.responseLength > 0
+    x.dropConnection()
+    const why = error?.message ?? 'end of stream'
+    if (partial) {
+      x.fail('upstreamProtocol', `incomplete head: ${why}`)
+      return
+    }
+    const outcome = { kind: 'reset', sentBytes: 1, reused } as const
+    attemptFailed(x, outcome, 'upstreamReset', `${reused ? 'reused connection: ' : ''}${why}`)
+    return
+  }
+  if (answer.framing === 'untilClose' && error === undefined) {
+    out.clear()
+    answer.finishAtClose(out)
+    flushTo(x.downstream.socket)
+    // An HTTP/1.0 client learns of the end by ours.
+    if (x.head.minor === 0) x.mustClose = true
+    endAnswer(x, false)
+    return
+  }
+  x.dropConnection()
+  x.fail('upstreamCut', error?.message ?? 'end of stream inside the answer')
+}

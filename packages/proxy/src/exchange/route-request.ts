@@ -1,0 +1,151 @@
+/** From a complete request head to an attempt, a tunnel or an answer of our own. */
+import type { HttpFilterName } from '@weft/model'
+import {
+  type CompiledForward,
+  type CompiledRedirect,
+  hashRequest,
+  matchRoute,
+  pickTarget,
+  redirectLocation,
+  timeoutsOf,
+} from '@weft/traffic'
+import { FIELD, lowerText, SPAN } from '@weft/wire'
+import { httpFilters } from '../filters/catalog.ts'
+import type { FilterVerdict } from '../filters/http-filter.ts'
+import { startAttempt } from './attempt.ts'
+import { canonicalPath } from './canonical-path.ts'
+import { openTunnel } from './connect-tunnel.ts'
+import { encodeHeaderOps } from './encoded-headers.ts'
+import type { Exchange } from './exchange.ts'
+import { failureText } from './failures.ts'
+import { sendMirrors } from './mirror.ts'
+import { newCookieValue } from './request-id.ts'
+
+export function routeRequest(x: Exchange): void {
+  const { manager, routes } = x.runtime
+  if (x.head.minor === 0 && !manager.acceptHttp10) {
+    x.fail('http10Refused', 'this listener speaks HTTP/1.1')
+    return
+  }
+  if (x.head.unusualPath && (manager.normalizePath || manager.mergeSlashes)) {
+    const { normalizePath: normalize, mergeSlashes } = manager
+    x.canonicalPath = canonicalPath(x.view.path, { normalize, mergeSlashes })
+    x.view.forgetPath()
+  }
+  if (routes === undefined) {
+    x.fail('noConfiguration', `the routes of ${x.runtime.listener} have not arrived`)
+    return
+  }
+  const decision = matchRoute(routes, x.view)
+  if (decision.kind !== 'matched') {
+    if (decision.kind === 'noRoute') x.virtualHost = decision.virtualHost.source
+    x.fail('noRoute', 'no route matches')
+    return
+  }
+  x.virtualHost = decision.virtualHost.source
+  x.route = decision.route
+  if (manager.filters.length === 0) applyRoute(x)
+  else runFilters(x, manager.filters, 0)
+}
+
+function runFilters(x: Exchange, names: readonly HttpFilterName[], from: number): void {
+  const route = x.route?.source
+  if (route === undefined) return
+  for (let i = from; i < names.length; i++) {
+    const name = names[i]
+    if (name === undefined) continue
+    const verdict = httpFilters[name].onRequest(route, x.view, x.deps.random)
+    if (verdict === undefined) continue
+    obey(x, verdict, () => runFilters(x, names, i + 1))
+    return
+  }
+  applyRoute(x)
+}
+
+function obey(x: Exchange, verdict: FilterVerdict, goOn: () => void): void {
+  if (verdict === undefined) goOn()
+  else if (verdict.kind === 'reply') {
+    x.failure = verdict.failure
+    x.detail = verdict.failure === undefined ? '' : failureText(verdict.failure)
+    x.reply(verdict.reply)
+  } else {
+    x.delayed = true
+    x.cancelWait = x.deps.clock.after(verdict.delayMs, () => {
+      x.cancelWait = undefined
+      obey(x, verdict.then, goOn)
+    })
+  }
+}
+
+function applyRoute(x: Exchange): void {
+  const { route } = x
+  if (route === undefined) return
+  const { action } = route
+  if (action.kind === 'forward') {
+    forward(x, action)
+    return
+  }
+  if (route.responseHeaders.length > 0) x.filterHeaders = encodeHeaderOps(route.responseHeaders)
+  if (action.kind === 'redirect') x.reply(redirect(x, action))
+  else x.reply({ status: action.source.status, body: action.source.body })
+}
+
+function redirect(x: Exchange, action: CompiledRedirect) {
+  const location = redirectLocation(action, x.view)
+  return { status: action.source.status, headers: [['location', location]] as const }
+}
+
+function forward(x: Exchange, action: CompiledForward): void {
+  const { manager, clusters } = x.runtime
+  const target = pickTarget(action, x.deps.random)
+  x.action = action
+  x.target = target
+  const cluster = clusters.get(target.cluster)
+  if (cluster === undefined) {
+    x.fail('noCluster', `no cluster is called ${target.cluster}`)
+    return
+  }
+  if (!x.admit(cluster)) {
+    x.fail('overflow', `too many requests are under way to ${target.cluster}`)
+    return
+  }
+  const believed = !manager.useRemoteAddress
+  const timeouts = timeoutsOf(action.source, x.view, manager.streamIdleTimeoutMs, believed)
+  x.timeoutMs = timeouts.requestMs
+  x.perTryMs = timeouts.perTryMs
+  x.idleMs = timeouts.idleMs
+  if (action.source.hashPolicies.length > 0) x.hash = hashOf(x, action)
+  if (x.head.form === 'authority') {
+    openTunnel(x)
+    return
+  }
+  x.upgrade = x.head.connectionUpgrade && isUpgrade(x, manager.upgrades)
+  if (x.upgrade) {
+    // A tunnel lives as long as its ends like; only its opening has a limit.
+    x.idleMs = 0
+  }
+  x.armRequestTimeout(x.startedMs)
+  x.armIdle(x.startedMs)
+  if (action.source.mirrors.length > 0) sendMirrors(x, action)
+  startAttempt(x, false, 0)
+}
+
+/** Whether the request asks for a protocol that the listener lets through. */
+function isUpgrade(x: Exchange, upgrades: readonly string[]): boolean {
+  const { head, headBytes } = x
+  const index = head.findKnown(FIELD.upgrade)
+  if (index < 0 || upgrades.length === 0 || head.minor === 0) return false
+  const at = index * SPAN
+  const from = head.spans[at + 2] as number
+  return upgrades.includes(lowerText(headBytes, from, head.spans[at + 3] as number))
+}
+
+function hashOf(x: Exchange, action: CompiledForward): number | undefined {
+  const { hash, setCookies } = hashRequest(action.source.hashPolicies, {
+    request: x.view,
+    sourceHost: x.clientHost(),
+    createCookieValue: newCookieValue,
+  })
+  if (setCookies.length > 0) x.cookies = setCookies
+  return hash
+}

@@ -1,0 +1,119 @@
+/**
+ * Which filter chain a connection is for (Envoy `FilterChainMatch`): the most
+ * specific one in Envoy's order of criteria.
+ *
+ *     destination port ─► destination address ─► server name ─► transport
+ *       ─► application protocol ─► source address
+ */
+import type { FilterChainMatch, SocketAddress } from '@weft/model'
+import { BlockList, isIP } from 'node:net'
+import type { ChainRuntime, ListenerRuntime } from '../exchange/contract.ts'
+
+/** What is known of a connection when its chain is looked for. */
+export interface ConnectionFacts {
+  readonly destination: SocketAddress
+  readonly source: SocketAddress
+  /** `undefined` before the first bytes were looked at. */
+  readonly transport: 'raw_buffer' | 'tls' | undefined
+  /** `http/1.1` or `h2c` when detected. */
+  readonly protocol: string | undefined
+}
+
+/** Whether choosing a chain depends on what the client sends first. */
+export function needsDetection(runtime: ListenerRuntime): boolean {
+  return runtime.chains.some(
+    ({ match }) =>
+      match.applicationProtocols.length > 0 ||
+      match.serverNames.length > 0 ||
+      match.transportProtocol !== undefined,
+  )
+}
+
+export function matchChain(
+  runtime: ListenerRuntime,
+  facts: ConnectionFacts,
+): ChainRuntime | undefined {
+  // One chain that takes everything is what most listeners have.
+  const [only] = runtime.chains
+  if (runtime.chains.length === 1 && only !== undefined && takesAll(only.match)) return only
+  let best: ChainRuntime | undefined
+  let bestScores: readonly number[] = []
+  for (const chain of runtime.chains) {
+    const scores = scoresOf(chain.match, facts)
+    if (scores === undefined) continue
+    if (best === undefined || isHigher(scores, bestScores)) {
+      best = chain
+      bestScores = scores
+    }
+  }
+  return best ?? runtime.defaultChain
+}
+
+function takesAll(match: FilterChainMatch): boolean {
+  return (
+    match.destinationPort === undefined &&
+    match.transportProtocol === undefined &&
+    match.destinationPrefixes.length === 0 &&
+    match.sourcePrefixes.length === 0 &&
+    match.serverNames.length === 0 &&
+    match.applicationProtocols.length === 0
+  )
+}
+
+/** How specific the match is, by criterion; `undefined` when it does not match. */
+function scoresOf(match: FilterChainMatch, facts: ConnectionFacts): number[] | undefined {
+  const port = match.destinationPort
+  if (port !== undefined && port !== facts.destination.port) return undefined
+  const destination = prefixScore(match.destinationPrefixes, facts.destination.host)
+  const source = prefixScore(match.sourcePrefixes, facts.source.host)
+  if (destination < 0 || source < 0) return undefined
+  // Server names come with TLS, which these listeners do not terminate yet.
+  if (match.serverNames.length > 0) return undefined
+  const transport = match.transportProtocol
+  if (transport !== undefined && transport !== facts.transport) return undefined
+  const protocols = match.applicationProtocols
+  if (protocols.length > 0 && !protocols.includes(facts.protocol ?? '')) return undefined
+  return [
+    port === undefined ? 0 : 1,
+    destination,
+    transport === undefined ? 0 : 1,
+    protocols.length === 0 ? 0 : 1,
+    source,
+  ]
+}
+
+function isHigher(a: readonly number[], b: readonly number[]): boolean {
+  for (const [i, score] of a.entries()) {
+    const other = b[i] ?? 0
+    if (score !== other) return score > other
+  }
+  return false
+}
+
+/** Length of the longest prefix that holds the address plus one; 0 for no criterion, -1 for no match. */
+function prefixScore(prefixes: readonly string[], host: string): number {
+  if (prefixes.length === 0) return 0
+  let best = -1
+  for (const prefix of prefixes) {
+    const { list, bits } = parsedPrefix(prefix)
+    if (bits + 1 > best && list.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4')) best = bits + 1
+  }
+  return best
+}
+
+const parsed = new Map<string, { readonly list: BlockList; readonly bits: number }>()
+const MAX_PARSED = 4_096
+
+function parsedPrefix(prefix: string) {
+  const known = parsed.get(prefix)
+  if (known !== undefined) return known
+  const [address = '', length] = prefix.split('/')
+  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+  const bits = length === undefined ? (family === 'ipv6' ? 128 : 32) : Number(length)
+  const list = new BlockList()
+  list.addSubnet(address, bits, family)
+  if (parsed.size >= MAX_PARSED) parsed.clear()
+  const entry = { list, bits }
+  parsed.set(prefix, entry)
+  return entry
+}
