@@ -31,7 +31,7 @@ const FROM_TERMINAL = new Set(['SIGHUP', 'SIGINT', 'SIGQUIT'])
 
 const self = fileURLToPath(import.meta.url)
 const packageDir = dirname(dirname(self))
-const isSource = existsSync(join(packageDir, 'src', 'main.ts'))
+const isSource = existsSync(join(packageDir, 'src', 'index.ts'))
 const flags = [
   // The transport's use of Node's socket handles is checked by a self-test at start.
   '--disable-warning=DEP0111',
@@ -58,7 +58,7 @@ async function start() {
   // Compiled code and stripped types are kept between starts: the demo alone starts nine of us.
   nodeModule.enableCompileCache?.()
   if (isSource) generateProtos()
-  const main = isSource ? join(packageDir, 'src', 'main.ts') : join(packageDir, 'dist', 'main.js')
+  const main = isSource ? join(packageDir, 'src', 'index.ts') : join(packageDir, 'dist', 'index.js')
   if (!existsSync(main)) fail(`weft is not complete: ${main} is missing. Run \`npm ci\` again.`)
   const { main: run } = await import(pathToFileURL(main).href)
   await run()

@@ -30,7 +30,7 @@ export function completionFor(others: readonly Command[]): Command {
 }
 
 /** Pure: the script for a shell from what the commands declare. */
-export function renderCompletion(shell: string, commands: readonly Command[]): string {
+function renderCompletion(shell: string, commands: readonly Command[]): string {
   if (shell === 'bash') return renderBash(commands)
   if (shell === 'zsh') return renderZsh(commands)
   if (shell === 'fish') return renderFish(commands)

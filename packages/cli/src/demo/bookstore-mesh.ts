@@ -35,7 +35,7 @@ export interface BookstoreMesh {
   kill(): void
 }
 
-export const INGRESS = 'ingress'
+const INGRESS = 'ingress'
 const PREFERRED_HTTP_PORT = 8080
 export const PREFERRED_ADMIN_PORT = 15_014
 const STOP_GRACE_MS = 1_500

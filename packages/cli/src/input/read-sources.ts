@@ -11,7 +11,7 @@ import type { Terminal } from '../terminal/terminal.ts'
 const CONFIGURATION = /\.(?:ya?ml|json)$/i
 const GLOB = /[*?[{]/
 /** What problems and status call standard input. */
-export const STDIN_NAME = '<stdin>'
+const STDIN_NAME = '<stdin>'
 
 /**
  * @returns Every file once, in the order named; folders in the order of names.

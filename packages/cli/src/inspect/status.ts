@@ -13,7 +13,7 @@ export interface MeshStatus {
   readonly proxies: readonly ProxyStatus[]
 }
 
-export interface ProxyStatus {
+interface ProxyStatus {
   /** `namespace/workload`. */
   readonly name: string
   readonly role: string

@@ -86,7 +86,7 @@ function renderDomains(domains: readonly string[]): string {
   return more.length === 0 ? `${first},${second}` : `${first},${second} +${more.length}`
 }
 
-export function renderMatch({ path, headers, query }: RouteMatch): string {
+function renderMatch({ path, headers, query }: RouteMatch): string {
   const parts = [
     path.kind === 'connect' ? 'CONNECT' : `${PATH_SIGNS[path.kind]}${path.value}`,
     ...headers.map(({ name, value, invert }) => `${invert ? '!' : ''}${name}${renderText(value)}`),
@@ -114,7 +114,7 @@ function renderText(match: StringMatch | { readonly kind: 'present' }): string {
   }
 }
 
-export function renderAction({ action, fault }: Route): string {
+function renderAction({ action, fault }: Route): string {
   const extra = fault === undefined ? '' : ' (fault)'
   switch (action.kind) {
     case 'forward': {

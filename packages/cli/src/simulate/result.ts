@@ -22,7 +22,7 @@ export const SIMULATION_ERRORS = [
   'tls-error',
   'protocol-error',
 ] as const
-export type SimulationError = (typeof SIMULATION_ERRORS)[number]
+type SimulationError = (typeof SIMULATION_ERRORS)[number]
 
 export interface SimulationResult {
   readonly listener: string | null
@@ -63,7 +63,7 @@ export interface Rewritten {
   }
 }
 
-export interface Fault {
+interface Fault {
   readonly delay?: { readonly percent: number; readonly delayMs: number }
   readonly abort?: { readonly percent: number; readonly status: number }
 }

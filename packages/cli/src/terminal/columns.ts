@@ -20,7 +20,7 @@ export function columns(rows: readonly (readonly string[])[]): string {
 }
 
 /** How many characters a terminal shows: escape sequences take no room. */
-export function visibleWidth(text: string): number {
+function visibleWidth(text: string): number {
   return stripVTControlCharacters(text).length
 }
 
