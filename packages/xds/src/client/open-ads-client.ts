@@ -1,5 +1,321 @@
-import type { AdsClient, AdsClientDeps, AdsClientOptions } from './ads-client.ts'
+/**
+ * The ADS client of our own data planes, Delta only:
+ *
+ *     connecting ──► connected ──► backoff (0.5 s · 2ⁿ up to 30 s, full jitter) ──► connecting
+ *
+ * Listeners and clusters come by wildcard, the rest by reference. One response in, exactly one
+ * ACK or NACK out, and only then changes of what is subscribed. Nothing is forgotten when
+ * the connection is lost.
+ */
+import {
+  create,
+  fromBinary,
+  type JsonObject,
+  type MessageInitShape,
+  toBinary,
+} from '@bufbuild/protobuf'
+import { backoffMs } from '@weft/base'
+import type { ResourceType } from '@weft/model'
+import { codec } from '../codec/codec.ts'
+import { NodeSchema } from '../gen/envoy/config/core/v3/base_pb.js'
+import {
+  DeltaDiscoveryRequestSchema,
+  type DeltaDiscoveryResponse,
+  DeltaDiscoveryResponseSchema,
+} from '../gen/envoy/service/discovery/v3/discovery_pb.js'
+import { HEALTH_TYPE_URL, RESOURCE_TYPES, resourceTypeOf, TYPE_URLS } from '../type-urls.ts'
+import type {
+  AdsClient,
+  AdsClientDeps,
+  AdsClientOptions,
+  AdsClientState,
+  Rejection,
+} from './ads-client.ts'
+import { openTransport, type Transport } from './ads-transport.ts'
+import { Dependencies } from './dependencies.ts'
+import { LastGood } from './last-good.ts'
+import { Rejections } from './rejections.ts'
+import { ResourceStore } from './resource-store.ts'
 
-export function openAdsClient(_options: AdsClientOptions, _deps: AdsClientDeps): AdsClient {
-  throw new Error('Cannot open the ADS client: not implemented')
+const BACKOFF = { baseMs: 500, maxMs: 30_000 }
+const DEPENDENCY_TIMEOUT_MS = 15_000
+/** Changes come in bursts; the disk gets one of them. */
+const SAVE_AFTER_MS = 1_000
+/** Envoy's limit for the text of a NACK. */
+const MAX_ERROR_CHARS = 4_096
+const INVALID_ARGUMENT = 3
+const INTERNAL = 13
+
+const WILDCARD_TYPES: readonly ResourceType[] = ['cluster', 'listener']
+const NAMED_TYPES = ['endpoints', 'secret', 'route'] as const
+
+type RequestInit = MessageInitShape<typeof DeltaDiscoveryRequestSchema>
+
+export async function openAdsClient(
+  options: AdsClientOptions,
+  deps: AdsClientDeps,
+): Promise<AdsClient> {
+  const client = new Client(options, deps)
+  await client.start()
+  return client
+}
+
+class Client implements AdsClient {
+  readonly #options: AdsClientOptions
+  readonly #deps: AdsClientDeps
+  readonly #store: ResourceStore
+  readonly #dependencies: Dependencies
+  readonly #lastGood: LastGood | undefined
+  readonly #rejections: Rejections
+  readonly #subscribed = {
+    endpoints: new Set<string>(),
+    secret: new Set<string>(),
+    route: new Set<string>(),
+  }
+  /** Types that the control plane has answered, ever. */
+  readonly #answered = new Set<ResourceType>()
+  readonly #stats = { connects: 0, responses: 0, acks: 0, nacks: 0 }
+  #state: AdsClientState = { kind: 'closed' }
+  #transport: Transport | undefined
+  #attempt = 0
+  #health: { readonly healthy: boolean; readonly message: string } | undefined
+  #introduced = false
+  #closed = false
+  #cancelRetry: (() => void) | undefined
+  #cancelWait: (() => void) | undefined
+  #cancelSave: (() => void) | undefined
+
+  constructor(options: AdsClientOptions, deps: AdsClientDeps) {
+    this.#options = options
+    this.#deps = deps
+    this.#store = new ResourceStore(codec, deps.validate)
+    this.#dependencies = new Dependencies(options.dependencyTimeoutMs ?? DEPENDENCY_TIMEOUT_MS)
+    this.#rejections = new Rejections(deps.clock)
+    const dir = options.lastGood?.dir
+    this.#lastGood =
+      dir === undefined ? undefined : new LastGood(dir, options.node.cluster, deps.log)
+  }
+
+  async start(): Promise<void> {
+    await this.#restore()
+    this.#connect()
+  }
+
+  state(): AdsClientState {
+    return this.#state
+  }
+
+  stats() {
+    return this.#stats
+  }
+
+  rejections(): readonly Rejection[] {
+    return this.#rejections.newestFirst()
+  }
+
+  reportHealth(healthy: boolean, message: string): void {
+    this.#health = { healthy, message }
+    this.#sendHealth()
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#cancelRetry?.()
+    this.#cancelWait?.()
+    this.#transport?.close('closed')
+    if (this.#cancelSave !== undefined) {
+      this.#cancelSave()
+      await this.#lastGood?.save(this.#store)
+    }
+    this.#setState({ kind: 'closed' })
+  }
+
+  async #restore(): Promise<void> {
+    const saved = await this.#lastGood?.load()
+    if (saved === undefined || saved.size === 0) return
+    for (const [type, resources] of saved) {
+      for (const { name, problem } of this.#store.put(type, resources)) {
+        this.#deps.log.warn('saved resource not used', { type, name, problem })
+      }
+    }
+    this.#deps.onUpdate({ ...this.#store.snapshot(), source: 'disk' })
+  }
+
+  #connect(): void {
+    if (this.#closed) return
+    this.#setState({ kind: 'connecting', attempt: this.#attempt })
+    this.#stats.connects++
+    this.#introduced = false
+    const transport = openTransport(this.#options.connect, this.#deps.clock, {
+      onOpen: () => {},
+      onMessage: (message) => this.#receive(message),
+      onEnd: (reason) => this.#ended(reason),
+    })
+    this.#transport = transport
+    for (const type of RESOURCE_TYPES) this.#subscribeAll(type)
+    this.#sendHealth()
+  }
+
+  /** The first request of a type on a stream: everything wanted, and what is held already. */
+  #subscribeAll(type: ResourceType): void {
+    const names = WILDCARD_TYPES.includes(type) ? ['*'] : this.#wantedNames(type)
+    if (names.length === 0) return
+    this.#send({
+      typeUrl: TYPE_URLS[type],
+      resourceNamesSubscribe: names,
+      initialResourceVersions: Object.fromEntries(this.#store.versions(type)),
+    })
+  }
+
+  #wantedNames(type: ResourceType): string[] {
+    const named = NAMED_TYPES.find((one) => one === type)
+    if (named === undefined) return []
+    const wanted = this.#store.wanted()[named]
+    this.#subscribed[named].clear()
+    for (const name of wanted) this.#subscribed[named].add(name)
+    return [...wanted]
+  }
+
+  #ended(reason: string): void {
+    this.#transport = undefined
+    if (this.#closed) return
+    const delayMs = backoffMs(BACKOFF, this.#attempt, this.#deps.random)
+    this.#attempt++
+    this.#setState({ kind: 'backoff', delayMs, reason })
+    this.#deps.log.warn('control plane lost', { reason, retryInMs: delayMs })
+    this.#cancelRetry = this.#deps.clock.after(delayMs, () => this.#connect())
+  }
+
+  #receive(message: Uint8Array): void {
+    const response = fromBinary(DeltaDiscoveryResponseSchema, message)
+    this.#stats.responses++
+    if (this.#state.kind !== 'connected') {
+      // Only a message proves a control plane that works: one that accepts and hangs up does not.
+      this.#attempt = 0
+      this.#setState({ kind: 'connected' })
+    }
+    const type = resourceTypeOf(response.typeUrl)
+    const error = type === undefined ? 'unknown resource type' : this.#apply(type, response)
+    this.#answer(response, error)
+    if (type === undefined) return
+    this.#answered.add(type)
+    this.#updateSubscriptions()
+    this.#publishWhenComplete()
+  }
+
+  /** The reason to refuse the response, if any of it has to be refused. */
+  #apply(type: ResourceType, response: DeltaDiscoveryResponse): string | undefined {
+    const resources = response.resources.flatMap(({ name, version, resource }) =>
+      resource === undefined ? [] : [{ name, version, bytes: resource.value }],
+    )
+    const refused = this.#store.put(type, resources)
+    for (const name of response.removedResources) {
+      this.#store.remove(type, name)
+      this.#dependencies.markAbsent(`${type} ${name}`)
+    }
+    for (const { name, version, problem } of refused) {
+      this.#rejections.add({ type, name, version, problem })
+      this.#dependencies.markAbsent(`${type} ${name}`)
+      this.#deps.log.warn('resource refused', { type, name, problem })
+    }
+    if (refused.length === 0) return undefined
+    return refused.map(({ name, problem }) => `${name}: ${problem}`).join('\n')
+  }
+
+  #answer({ typeUrl, nonce }: DeltaDiscoveryResponse, error: string | undefined): void {
+    if (error === undefined) {
+      this.#stats.acks++
+      this.#send({ typeUrl, responseNonce: nonce })
+      return
+    }
+    this.#stats.nacks++
+    const errorDetail = { code: INVALID_ARGUMENT, message: error.slice(0, MAX_ERROR_CHARS) }
+    this.#send({ typeUrl, responseNonce: nonce, errorDetail })
+  }
+
+  #updateSubscriptions(): void {
+    const wanted = this.#store.wanted()
+    for (const type of NAMED_TYPES) {
+      const subscribed = this.#subscribed[type]
+      const added = [...wanted[type]].filter((name) => !subscribed.has(name))
+      const dropped = [...subscribed].filter((name) => !wanted[type].has(name))
+      for (const name of added) subscribed.add(name)
+      for (const name of dropped) {
+        subscribed.delete(name)
+        this.#store.remove(type, name)
+      }
+      if (added.length === 0 && dropped.length === 0) continue
+      this.#send({
+        typeUrl: TYPE_URLS[type],
+        resourceNamesSubscribe: added,
+        resourceNamesUnsubscribe: dropped,
+      })
+    }
+  }
+
+  #publishWhenComplete(): void {
+    if (!WILDCARD_TYPES.every((type) => this.#answered.has(type))) return
+    const missing = new Set<string>()
+    const wanted = this.#store.wanted()
+    for (const type of NAMED_TYPES) {
+      for (const name of wanted[type])
+        if (!this.#store.has(type, name)) missing.add(`${type} ${name}`)
+    }
+    this.#cancelWait?.()
+    this.#cancelWait = undefined
+    const nowMs = this.#deps.clock.monotonicMs()
+    const untilMs = this.#dependencies.waitUntilMs(missing, nowMs)
+    if (untilMs !== undefined) {
+      this.#cancelWait = this.#deps.clock.after(untilMs - nowMs, () => this.#publishWhenComplete())
+      return
+    }
+    if (!this.#store.hasChanges()) return
+    this.#deps.onUpdate({ ...this.#store.snapshot(), source: 'control' })
+    this.#saveSoon()
+  }
+
+  #saveSoon(): void {
+    const lastGood = this.#lastGood
+    if (lastGood === undefined) return
+    this.#cancelSave ??= this.#deps.clock.after(SAVE_AFTER_MS, () => {
+      this.#cancelSave = undefined
+      // Its failures are logged there.
+      void lastGood.save(this.#store)
+    })
+  }
+
+  #sendHealth(): void {
+    const health = this.#health
+    if (health === undefined) return
+    const errorDetail = { code: INTERNAL, message: health.message }
+    this.#send({ typeUrl: HEALTH_TYPE_URL, ...(health.healthy ? {} : { errorDetail }) })
+  }
+
+  #send(request: RequestInit): void {
+    const transport = this.#transport
+    if (transport === undefined) return
+    const first = !this.#introduced
+    this.#introduced = true
+    const message = create(DeltaDiscoveryRequestSchema, request)
+    if (first) message.node = create(NodeSchema, this.#node())
+    transport.send(toBinary(DeltaDiscoveryRequestSchema, message))
+  }
+
+  #node(): MessageInitShape<typeof NodeSchema> {
+    const { id, cluster, locality, metadata, userAgentName, features } = this.#options.node
+    return {
+      id,
+      cluster,
+      locality,
+      metadata: metadata as JsonObject,
+      userAgentName,
+      clientFeatures: [...features],
+    }
+  }
+
+  #setState(state: AdsClientState): void {
+    this.#state = state
+    this.#deps.onState?.(state)
+  }
 }

@@ -8,7 +8,8 @@ export interface AdsServerDeps {
   readonly clock: Clock
   readonly log: Logger
   /**
-   * The key of the resources that a node gets; nodes of one key share everything.
+   * The key of the resources that a node gets; nodes of one key share everything. Asked once per
+   * stream, after `onNode`.
    * A view that was never published stays silent: its clients wait.
    */
   viewOf(node: XdsNode): string
