@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { forwardTo, routeOf, tableOf } from '../../packages/proxy/src/exchange/engine-fixture.ts'
+import { runGate } from './gate.ts'
+
+/** As a gateway is configured: clients from outside, header changes, time limits, retries. */
+test('a gateway passes every HTTP/1.1 case (R1 to R9, R11, R12)', async () => {
+  const table = tableOf([
+    routeOf(
+      forwardTo('cases', {
+        timeoutMs: 15_000,
+        retry: {
+          on: ['connect-failure', 'refused-stream'],
+          statusCodes: [],
+          attempts: 2,
+          perTryTimeoutMs: 0,
+          backoffBaseMs: 25,
+          backoffMaxMs: 250,
+          avoidPreviousHosts: true,
+          onlyWhen: [],
+        },
+      }),
+      {
+        requestHeaders: { set: [{ name: 'x-gateway', value: 'weft' }], add: [], remove: ['x-b'] },
+        responseHeaders: { set: [], add: [{ name: 'x-seen', value: '1' }], remove: [] },
+      },
+    ),
+  ])
+  const { code, output } = await runGate({ table, manager: { useRemoteAddress: true }, args: [] })
+  assert.equal(code, 0, output)
+})
