@@ -1,5 +1,6 @@
 /** For the tests of this package: valid objects, changes to them, and what validation says. */
 
+import assert from 'node:assert/strict'
 import { parseDocuments } from './parse.ts'
 import type { Problem } from './problem.ts'
 import { pathSegments } from './text/places.ts'
@@ -24,9 +25,31 @@ export function findingsOf(object: unknown, severity: 'error' | 'warning'): read
     .map(({ path, code }) => `${path} ${code}`)
 }
 
+/** One change to a valid object: where, what (`undefined` removes), and the path that the error must name. */
+export type Row = readonly [at: string, value: Json | undefined, names?: string]
+
+/** Every row makes the object invalid, and an error names the field at fault. */
+export function refuses(object: Json, rows: readonly Row[]): void {
+  for (const [at, value, names = at] of rows) {
+    const errors = findingsOf(withValue(object, at, value), 'error')
+    const isNamed = errors.some((error) => error.slice(0, error.lastIndexOf(' ')) === names)
+    const found = errors.join(', ') || 'no error'
+    assert.ok(isNamed, `${at} = ${JSON.stringify(value)}: expected ${names}, got ${found}`)
+  }
+}
+
+/** Every row leaves the object valid. */
+export function accepts(object: Json, rows: readonly Row[]): void {
+  for (const [at, value] of rows) {
+    const errors = findingsOf(withValue(object, at, value), 'error')
+    assert.deepEqual(errors, [], `${at} = ${JSON.stringify(value)}`)
+  }
+}
+
 /** A copy with the value at `path` replaced, or removed for `undefined`. Missing parents are made. */
 export function withValue(object: Json, path: string, value: Json | undefined): Json {
-  const copy = structuredClone(object)
+  // By way of JSON, so that no part of the copy is in two places.
+  const copy = JSON.parse(JSON.stringify(object)) as Json
   const segments = pathSegments(path)
   let parent = copy as Record<string, Json>
   for (const [index, segment] of segments.entries()) {

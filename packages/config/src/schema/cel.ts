@@ -71,10 +71,10 @@ function mapEntries(
   convert: (key: string, item: unknown) => [string, unknown] | undefined,
 ): unknown {
   if (typeof value !== 'object' || value === null) return value
-  const result: Record<string, unknown> = {}
-  for (const [key, item] of Object.entries(value)) {
-    const entry = convert(key, item)
-    if (entry !== undefined) result[entry[0]] = entry[1]
-  }
-  return result
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, item]) => {
+      const entry = convert(key, item)
+      return entry === undefined ? [] : [entry]
+    }),
+  )
 }

@@ -190,11 +190,9 @@ class Checker {
     if (!isObject(value)) return this.#wrongType(path, 'a map', value)
     const entries = Object.entries(value)
     this.#checkCount(entries.length, schema.minEntries, schema.maxEntries, path, 'entry')
-    const result: Record<string, unknown> = Object.create(null)
-    for (const [key, item] of entries) {
-      result[key] = this.check(schema.value, item, childPath(path, key))
-    }
-    return result
+    return Object.fromEntries(
+      entries.map(([key, item]) => [key, this.check(schema.value, item, childPath(path, key))]),
+    )
   }
 
   #checkCount(found: number, min = 0, max = Infinity, path = '', noun = 'item'): void {
@@ -205,17 +203,18 @@ class Checker {
 
   #checkObject(schema: ObjectNode, value: unknown, path: string): unknown {
     if (!isObject(value)) return this.#wrongType(path, 'an object', value)
-    const result: Record<string, unknown> = {}
+    const entries: [string, unknown][] = []
     for (const [key, item] of Object.entries(value)) {
       const field = Object.hasOwn(schema.fields, key) ? schema.fields[key] : undefined
       if (field === undefined) {
-        if (schema.isOpen) result[key] = item
+        if (schema.isOpen) entries.push([key, item])
         else this.#unknownField(schema, value, key, path)
         continue
       }
       if (item === null && this.#readsNullAsUnset(field)) continue
-      result[key] = this.check(field, item, childPath(path, key))
+      entries.push([key, this.check(field, item, childPath(path, key))])
     }
+    const result = Object.fromEntries(entries)
     for (const [key, field] of Object.entries(schema.fields)) {
       if (Object.hasOwn(result, key)) continue
       if (field.presence === 'required')

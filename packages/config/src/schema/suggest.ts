@@ -2,20 +2,27 @@
 
 /**
  * The candidate that differs least from `name`, if it is near enough that the
- * one was plausibly meant by the other: a third of its letters, at least one.
+ * one was plausibly meant by the other: a third of its letters, at least one; or by all
+ * but its last letter.
  */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
   const wanted = name.toLowerCase().replaceAll(/[-_]/g, '')
+  const names = [...candidates]
   let best: string | undefined
   let bestDistance = Math.max(1, Math.floor(Math.min(name.length, 24) / 3)) + 1
-  for (const candidate of candidates) {
+  for (const candidate of names) {
     const distance = editDistance(wanted, candidate.toLowerCase(), bestDistance)
     if (distance < bestDistance) {
       best = candidate
       bestDistance = distance
     }
   }
-  return best
+  return best ?? names.find((candidate) => sharesBeginning(wanted, candidate.toLowerCase()))
+}
+
+/** `retry` for `retries`: all but the last letter of a name of five or more. */
+function sharesBeginning(wanted: string, candidate: string): boolean {
+  return wanted.length > 4 && candidate.startsWith(wanted.slice(0, -1))
 }
 
 /** Insertions, deletions, replacements and swaps of neighbours; stops counting at `limit`. */

@@ -240,9 +240,8 @@ class ValueReader {
       children.set(key, read.place)
     }
     for (const one of merged) mergeInto(entries, children, one)
-    // Not Object.fromEntries: a key `__proto__` must become an own property like any other.
-    const value = Object.create(null) as Record<string, unknown>
-    for (const [key, item] of entries) value[key] = item
+    // Unlike an assignment this makes a key `__proto__` an own property like any other.
+    const value = Object.fromEntries(entries)
     return { value, place: { ...this.#place(node, keyAt), children } }
   }
 
