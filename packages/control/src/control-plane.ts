@@ -1,15 +1,39 @@
 /**
  * The control plane as one value: folders in, xDS and an admin API out.
  *
- *     sources + registries → snapshot → translate → push
+ *     sources --> documents --+--> static registry ----+
+ *                             |                        +--> snapshot --> views --> ADS
+ *     proxies --> self-registration -------------------+
  */
-import type { Clock, Logger } from '@weft/base'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Clock, type Logger, realClock, silentLogger } from '@weft/base'
+import { analyze } from '@weft/config'
 import type { SocketAddress } from '@weft/model'
+import { createAdsServer, type XdsNode } from '@weft/xds'
+import { openAdminServer } from './admin/admin-server.ts'
+import type { ConnectedProxy, PlaneView } from './admin/endpoint.ts'
+import { PilotMetrics } from './pilot-metrics.ts'
+import { Push } from './push/push.ts'
+import { Views, viewKeyOf } from './push/views.ts'
+import { RegistrationStore } from './registration-store.ts'
+import { EMPTY_REGISTRY, type RegistryState } from './registries/registry.ts'
+import { SelfRegistration } from './registries/self-registration.ts'
+import { StaticRegistry } from './registries/static.ts'
+import { buildSnapshot } from './snapshot/build.ts'
+import { DEFAULT_MESH } from './snapshot/mesh-settings.ts'
 import type { MeshSnapshot } from './snapshot/mesh-snapshot.ts'
+import { Changes } from './sources/changes.ts'
+import { FileSource } from './sources/file.ts'
+import { LastGoodTexts } from './sources/last-good.ts'
+import { EMPTY_SOURCE, type SourceState } from './sources/source.ts'
+import { rollUp } from './status/delivery.ts'
 import type { ObjectStatus } from './status/object-status.ts'
+import { objectStatuses } from './status/object-statuses.ts'
+import { offersOf, workloadOf } from './translate/node-view.ts'
 
 export interface ControlPlaneOptions {
-  /** Folders or files to watch. */
+  /** Folders or files to watch; `weft apply` writes into the first folder. */
   readonly sources: readonly string[]
   /** Where proxies connect; default 127.0.0.1:15010. Port 0 takes a free one. */
   readonly xds?: SocketAddress
@@ -36,7 +60,217 @@ export interface ControlPlane {
   close(): Promise<void>
 }
 
+const DEFAULT_XDS: SocketAddress = { host: '127.0.0.1', port: 15010 }
+const DEFAULT_ADMIN: SocketAddress = { host: '127.0.0.1', port: 15014 }
+const DEFAULT_GRACE_MS = 5_000
+/** Proxies come back with backoff; a restart must not outrun the slowest. */
+const RESTORED_GRACE_MS = 30_000
+/** Cluster in Istio's sense of what is declared in files. */
+const CLUSTER = 'weft'
+
 /** Resolves when both ports listen and the first synchronisation is done. */
-export async function startControlPlane(_options: ControlPlaneOptions): Promise<ControlPlane> {
-  throw new Error('Cannot start the control plane: not implemented')
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const clock = options.clock ?? realClock
+  const log = options.log ?? silentLogger
+  const { stateDir } = options
+  await using stack = new AsyncDisposableStack()
+
+  const store =
+    stateDir === undefined
+      ? undefined
+      : new RegistrationStore(join(stateDir, 'registrations.json'), clock, log)
+  const selfRegistration = stack.use(
+    new SelfRegistration(
+      {
+        domain: DEFAULT_MESH.domain,
+        graceMs: options.registrationGraceMs ?? DEFAULT_GRACE_MS,
+        restoredGraceMs: RESTORED_GRACE_MS,
+        restored: store?.read() ?? [],
+      },
+      clock,
+    ),
+  )
+  const staticRegistry = stack.use(
+    new StaticRegistry({ domain: DEFAULT_MESH.domain, cluster: CLUSTER }),
+  )
+  const lastGood =
+    stateDir === undefined ? undefined : new LastGoodTexts(join(stateDir, 'last-good'))
+  const files = options.sources.map((path) =>
+    stack.use(new FileSource({ path }, { clock, log, ...(lastGood && { lastGood }) })),
+  )
+
+  const states = new Map<string, SourceState>()
+  let declared: RegistryState = EMPTY_REGISTRY
+  let registered: RegistryState = EMPTY_REGISTRY
+  let isReady = false
+  let isClosing = false
+  const sourceState = () => mergeStates([...states.values()])
+
+  const metrics = new PilotMetrics({
+    connections: () => ads.stats().connections,
+    services: () => push.snapshot?.services.size ?? 0,
+    virtualServices: () => push.snapshot?.virtualServices.length ?? 0,
+  })
+  const changes = new Changes(metrics)
+  let publishedAtMs = 0
+  let awaited = new Set<number>()
+
+  const ads = await createAdsServer(
+    {},
+    {
+      clock,
+      log,
+      viewOf: viewKeyOf,
+      isReady: () => isReady,
+      onNode(node, connection) {
+        selfRegistration.connected(registrationOf(node), connection)
+        views.connect(node, connection, push.snapshot)
+      },
+      onGone(node, connection) {
+        views.disconnect(connection)
+        // Going down ourselves says nothing about the workloads.
+        if (!isClosing) selfRegistration.disconnected(node.id, connection)
+      },
+      onHealth: (node, isHealthy) => selfRegistration.reported(node.id, isHealthy),
+      onAnswer(answer) {
+        metrics.answered(answer)
+        if (answer.error === undefined && awaited.delete(answer.connectionId)) {
+          metrics.converged(clock.monotonicMs() - publishedAtMs)
+        }
+      },
+    },
+  )
+  stack.defer(() => ads.close())
+  const views: Views = new Views(ads)
+  const push: Push = new Push({
+    clock,
+    log,
+    views,
+    build: (previous) =>
+      buildSnapshot(
+        {
+          documents: sourceState().documents,
+          registries: [declared, registered],
+          unresolved: 'hold',
+          cluster: CLUSTER,
+        },
+        previous,
+      ),
+    onPushed(_snapshot, durationMs) {
+      metrics.pushed(durationMs)
+      publishedAtMs = clock.monotonicMs()
+      awaited = new Set(ads.connections().map(({ id }) => id))
+    },
+  })
+  stack.defer(() => push.close())
+
+  const stop = new AbortController()
+  stack.defer(() => {
+    isClosing = true
+    stop.abort()
+    store?.flush(selfRegistration.registrations())
+  })
+  const follow = <T>(watched: AsyncIterable<T>, take: (value: T) => void) => {
+    void (async () => {
+      for await (const value of watched) take(value)
+    })()
+  }
+  for (const source of files) {
+    follow(source.watch(stop.signal), (state) => {
+      states.set(source.name, state)
+      changes.take(source.name, state)
+      staticRegistry.set(sourceState().documents)
+      push.request('config')
+    })
+  }
+  follow(staticRegistry.watch(stop.signal), (state) => {
+    declared = state
+  })
+  follow(selfRegistration.watch(stop.signal), (state) => {
+    registered = state
+    store?.schedule(() => selfRegistration.registrations())
+    push.request('endpoints')
+  })
+
+  const rescan = async () => {
+    await Promise.all(files.map((source) => source.rescan()))
+    await settle()
+    await push.now()
+  }
+  const proxies = (): readonly ConnectedProxy[] =>
+    ads.connections().flatMap((connection) => {
+      const view = views.proxyOf(connection.id)
+      return view === undefined ? [] : [{ connection, view, set: views.resourcesOf(connection.id) }]
+    })
+  const analysis = () => analyze(sourceState().documents, { domain: DEFAULT_MESH.domain })
+  const statuses = () => {
+    const { snapshot } = push
+    if (snapshot === undefined) return []
+    const deliveries = proxies().flatMap(({ connection, view, set }) =>
+      set === undefined ? [] : [{ connection, name: view.workload, set }],
+    )
+    return objectStatuses({
+      state: sourceState(),
+      snapshot,
+      applied: rollUp(deliveries),
+      analysis: analysis(),
+    })
+  }
+  const plane: PlaneView = {
+    metrics: metrics.registry,
+    isReady: () => isReady,
+    snapshot: () => push.snapshot,
+    sourceState,
+    statuses,
+    problems: () => [...sourceState().problems, ...analysis()],
+    proxies,
+    registrations: () => selfRegistration.registrations(),
+    registries: () =>
+      [staticRegistry, selfRegistration].map((one) => ({ name: one.name, health: one.health() })),
+    folder: options.sources.find(isFolder),
+    rescan,
+  }
+
+  await rescan()
+  isReady = true
+  const admin = await openAdminServer(options.admin ?? DEFAULT_ADMIN, plane, log)
+  stack.defer(() => admin.close())
+  const xds = await ads.listen(options.xds ?? DEFAULT_XDS)
+  if (options.xdsSocketPath !== undefined) await ads.listen({ path: options.xdsSocketPath })
+  const owned = stack.move()
+  return {
+    xds: 'port' in xds ? xds : (options.xds ?? DEFAULT_XDS),
+    admin: admin.address,
+    snapshot() {
+      const { snapshot } = push
+      if (snapshot === undefined) throw new Error('Cannot happen: started without a snapshot')
+      return snapshot
+    },
+    statuses,
+    close: () => owned.disposeAsync(),
+  }
+}
+
+function registrationOf(node: XdsNode) {
+  return { id: node.id, workload: workloadOf(node), offers: offersOf(node) }
+}
+
+function mergeStates(states: readonly SourceState[]): SourceState {
+  const [only] = states
+  if (states.length === 0) return EMPTY_SOURCE
+  if (only !== undefined && states.length === 1) return only
+  return {
+    documents: states.flatMap(({ documents }) => documents),
+    problems: states.flatMap(({ problems }) => problems),
+    refused: states.flatMap(({ refused }) => refused),
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+}
+
+/** Lets every follower that has a newer value waiting take it. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }

@@ -47,7 +47,9 @@ export interface SelfRegistrationOptions {
   readonly domain: string
   /** How long an endpoint outlives its stream, in milliseconds. */
   readonly graceMs: number
-  /** What was known before a restart; each lives until it is confirmed or the grace passed. */
+  /** The same for what was restored, whose streams are yet to come. */
+  readonly restoredGraceMs: number
+  /** What was known before a restart. */
   readonly restored?: readonly KeptRegistration[]
 }
 
@@ -73,7 +75,7 @@ export class SelfRegistration implements Registry {
     for (const { health, ...registration } of options.restored ?? []) {
       const entry: Entry = { registration, health, streams: new Set(), cancelRemoval: undefined }
       this.#entries.set(registration.id, entry)
-      this.#linger(entry)
+      this.#linger(entry, options.restoredGraceMs)
     }
     this.#publish()
   }
@@ -111,7 +113,7 @@ export class SelfRegistration implements Registry {
   disconnected(id: string, stream: number): void {
     const entry = this.#entries.get(id)
     if (entry === undefined || !entry.streams.delete(stream) || entry.streams.size > 0) return
-    if (entry.health === 'healthy') this.#linger(entry)
+    if (entry.health === 'healthy') this.#linger(entry, this.#options.graceMs)
     else this.#remove(id)
     this.#publish()
   }
@@ -135,9 +137,9 @@ export class SelfRegistration implements Registry {
     this.#closed.abort()
   }
 
-  #linger(entry: Entry): void {
+  #linger(entry: Entry, graceMs: number): void {
     entry.cancelRemoval?.()
-    entry.cancelRemoval = this.#clock.after(this.#options.graceMs, () => {
+    entry.cancelRemoval = this.#clock.after(graceMs, () => {
       this.#remove(entry.registration.id)
       this.#publish()
     })

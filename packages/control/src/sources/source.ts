@@ -5,7 +5,7 @@
  * A source hands over only documents that are valid by themselves. What it
  * refuses it replaces by the last good version of the same object, and says so.
  */
-import type { Document, Problem } from '@weft/config'
+import type { Document, ObjectRef, Problem } from '@weft/config'
 
 export interface Source extends AsyncDisposable {
   /** For logs and status, e.g. `file:/etc/mesh`. */
@@ -33,7 +33,7 @@ export const EMPTY_SOURCE: SourceState = { documents: [], problems: [], refused:
 export interface Refusal {
   readonly file: string
   /** Absent when the whole file could not be read as documents. */
-  readonly object?: { readonly kind: string; readonly namespace: string; readonly name: string }
+  readonly object?: ObjectRef
   /** Whether an older, good form stays in force. */
   readonly keptLastGood: boolean
   readonly reason: string

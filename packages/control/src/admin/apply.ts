@@ -1,0 +1,58 @@
+/** `/v1/apply` and `/v1/delete`: change the watched folder of a running control plane. */
+import { applyFile, deleteObjects, type ObjectName } from '../sources/apply.ts'
+import { type AdminAnswer, type AdminEndpoint, jsonAnswer } from './endpoint.ts'
+
+export const apply: AdminEndpoint = {
+  path: '/v1/apply',
+  method: 'POST',
+  summary: 'validate YAML and write it into the watched folder; 422 when it is invalid',
+  async answer({ query, body }, plane) {
+    if (plane.folder === undefined) return NO_FOLDER
+    const result = await applyFile(plane.folder, body, query.get('file') ?? '<request>')
+    if (result.ok) await plane.rescan()
+    return jsonAnswer(result, result.ok ? 200 : 422)
+  },
+}
+
+export const deleteEndpoint: AdminEndpoint = {
+  path: '/v1/delete',
+  method: 'POST',
+  summary: 'remove objects from the watched folder: {"objects":[{"kind","namespace","name"}]}',
+  async answer({ body }, plane) {
+    if (plane.folder === undefined) return NO_FOLDER
+    const objects = readNames(body)
+    if (objects === undefined) {
+      return jsonAnswer(
+        { error: 'the body must be {"objects":[{"kind","namespace","name"}]}' },
+        400,
+      )
+    }
+    const result = await deleteObjects(plane.folder, objects)
+    await plane.rescan()
+    return jsonAnswer(result)
+  },
+}
+
+const NO_FOLDER: AdminAnswer = jsonAnswer({ error: 'no folder is watched, only files' }, 409)
+
+function readNames(body: string): readonly ObjectName[] | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(body)
+  } catch {
+    return undefined
+  }
+  const list = (value as { objects?: unknown } | null)?.objects
+  return Array.isArray(list) && list.every(isName) ? list : undefined
+}
+
+function isName(value: unknown): value is ObjectName {
+  if (typeof value !== 'object' || value === null) return false
+  const { kind, namespace, name, apiVersion } = value as Record<string, unknown>
+  return (
+    typeof kind === 'string' &&
+    typeof namespace === 'string' &&
+    typeof name === 'string' &&
+    (apiVersion === undefined || typeof apiVersion === 'string')
+  )
+}

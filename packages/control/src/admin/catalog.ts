@@ -1,0 +1,23 @@
+/** Every admin endpoint. Adding one is adding a line. */
+import { apply, deleteEndpoint } from './apply.ts'
+import { configz, registryz, syncz } from './debug.ts'
+import type { AdminEndpoint } from './endpoint.ts'
+import { healthz, ready } from './health.ts'
+import { objects, proxies, resources, services, status } from './mesh.ts'
+import { metrics } from './metrics.ts'
+
+export const adminEndpoints: readonly AdminEndpoint[] = [
+  ready,
+  healthz,
+  metrics,
+  status,
+  proxies,
+  objects,
+  services,
+  resources,
+  apply,
+  deleteEndpoint,
+  syncz,
+  registryz,
+  configz,
+]

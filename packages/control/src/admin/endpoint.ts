@@ -1,0 +1,84 @@
+/**
+ * What every admin endpoint is (★). One file beside this one per endpoint; the
+ * list of them is `catalog.ts`; `admin-server.ts` does HTTP.
+ *
+ *     method   GET never changes anything; what changes something is POST
+ *     answer   reads the plane through `PlaneView`
+ */
+
+import type { ResourceSet } from '@weft/model'
+import type { MetricsRegistry } from '@weft/telemetry'
+import type { ConnectionStatus } from '@weft/xds'
+import type { RegistryHealth } from '../registries/registry.ts'
+import type { KeptRegistration } from '../registries/self-registration.ts'
+import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
+import type { SourceState } from '../sources/source.ts'
+import type { ObjectStatus } from '../status/object-status.ts'
+import type { ProxyView } from '../translate/proxy-view.ts'
+
+export interface AdminEndpoint {
+  readonly path: `/${string}`
+  readonly method: 'GET' | 'POST'
+  /** One line, for the list at `/`. */
+  readonly summary: string
+  answer(request: AdminRequest, plane: PlaneView): AdminAnswer | Promise<AdminAnswer>
+}
+
+export interface AdminRequest {
+  readonly query: URLSearchParams
+  /** A header by its lower-case name; `undefined` when there is none. */
+  header(name: string): string | undefined
+  /** Of a POST; bounded. */
+  readonly body: string
+}
+
+export interface AdminAnswer {
+  readonly status: number
+  readonly contentType: string
+  readonly body: string | Iterable<string>
+}
+
+/** The control plane as the admin port sees it. */
+export interface PlaneView {
+  readonly metrics: MetricsRegistry
+  /** The first synchronisation is done. */
+  isReady(): boolean
+  /** Absent before the first. */
+  snapshot(): MeshSnapshot | undefined
+  sourceState(): SourceState
+  statuses(): readonly ObjectStatus[]
+  /** Everything found wrong, across objects too. */
+  problems(): SourceState['problems']
+  proxies(): readonly ConnectedProxy[]
+  registrations(): readonly KeptRegistration[]
+  registries(): readonly { readonly name: string; readonly health: RegistryHealth }[]
+  /** The folder that `apply` and `delete` write into; absent when only files are watched. */
+  readonly folder: string | undefined
+  /** Looks at the sources now, instead of at the next event. */
+  rescan(): Promise<void>
+}
+
+export interface ConnectedProxy {
+  readonly connection: ConnectionStatus
+  readonly view: ProxyView
+  /** Absent before the first snapshot. */
+  readonly set: ResourceSet | undefined
+}
+
+export function jsonAnswer(value: unknown, status = 200): AdminAnswer {
+  return {
+    status,
+    contentType: 'application/json',
+    body: `${JSON.stringify(value, renderValue, 1)}\n`,
+  }
+}
+
+export function textAnswer(body: string | Iterable<string>, status = 200): AdminAnswer {
+  return { status, contentType: 'text/plain; charset=utf-8', body }
+}
+
+/** Maps become objects; private keys never leave. */
+function renderValue(key: string, value: unknown): unknown {
+  if (key === 'keyPem') return '[redacted]'
+  return value instanceof Map ? Object.fromEntries(value) : value
+}

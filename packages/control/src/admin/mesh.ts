@@ -1,0 +1,146 @@
+/** `/v1/…`: what `weft status` and `weft get` ask. */
+import type { ResourceSet, ResourceType } from '@weft/model'
+import { RESOURCE_TYPES, resourceTypeOf } from '@weft/xds'
+import { type AdminEndpoint, type ConnectedProxy, jsonAnswer } from './endpoint.ts'
+
+export const status: AdminEndpoint = {
+  path: '/v1/status',
+  method: 'GET',
+  summary: 'what became of every object, and everything found wrong',
+  answer(_request, plane) {
+    return jsonAnswer({
+      ready: plane.isReady(),
+      generation: plane.snapshot()?.generation ?? null,
+      objects: plane.statuses(),
+      problems: plane.problems(),
+      refused: plane.sourceState().refused,
+    })
+  },
+}
+
+export const proxies: AdminEndpoint = {
+  path: '/v1/proxies',
+  method: 'GET',
+  summary: 'connected proxies, what they took and what they refused',
+  answer: (_request, plane) => jsonAnswer({ proxies: plane.proxies().map(proxyRow) }),
+}
+
+export const objects: AdminEndpoint = {
+  path: '/v1/objects',
+  method: 'GET',
+  summary: 'objects in force; ?kind=&namespace=&name= to choose',
+  answer({ query }, plane) {
+    const fits = (key: string, value: string) => {
+      const wanted = query.get(key)
+      return wanted === null || wanted.toLowerCase() === value.toLowerCase()
+    }
+    const chosen = plane
+      .sourceState()
+      .documents.filter(
+        ({ kind, metadata }) =>
+          fits('kind', kind) &&
+          fits('namespace', metadata.namespace) &&
+          fits('name', metadata.name),
+      )
+      .map(({ kind, apiVersion, metadata, spec, origin }) => ({
+        apiVersion,
+        kind,
+        metadata,
+        // Keys and certificates are nobody's business on this port.
+        ...(kind === 'Secret' ? {} : { spec }),
+        origin,
+      }))
+    return jsonAnswer({ objects: chosen })
+  },
+}
+
+export const services: AdminEndpoint = {
+  path: '/v1/services',
+  method: 'GET',
+  summary: 'services and how many endpoints they have',
+  answer(_request, plane) {
+    const snapshot = plane.snapshot()
+    const rows = [...(snapshot?.services.values() ?? [])].map((service) => {
+      const instances = snapshot?.instances.get(service.host) ?? []
+      const { host, name, namespace, ports, addresses, source, resolution, external } = service
+      return {
+        host,
+        name,
+        namespace,
+        ports,
+        addresses,
+        source,
+        resolution,
+        external,
+        endpoints: new Set(instances.map(({ address, port }) => `${address} ${port}`)).size,
+        healthy: instances.filter(({ health }) => health === 'healthy').length,
+      }
+    })
+    return jsonAnswer({ services: rows })
+  },
+}
+
+export const resources: AdminEndpoint = {
+  path: '/v1/resources',
+  method: 'GET',
+  summary: 'what a proxy was told: ?proxy=namespace/workload, &type= to choose',
+  answer({ query }, plane) {
+    const wanted = query.get('proxy') ?? ''
+    const found = plane.proxies().filter((proxy) => isCalled(proxy, wanted))
+    const [first] = found
+    if (first?.set === undefined) {
+      const known = plane.proxies().map(nameOf)
+      return jsonAnswer({ error: `no proxy ${wanted} is connected`, connected: known }, 404)
+    }
+    const type = query.get('type')
+    if (type === null) return jsonAnswer({ proxy: nameOf(first), ...everything(first.set) })
+    const known = RESOURCE_TYPES.find((one) => one === type)
+    if (known === undefined) {
+      return jsonAnswer({ error: `type must be one of ${RESOURCE_TYPES.join(', ')}` }, 400)
+    }
+    return jsonAnswer({ proxy: nameOf(first), resources: listOf(first.set, known) })
+  },
+}
+
+function everything(set: ResourceSet): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(RESOURCE_TYPES.map((type) => [type, listOf(set, type)]))
+}
+
+function listOf(set: ResourceSet, type: ResourceType): readonly unknown[] {
+  return [...set[type].values()]
+}
+
+export function nameOf({ view }: ConnectedProxy): string {
+  return `${view.namespace}/${view.workload}`
+}
+
+/** By `namespace/workload` or by node id; without a namespace in any. */
+function isCalled(proxy: ConnectedProxy, wanted: string): boolean {
+  return (
+    wanted === nameOf(proxy) ||
+    wanted === proxy.connection.node.id ||
+    wanted === proxy.view.workload
+  )
+}
+
+function proxyRow(proxy: ConnectedProxy) {
+  const { connection, view } = proxy
+  const deliveries = connection.types.flatMap(({ typeUrl, resources: list }) =>
+    list.map((resource) => ({ ...resource, type: resourceTypeOf(typeUrl) ?? typeUrl })),
+  )
+  const rejected = deliveries
+    .filter(({ state }) => state === 'rejected')
+    .map(({ type, name, message = '' }) => ({ resource: `${type}/${name}`, message }))
+  return {
+    name: nameOf(proxy),
+    id: connection.node.id,
+    kind: connection.kind,
+    role: view.role,
+    protocol: connection.protocol,
+    connectedAtMs: connection.connectedAtMs,
+    generation: connection.ackedGeneration ?? null,
+    isSynced: deliveries.every(({ state }) => state === 'acked'),
+    pending: deliveries.filter(({ state }) => state === 'pending' || state === 'sent').length,
+    rejected,
+  }
+}
