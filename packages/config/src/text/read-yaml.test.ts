@@ -20,9 +20,9 @@ test('several documents, comments, directives and end markers are read', () => {
 })
 
 test('a text with Windows line ends, a byte order mark and no final line end is read', () => {
-  assert.deepEqual(valuesOf('\uFEFFa: 1\r\nb:\r\n  - x\r\n---\r\nc: y'), [
+  assert.deepEqual(valuesOf('\uFEFFa: 1\r\nb:\r\n  - x\r\n---\r\nc: end'), [
     { a: 1, b: ['x'] },
-    { c: 'y' },
+    { c: 'end' },
   ])
 })
 
