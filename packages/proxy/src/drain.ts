@@ -2,14 +2,14 @@
  * Leaves without anybody noticing:
  *
  *     told ──── noticeMs ───► no new connections ───► nobody left, or drainMs over ───► closed
- *      │ control plane: unhealthy        │ idle connections closed
+ *      │ control plane: unhealthy        │ idle connections end after IDLE_MS
  *      └ answers: Connection: close
  *
- * A sidecar's way out stays open to the end: the application may need it to
- * finish what it does.
+ * A sidecar's way out takes connections to the end: the application may need it
+ * to finish what it does.
  */
 import type { Clock } from '@weft/base'
-import type { Listener, ProxyRole } from '@weft/model'
+import type { ProxyRole } from '@weft/model'
 import type { OpenListeners } from './open-listeners.ts'
 
 export interface DrainOptions {
@@ -19,27 +19,24 @@ export interface DrainOptions {
   readonly drainMs: number
 }
 
-/** How often the remaining connections are counted. */
-const COUNT_MS = 20
+/** A client that was just about to use its idle connection still may. */
+const IDLE_MS = 100
 
-/** Resolves when nobody is left or the time is over. */
+/** Resolves when nobody is left or the time is over and the rest was cut. */
 export async function drainListeners(
   listeners: OpenListeners,
   options: DrainOptions,
   clock: Clock,
 ): Promise<void> {
   const { role, noticeMs, drainMs } = options
-  const isLeaving = (direction: Listener['direction']) =>
-    role === 'gateway' || direction !== 'outbound'
-  const endsAtMs = clock.monotonicMs() + drainMs
   listeners.announceDrain(() => true)
-  await pause(clock, Math.min(noticeMs, drainMs))
-  await listeners.stopAccepting(isLeaving)
-  // Connections that came or fell idle during the notice.
-  listeners.announceDrain(() => true)
-  while (listeners.connections() > 0 && clock.monotonicMs() < endsAtMs) {
-    await pause(clock, COUNT_MS)
-  }
+  const waitMs = Math.min(noticeMs, drainMs)
+  await pause(clock, waitMs)
+  await listeners.stopAccepting((direction) => role === 'gateway' || direction !== 'outbound')
+  await listeners.drain({
+    idleMs: Math.min(IDLE_MS, drainMs - waitMs),
+    deadlineMs: drainMs - waitMs,
+  })
 }
 
 function pause(clock: Clock, delayMs: number): Promise<void> {

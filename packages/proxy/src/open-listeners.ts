@@ -10,16 +10,16 @@
  */
 import type { Clock, Logger } from '@weft/base'
 import { type Listener, renderAddress, type SocketAddress } from '@weft/model'
-import type { Listening, Socket, SocketHandler, Transport } from '@weft/net'
 import type { ListenerRuntime } from './exchange/contract.ts'
-import { ListenerSlot } from './listen/listener-slot.ts'
+import type { OpenListener } from './listen/listener.ts'
 
 export interface WantedListener {
   readonly address: SocketAddress
   readonly runtime: ListenerRuntime
 }
 
-export interface OpenListener {
+/** One open listener as others see it. */
+export interface ListenerState {
   /** The newest configuration's name; before one came, what the holder called it. */
   readonly name: string
   /** As bound. */
@@ -28,32 +28,21 @@ export interface OpenListener {
   readonly connections: number
 }
 
-/** What stands behind one open socket (`listen/accept.ts`). */
-export interface Acceptor {
-  accept(socket: Socket): SocketHandler
-  /** Open connections. */
-  readonly connections: number
-  /** Lets every connection end with its current exchange, idle ones at once. */
-  drain(): void
-  /** Cuts every connection. */
-  close(): void
-}
+export type IncludesDirection = (direction: Listener['direction']) => boolean
 
 export interface OpenListenersDeps {
-  readonly transport: Transport
   readonly clock: Clock
   readonly log: Logger
-  createAcceptor(slot: ListenerSlot): Acceptor
+  /** Binds; rejects with the system's error. */
+  open(address: SocketAddress): Promise<OpenListener>
 }
 
 interface Entry {
   name: string
   direction: Listener['direction']
-  /** As asked for; `listening.address` has the port that the kernel chose. */
+  /** As asked for; `socket.address` has the port that the kernel chose. */
   readonly wanted: SocketAddress
-  readonly listening: Listening
-  readonly slot: ListenerSlot
-  readonly acceptor: Acceptor
+  readonly socket: OpenListener
   /** Opened by the proxy itself: stays when no configuration names it. */
   readonly isHeld: boolean
   isAccepting: boolean
@@ -87,7 +76,7 @@ export class OpenListeners {
     direction: Listener['direction'],
   ): Promise<SocketAddress> {
     const entry = await this.#open(name, address, direction, true)
-    return entry.listening.address
+    return entry.socket.address
   }
 
   /** Resolves when what can be open is open. Calls during a call are merged: the newest counts. */
@@ -108,45 +97,50 @@ export class OpenListeners {
     return this.#problems
   }
 
-  list(): readonly OpenListener[] {
+  list(): readonly ListenerState[] {
     return this.#entries
       .filter(({ isAccepting }) => isAccepting)
-      .map(({ name, direction, listening, acceptor }) => ({
+      .map(({ name, direction, socket }) => ({
         name,
         direction,
-        address: listening.address,
-        connections: acceptor.connections,
+        address: socket.address,
+        connections: socket.connections,
       }))
   }
 
-  /** Open connections of listeners that `includes` picks, also of those that drain. */
-  connections(includes: (direction: Listener['direction']) => boolean = () => true): number {
-    return this.#entries
-      .filter(({ direction }) => includes(direction))
-      .reduce((sum, { acceptor }) => sum + acceptor.connections, 0)
+  /** Open connections, also of listeners that stopped accepting. */
+  get connections(): number {
+    return this.#entries.reduce((sum, { socket }) => sum + socket.connections, 0)
   }
 
   /** Answers ask clients to go elsewhere from now on; new connections are still taken. */
-  announceDrain(includes: (direction: Listener['direction']) => boolean): void {
-    for (const entry of this.#entries) {
-      if (!includes(entry.direction)) continue
-      entry.slot.draining = true
-      entry.acceptor.drain()
+  announceDrain(includes: IncludesDirection): void {
+    for (const { direction, socket } of this.#entries) {
+      if (includes(direction)) socket.slot.draining = true
     }
   }
 
-  async stopAccepting(includes: (direction: Listener['direction']) => boolean): Promise<void> {
+  async stopAccepting(includes: IncludesDirection): Promise<void> {
     await Promise.all(
       this.#entries.filter(({ direction }) => includes(direction)).map((entry) => stop(entry)),
     )
+  }
+
+  /** Resolves when the connections are gone: idle ones after `idleMs`, all by `deadlineMs`. */
+  async drain(timing: { readonly idleMs: number; readonly deadlineMs: number }): Promise<void> {
+    await Promise.all(this.#entries.map(({ socket }) => socket.drain(timing)))
   }
 
   /** Closes sockets and connections at once. */
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelRetry?.()
-    await this.stopAccepting(() => true)
-    for (const { acceptor } of this.#entries) acceptor.close()
+    await Promise.all(
+      this.#entries.map(async (entry) => {
+        entry.isAccepting = false
+        await entry.socket.close()
+      }),
+    )
   }
 
   async #applyAll(): Promise<void> {
@@ -161,7 +155,7 @@ export class OpenListeners {
     this.#problems.clear()
     const used = new Set<Entry>()
     for (const [name, { address, runtime }] of wanted) {
-      const known = this.#entryAt(address)
+      const known = this.#entryAt(name, address)
       if (known !== undefined) {
         takeOver(known, runtime)
         used.add(known)
@@ -184,23 +178,25 @@ export class OpenListeners {
     for (const entry of this.#entries) {
       if (used.has(entry) || entry.isHeld || !entry.isAccepting) continue
       this.#deps.log.info('listener drains', { listener: entry.name })
-      entry.slot.draining = true
-      entry.acceptor.drain()
+      // No deadline: a configuration never cuts a connection.
+      entry.socket.slot.draining = true
       await stop(entry)
     }
     this.#entries = this.#entries.filter(
-      ({ isAccepting, acceptor }) => isAccepting || acceptor.connections > 0,
+      ({ isAccepting, socket }) => isAccepting || socket.connections > 0,
     )
     if (this.#problems.size === 0 || this.#closed) return
     this.#cancelRetry = this.#deps.clock.after(RETRY_MS, () => void this.apply(this.#wanted))
   }
 
-  #entryAt(address: SocketAddress): Entry | undefined {
+  /** By the address it is bound to; a port of 0 is asked for under a name. */
+  #entryAt(name: string, address: SocketAddress): Entry | undefined {
     const text = renderAddress(address)
     return this.#entries.find(
-      ({ wanted, listening, isAccepting }) =>
-        isAccepting &&
-        (renderAddress(listening.address) === text || renderAddress(wanted) === text),
+      (entry) =>
+        entry.isAccepting &&
+        (renderAddress(entry.socket.address) === text ||
+          (entry.name === name && renderAddress(entry.wanted) === text)),
     )
   }
 
@@ -210,14 +206,10 @@ export class OpenListeners {
     direction: Listener['direction'],
     isHeld: boolean,
   ): Promise<Entry> {
-    const slot = new ListenerSlot()
-    const acceptor = this.#deps.createAcceptor(slot)
-    const listening = await this.#deps.transport.listen({ address: wanted }, (socket) =>
-      acceptor.accept(socket),
-    )
-    const entry = { name, direction, wanted, listening, slot, acceptor, isHeld, isAccepting: true }
+    const socket = await this.#deps.open(wanted)
+    const entry = { name, direction, wanted, socket, isHeld, isAccepting: true }
     this.#entries.push(entry)
-    this.#deps.log.info('listener opens', { listener: name, at: renderAddress(listening.address) })
+    this.#deps.log.info('listener opens', { listener: name, at: renderAddress(socket.address) })
     return entry
   }
 }
@@ -226,11 +218,12 @@ function takeOver(entry: Entry, runtime: ListenerRuntime): void {
   entry.name = runtime.name
   entry.direction = runtime.direction
   // The same tree is no news: nobody needs to look at it again.
-  if (entry.slot.current !== runtime) entry.slot.publish(runtime)
+  const { slot } = entry.socket
+  if (slot.current !== runtime) slot.publish(runtime)
 }
 
 async function stop(entry: Entry): Promise<void> {
   if (!entry.isAccepting) return
   entry.isAccepting = false
-  await entry.listening.close()
+  await entry.socket.stopAccepting()
 }

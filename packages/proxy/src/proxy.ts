@@ -1,8 +1,41 @@
-/** Starts, swaps and drains a proxy. */
-import type { Clock, LogScopes } from '@weft/base'
-import type { OfferedPort, SocketAddress } from '@weft/model'
-import type { Transport } from '@weft/net'
-import type { ProxyOptions } from './proxy-options.ts'
+/**
+ * A running proxy: everything else in this package, put together and kept in step.
+ *
+ *     feed ──► builder ──► listeners (outbound.ts, inbound.ts, gateway.ts)
+ *      ▲                      │
+ *      └── health report ◄────┴──── application probe
+ *
+ * Sockets for the application and its offers open first and hold whoever
+ * connects; then the feed starts; its first configuration releases them.
+ */
+import { type Clock, type Logger, type LogScopes, renderDuration } from '@weft/base'
+import type { Listener, OfferedPort, SocketAddress } from '@weft/model'
+import { type PickedTransport, pickTransport, TimerWheel, type Transport } from '@weft/net'
+import { renderPeerHeader } from '@weft/telemetry'
+import { loadCodec, type ResourceUpdate, type XdsNode } from '@weft/xds'
+import { type AdminServer, openAdminServer } from './admin/admin-server.ts'
+import type { DrainRequest, ProxyState, ProxyView } from './admin/endpoint.ts'
+import { startAppProbe } from './app-probe.ts'
+import { ClusterStore } from './build/cluster-store.ts'
+import { NameResolver } from './build/name-resolver.ts'
+import { RuntimeBuilder } from './build/runtime-builder.ts'
+import { resourceProblem } from './build/validate.ts'
+import { type ConfigFeed, openConfigFeed } from './config-feed.ts'
+import { ConfigurationLog } from './configuration-log.ts'
+import { drainListeners } from './drain.ts'
+import type { EngineDeps } from './exchange/contract.ts'
+import { bindAddress } from './gateway.ts'
+import { HealthReport } from './health-report.ts'
+import { holdOffers } from './inbound.ts'
+import { openListener } from './listen/listener.ts'
+import { ListenerSlot } from './listen/listener-slot.ts'
+import { type BoundPorts, nodeOf, renderProxy } from './node-identity.ts'
+import { registerServerMetrics } from './observe/server-metrics.ts'
+import { OpenListeners } from './open-listeners.ts'
+import { holdOutbound } from './outbound.ts'
+import { DEFAULT_TIMINGS, type ProxyOptions, type ProxyTimings } from './proxy-options.ts'
+import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
+import { clusterStatus } from './proxy-view.ts'
 
 export interface ProxyDeps {
   readonly clock: Clock
@@ -11,7 +44,7 @@ export interface ProxyDeps {
   readonly logs: LogScopes
   /** Absent: the fastest that passes its self-test here. */
   readonly transport?: Transport
-  /** `POST /quitquitquit`, and what a fatal error ends in; default: `close()` only. */
+  /** `POST /quitquitquit`, after the drain; default: nothing more than the drain. */
   readonly onQuit?: () => void
 }
 
@@ -25,12 +58,297 @@ export interface ProxyHandle {
   readonly offers: readonly OfferedPort[]
   /** Every open listener by name; addresses as bound. */
   listeners(): ReadonlyMap<string, SocketAddress>
+  /** Goes on in new files after a rotation renamed the access logs. */
+  reopenLogs(): Promise<void>
   /** Reports unhealthy, lets what runs end, then closes. Resolves when closed. */
   drain(): Promise<void>
   /** Closes at once. */
   close(): Promise<void>
 }
 
-export async function startProxy(_options: ProxyOptions, _deps: ProxyDeps): Promise<ProxyHandle> {
-  throw new Error('Cannot start a proxy: not built yet')
+/** Names that requests to anywhere may make the resolver remember. */
+const MAX_NAMES = 1_024
+/** Lookups at a time; Node's pool has four threads and files need some. */
+const MAX_LOOKUPS = 2
+const SWEEP_MS = 10_000
+
+/**
+ * Resolves when the sockets that must be open before the first configuration
+ * are, and the admin port answers; `ready` waits for the configuration itself.
+ *
+ * @throws The system's error when one of them cannot be bound.
+ */
+export async function startProxy(options: ProxyOptions, deps: ProxyDeps): Promise<ProxyHandle> {
+  const picked: PickedTransport =
+    deps.transport === undefined
+      ? await pickTransport()
+      : { transport: deps.transport, fallbackReason: undefined }
+  const proxy = new RunningProxy(options, picked, deps)
+  try {
+    await proxy.start()
+  } catch (error) {
+    await proxy.close()
+    throw error
+  }
+  return proxy
+}
+
+class RunningProxy implements ProxyHandle {
+  readonly ready: Promise<void>
+  readonly #options: ProxyOptions
+  readonly #timings: ProxyTimings
+  readonly #deps: ProxyDeps
+  readonly #picked: PickedTransport
+  readonly #log: Logger
+  readonly #telemetry: ProxyTelemetry
+  readonly #clusters: ClusterStore
+  readonly #builder: RuntimeBuilder
+  readonly #listeners: OpenListeners
+  readonly #configuration = new ConfigurationLog()
+  readonly #health: HealthReport
+  readonly #startedAtMs: number
+  #bound: BoundPorts = { outbound: undefined, offers: [] }
+  #state: ProxyState = 'PRE_INITIALIZING'
+  #becomeReady: () => void = () => undefined
+  #admin: AdminServer | undefined
+  #feed: ConfigFeed | undefined
+  #stopProbe: (() => void) | undefined
+  #cancelSweep: (() => void) | undefined
+  #closing: Promise<void> | undefined
+  #draining: Promise<void> | undefined
+
+  constructor(options: ProxyOptions, picked: PickedTransport, deps: ProxyDeps) {
+    this.#options = options
+    this.#timings = { ...DEFAULT_TIMINGS, ...options.timings }
+    this.#deps = deps
+    this.#picked = picked
+    this.#log = deps.logs.logger('proxy')
+    this.#startedAtMs = deps.clock.monotonicMs()
+    this.ready = new Promise((resolve) => {
+      this.#becomeReady = resolve
+    })
+    const { clock, random, logs } = deps
+    const { transport } = picked
+    const engine: EngineDeps = {
+      transport,
+      clock,
+      wheel: new TimerWheel(clock),
+      random,
+      log: logs.logger('engine'),
+    }
+    const resolver = new NameResolver(
+      {
+        refreshMs: this.#timings.dnsRefreshMs,
+        maxConcurrent: MAX_LOOKUPS,
+        maxNames: MAX_NAMES,
+      },
+      { clock, log: logs.logger('dns') },
+    )
+    this.#telemetry = new ProxyTelemetry(options, clock)
+    this.#clusters = new ClusterStore(engine, resolver)
+    this.#builder = new RuntimeBuilder(
+      {
+        peer: options.tellPeer === false ? undefined : renderPeerHeader(workloadRefOf(options)),
+      },
+      {
+        clusters: this.#clusters,
+        observerFor: (listener, filter) => this.#telemetry.observerFor(listener, filter),
+      },
+    )
+    const { holdMs } = this.#timings
+    this.#listeners = new OpenListeners({
+      clock,
+      log: logs.logger('listeners'),
+      open: (address) => openListener({ address, holdMs }, new ListenerSlot(), engine),
+    })
+    this.#health = new HealthReport(
+      {
+        configured: false,
+        listenerProblem: undefined,
+        appProblem: this.#probes() ? 'the application was not asked yet' : undefined,
+        draining: false,
+      },
+      (healthy, message) => this.#feed?.reportHealth(healthy, message),
+    )
+  }
+
+  get admin(): SocketAddress | undefined {
+    return this.#admin?.address
+  }
+
+  get outbound(): SocketAddress | undefined {
+    return this.#bound.outbound
+  }
+
+  get offers(): readonly OfferedPort[] {
+    return this.#bound.offers
+  }
+
+  listeners(): ReadonlyMap<string, SocketAddress> {
+    return new Map(this.#listeners.list().map(({ name, address }) => [name, address]))
+  }
+
+  reopenLogs(): Promise<void> {
+    return this.#telemetry.logs.reopen()
+  }
+
+  async start(): Promise<void> {
+    const { outbound, offers = [], admin, source } = this.#options
+    const { clock, random, logs } = this.#deps
+    this.#bound = {
+      outbound: outbound && (await holdOutbound(this.#listeners, outbound)),
+      offers: await holdOffers(this.#listeners, offers),
+    }
+    const node = nodeOf(this.#options, this.#bound)
+    const view = await this.#view(node)
+    registerServerMetrics(this.#telemetry.registry, view, clock)
+    if (admin !== undefined) {
+      this.#admin = await openAdminServer(admin, view, logs.logger('admin'))
+    }
+    this.#feed = await openConfigFeed(source, node, {
+      clock,
+      log: logs.logger('xds'),
+      random,
+      validate: resourceProblem,
+      onUpdate: (update) => this.#apply(update),
+    })
+    this.#health.update({})
+    this.#startProbe()
+    this.#sweep()
+    this.#log.info('proxy is up', { who: renderProxy(this.#options, this.#bound) })
+  }
+
+  #apply(update: ResourceUpdate): void {
+    if (this.#closing !== undefined) return
+    const { clock } = this.#deps
+    const runtimes = this.#builder.build(update.set)
+    const wanted = new Map(
+      [...update.set.listener].flatMap(([name, listener]) => {
+        const runtime = runtimes.get(name)
+        return runtime === undefined || !listener.bindToPort
+          ? []
+          : [[name, { address: bindAddress(listener.address, this.#options), runtime }] as const]
+      }),
+    )
+    this.#configuration.record(update, clock.nowMs())
+    void this.#listeners.apply(wanted).then(() => {
+      // Old trees may still have been asked for a cluster until now.
+      this.#clusters.releaseGone()
+      this.#configured(update)
+    })
+  }
+
+  #configured(update: ResourceUpdate): void {
+    const [problem] = this.#listeners.problems.values()
+    this.#health.update({ configured: true, listenerProblem: problem })
+    if (this.#state !== 'PRE_INITIALIZING' || problem !== undefined) return
+    this.#state = 'LIVE'
+    const tookMs = Math.round(this.#deps.clock.monotonicMs() - this.#startedAtMs)
+    this.#log.info('first configuration is in force', {
+      source: update.source,
+      listeners: update.set.listener.size,
+      after: renderDuration(tookMs),
+    })
+    this.#becomeReady()
+  }
+
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain()
+    return this.#draining
+  }
+
+  async #drain(): Promise<void> {
+    const { role } = this.#options
+    const { drainNoticeMs, drainMs } = this.#timings
+    this.#state = 'DRAINING'
+    this.#log.info('proxy drains', { connections: this.#listeners.connections })
+    this.#health.update({ draining: true })
+    // Nobody sends anything to a proxy that never had a configuration: nothing to wait for.
+    const noticeMs = this.#configuration.newest === undefined ? 0 : drainNoticeMs
+    await drainListeners(this.#listeners, { role, noticeMs, drainMs }, this.#deps.clock)
+    await this.close()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#state = 'DRAINING'
+    this.#stopProbe?.()
+    this.#cancelSweep?.()
+    await this.#listeners.close()
+    this.#clusters.close()
+    await this.#feed?.close()
+    await this.#telemetry.logs.close()
+    await this.#admin?.close()
+    this.#log.info('proxy is closed')
+  }
+
+  #probes(): boolean {
+    return (this.#options.offers ?? []).length > 0
+  }
+
+  #startProbe(): void {
+    if (!this.#probes()) return
+    const { probeIntervalMs, probeTimeoutMs } = this.#timings
+    this.#stopProbe = startAppProbe(
+      {
+        targets: this.#bound.offers.map(({ appAddress, appPort }) => ({
+          host: appAddress,
+          port: appPort,
+        })),
+        intervalMs: probeIntervalMs,
+        timeoutMs: probeTimeoutMs,
+      },
+      {
+        transport: this.#picked.transport,
+        clock: this.#deps.clock,
+        onHealth: (healthy, message) => {
+          this.#log.info('application probed', { healthy, message })
+          this.#health.update({ appProblem: healthy ? undefined : message })
+        },
+      },
+    )
+  }
+
+  /** Lets metrics of what nobody calls any more expire. */
+  #sweep(): void {
+    const { clock } = this.#deps
+    this.#telemetry.registry.sweep(clock.monotonicMs())
+    this.#cancelSweep = clock.after(SWEEP_MS, () => this.#sweep())
+  }
+
+  async #view(node: XdsNode): Promise<ProxyView> {
+    const { clock, logs, onQuit } = this.#deps
+    const { transport, fallbackReason = '' } = this.#picked
+    return {
+      options: this.#options,
+      node,
+      clock,
+      logs,
+      registry: this.#telemetry.registry,
+      codec: await loadCodec(),
+      startedAtMs: this.#startedAtMs,
+      transport: { name: transport.name, fallbackReason },
+      state: () => this.#state,
+      configuration: () => this.#configuration.newest,
+      rejections: () => this.#feed?.rejections() ?? [],
+      control: () => this.#feed?.control(),
+      listeners: () => this.#listeners.list(),
+      clusters: () => [...this.#clusters.clusters.values()].map(clusterStatus),
+      drainListeners: (request) => this.#drainListeners(request),
+      quit: () => void this.drain().then(() => onQuit?.()),
+    }
+  }
+
+  /** As Envoy's: the process stays. */
+  #drainListeners({ graceful, inboundOnly }: DrainRequest): void {
+    const includes = (direction: Listener['direction']) => !inboundOnly || direction === 'inbound'
+    this.#listeners.announceDrain(includes)
+    const stop = () => void this.#listeners.stopAccepting(includes)
+    if (graceful) this.#deps.clock.after(this.#timings.drainNoticeMs, stop)
+    else stop()
+  }
 }

@@ -114,10 +114,8 @@ function fixture() {
         hosts: [
           {
             address: { host: '10.0.0.1', port: 9080 },
-            hostname: '',
+            workload: '',
             weight: 1,
-            priority: 0,
-            locality: NO_LOCALITY,
             health: 'healthy',
             ejected: true,
             activeRequests: 1,

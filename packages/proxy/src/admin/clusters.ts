@@ -41,14 +41,11 @@ function hostLines(host: HostStatus): string[] {
   const facts = {
     cx_active: host.activeConnections,
     rq_active: host.activeRequests,
-    hostname: host.hostname,
+    hostname: '',
+    workload: host.workload,
     health_flags: healthFlags(host),
     weight: host.weight,
-    region: host.locality.region,
-    zone: host.locality.zone,
-    sub_zone: host.locality.subZone,
     canary: false,
-    priority: host.priority,
   }
   return Object.entries(facts).map(([fact, value]) => `${address}::${fact}::${value}`)
 }
@@ -92,7 +89,6 @@ function clusterJson({ cluster, hosts }: ClusterStatus): unknown {
     },
     host_statuses: hosts.map((host) => ({
       address: addressJson(host.address),
-      hostname: host.hostname,
       stats: [
         { type: 'GAUGE', name: 'cx_active', value: String(host.activeConnections) },
         { type: 'GAUGE', name: 'rq_active', value: String(host.activeRequests) },
@@ -102,12 +98,6 @@ function clusterJson({ cluster, hosts }: ClusterStatus): unknown {
         ...(host.ejected ? { failed_outlier_check: true } : {}),
       },
       weight: host.weight,
-      priority: host.priority,
-      locality: {
-        region: host.locality.region,
-        zone: host.locality.zone,
-        sub_zone: host.locality.subZone,
-      },
     })),
   }
 }

@@ -97,10 +97,9 @@ export interface ClusterStatus {
 
 export interface HostStatus {
   readonly address: SocketAddress
-  readonly hostname: string
+  /** Empty for endpoints outside the mesh. */
+  readonly workload: string
   readonly weight: number
-  readonly priority: number
-  readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string }
   readonly health: 'healthy' | 'unhealthy' | 'draining'
   readonly ejected: boolean
   readonly activeRequests: number

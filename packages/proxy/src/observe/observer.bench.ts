@@ -73,7 +73,11 @@ for (const name of ['source', 'destination', 'source, log on'] as const) {
   const discard = { write: async () => {}, reopen: async () => {}, close: async () => {} }
   const logs = name === 'source, log on' ? [new LogWriter(discard, new FakeClock())] : []
   const observer = createObserver(
-    { reporter: name === 'destination' ? 'destination' : 'source', self: peerOf(workload) },
+    {
+      reporter: name === 'destination' ? 'destination' : 'source',
+      self: peerOf(workload),
+      labelsHosts: true,
+    },
     { istio, clusters: new ClusterStats(registry), logs },
   )
   const rounds: number[] = []

@@ -85,7 +85,7 @@ const record: ExchangeRecord = {
   responseHeader: () => undefined,
 }
 
-function fixture(reporter: Reporter, maxSeries = 100) {
+function fixture(reporter: Reporter, maxSeries = 100, labelsHosts = true) {
   const registry = new MetricsRegistry()
   const istio = new IstioMetrics(registry, { maxSeries, expiryMs: 60_000, version: '0' })
   const lines: string[] = []
@@ -98,7 +98,7 @@ function fixture(reporter: Reporter, maxSeries = 100) {
   }
   const log = new LogWriter(sink, new FakeClock())
   const observer = createObserver(
-    { reporter, self },
+    { reporter, self, labelsHosts },
     { istio, clusters: new ClusterStats(registry), logs: [log] },
   )
   const text = () => [...renderMetrics(registry, 'prometheus')].join('')
@@ -221,10 +221,9 @@ describe('observer', () => {
   })
 
   test('at a gateway nobody outside can invent hosts', () => {
-    const { observer, requests } = fixture('source')
+    const { observer, requests } = fixture('source', 100, false)
     observer.onExchangeEnd({
       ...record,
-      direction: 'unspecified',
       cluster: undefined,
       endpoint: undefined,
       status: 404,

@@ -32,6 +32,11 @@ export interface ObserverOptions {
   readonly reporter: Reporter
   /** The workload this proxy stands beside. */
   readonly self: Peer
+  /**
+   * Whether hosts that are no service become labels. Only a sidecar's own
+   * application is believed: at a gateway anybody can invent hosts.
+   */
+  readonly labelsHosts: boolean
 }
 
 export interface ObserverDeps {
@@ -53,6 +58,7 @@ export function createObserver(options: ObserverOptions, deps: ObserverDeps): Ex
 class Observer implements ExchangeObserver {
   readonly #reporter: Reporter
   readonly #self: Peer
+  readonly #labelsHosts: boolean
   readonly #istio: IstioMetrics
   readonly #clusters: ClusterStats
   readonly #logs: readonly LogWriter[]
@@ -64,6 +70,7 @@ class Observer implements ExchangeObserver {
   constructor(options: ObserverOptions, deps: ObserverDeps) {
     this.#reporter = options.reporter
     this.#self = options.self
+    this.#labelsHosts = options.labelsHosts
     this.#istio = deps.istio
     this.#clusters = deps.clusters
     this.#logs = deps.logs
@@ -120,8 +127,7 @@ class Observer implements ExchangeObserver {
   /** Calls to hosts that are no service: told apart by what they named, folded and bounded. */
   #hostSeries(record: ExchangeRecord): CallSeries {
     const { cluster } = record
-    // Only a sidecar's own application is believed: at a gateway anybody can invent hosts.
-    const authority = record.direction === 'outbound' ? record.authority : ''
+    const authority = this.#labelsHosts ? record.authority : ''
     const known = this.#textsOf(cluster)
     const series = known.get(authority)
     if (series !== undefined) return series
