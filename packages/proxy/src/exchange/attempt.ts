@@ -46,7 +46,8 @@ export function sendRequest(x: Exchange, connection: UpstreamConnection): void {
   plan.attempts = x.attempts
   plan.timeoutMs = x.timeoutMs
   plan.generateId = manager.generateRequestId
-  plan.route = target.requestHeaders.length === 0 ? undefined : encodeHeaderOps(target.requestHeaders)
+  plan.route =
+    target.requestHeaders.length === 0 ? undefined : encodeHeaderOps(target.requestHeaders)
   plan.stamps = stampsOf(runtime).request
   out.clear()
   writeRequestHead(plan, out)

@@ -22,9 +22,9 @@ export function canonicalPath(
 }
 
 function decodeUnreserved(path: string): string {
-  return path.replaceAll(ESCAPE, (escape, hex: string) => {
+  return path.replaceAll(ESCAPE, (escaped, hex: string) => {
     const character = String.fromCharCode(Number(`0x${hex}`))
-    return UNRESERVED.test(character) ? character : escape.toUpperCase()
+    return UNRESERVED.test(character) ? character : escaped.toUpperCase()
   })
 }
 

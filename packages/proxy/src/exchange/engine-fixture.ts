@@ -16,12 +16,7 @@ import {
 import { createHandleTransport, TimerWheel, type Transport } from '@weft/net'
 import { compileRouteTable } from '@weft/traffic'
 import { UpstreamCluster } from '../upstream/cluster.ts'
-import type {
-  EngineDeps,
-  ExchangeObserver,
-  HttpRuntime,
-  ListenerRuntime,
-} from './contract.ts'
+import type { EngineDeps, ExchangeObserver, HttpRuntime, ListenerRuntime } from './contract.ts'
 
 export const SILENT: ExchangeObserver = { onExchangeEnd() {}, onConnectionEnd() {} }
 
@@ -138,7 +133,9 @@ export function httpRuntime(
   }
 }
 
-export function listenerRuntime(handler: ListenerRuntime['chains'][number]['handler']): ListenerRuntime {
+export function listenerRuntime(
+  handler: ListenerRuntime['chains'][number]['handler'],
+): ListenerRuntime {
   return {
     name: 'test',
     direction: 'outbound',

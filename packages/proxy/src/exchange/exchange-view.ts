@@ -40,7 +40,9 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     if (this.#method === '') {
       const { headBytes, head } = this.#x
       // The one method that most requests have needs no new string.
-      this.#method = isGet(headBytes, head) ? 'GET' : headBytes.toString('latin1', 0, head.methodEnd)
+      this.#method = isGet(headBytes, head)
+        ? 'GET'
+        : headBytes.toString('latin1', 0, head.methodEnd)
     }
     return this.#method
   }

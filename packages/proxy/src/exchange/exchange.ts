@@ -27,11 +27,11 @@ import type { EngineDeps, HttpRuntime } from './contract.ts'
 import type { EncodedHeaders } from './encoded-headers.ts'
 import { ExchangeView } from './exchange-view.ts'
 import { type Failure, failureStatus, failureText } from './failures.ts'
+import { httpDate } from './http-date.ts'
 import { relayResponse, upstreamEnded } from './relay-response.ts'
 import { flushTo, out } from './shared-out.ts'
-import { httpDate } from './http-date.ts'
-import { type LocalReply, writeLocalReply } from './write-response.ts'
 import type { RequestPlan } from './write-request.ts'
+import { type LocalReply, writeLocalReply } from './write-response.ts'
 
 /** Of a request's body that is kept for another attempt, or until there is a connection. */
 const MAX_HELD_BYTES = 65_536
@@ -401,7 +401,12 @@ export class Exchange implements UpstreamUser, Timed {
       return
     }
     const headers =
-      failure === 'overflow' ? ([['x-envoy-overloaded', 'true'], ['x-weft-overloaded', 'true']] as const) : []
+      failure === 'overflow'
+        ? ([
+            ['x-envoy-overloaded', 'true'],
+            ['x-weft-overloaded', 'true'],
+          ] as const)
+        : []
     this.reply({ status: failureStatus(failure), body: `${failureText(failure)}\n`, headers })
   }
 

@@ -19,7 +19,11 @@ const FAILURES = {
   faultAbort: { status: 503, flag: 'FI', details: 'fault_filter_abort' },
   // What the upstream is, or did.
   noHealthyEndpoint: { status: 503, flag: 'UH', details: 'no_healthy_upstream' },
-  overflow: { status: 503, flag: 'UO', details: 'upstream_reset_before_response_started{overflow}' },
+  overflow: {
+    status: 503,
+    flag: 'UO',
+    details: 'upstream_reset_before_response_started{overflow}',
+  },
   connectFailure: {
     status: 503,
     flag: 'UF',

@@ -7,7 +7,12 @@ import { httpFilters } from '../filters/catalog.ts'
 import { attemptFailed, mayRetry, retry, stampsOf } from './attempt.ts'
 import type { BodyFraming } from './body-relay.ts'
 import { startUpgradeTunnel } from './connect-tunnel.ts'
-import { type EncodedHeaders, encodeHeaderOps, encodeStamps, joinEncoded } from './encoded-headers.ts'
+import {
+  type EncodedHeaders,
+  encodeHeaderOps,
+  encodeStamps,
+  joinEncoded,
+} from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { flushTo, out } from './shared-out.ts'
 import { writeInterimHead, writeResponseHead } from './write-response.ts'
@@ -76,7 +81,8 @@ function refuse(x: Exchange, problem: string): -1 {
 function relayInterim(x: Exchange, at: number): number {
   const { status } = x.response
   if (++x.interims > MAX_INTERIMS) return refuse(x, 'too many interim answers')
-  if (status === SWITCHING) return x.upgrade ? at : refuse(x, 'switches protocols without having been asked')
+  if (status === SWITCHING)
+    return x.upgrade ? at : refuse(x, 'switches protocols without having been asked')
   // HTTP/1.0 knows no interim answers (RFC 9110, section 15.2).
   if (x.head.minor > 0) writeInterimHead(x.response, x.responseBytes, out)
   return at
@@ -98,7 +104,11 @@ function beginAnswer(x: Exchange): boolean {
   const nowMs = deps.clock.monotonicMs()
   if (x.firstByteMs < 0) x.firstByteMs = nowMs
   if (cluster !== undefined && host !== undefined) cluster.noteStatus(host, status, nowMs)
-  if (x.action?.source.retry !== undefined && (status >= 400 || hasGrpcStatus(x)) && retryAnswer(x, nowMs)) {
+  if (
+    x.action?.source.retry !== undefined &&
+    (status >= 400 || hasGrpcStatus(x)) &&
+    retryAnswer(x, nowMs)
+  ) {
     return false
   }
   const bodyless = x.view.method === 'HEAD' || status === 204 || status === 304

@@ -7,7 +7,15 @@
  */
 import type { HeaderContext } from '@weft/traffic'
 import { renderTemplate } from '@weft/traffic'
-import { ascii, equalsIgnoreCase, FIELD, type MessageHead, type OutBuffer, SPAN, someElement } from '@weft/wire'
+import {
+  ascii,
+  equalsIgnoreCase,
+  FIELD,
+  type MessageHead,
+  type OutBuffer,
+  SPAN,
+  someElement,
+} from '@weft/wire'
 import type { EncodedHeaders, EncodedName } from './encoded-headers.ts'
 
 /** 1 for each field of the message at hand that does not go on. Filled anew per message. */
@@ -36,10 +44,15 @@ export function cutHopByHop(head: MessageHead, bytes: Buffer): void {
 }
 
 /** Nomination must not remove what frames, routes, authenticates or belongs to the mesh. */
-const PROTECTED = /^(host|content-length|transfer-encoding|expect|date|cookie|authorization|proxy-authorization|x-request-id|traceparent|tracestate|b3|x-(forwarded|envoy|weft|b3)-.*)$/
+const PROTECTED =
+  /^(host|content-length|transfer-encoding|expect|date|cookie|authorization|proxy-authorization|x-request-id|traceparent|tracestate|b3|x-(forwarded|envoy|weft|b3)-.*)$/
 
 function cutNominated(head: MessageHead, bytes: Buffer): void {
-  for (let i = head.findKnown(FIELD.connection); i >= 0; i = head.findKnown(FIELD.connection, i + 1)) {
+  for (
+    let i = head.findKnown(FIELD.connection);
+    i >= 0;
+    i = head.findKnown(FIELD.connection, i + 1)
+  ) {
     const at = i * SPAN
     someElement(bytes, head.spans[at + 2] as number, head.spans[at + 3] as number, (from, to) => {
       const name = bytes.toString('latin1', from, to).toLowerCase()
