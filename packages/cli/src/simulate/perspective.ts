@@ -3,7 +3,7 @@
  * call that names neither, the gateway that listens on its port, else a plain
  * sidecar in namespace `default`.
  */
-import { type Document, documentsOf } from '@weft/config'
+import { type Document, type DocumentOf, documentsOf } from '@weft/config'
 import { DEFAULT_PROXY, type ProxyView } from '@weft/control'
 import { type Call, hostOnly } from './call.ts'
 import type { WorkloadTemplate } from './workload-templates.ts'
@@ -62,7 +62,7 @@ function inside(
   const door = doorsOf(documents).find((one) => isServedBy(one, labels, namespace, workload))
   if (door !== undefined) {
     return {
-      proxy: gatewayView(documents, labels, namespace, workload),
+      proxy: gatewayView(documents, labels, namespace, workload, known?.addresses ?? []),
       because: `${namespace}/${workload} is a gateway: its labels match Gateway ${door.namespace}/${door.gateway}`,
     }
   }
@@ -76,7 +76,13 @@ function inside(
 }
 
 function outside(documents: readonly Document[], call: Call): Perspective {
-  const onPort = doorsOf(documents).filter((door) => door.port === call.port)
+  const doors = doorsOf(documents)
+  const asWritten = doors.filter((door) => door.port === call.port)
+  // A caller may name the port that the gateway binds in place of the written one.
+  const asBound = doors.filter(
+    (door) => portMapOf(documents, door.selector).get(door.port) === call.port,
+  )
+  const onPort = asWritten.length > 0 ? asWritten : asBound
   const host = hostOnly(call.host === '' ? call.sni : call.host)
   const door = onPort.find((one) => one.hosts.some((name) => fitsHost(name, host))) ?? onPort[0]
   if (door === undefined) {
@@ -95,6 +101,7 @@ function outside(documents: readonly Document[], call: Call): Perspective {
       pod?.metadata.labels ?? door.selector,
       namespace,
       pod?.metadata.name ?? door.gateway,
+      pod === undefined ? [] : addressesOf(pod),
     ),
     because: `the call comes from outside to a gateway: Gateway ${door.namespace}/${door.gateway} listens on port ${call.port}`,
   }
@@ -113,6 +120,7 @@ function gatewayView(
   labels: Labels,
   namespace: string,
   workload: string,
+  addresses: readonly string[],
 ): ProxyView {
   return {
     ...DEFAULT_PROXY,
@@ -120,6 +128,7 @@ function gatewayView(
     namespace,
     workload,
     labels,
+    addresses,
     portMap: portMapOf(documents, labels),
   }
 }
@@ -190,11 +199,9 @@ function findWorkload(
     pods.find(({ metadata }) => metadata.name.startsWith(`${workload}-`)) ??
     pods.find(({ metadata }) => metadata.labels.app === workload)
   if (pod !== undefined) {
-    const addresses = (pod.status?.podIPs ?? []).map(({ ip }) => ip)
-    const own = pod.status?.podIP === undefined ? addresses : [pod.status.podIP, ...addresses]
     return {
       labels: pod.metadata.labels,
-      addresses: [...new Set(own)].filter((ip): ip is string => ip !== undefined),
+      addresses: addressesOf(pod),
       found: `Pod ${namespace}/${pod.metadata.name}`,
     }
   }
@@ -207,6 +214,11 @@ function findWorkload(
     addresses: entry.spec.address === undefined ? [] : [entry.spec.address],
     found: `WorkloadEntry ${namespace}/${workload}`,
   }
+}
+
+function addressesOf({ status }: DocumentOf<'Pod'>): readonly string[] {
+  const all = [status?.podIP, ...(status?.podIPs ?? []).map(({ ip }) => ip)]
+  return [...new Set(all.filter((ip): ip is string => ip !== undefined))]
 }
 
 function findTemplate(
