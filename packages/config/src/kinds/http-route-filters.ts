@@ -137,7 +137,7 @@ const externalAuth = withRules(
       allowedHeaders: list(string(), { maxItems: 64, isSet: true }),
       allowedResponseHeaders: list(string(), { maxItems: 64, isSet: true }),
     }),
-    forwardBody: object({ maxSize: integer({ min: 0, max: 65535 }) }),
+    forwardBody: object({ maxSize: integer({ min: 0, max: 2147483647 }) }),
   }),
   {
     cel: "self.protocol == 'GRPC' ? has(self.grpc) : true",

@@ -125,9 +125,12 @@ export function oneOfValues<const V extends readonly string[]>(...values: V): Sc
   return { ...bare, kind: 'string', values }
 }
 
-export function integer(options: Omit<NumberNode, 'kind'> = {}): Schema<number> {
+/** An `int32` when nothing else is said. */
+export function integer(options: Omit<NumberNode, 'kind'> = INT32): Schema<number> {
   return { ...bare, kind: 'integer', ...options }
 }
+
+const INT32 = { min: -2_147_483_648, max: 2_147_483_647 }
 
 export function number(options: Omit<NumberNode, 'kind'> = {}): Schema<number> {
   return { ...bare, kind: 'number', ...options }
