@@ -126,6 +126,11 @@ export class Connection {
       this.#sawView = true
       markAll(this.#state, view)
     }
+    // Hot: after most ACKs there is nothing to do.
+    if (isIdle(this.#state)) {
+      this.noteGeneration(view)
+      return
+    }
     this.#cancelWake?.()
     this.#cancelWake = undefined
     const nowMs = this.#deps.clock.monotonicMs()
@@ -143,7 +148,7 @@ export class Connection {
 
   /** Everything of this generation was accepted, if nothing is open and nothing was refused. */
   noteGeneration(view: View): void {
-    if (!isIdle(this.#state)) return
+    if (this.ackedGeneration === view.generation || !isIdle(this.#state)) return
     for (const { nack } of this.#state.types.values()) if (nack !== undefined) return
     this.ackedGeneration = view.generation
   }

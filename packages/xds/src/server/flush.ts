@@ -94,9 +94,13 @@ class Pass {
     return wrote
   }
 
-  #order(): Iterable<string> {
-    const others = [...this.#state.types.keys()].filter((typeUrl) => !SEND_ORDER.includes(typeUrl))
-    return others.length === 0 ? SEND_ORDER : [...SEND_ORDER, ...others]
+  #order(): readonly string[] {
+    const { types } = this.#state
+    let known = 0
+    for (const typeUrl of SEND_ORDER) if (types.has(typeUrl)) known++
+    if (known === types.size) return SEND_ORDER
+    const others = [...types.keys()].filter((typeUrl) => !SEND_ORDER.includes(typeUrl))
+    return [...SEND_ORDER, ...others]
   }
 
   /** Delta, and the state-of-the-world types whose responses may be partial. */
