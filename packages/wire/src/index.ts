@@ -7,7 +7,7 @@ export {
   LF,
 } from './http1/bytes.ts'
 export { ChunkedDecoder, mayForwardTrailer } from './http1/chunked.ts'
-export { FIELD, hashName } from './http1/field-names.ts'
+export { FIELD, hashName, knownId } from './http1/field-names.ts'
 export {
   lowerText,
   MessageHead,
@@ -16,6 +16,6 @@ export {
   type TargetForm,
 } from './http1/message-head.ts'
 export { OutBuffer } from './http1/out-buffer.ts'
-export { type HeadLimits, parseRequestHead } from './http1/parse-request.ts'
+export { parseRequestHead } from './http1/parse-request.ts'
 export { parseResponseHead } from './http1/parse-response.ts'
 export { PROBLEM, problemStatus, problemText } from './http1/problem.ts'

@@ -9,14 +9,15 @@
  */
 import type { SocketAddress } from '@weft/model'
 import type { Socket, SocketHandler, Timed } from '@weft/net'
-import { CR, LF, parseRequestHead, problemText, problemStatus } from '@weft/wire'
+import { CR, LF, parseRequestHead, problemStatus, problemText } from '@weft/wire'
 import type { ClientSide } from '../exchange/client-side.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
-import { type Exchange, takeExchange } from '../exchange/exchange.ts'
+import type { Exchange, ExchangePool } from '../exchange/exchange.ts'
 import { routeRequest } from '../exchange/route-request.ts'
 
 /** Where a connection finds the newest configuration that applies to it. */
 export interface HttpHome {
+  readonly exchanges: ExchangePool
   readonly draining: boolean
   /** `undefined`: no chain of the newest tree is for this connection any more. */
   runtime(socket: Socket): HttpRuntime | undefined
@@ -141,12 +142,12 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
     }
     const runtime = this.#home.runtime(this.socket)
     if (runtime === undefined || runtime.routes === undefined) return this.#hold(bytes, at, end)
-    const exchange = takeExchange(this.#deps, this, runtime)
+    const exchange = this.#home.exchanges.take(this, runtime)
     this.#exchange = exchange
     this.#runtime = runtime
     this.#deps.wheel.disarm(this)
-    const limits = { maxHeadBytes: runtime.manager.maxRequestHeadBytes }
-    const result = parseRequestHead(exchange.head, bytes, at, end, limits)
+    const { maxRequestHeadBytes } = runtime.manager
+    const result = parseRequestHead(exchange.head, bytes, at, end, maxRequestHeadBytes)
     if (result > 0) {
       exchange.appendHead(bytes, at, result)
       return this.#headDone(exchange, bytes, result, end)
@@ -186,7 +187,7 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
     if (exchange === undefined || runtime === undefined) return end
     const before = exchange.headLength
     exchange.appendHead(bytes, from, end)
-    const limits = { maxHeadBytes: runtime.manager.maxRequestHeadBytes }
+    const limits = runtime.manager.maxRequestHeadBytes
     const { headBytes, headLength } = exchange
     const result = parseRequestHead(exchange.head, headBytes, 0, headLength, limits)
     if (result < 0) return this.#refuse(exchange, result)
@@ -252,7 +253,7 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
     return Number.MAX_SAFE_INTEGER
   }
 
-  exchangeDone(keepAlive: boolean): void {
+  exchangeDone(keepAlive: boolean, nowMs: number): void {
     this.#exchange = undefined
     if (this.#state === TUNNEL) {
       this.#home.left(this)
@@ -263,7 +264,7 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
       return
     }
     this.#state = IDLE
-    if (this.#runtime !== undefined) this.#armIdle(this.#runtime, this.#deps.clock.monotonicMs())
+    if (this.#runtime !== undefined) this.#armIdle(this.#runtime, nowMs)
     if (!this.#processing && this.#stash !== undefined) this.#resumeStash()
     else if (this.#stash === undefined) this.socket.resume()
   }

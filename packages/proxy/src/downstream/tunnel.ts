@@ -126,7 +126,11 @@ class Pipe implements SocketHandler {
     this.ended = true
     const { other } = this
     other?.socket.end()
-    if (other?.ended === true && other.socket.pendingBytes === 0 && this.socket.pendingBytes === 0) {
+    if (
+      other?.ended === true &&
+      other.socket.pendingBytes === 0 &&
+      this.socket.pendingBytes === 0
+    ) {
       this.#tunnel.close('')
     }
   }

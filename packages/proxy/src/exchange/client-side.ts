@@ -11,7 +11,7 @@ export interface ClientSide {
   /** The tree may be newer than the exchange's: called for a request that waited for one. */
   whenConfigured(wake: () => void): () => void
   /** The exchange is over; its object may be in use again already. */
-  exchangeDone(keepAlive: boolean): void
+  exchangeDone(keepAlive: boolean, nowMs: number): void
   /** Ends the connection so that what was sent cannot be taken for complete. */
   abort(): void
   /** Takes the connection away from HTTP; returns bytes that came after the request. */

@@ -12,7 +12,7 @@ import type {
   VirtualHost,
 } from '@weft/model'
 import type { HeaderContext } from '@weft/traffic'
-import { ascii, FIELD, hashName, type MessageHead } from '@weft/wire'
+import { ascii, hashName, knownId, type MessageHead } from '@weft/wire'
 import type { ExchangeRecord } from './contract.ts'
 import type { Exchange } from './exchange.ts'
 import { failureDetails, failureFlag } from './failures.ts'
@@ -202,7 +202,7 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     return this.#x.downstream.localAddress
   }
   get requestId(): string {
-    return this.#x.requestId !== '' ? this.#x.requestId : (this.requestHeader('x-request-id') ?? '')
+    return this.#x.madeRequestId() ?? this.requestHeader('x-request-id') ?? ''
   }
 }
 
@@ -210,23 +210,29 @@ function isGet(bytes: Buffer, head: MessageHead): boolean {
   return head.methodEnd === 3 && bytes[0] === 0x47 && bytes[1] === 0x45 && bytes[2] === 0x54
 }
 
-const encodedNames = new Map<string, Uint8Array>()
+interface LookedUpName {
+  readonly lower: Uint8Array
+  readonly hash: number
+  readonly known: number
+}
+
+const encodedNames = new Map<string, LookedUpName>()
 const MAX_ENCODED_NAMES = 1_024
 
 /** Names come from configuration, so there are few; the bound is for the day that they do not. */
-function encodedName(name: string): Uint8Array {
+function encodedName(name: string): LookedUpName {
   const known = encodedNames.get(name)
   if (known !== undefined) return known
   if (encodedNames.size >= MAX_ENCODED_NAMES) encodedNames.clear()
-  const bytes = ascii(name)
-  encodedNames.set(name, bytes)
-  return bytes
+  const encoded = { lower: ascii(name), hash: hashName(name), known: knownId(name) }
+  encodedNames.set(name, encoded)
+  return encoded
 }
 
 /** All values of a field, joined as Envoy joins them. */
 function lookUp(head: MessageHead, bytes: Buffer, name: string): string | undefined {
-  const lower = encodedName(name)
-  const hash = hashName(name)
+  const { lower, hash, known } = encodedName(name)
+  if (known !== 0 && head.at[known] === 0) return undefined
   let index = head.find(bytes, 0, hash, lower)
   if (index < 0) return undefined
   let value = head.valueOf(bytes, 0, index)
@@ -236,6 +242,3 @@ function lookUp(head: MessageHead, bytes: Buffer, name: string): string | undefi
     value = `${value},${head.valueOf(bytes, 0, index)}`
   }
 }
-
-/** For `x-forwarded-for`; lives here because it reads fields. */
-export const FORWARDED_FOR = FIELD['x-forwarded-for']

@@ -29,6 +29,7 @@ import { ExchangeView } from './exchange-view.ts'
 import { type Failure, failureStatus, failureText } from './failures.ts'
 import { httpDate } from './http-date.ts'
 import { relayResponse, upstreamEnded } from './relay-response.ts'
+import { RequestId } from './request-id.ts'
 import { flushTo, out } from './shared-out.ts'
 import type { RequestPlan } from './write-request.ts'
 import { type LocalReply, writeLocalReply } from './write-response.ts'
@@ -48,6 +49,7 @@ export class Exchange implements UpstreamUser, Timed {
   deadlineTick = 0
   slotTick = 0
   readonly deps: EngineDeps
+  readonly #spares: ExchangePool
   readonly view: ExchangeView
   downstream: ClientSide
   runtime: HttpRuntime
@@ -113,14 +115,22 @@ export class Exchange implements UpstreamUser, Timed {
   detail = ''
   delayed = false
   retriesExhausted = false
-  requestId = ''
+  readonly #requestId = new RequestId()
+  /** Clock time of the event at hand when it was read already, else 0. */
+  eventMs = 0
   responseBodyBytes = 0
   #admitted = false
   admittedRetries = 0
   #finished = false
 
-  constructor(deps: EngineDeps, downstream: ClientSide, runtime: HttpRuntime) {
+  constructor(
+    deps: EngineDeps,
+    downstream: ClientSide,
+    runtime: HttpRuntime,
+    spares: ExchangePool,
+  ) {
     this.deps = deps
+    this.#spares = spares
     this.downstream = downstream
     this.runtime = runtime
     this.view = new ExchangeView(this)
@@ -138,7 +148,7 @@ export class Exchange implements UpstreamUser, Timed {
       generateId: false,
       route: undefined,
       stamps: undefined,
-      exchange: this,
+      id: this.#requestId,
     }
   }
 
@@ -185,13 +195,14 @@ export class Exchange implements UpstreamUser, Timed {
     this.#idleAtMs = 0
     this.quiet = 0
     this.sentMs = 0
+    this.eventMs = 0
     this.firstByteMs = -1
     this.status = 0
     this.failure = undefined
     this.detail = ''
     this.delayed = false
     this.retriesExhausted = false
-    this.requestId = ''
+    this.#requestId.reset()
     this.responseBodyBytes = 0
     this.request.start('none', 0, false)
     this.#finished = false
@@ -283,15 +294,16 @@ export class Exchange implements UpstreamUser, Timed {
     this.#arm(nowMs)
   }
 
-  armTry(nowMs: number): void {
-    if (this.perTryMs === 0) return
-    this.#tryAtMs = nowMs + this.perTryMs
+  /** At the start: time limit and idle limit together. */
+  armTimeouts(nowMs: number): void {
+    if (this.idleMs > 0) this.#idleAtMs = nowMs + this.idleMs / IDLE_PARTS
+    if (this.timeoutMs > 0 && this.request.done) this.#requestAtMs = nowMs + this.timeoutMs
     this.#arm(nowMs)
   }
 
-  armIdle(nowMs: number): void {
-    if (this.idleMs === 0) return
-    this.#idleAtMs = nowMs + this.idleMs / IDLE_PARTS
+  armTry(nowMs: number): void {
+    if (this.perTryMs === 0) return
+    this.#tryAtMs = nowMs + this.perTryMs
     this.#arm(nowMs)
   }
 
@@ -357,6 +369,7 @@ export class Exchange implements UpstreamUser, Timed {
 
   onUpstreamData(bytes: Buffer, length: number): void {
     this.quiet = 0
+    this.eventMs = 0
     relayResponse(this, bytes, length)
   }
 
@@ -452,18 +465,18 @@ export class Exchange implements UpstreamUser, Timed {
     const { downstream } = this
     const keepAlive = !this.mustClose && this.request.done
     this.#end()
-    downstream.exchangeDone(keepAlive)
+    downstream.exchangeDone(keepAlive, this.endedMs)
   }
 
   #end(): void {
     this.#finished = true
-    this.endedMs = this.deps.clock.monotonicMs()
+    this.endedMs = this.eventMs !== 0 ? this.eventMs : this.deps.clock.monotonicMs()
     this.deps.wheel.disarm(this)
     this.releaseHost()
     this.#releaseCluster()
     this.runtime.observer.onExchangeEnd(this.view)
     this.#shrink()
-    recycle(this)
+    this.#spares.giveBack(this)
   }
 
   get finished(): boolean {
@@ -515,6 +528,11 @@ export class Exchange implements UpstreamUser, Timed {
     this.dropConnection()
   }
 
+  /** The request id, if it was made here. */
+  madeRequestId(): string | undefined {
+    return this.#requestId.text
+  }
+
   clientHost(): string {
     return this.downstream.remoteAddress.host
   }
@@ -528,23 +546,23 @@ function roomFor(buffer: Buffer, used: number, needed: number): Buffer {
 }
 
 const MAX_SPARE = 256
-const spares = new WeakMap<EngineDeps, Exchange[]>()
 
-export function takeExchange(
-  deps: EngineDeps,
-  downstream: ClientSide,
-  runtime: HttpRuntime,
-): Exchange {
-  const exchange = spares.get(deps)?.pop() ?? new Exchange(deps, downstream, runtime)
-  exchange.renew(downstream, runtime)
-  return exchange
-}
+/** Exchanges between two requests. */
+export class ExchangePool {
+  readonly #deps: EngineDeps
+  readonly #spare: Exchange[] = []
 
-function recycle(exchange: Exchange): void {
-  let spare = spares.get(exchange.deps)
-  if (spare === undefined) {
-    spare = []
-    spares.set(exchange.deps, spare)
+  constructor(deps: EngineDeps) {
+    this.#deps = deps
   }
-  if (spare.length < MAX_SPARE) spare.push(exchange)
+
+  take(downstream: ClientSide, runtime: HttpRuntime): Exchange {
+    const exchange = this.#spare.pop() ?? new Exchange(this.#deps, downstream, runtime, this)
+    exchange.renew(downstream, runtime)
+    return exchange
+  }
+
+  giveBack(exchange: Exchange): void {
+    if (this.#spare.length < MAX_SPARE) this.#spare.push(exchange)
+  }
 }

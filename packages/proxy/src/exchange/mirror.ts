@@ -18,7 +18,7 @@ import type { Exchange } from './exchange.ts'
 import { writeRequestHead } from './write-request.ts'
 
 const TIMEOUT_MS = 15_000
-const HEAD_LIMITS = { maxHeadBytes: 61_440 }
+const HEAD_LIMIT_BYTES = 61_440
 const MAX_HEAD_BYTES = 65_536
 
 export function sendMirrors(x: Exchange, action: CompiledForward): void {
@@ -109,7 +109,7 @@ class MirrorCall implements UpstreamUser, Timed {
     if (!this.#headDone) {
       this.#kept = Buffer.concat([this.#kept, bytes.subarray(0, length)])
       const before = this.#kept.length - length
-      const end = parseResponseHead(this.#head, this.#kept, 0, this.#kept.length, HEAD_LIMITS)
+      const end = parseResponseHead(this.#head, this.#kept, 0, this.#kept.length, HEAD_LIMIT_BYTES)
       if (end < 0 || this.#kept.length > MAX_HEAD_BYTES + length) {
         this.#drop()
         return
@@ -141,7 +141,7 @@ class MirrorCall implements UpstreamUser, Timed {
     const connection = this.#connection
     this.#connection = undefined
     if (this.#head.connectionClose || this.#head.minor === 0) connection?.discard()
-    else connection?.release()
+    else connection?.release(this.#deps.clock.monotonicMs())
     this.#end()
   }
 

@@ -19,7 +19,7 @@ import { writeInterimHead, writeResponseHead } from './write-response.ts'
 
 /** More interim answers than this are a flood (RFC 9110 sets no limit). */
 const MAX_INTERIMS = 16
-const HEAD_LIMITS = { maxHeadBytes: 61_440 }
+const HEAD_LIMIT_BYTES = 61_440
 const BULK_BYTES = 65_536
 const SWITCHING = 101
 
@@ -58,14 +58,14 @@ function readHead(x: Exchange, bytes: Buffer, from: number, end: number): number
   const { response } = x
   const before = x.responseLength
   if (before === 0) {
-    const result = parseResponseHead(response, bytes, from, end, HEAD_LIMITS)
+    const result = parseResponseHead(response, bytes, from, end, HEAD_LIMIT_BYTES)
     if (result < 0) return refuse(x, problemText(result))
     x.appendResponse(bytes, from, result === 0 ? end : result)
     x.responseHeadDone = result > 0
     return result
   }
   x.appendResponse(bytes, from, end)
-  const result = parseResponseHead(response, x.responseBytes, 0, x.responseLength, HEAD_LIMITS)
+  const result = parseResponseHead(response, x.responseBytes, 0, x.responseLength, HEAD_LIMIT_BYTES)
   if (result < 0) return refuse(x, problemText(result))
   x.responseHeadDone = result > 0
   return result === 0 ? 0 : from + result - before
@@ -102,6 +102,7 @@ function beginAnswer(x: Exchange): boolean {
   const { response, cluster, host, deps } = x
   const { status } = response
   const nowMs = deps.clock.monotonicMs()
+  x.eventMs = nowMs
   if (x.firstByteMs < 0) x.firstByteMs = nowMs
   if (cluster !== undefined && host !== undefined) cluster.noteStatus(host, status, nowMs)
   if (
@@ -151,7 +152,7 @@ function retryAnswer(x: Exchange, nowMs: number): boolean {
 function writeHead(x: Exchange, chunked: boolean, upgrade: boolean): void {
   const { target, response, responseBytes, runtime, view } = x
   const ops = target?.responseHeaders ?? []
-  if (runtime.manager.filters.length > 0) x.filterHeaders = filterHeaders(x)
+  if (x.cookies.length > 0 || x.route?.source.cors !== undefined) x.filterHeaders = filterHeaders(x)
   const { status } = response
   writeResponseHead(
     {
@@ -225,7 +226,7 @@ function endAnswer(x: Exchange, surplus: boolean): void {
       !response.connectionClose &&
       (response.minor > 0 || response.connectionKeepAlive) &&
       x.answer.framing !== 'untilClose'
-    if (reusable) connection.release()
+    if (reusable) connection.release(x.eventMs !== 0 ? x.eventMs : x.deps.clock.monotonicMs())
     else connection.discard()
   }
   if (!request.done) x.mustClose = true

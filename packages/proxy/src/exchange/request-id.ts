@@ -4,12 +4,12 @@
  * on their being unguessable.
  */
 import { randomFillSync } from 'node:crypto'
+import type { OutBuffer } from '@weft/wire'
 
-export const REQUEST_ID_BYTES = 36
+const BYTES = 36
 
 const state = randomFillSync(new Uint32Array(4))
 const HEX = Buffer.from('0123456789abcdef', 'latin1')
-const DASHES_BEFORE = new Set([4, 6, 8, 10])
 
 /** xoshiro128**: 32 bits. */
 function next(): number {
@@ -29,19 +29,49 @@ function rotate(value: number, by: number): number {
   return (value << by) | (value >>> (32 - by))
 }
 
-/** Writes 36 characters at `at`. */
-export function writeRequestId(into: Uint8Array, at: number): void {
-  let position = at
-  let word = 0
-  for (let byte = 0; byte < 16; byte++) {
-    if ((byte & 3) === 0) word = next()
-    let value = word & 255
-    word >>>= 8
-    if (byte === 6) value = (value & 0x0f) | 0x40
-    else if (byte === 8) value = (value & 0x3f) | 0x80
-    if (DASHES_BEFORE.has(byte)) into[position++] = 0x2d
-    into[position++] = HEX[value >> 4] as number
-    into[position++] = HEX[value & 15] as number
+/** The id of one request; becomes text only when somebody asks. */
+export class RequestId {
+  readonly #bytes = Buffer.alloc(BYTES, '-')
+  #made = false
+
+  reset(): void {
+    this.#made = false
+  }
+
+  /** Makes the id at the first call. */
+  writeTo(out: OutBuffer): void {
+    if (!this.#made) {
+      this.#made = true
+      this.#make()
+    }
+    out.append(this.#bytes)
+  }
+
+  get text(): string | undefined {
+    return this.#made ? this.#bytes.toString('latin1') : undefined
+  }
+
+  /** xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx; the dashes are there already. */
+  #make(): void {
+    const into = this.#bytes
+    const a = next()
+    const b = next()
+    const c = next()
+    const d = next()
+    writeHex(into, 0, a, 8)
+    writeHex(into, 9, b >>> 16, 4)
+    writeHex(into, 14, (b & 0x0fff) | 0x4000, 4)
+    writeHex(into, 19, ((c >>> 16) & 0x3fff) | 0x8000, 4)
+    writeHex(into, 24, c & 0xffff, 4)
+    writeHex(into, 28, d, 8)
+  }
+}
+
+function writeHex(into: Uint8Array, at: number, value: number, digits: number): void {
+  let rest = value
+  for (let i = at + digits - 1; i >= at; i--) {
+    into[i] = HEX[rest & 15] as number
+    rest >>>= 4
   }
 }
 

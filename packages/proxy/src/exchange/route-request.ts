@@ -44,7 +44,10 @@ export function routeRequest(x: Exchange): void {
   }
   x.virtualHost = decision.virtualHost.source
   x.route = decision.route
-  if (manager.filters.length === 0) applyRoute(x)
+  const { source } = decision.route
+  // Both filters live on what the route says; most routes say nothing.
+  const plain = source.cors === undefined && source.fault === undefined
+  if (plain || manager.filters.length === 0) applyRoute(x)
   else runFilters(x, manager.filters, 0)
 }
 
@@ -109,7 +112,7 @@ function forward(x: Exchange, action: CompiledForward): void {
     x.fail('overflow', `too many requests are under way to ${target.cluster}`)
     return
   }
-  const believed = !manager.useRemoteAddress
+  const believed = !manager.useRemoteAddress && asksForTimeouts(x)
   const timeouts = timeoutsOf(action.source, x.view, manager.streamIdleTimeoutMs, believed)
   x.timeoutMs = timeouts.requestMs
   x.perTryMs = timeouts.perTryMs
@@ -124,10 +127,14 @@ function forward(x: Exchange, action: CompiledForward): void {
     // A tunnel lives as long as its ends like; only its opening has a limit.
     x.idleMs = 0
   }
-  x.armRequestTimeout(x.startedMs)
-  x.armIdle(x.startedMs)
+  x.armTimeouts(x.startedMs)
   if (action.source.mirrors.length > 0) sendMirrors(x, action)
   startAttempt(x, false, 0)
+}
+
+function asksForTimeouts({ head }: Exchange): boolean {
+  const request = head.at[FIELD['x-envoy-upstream-rq-timeout-ms']] as number
+  return request + (head.at[FIELD['x-envoy-upstream-rq-per-try-timeout-ms']] as number) > 0
 }
 
 /** Whether the request asks for a protocol that the listener lets through. */

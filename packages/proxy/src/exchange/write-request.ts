@@ -2,7 +2,7 @@
 import { ascii, equalsIgnoreCase, FIELD, type MessageHead, type OutBuffer, SPAN } from '@weft/wire'
 import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangeView } from './exchange-view.ts'
-import { REQUEST_ID_BYTES, writeRequestId } from './request-id.ts'
+import type { RequestId } from './request-id.ts'
 import {
   CRLF,
   copyKept,
@@ -36,8 +36,8 @@ export interface RequestPlan {
   route: EncodedHeaders | undefined
   /** The listener's stamps; absent when there are none. */
   stamps: EncodedHeaders | undefined
-  /** Learns the request id that is made here. */
-  readonly exchange: { requestId: string }
+  /** Remembers the request id that is made here. */
+  readonly id: RequestId
 }
 
 const HTTP11 = ascii(' HTTP/1.1\r\n')
@@ -47,6 +47,8 @@ const REQUEST_ID = ascii('x-request-id: ')
 const FORWARDED_FOR = ascii('x-forwarded-for: ')
 const COMMA_BLANK = ascii(', ')
 const PROTO = ascii('x-forwarded-proto: http\r\n')
+/** What nearly every request gets, in one piece. */
+const PROTO_AND_ONE = ascii('x-forwarded-proto: http\r\nx-envoy-attempt-count: 1\r\n')
 const PROTO_HTTPS = ascii('x-forwarded-proto: https\r\n')
 const ATTEMPT_ONE = ascii('x-envoy-attempt-count: 1\r\n')
 const ATTEMPT = ascii('x-envoy-attempt-count: ')
@@ -132,15 +134,9 @@ function writeOurs(plan: RequestPlan, out: OutBuffer): void {
     writeId(plan, out)
   }
   if (plan.edge) writeForwardedFor(plan, out)
-  if (!believed || head.at[FIELD['x-forwarded-proto']] === 0) {
-    out.append(plan.view.scheme === 'https' ? PROTO_HTTPS : PROTO)
-  }
-  if (plan.attempts === 1) out.append(ATTEMPT_ONE)
-  else {
-    out.append(ATTEMPT)
-    out.decimal(plan.attempts)
-    out.append(CRLF)
-  }
+  const needsProto = !believed || head.at[FIELD['x-forwarded-proto']] === 0
+  if (needsProto && plan.attempts === 1 && !head.secure) out.append(PROTO_AND_ONE)
+  else writeProtoAndAttempt(plan, needsProto, out)
   if (plan.timeoutMs > 0) {
     out.append(EXPECTED_MS)
     out.decimal(plan.timeoutMs)
@@ -148,19 +144,20 @@ function writeOurs(plan: RequestPlan, out: OutBuffer): void {
   }
 }
 
+function writeProtoAndAttempt(plan: RequestPlan, needsProto: boolean, out: OutBuffer): void {
+  if (needsProto) out.append(plan.head.secure ? PROTO_HTTPS : PROTO)
+  if (plan.attempts === 1) out.append(ATTEMPT_ONE)
+  else {
+    out.append(ATTEMPT)
+    out.decimal(plan.attempts)
+    out.append(CRLF)
+  }
+}
+
+/** Every attempt of a request carries the same id. */
 function writeId(plan: RequestPlan, out: OutBuffer): void {
   out.append(REQUEST_ID)
-  // Every attempt of a request carries the same id.
-  if (plan.exchange.requestId !== '') {
-    out.latin1(plan.exchange.requestId)
-    out.append(CRLF)
-    return
-  }
-  out.reserve(REQUEST_ID_BYTES)
-  writeRequestId(out.bytes, out.length)
-  const from = out.length
-  out.length += REQUEST_ID_BYTES
-  plan.exchange.requestId = out.bytes.toString('latin1', from, out.length)
+  plan.id.writeTo(out)
   out.append(CRLF)
 }
 

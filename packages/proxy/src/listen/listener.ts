@@ -11,6 +11,7 @@ import { FirstBytesReader } from '../detect/first-bytes.ts'
 import { Http1Connection, type HttpHome } from '../downstream/http1.ts'
 import { proxyTcp } from '../downstream/tcp.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
+import { ExchangePool } from '../exchange/exchange.ts'
 import type { ListenerSlot } from './listener-slot.ts'
 import { type ConnectionFacts, matchChain, needsDetection } from './match-chain.ts'
 
@@ -62,6 +63,7 @@ class Listener implements OpenListener, HttpHome {
   readonly #sockets = new Set<Socket>()
   readonly #http = new Set<Http1Connection>()
   #listening: Listening | undefined
+  readonly exchanges: ExchangePool
   #held = 0
   #whenEmpty: (() => void) | undefined
 
@@ -69,6 +71,7 @@ class Listener implements OpenListener, HttpHome {
     this.#options = options
     this.slot = slot
     this.#deps = deps
+    this.exchanges = new ExchangePool(deps)
   }
 
   async open(): Promise<void> {
@@ -123,9 +126,7 @@ class Listener implements OpenListener, HttpHome {
       if (socket.closed) return
       const runtime = this.slot.current
       const detects = runtime !== undefined && needsDetection(runtime)
-      socket.handler = detects
-        ? this.#detect(socket)
-        : this.#dispatch(socket, undefined, undefined)
+      socket.handler = detects ? this.#detect(socket) : this.#dispatch(socket, undefined, undefined)
       socket.resume()
     })
     const cancelTimer = this.#deps.clock.after(holdMs, () => {

@@ -5,8 +5,9 @@
  *     destination port ─► destination address ─► server name ─► transport
  *       ─► application protocol ─► source address
  */
-import type { FilterChainMatch, SocketAddress } from '@weft/model'
+
 import { BlockList, isIP } from 'node:net'
+import type { FilterChainMatch, SocketAddress } from '@weft/model'
 import type { ChainRuntime, ListenerRuntime } from '../exchange/contract.ts'
 
 /** What is known of a connection when its chain is looked for. */

@@ -44,7 +44,7 @@ export class UpstreamConnection implements SocketHandler, Timed {
     this.open = true
     this.pool.deps.wheel.disarm(this)
     const { user } = this
-    if (user === undefined) this.pool.giveBack(this)
+    if (user === undefined) this.pool.giveBack(this, this.pool.deps.clock.monotonicMs())
     else this.use(user)
   }
 
@@ -55,9 +55,9 @@ export class UpstreamConnection implements SocketHandler, Timed {
   }
 
   /** The user is done and the connection can carry the next request. */
-  release(): void {
+  release(nowMs: number): void {
     this.user = undefined
-    this.pool.giveBack(this)
+    this.pool.giveBack(this, nowMs)
   }
 
   /** The user is done and the connection is of no further use. */

@@ -81,7 +81,7 @@ export class HttpPool implements Timed {
     return Math.min(configured === 0 ? NEVER : configured, this.#learntIdleMs)
   }
 
-  giveBack(connection: UpstreamConnection): void {
+  giveBack(connection: UpstreamConnection, nowMs: number): void {
     const { maxRequestsPerConnection } = this.cluster.model.http
     const worn = maxRequestsPerConnection > 0 && connection.served >= maxRequestsPerConnection
     if (this.#closing || worn || connection.socket.closed) {
@@ -94,7 +94,6 @@ export class HttpPool implements Timed {
       connection.use(next)
       return
     }
-    const nowMs = this.deps.clock.monotonicMs()
     connection.idleSinceMs = nowMs
     this.#idle.push(connection)
     this.#armSweep(nowMs)

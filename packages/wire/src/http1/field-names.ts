@@ -35,6 +35,12 @@ const NAMES = [
   'idempotency-key',
   'content-type',
   'authorization',
+  'origin',
+  'cookie',
+  'grpc-status',
+  'x-envoy-upstream-rq-timeout-ms',
+  'x-envoy-upstream-rq-per-try-timeout-ms',
+  'x-weft-peer',
 ] as const
 
 export type KnownName = (typeof NAMES)[number]
@@ -69,4 +75,9 @@ export function knownName(hash: number, bytes: Uint8Array, from: number, to: num
   const id = slots[hash & (SLOTS - 1)] as number
   if (id === 0) return 0
   return equalsIgnoreCase(bytes, from, to, spelled[id] as Uint8Array) ? id : 0
+}
+
+/** The number of a known name given as text; 0 for every other name. */
+export function knownId(name: string): number {
+  return (FIELD as Readonly<Record<string, number>>)[name] ?? 0
 }

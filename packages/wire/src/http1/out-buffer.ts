@@ -7,6 +7,7 @@
  */
 
 const DIGITS = 20
+const SHORT = 32
 
 export class OutBuffer {
   bytes: Buffer
@@ -44,9 +45,16 @@ export class OutBuffer {
   }
 
   append(bytes: Uint8Array): void {
-    this.reserve(bytes.length)
-    this.bytes.set(bytes, this.length)
-    this.length += bytes.length
+    const { length } = bytes
+    this.reserve(length)
+    if (length > SHORT) this.bytes.set(bytes, this.length)
+    else {
+      // A loop over few bytes costs less than the call.
+      const to = this.bytes
+      const at = this.length
+      for (let i = 0; i < length; i++) to[at + i] = bytes[i] as number
+    }
+    this.length += length
   }
 
   latin1(text: string): void {

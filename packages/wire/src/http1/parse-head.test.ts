@@ -6,7 +6,7 @@ import { parseRequestHead } from './parse-request.ts'
 import { parseResponseHead } from './parse-response.ts'
 import { PROBLEM, type ProblemName } from './problem.ts'
 
-const limits = { maxHeadBytes: 61_440 }
+const limits = 61_440
 type Parse = typeof parseRequestHead
 
 /** What a parser said about a text, in a form that can be compared. */

@@ -10,11 +10,6 @@ import { type MessageHead, SPAN } from './message-head.ts'
 import { more, parseFields, scanForLineEnd } from './parse-fields.ts'
 import { PROBLEM } from './problem.ts'
 
-export interface HeadLimits {
-  /** Of the whole head. */
-  readonly maxHeadBytes: number
-}
-
 const MAX_TARGET_BYTES = 8_192
 const SLASH = 0x2f
 const PERCENT = 0x25
@@ -25,6 +20,7 @@ const ASTERISK = 0x2a
 /**
  * @param base Where the head's first byte lies in `bytes`. Blank lines before a
  *   request are the caller's to skip.
+ * @param maxHeadBytes Of the whole head.
  * @returns The offset just past the head, 0 when more bytes are needed, or a problem.
  */
 export function parseRequestHead(
@@ -32,11 +28,11 @@ export function parseRequestHead(
   bytes: Uint8Array,
   base: number,
   end: number,
-  limits: HeadLimits,
+  maxHeadBytes: number,
 ): number {
   const result = parse(head, bytes, base, end)
   const seen = result > 0 ? result - base : end - base
-  if (result >= 0 && seen > limits.maxHeadBytes) {
+  if (result >= 0 && seen > maxHeadBytes) {
     return head.startLineDone ? PROBLEM.headTooLarge : PROBLEM.targetTooLong
   }
   return result

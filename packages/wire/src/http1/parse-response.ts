@@ -5,7 +5,6 @@
 import { CR, FIELD_VALUE, LF, SPACE } from './bytes.ts'
 import type { MessageHead } from './message-head.ts'
 import { more, parseFields, scanForLineEnd } from './parse-fields.ts'
-import type { HeadLimits } from './parse-request.ts'
 import { PROBLEM } from './problem.ts'
 
 /** @returns The offset just past the head, 0 when more bytes are needed, or a problem. */
@@ -14,11 +13,11 @@ export function parseResponseHead(
   bytes: Uint8Array,
   base: number,
   end: number,
-  limits: HeadLimits,
+  maxHeadBytes: number,
 ): number {
   const result = parse(head, bytes, base, end)
   const seen = result > 0 ? result - base : end - base
-  if (result >= 0 && seen > limits.maxHeadBytes) return PROBLEM.headTooLarge
+  if (result >= 0 && seen > maxHeadBytes) return PROBLEM.headTooLarge
   return result
 }
 
