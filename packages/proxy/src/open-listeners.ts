@@ -35,6 +35,8 @@ export interface OpenListenersDeps {
   readonly log: Logger
   /** Binds; rejects with the system's error. */
   open(address: SocketAddress): Promise<OpenListener>
+  /** What could be opened is open; also after a later try at what could not. */
+  onApplied?(): void
 }
 
 interface Entry {
@@ -185,6 +187,7 @@ export class OpenListeners {
     this.#entries = this.#entries.filter(
       ({ isAccepting, socket }) => isAccepting || socket.connections > 0,
     )
+    this.#deps.onApplied?.()
     if (this.#problems.size === 0 || this.#closed) return
     this.#cancelRetry = this.#deps.clock.after(RETRY_MS, () => void this.apply(this.#wanted))
   }

@@ -12,7 +12,7 @@ import { type Clock, type Logger, type LogScopes, renderDuration } from '@weft/b
 import type { Listener, OfferedPort, SocketAddress } from '@weft/model'
 import { type PickedTransport, pickTransport, TimerWheel, type Transport } from '@weft/net'
 import { renderPeerHeader } from '@weft/telemetry'
-import { loadCodec, type ResourceUpdate, type XdsNode } from '@weft/xds'
+import { loadCodec, type Rejection, type ResourceUpdate, type XdsNode } from '@weft/xds'
 import { type AdminServer, openAdminServer } from './admin/admin-server.ts'
 import type { DrainRequest, ProxyState, ProxyView } from './admin/endpoint.ts'
 import { startAppProbe } from './app-probe.ts'
@@ -49,7 +49,7 @@ export interface ProxyDeps {
 }
 
 export interface ProxyHandle {
-  /** Resolves when the first configuration is in force: every listener of it is open. */
+  /** Resolves when the first configuration is in force and its listeners are open. */
   readonly ready: Promise<void>
   /** With the port the kernel chose. */
   readonly admin: SocketAddress | undefined
@@ -160,6 +160,7 @@ class RunningProxy implements ProxyHandle {
       clock,
       log: logs.logger('listeners'),
       open: (address) => openListener({ address, holdMs }, new ListenerSlot(), engine),
+      onApplied: () => this.#applied(),
     })
     this.#health = new HealthReport(
       {
@@ -231,22 +232,23 @@ class RunningProxy implements ProxyHandle {
       }),
     )
     this.#configuration.record(update, clock.nowMs())
-    void this.#listeners.apply(wanted).then(() => {
-      // Old trees may still have been asked for a cluster until now.
-      this.#clusters.releaseGone()
-      this.#configured(update)
-    })
+    void this.#listeners.apply(wanted)
   }
 
-  #configured(update: ResourceUpdate): void {
-    const [problem] = this.#listeners.problems.values()
+  /** The newest trees are published, as far as their ports were free. */
+  #applied(): void {
+    // Until now an older tree may have been asked for a cluster.
+    this.#clusters.releaseGone()
+    // One port that is taken is no reason to refuse what comes in by the others.
+    const [first] = this.#listeners.problems.values()
+    const problem = this.#listeners.list().length === 0 ? first : undefined
     this.#health.update({ configured: true, listenerProblem: problem })
     if (this.#state !== 'PRE_INITIALIZING' || problem !== undefined) return
     this.#state = 'LIVE'
     const tookMs = Math.round(this.#deps.clock.monotonicMs() - this.#startedAtMs)
     this.#log.info('first configuration is in force', {
-      source: update.source,
-      listeners: update.set.listener.size,
+      source: this.#configuration.newest?.update.source,
+      listeners: this.#listeners.list().length,
       after: renderDuration(tookMs),
     })
     this.#becomeReady()
@@ -334,13 +336,22 @@ class RunningProxy implements ProxyHandle {
       transport: { name: transport.name, fallbackReason },
       state: () => this.#state,
       configuration: () => this.#configuration.newest,
-      rejections: () => this.#feed?.rejections() ?? [],
+      rejections: () => [...this.#unopened(), ...(this.#feed?.rejections() ?? [])],
       control: () => this.#feed?.control(),
       listeners: () => this.#listeners.list(),
       clusters: () => [...this.#clusters.clusters.values()].map(clusterStatus),
       drainListeners: (request) => this.#drainListeners(request),
       quit: () => void this.drain().then(() => onQuit?.()),
     }
+  }
+
+  /** Listeners that were accepted but cannot be opened here. */
+  #unopened(): Rejection[] {
+    const atMs = this.#deps.clock.nowMs()
+    return [...this.#listeners.problems].map(([name, problem]) => {
+      const version = this.#configuration.newest?.update.versions.listener.get(name) ?? ''
+      return { type: 'listener', name, version, problem, atMs }
+    })
   }
 
   /** As Envoy's: the process stays. */

@@ -1,23 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { silentLogger } from '@weft/base'
-import {
-  type Cluster,
-  type Endpoints,
-  type HttpConnectionManager,
-  type Listener,
-  MATCH_ALL,
-  NO_HEADER_CHANGES,
-  NO_LIMITS,
-  NO_LOCALITY,
-  type ResourceSet,
-  type RouteTable,
-} from '@weft/model'
+import { type HttpConnectionManager, type Listener, NO_LIMITS } from '@weft/model'
 import { createMemoryTransport, TimerWheel } from '@weft/net'
 import { PEER_HEADER } from '@weft/telemetry'
 import { FakeClock, seededRandom } from '@weft/testkit'
 import { matchRoute } from '@weft/traffic'
 import type { EngineDeps, ExchangeObserver, HttpRuntime } from '../exchange/contract.ts'
+import { cluster, endpoints, listener, setOf, table } from '../test-resources.ts'
 import { ClusterStore } from './cluster-store.ts'
 import { NameResolver } from './name-resolver.ts'
 import { RuntimeBuilder } from './runtime-builder.ts'
@@ -25,138 +15,6 @@ import { resourceProblem } from './validate.ts'
 
 const REVIEWS = 'outbound|9080||reviews.default.svc.cluster.local'
 const OUTSIDE = 'outbound|80||example.com'
-
-function cluster(name: string, discovery: Cluster['discovery'] = { kind: 'eds', name }): Cluster {
-  return {
-    name,
-    discovery,
-    loadBalancer: { kind: 'roundRobin' },
-    connectTimeoutMs: 1_000,
-    limits: NO_LIMITS,
-    http: {
-      protocol: 'http1',
-      idleTimeoutMs: 0,
-      maxRequestsPerConnection: 0,
-      maxConcurrentStreams: 0,
-    },
-    origins: [],
-  }
-}
-
-function endpoints(name: string, hosts: readonly string[], inMesh: boolean): Endpoints {
-  const workload = { name: 'w', namespace: 'd', app: 'a', version: 'v', cluster: 'c' }
-  return {
-    name,
-    localities: [
-      {
-        locality: NO_LOCALITY,
-        priority: 0,
-        weight: 1,
-        endpoints: hosts.map((host) => ({
-          address: { host, port: 80 },
-          weight: 1,
-          health: 'healthy',
-          ...(inMesh ? { workload } : {}),
-        })),
-      },
-    ],
-  }
-}
-
-function table(targets: readonly string[]): RouteTable {
-  const [first = '', ...others] = targets
-  const target = (name: string) => ({
-    cluster: name,
-    weight: 1,
-    requestHeaders: NO_HEADER_CHANGES,
-    responseHeaders: NO_HEADER_CHANGES,
-  })
-  return {
-    name: 'http_proxy',
-    virtualHosts: [
-      {
-        name: 'all',
-        domains: ['*'],
-        routes: [
-          {
-            name: 'default',
-            match: {
-              path: { kind: 'prefix', value: '/', ignoreCase: false },
-              headers: [],
-              query: [],
-            },
-            action: {
-              kind: 'forward',
-              targets: [target(first), ...others.map(target)],
-              timeoutMs: 0,
-              mirrors: [],
-              hashPolicies: [],
-            },
-            requestHeaders: NO_HEADER_CHANGES,
-            responseHeaders: NO_HEADER_CHANGES,
-            origins: [],
-          },
-        ],
-        requireTls: 'none',
-        requestHeaders: NO_HEADER_CHANGES,
-        responseHeaders: NO_HEADER_CHANGES,
-        origins: [],
-      },
-    ],
-    origins: [],
-  }
-}
-
-function listener(name: string, direction: Listener['direction'] = 'outbound'): Listener {
-  const filter: HttpConnectionManager = {
-    kind: 'http',
-    statPrefix: name,
-    routes: { kind: 'rds', name: 'http_proxy' },
-    filters: [],
-    useRemoteAddress: false,
-    xffTrustedHops: 0,
-    normalizePath: true,
-    mergeSlashes: false,
-    upgrades: [],
-    acceptHttp10: true,
-    generateRequestId: true,
-    maxRequestHeadBytes: 65_536,
-    requestHeadTimeoutMs: 0,
-    idleTimeoutMs: 0,
-    streamIdleTimeoutMs: 0,
-    accessLogs: [],
-  }
-  return {
-    name,
-    address: { host: '127.0.0.1', port: 15_001 },
-    direction,
-    bindToPort: true,
-    useOriginalDst: false,
-    filterChains: [{ name: 'http', match: MATCH_ALL, filter }],
-    origins: [],
-  }
-}
-
-interface SetParts {
-  readonly listener: readonly Listener[]
-  readonly route: readonly RouteTable[]
-  readonly cluster: readonly Cluster[]
-  readonly endpoints: readonly Endpoints[]
-}
-
-function setOf(parts: SetParts): ResourceSet {
-  return {
-    listener: byName(parts.listener),
-    route: byName(parts.route),
-    cluster: byName(parts.cluster),
-    endpoints: byName(parts.endpoints),
-    secret: new Map(),
-  }
-}
-
-function byName<R extends { readonly name: string }>(list: readonly R[]): Map<string, R> {
-  return new Map(list.map((resource) => [resource.name, resource]))
-}
 
 const observer: ExchangeObserver = { onExchangeEnd() {}, onConnectionEnd() {} }
 
