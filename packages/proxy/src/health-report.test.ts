@@ -4,16 +4,14 @@ import { HealthReport } from './health-report.ts'
 
 test('healthy is told only when everything holds, and every change once', () => {
   const told: string[] = []
-  const report = new HealthReport(
-    {
-      configured: false,
-      listenerProblem: undefined,
-      appProblem: 'refuses connections',
-      draining: false,
-    },
-    (healthy, message) => told.push(`${healthy} ${message}`),
-  )
-  report.update({})
+  const report = new HealthReport({
+    configured: false,
+    listenerProblem: undefined,
+    appProblem: 'was not asked',
+    draining: false,
+  })
+  report.update({ appProblem: 'refuses connections' })
+  report.connect((healthy, message) => told.push(`${healthy} ${message}`))
   report.update({ configured: true })
   report.update({ configured: true })
   report.update({ appProblem: undefined })

@@ -15,17 +15,23 @@ export interface HealthFacts {
 }
 
 export class HealthReport {
-  readonly #tell: (healthy: boolean, message: string) => void
   #facts: HealthFacts
+  #tell: ((healthy: boolean, message: string) => void) | undefined
   #told: string | undefined
 
-  constructor(facts: HealthFacts, tell: (healthy: boolean, message: string) => void) {
+  constructor(facts: HealthFacts) {
     this.#facts = facts
+  }
+
+  /** There is somebody to tell: what is so now, and every change. */
+  connect(tell: (healthy: boolean, message: string) => void): void {
     this.#tell = tell
+    this.update({})
   }
 
   update(change: Partial<HealthFacts>): void {
     this.#facts = { ...this.#facts, ...change }
+    if (this.#tell === undefined) return
     const problem = healthProblem(this.#facts)
     const told = problem ?? ''
     if (this.#told === told) return

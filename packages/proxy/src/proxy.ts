@@ -162,15 +162,12 @@ class RunningProxy implements ProxyHandle {
       open: (address) => openListener({ address, holdMs }, new ListenerSlot(), engine),
       onApplied: () => this.#applied(),
     })
-    this.#health = new HealthReport(
-      {
-        configured: false,
-        listenerProblem: undefined,
-        appProblem: this.#probes() ? 'the application was not asked yet' : undefined,
-        draining: false,
-      },
-      (healthy, message) => this.#feed?.reportHealth(healthy, message),
-    )
+    this.#health = new HealthReport({
+      configured: false,
+      listenerProblem: undefined,
+      appProblem: this.#probes() ? 'the application was not asked yet' : undefined,
+      draining: false,
+    })
   }
 
   get admin(): SocketAddress | undefined {
@@ -206,14 +203,15 @@ class RunningProxy implements ProxyHandle {
     if (admin !== undefined) {
       this.#admin = await openAdminServer(admin, view, logs.logger('admin'))
     }
-    this.#feed = await openConfigFeed(source, node, {
+    const feed = await openConfigFeed(source, node, {
       clock,
       log: logs.logger('xds'),
       random,
       validate: resourceProblem,
       onUpdate: (update) => this.#apply(update),
     })
-    this.#health.update({})
+    this.#feed = feed
+    this.#health.connect((healthy, message) => feed.reportHealth(healthy, message))
     this.#startProbe()
     this.#sweep()
     this.#log.info('proxy is up', { who: renderProxy(this.#options, this.#bound) })
