@@ -177,13 +177,14 @@ export class ChunkedDecoder {
 export function mayForwardTrailer(trailers: MessageHead, bytes: Buffer, index: number): boolean {
   const at = index * SPAN
   const known = trailers.spans[at + 5] as number
-  if (known !== 0 && known !== FIELD.date && known !== FIELD['grpc-status']) return false
+  if (known !== 0 && known !== FIELD['grpc-status']) return false
   const name = bytes.toString('latin1', trailers.spans[at], trailers.spans[at + 1]).toLowerCase()
   return !FORBIDDEN.has(name) && !/^(content-|x-forwarded-|x-envoy-|x-weft-|if-)/.test(name)
 }
 
 const FORBIDDEN = new Set([
   'age',
+  'authorization',
   'cache-control',
   'cookie',
   'expires',
@@ -196,7 +197,9 @@ const FORBIDDEN = new Set([
   'range',
   'retry-after',
   'set-cookie',
+  'server',
   'set-cookie2',
+  'trailer',
   'vary',
   'warning',
   'www-authenticate',

@@ -1,0 +1,442 @@
+/** The engine between a client and upstreams that a test scripts, over real sockets. */
+import assert from 'node:assert/strict'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { after, test } from 'node:test'
+import type { Cluster, HttpConnectionManager, Route, RouteAction } from '@weft/model'
+import { type OpenListener, openListener } from '../listen/listener.ts'
+import { ListenerSlot } from '../listen/listener-slot.ts'
+import type { ExchangeRecord, HttpRuntime } from './contract.ts'
+import {
+  clusterOf,
+  engineDeps,
+  forwardTo,
+  httpRuntime,
+  listenerRuntime,
+  MANAGER,
+  routeOf,
+  tableOf,
+  upstreamOf,
+} from './engine-fixture.ts'
+
+const closers: (() => void)[] = []
+after(() => {
+  for (const close of closers) close()
+})
+
+type Answer = (request: string, socket: Socket, connection: number) => void
+
+interface Upstream {
+  readonly port: number
+  readonly requests: string[]
+  connections: number
+}
+
+/** Calls `answer` for every read: tests send small messages, which arrive whole. */
+async function upstream(answer: Answer): Promise<Upstream> {
+  const state: Upstream = { port: 0, requests: [], connections: 0 }
+  const server: Server = createServer((socket) => {
+    const connection = ++state.connections
+    closers.push(() => socket.destroy())
+    socket.on('error', () => undefined)
+    socket.on('data', (bytes) => {
+      state.requests.push(bytes.toString('latin1'))
+      answer(bytes.toString('latin1'), socket, connection)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  closers.push(() => server.close())
+  const address = server.address()
+  return Object.assign(state, {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+  })
+}
+
+const OK: Answer = (_request, socket) => {
+  socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+}
+
+interface Engine {
+  readonly listener: OpenListener
+  readonly slot: ListenerSlot
+  readonly records: { status: number; flags: string; attempts: number; path: string }[]
+  readonly runtime: HttpRuntime
+}
+
+interface EngineSetup {
+  readonly ports: readonly number[]
+  readonly action?: Partial<RouteAction>
+  readonly route?: Partial<Route>
+  readonly manager?: Partial<HttpConnectionManager>
+  readonly cluster?: Partial<Cluster>
+  readonly more?: Readonly<Record<string, number>>
+}
+
+async function engine(setup: EngineSetup): Promise<Engine> {
+  const deps = engineDeps()
+  const addresses = setup.ports.map((port) => ({ host: '127.0.0.1', port }))
+  const clusters = [upstreamOf(clusterOf('app', addresses, setup.cluster), deps)]
+  for (const [name, port] of Object.entries(setup.more ?? {})) {
+    clusters.push(upstreamOf(clusterOf(name, [{ host: '127.0.0.1', port }]), deps))
+  }
+  const records: Engine['records'] = []
+  const observer = {
+    onExchangeEnd({ status, responseFlags, attempts, path }: ExchangeRecord) {
+      records.push({ status, flags: responseFlags, attempts, path })
+    },
+    onConnectionEnd() {},
+  }
+  const table = tableOf([routeOf(forwardTo('app', setup.action), setup.route)])
+  const manager = { ...MANAGER, ...setup.manager }
+  const runtime = httpRuntime(table, clusters, { observer, manager })
+  const slot = new ListenerSlot(listenerRuntime(runtime))
+  const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)
+  closers.push(() => void listener.close())
+  return { listener, slot, records, runtime }
+}
+
+/** A client's connection: everything that came so far, and waiting for more. */
+class Client {
+  text = ''
+  ended = false
+  readonly socket: Socket
+  #wake: (() => void)[] = []
+
+  constructor({ listener }: { readonly listener: OpenListener }) {
+    this.socket = connect({ port: listener.address.port, host: '127.0.0.1', allowHalfOpen: true })
+    this.socket.on('data', (bytes) => {
+      this.text += bytes.toString('latin1')
+      this.#notify()
+    })
+    const end = (): void => {
+      this.ended = true
+      this.#notify()
+    }
+    this.socket.on('end', end).on('close', end).on('error', end)
+    closers.push(() => this.socket.destroy())
+  }
+
+  send(text: string): this {
+    this.socket.write(text, 'latin1')
+    return this
+  }
+
+  /** Resolves when what came matches, rejects when the connection ended without it. */
+  async sees(pattern: RegExp): Promise<string> {
+    while (!pattern.test(this.text)) {
+      if (this.ended) assert.fail(`ended without ${pattern}: ${JSON.stringify(this.text)}`)
+      await new Promise<void>((resolve) => this.#wake.push(resolve))
+    }
+    return this.text
+  }
+
+  async seesEnd(): Promise<string> {
+    while (!this.ended) await new Promise<void>((resolve) => this.#wake.push(resolve))
+    return this.text
+  }
+
+  #notify(): void {
+    for (const wake of this.#wake.splice(0)) wake()
+  }
+}
+
+const GET = 'GET /a HTTP/1.1\r\nHost: app.test\r\n\r\n'
+const RETRY = {
+  on: ['5xx', 'connect-failure'],
+  statusCodes: [],
+  attempts: 2,
+  perTryTimeoutMs: 0,
+  backoffBaseMs: 1,
+  backoffMaxMs: 2,
+  avoidPreviousHosts: true,
+  onlyWhen: [],
+} as const
+
+test('forwards, reuses the upstream connection and keeps the case of header names', async () => {
+  const app = await upstream(OK)
+  const proxy = await engine({ ports: [app.port] })
+  const client = new Client(proxy)
+  client.send('GET /a HTTP/1.1\r\nHoSt: app.test\r\nX-MiXed: 1\r\n\r\n')
+  await client.sees(/ok$/)
+  client.text = ''
+  client.send(GET)
+  await client.sees(/ok$/)
+  assert.equal(app.connections, 1)
+  assert.match(app.requests[0] ?? '', /\r\nHoSt: app\.test\r\nX-MiXed: 1\r\n/)
+  assert.match(app.requests[0] ?? '', /\r\nx-request-id: [0-9a-f-]{36}\r\n/)
+  assert.deepEqual(
+    proxy.records,
+    Array(2).fill({ status: 200, flags: '-', attempts: 1, path: '/a' }),
+  )
+})
+
+test('answers pipelined requests in order', async () => {
+  const app = await upstream((request, socket) => {
+    const path = /^GET (\S+)/.exec(request)?.[1] ?? ''
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${path.length}\r\n\r\n${path}`)
+  })
+  const client = new Client(await engine({ ports: [app.port] }))
+  client.send(['/1', '/2', '/3'].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join(''))
+  const text = await client.sees(/\/3$/)
+  assert.deepEqual(text.match(/\/[123]/g), ['/1', '/2', '/3'])
+})
+
+test('tries another endpoint when one refuses, whatever the method', async () => {
+  const app = await upstream(OK)
+  const closed = await upstream(OK)
+  const deadPort = await freePort()
+  const proxy = await engine({ ports: [deadPort, app.port] })
+  for (let i = 0; i < 6; i++) {
+    const client = new Client(proxy)
+    client.send('POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi')
+    await client.sees(/200 OK[^]*ok$/)
+    client.socket.destroy()
+  }
+  assert.equal(closed.connections, 0)
+  assert.ok(app.requests.every((request) => request.endsWith('\r\n\r\nhi')))
+})
+
+test('repeats what a policy allows and gives up with the last answer', async () => {
+  const app = await upstream((_request, socket) => {
+    socket.write('HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy')
+  })
+  const proxy = await engine({ ports: [app.port], action: { retry: RETRY } as never })
+  const client = new Client(proxy).send(GET)
+  await client.sees(/503 Busy[^]*busy$/)
+  assert.equal(app.requests.length, 3)
+  assert.match(app.requests[2] ?? '', /x-envoy-attempt-count: 3/)
+  assert.deepEqual(proxy.records, [{ status: 503, flags: 'URX', attempts: 3, path: '/a' }])
+  const ids = app.requests.map((request) => /x-request-id: (\S+)/.exec(request)?.[1])
+  assert.equal(new Set(ids).size, 1)
+})
+
+test('does not repeat a POST that may have been processed', async () => {
+  const app = await upstream((_request, socket) => socket.destroy())
+  const proxy = await engine({ ports: [app.port] })
+  const client = new Client(proxy)
+  client.send('POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi')
+  await client.sees(/503 Service Unavailable/)
+  assert.equal(app.requests.length, 1)
+  assert.equal(proxy.records[0]?.flags, 'UC')
+})
+
+test('a reused connection that closes before answering costs an idempotent request nothing', async () => {
+  const app = await upstream((request, socket, connection) => {
+    if (connection === 1 && app.requests.length > 1) socket.destroy()
+    else OK(request, socket, connection)
+  })
+  const proxy = await engine({ ports: [app.port] })
+  const client = new Client(proxy).send(GET)
+  await client.sees(/ok$/)
+  client.text = ''
+  client.send(GET)
+  await client.sees(/200 OK[^]*ok$/)
+  assert.equal(app.connections, 2)
+  assert.deepEqual(
+    proxy.records.map(({ attempts }) => attempts),
+    [1, 2],
+  )
+})
+
+test('a late answer is 504 and the connection it was waited for is not used again', async () => {
+  const app = await upstream(() => undefined)
+  const proxy = await engine({ ports: [app.port], action: { timeoutMs: 60 } as never })
+  const client = new Client(proxy).send(GET)
+  await client.sees(/504 Gateway Timeout/)
+  assert.equal(proxy.records[0]?.flags, 'UT')
+})
+
+test('a per-try limit starts the next try', async () => {
+  const app = await upstream((request, socket, connection) => {
+    if (connection > 1) OK(request, socket, connection)
+  })
+  const retry = { ...RETRY, perTryTimeoutMs: 60 }
+  const proxy = await engine({ ports: [app.port], action: { retry, timeoutMs: 5_000 } as never })
+  await new Client(proxy).send(GET).sees(/200 OK/)
+  assert.equal(app.connections, 2)
+})
+
+test('100-continue goes through, both ways', async () => {
+  const app = await upstream((request, socket) => {
+    if (request.includes('Expect')) socket.write('HTTP/1.1 100 Continue\r\n\r\n')
+    else socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${request.length}\r\n\r\n${request}`)
+  })
+  const client = new Client(await engine({ ports: [app.port] }))
+  client.send('PUT /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n')
+  await client.sees(/^HTTP\/1\.1 100 Continue\r\n\r\n$/)
+  client.send('body')
+  await client.sees(/200 OK[^]*body$/)
+})
+
+test('an upgrade the upstream agrees to becomes a tunnel; the connection is not pooled', async () => {
+  const app = await upstream((request, socket) => {
+    if (request.startsWith('GET')) {
+      assert.match(request, /\r\nUpgrade: websocket\r\n/)
+      assert.match(request, /\r\nconnection: upgrade\r\n/i)
+      socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello',
+      )
+    } else socket.write(`echo ${request}`)
+  })
+  const proxy = await engine({ ports: [app.port] })
+  const client = new Client(proxy)
+  client.send('GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  await client.sees(/101 Switching Protocols[^]*hello$/)
+  client.send('ping')
+  await client.sees(/echo ping$/)
+  assert.equal(proxy.listener.connections, 1)
+  client.socket.destroy()
+  while (proxy.listener.connections > 0) await new Promise(setImmediate)
+  assert.equal(proxy.records[0]?.status, 101)
+})
+
+test('CONNECT opens a tunnel where a route says so, with half-close', async () => {
+  const app = await upstream((request, socket) => socket.write(`got ${request}`))
+  const match = { path: { kind: 'connect' }, headers: [], query: [] } as const
+  const proxy = await engine({ ports: [app.port], route: { match } })
+  const client = new Client(proxy).send(
+    'CONNECT app.test:5432 HTTP/1.1\r\nHost: app.test:5432\r\n\r\n',
+  )
+  await client.sees(/^HTTP\/1\.1 200 OK\r\n\r\n$/)
+  client.send('bytes')
+  await client.sees(/got bytes$/)
+  client.socket.end()
+  await client.seesEnd()
+})
+
+test('a mirrored request goes to both clusters, and only the first one answers', async () => {
+  const app = await upstream(OK)
+  let mirrored: (request: string) => void = () => undefined
+  const copy = new Promise<string>((resolve) => {
+    mirrored = resolve
+  })
+  const shadow = await upstream((request) => mirrored(request))
+  const mirrors = [{ cluster: 'shadow', percent: 100 }]
+  const proxy = await engine({
+    ports: [app.port],
+    action: { mirrors } as never,
+    more: { shadow: shadow.port },
+  })
+  const client = new Client(proxy)
+  client.send('POST /a HTTP/1.1\r\nHost: app.test:80\r\nContent-Length: 2\r\n\r\nhi')
+  await client.sees(/ok$/)
+  const request = await copy
+  assert.match(request, /\r\nhost: app\.test-shadow:80\r\n/)
+  assert.ok(request.endsWith('\r\n\r\nhi'))
+})
+
+test('faults delay and abort', async () => {
+  const app = await upstream(OK)
+  const fault = { delay: { percent: 100, delayMs: 30 }, abort: { percent: 100, status: 418 } }
+  const proxy = await engine({ ports: [app.port], route: { fault } })
+  const beganMs = performance.now()
+  await new Client(proxy).send(GET).sees(/HTTP\/1\.1 418 [^]*fault filter abort$/)
+  assert.ok(performance.now() - beganMs >= 29)
+  assert.deepEqual(proxy.records, [{ status: 418, flags: 'DI,FI', attempts: 0, path: '/a' }])
+  assert.equal(app.connections, 0)
+})
+
+test('requests wait for the first configuration instead of being refused', async () => {
+  const app = await upstream(OK)
+  const ready = await engine({ ports: [app.port] })
+  const slot = new ListenerSlot()
+  const listener = await openListener(
+    { address: { host: '127.0.0.1', port: 0 } },
+    slot,
+    engineDeps(),
+  )
+  closers.push(() => void listener.close())
+  const client = new Client({ listener }).send(GET)
+  while (slot.held === 0) await new Promise(setImmediate)
+  slot.publish(listenerRuntime(ready.runtime))
+  await client.sees(/200 OK[^]*ok$/)
+})
+
+test('a drain answers with Connection: close and resolves when the last client is gone', async () => {
+  const app = await upstream(OK)
+  const proxy = await engine({ ports: [app.port] })
+  const client = new Client(proxy).send(GET)
+  await client.sees(/ok$/)
+  const drained = proxy.listener.drain({ idleMs: 10_000, deadlineMs: 20_000 })
+  client.text = ''
+  client.send(GET)
+  assert.match(await client.sees(/ok$/), /\r\nconnection: close\r\n/)
+  await client.seesEnd()
+  client.socket.end()
+  await drained
+})
+
+test('a body of many megabytes passes both ways through bounded buffers', async () => {
+  const size = 20_000_000
+  let received = 0
+  const server = createServer((socket) => {
+    closers.push(() => socket.destroy())
+    let head = true
+    socket.on('data', (bytes) => {
+      received += bytes.length - (head ? bytes.indexOf('\r\n\r\n') + 4 : 0)
+      head = false
+      if (received < size) return
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`)
+      socket.write(Buffer.alloc(size, 7))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  closers.push(() => server.close())
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const proxy = await engine({ ports: [port] })
+  const socket = connect(proxy.listener.address.port, '127.0.0.1')
+  closers.push(() => socket.destroy())
+  socket.write(`PUT /big HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`)
+  socket.write(Buffer.alloc(size, 5))
+  let back = 0
+  let sevens = 0
+  await new Promise<void>((resolve, reject) => {
+    socket.on('error', reject)
+    socket.on('data', (bytes) => {
+      for (const byte of bytes) if (byte === 7) sevens++
+      back += bytes.length
+      if (sevens === size) resolve()
+    })
+    socket.on('close', () => reject(new Error(`closed after ${back} bytes`)))
+  })
+  assert.equal(received, size)
+})
+
+test('an answer without a length is chunked for HTTP/1.1 and ends the connection for HTTP/1.0', async () => {
+  const app = await upstream((_request, socket) => socket.end('HTTP/1.1 200 OK\r\n\r\nhello'))
+  const proxy = await engine({ ports: [app.port] })
+  await new Client(proxy).send(GET).sees(/transfer-encoding: chunked[^]*5\r\nhello\r\n0\r\n\r\n$/)
+  const old = new Client(proxy).send('GET /a HTTP/1.0\r\nHost: a\r\n\r\n')
+  assert.match(await old.seesEnd(), /\r\n\r\nhello$/)
+  assert.doesNotMatch(old.text, /chunked/)
+})
+
+test('a client that leaves ends its request upstream', async () => {
+  let gone: () => void = () => undefined
+  const left = new Promise<void>((resolve) => {
+    gone = resolve
+  })
+  const app = await upstream((_request, socket) => socket.on('close', () => gone()))
+  const proxy = await engine({ ports: [app.port] })
+  const client = new Client(proxy).send(GET)
+  while (app.requests.length === 0) await new Promise(setImmediate)
+  client.socket.resetAndDestroy()
+  await left
+  assert.equal(proxy.records[0]?.flags, 'DC')
+})
+
+test('paths are matched, logged and forwarded in one canonical form', async () => {
+  const app = await upstream(OK)
+  const proxy = await engine({ ports: [app.port] })
+  await new Client(proxy).send('GET /x/../%61/./b?c=%2e HTTP/1.1\r\nHost: a\r\n\r\n').sees(/ok$/)
+  assert.match(app.requests[0] ?? '', /^GET \/a\/b\?c=%2e HTTP\/1\.1/)
+  assert.equal(proxy.records[0]?.path, '/a/b?c=%2e')
+})
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
