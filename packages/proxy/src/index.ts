@@ -1,4 +1,5 @@
 export type { ConfigFeed } from './config-feed.ts'
+export { drainOnFatalError } from './fatal-errors.ts'
 export { type ProxyDeps, type ProxyHandle, startProxy } from './proxy.ts'
 export {
   type ConfigSource,

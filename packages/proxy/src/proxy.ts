@@ -10,31 +10,27 @@
  */
 import { type Clock, type Logger, type LogScopes, renderDuration } from '@weft/base'
 import type { Listener, OfferedPort, SocketAddress } from '@weft/model'
-import { type PickedTransport, pickTransport, TimerWheel, type Transport } from '@weft/net'
-import { renderPeerHeader } from '@weft/telemetry'
+import { type PickedTransport, pickTransport, type Transport } from '@weft/net'
 import { loadCodec, type Rejection, type ResourceUpdate, type XdsNode } from '@weft/xds'
 import { type AdminServer, openAdminServer } from './admin/admin-server.ts'
 import type { DrainRequest, ProxyState, ProxyView } from './admin/endpoint.ts'
 import { startAppProbe } from './app-probe.ts'
-import { ClusterStore } from './build/cluster-store.ts'
-import { NameResolver } from './build/name-resolver.ts'
-import { RuntimeBuilder } from './build/runtime-builder.ts'
+import type { ClusterStore } from './build/cluster-store.ts'
+import type { RuntimeBuilder } from './build/runtime-builder.ts'
 import { resourceProblem } from './build/validate.ts'
 import { type ConfigFeed, openConfigFeed } from './config-feed.ts'
 import { ConfigurationLog } from './configuration-log.ts'
 import { drainListeners } from './drain.ts'
-import type { EngineDeps } from './exchange/contract.ts'
 import { bindAddress } from './gateway.ts'
 import { HealthReport } from './health-report.ts'
 import { holdOffers } from './inbound.ts'
-import { openListener } from './listen/listener.ts'
-import { ListenerSlot } from './listen/listener-slot.ts'
 import { type BoundPorts, nodeOf, renderProxy } from './node-identity.ts'
 import { registerServerMetrics } from './observe/server-metrics.ts'
-import { OpenListeners } from './open-listeners.ts'
+import type { OpenListeners } from './open-listeners.ts'
 import { holdOutbound } from './outbound.ts'
 import { DEFAULT_TIMINGS, type ProxyOptions, type ProxyTimings } from './proxy-options.ts'
-import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
+import { buildProxyParts } from './proxy-parts.ts'
+import type { ProxyTelemetry } from './proxy-telemetry.ts'
 import { clusterStatus } from './proxy-view.ts'
 
 export interface ProxyDeps {
@@ -66,10 +62,6 @@ export interface ProxyHandle {
   close(): Promise<void>
 }
 
-/** Names that requests to anywhere may make the resolver remember. */
-const MAX_NAMES = 1_024
-/** Lookups at a time; Node's pool has four threads and files need some. */
-const MAX_LOOKUPS = 2
 const SWEEP_MS = 10_000
 
 /**
@@ -127,41 +119,11 @@ class RunningProxy implements ProxyHandle {
     this.ready = new Promise((resolve) => {
       this.#becomeReady = resolve
     })
-    const { clock, random, logs } = deps
-    const { transport } = picked
-    const engine: EngineDeps = {
-      transport,
-      clock,
-      wheel: new TimerWheel(clock),
-      random,
-      log: logs.logger('engine'),
-    }
-    const resolver = new NameResolver(
-      {
-        refreshMs: this.#timings.dnsRefreshMs,
-        maxConcurrent: MAX_LOOKUPS,
-        maxNames: MAX_NAMES,
-      },
-      { clock, log: logs.logger('dns') },
-    )
-    this.#telemetry = new ProxyTelemetry(options, clock)
-    this.#clusters = new ClusterStore(engine, resolver)
-    this.#builder = new RuntimeBuilder(
-      {
-        peer: options.tellPeer === false ? undefined : renderPeerHeader(workloadRefOf(options)),
-      },
-      {
-        clusters: this.#clusters,
-        observerFor: (listener, filter) => this.#telemetry.observerFor(listener, filter),
-      },
-    )
-    const { holdMs } = this.#timings
-    this.#listeners = new OpenListeners({
-      clock,
-      log: logs.logger('listeners'),
-      open: (address) => openListener({ address, holdMs }, new ListenerSlot(), engine),
-      onApplied: () => this.#applied(),
-    })
+    const parts = buildProxyParts(options, picked.transport, deps, () => this.#applied())
+    this.#telemetry = parts.telemetry
+    this.#clusters = parts.clusters
+    this.#builder = parts.builder
+    this.#listeners = parts.listeners
     this.#health = new HealthReport({
       configured: false,
       listenerProblem: undefined,

@@ -24,7 +24,7 @@ export interface AdminEndpoint {
   answer(request: AdminRequest, proxy: ProxyView): AdminAnswer
 }
 
-export interface AdminRequest {
+interface AdminRequest {
   readonly query: URLSearchParams
   /** A header by its lower-case name. */
   header(name: string): string | undefined
@@ -77,7 +77,7 @@ export interface DrainRequest {
   readonly inboundOnly: boolean
 }
 
-export interface ListenerStatus {
+interface ListenerStatus {
   readonly name: string
   /** As bound. */
   readonly address: SocketAddress
@@ -106,7 +106,7 @@ export interface HostStatus {
   readonly activeConnections: number
 }
 
-export const TEXT = 'text/plain; charset=UTF-8'
+const TEXT = 'text/plain; charset=UTF-8'
 export const JSON_TYPE = 'application/json'
 
 export function textAnswer(body: string | Iterable<string>, status = 200): AdminAnswer {

@@ -1,0 +1,69 @@
+/** The parts of a proxy that know each other, made in order; `proxy.ts` gives them life. */
+import type { Clock, LogScopes } from '@weft/base'
+import { TimerWheel, type Transport } from '@weft/net'
+import { renderPeerHeader } from '@weft/telemetry'
+import { ClusterStore } from './build/cluster-store.ts'
+import { NameResolver } from './build/name-resolver.ts'
+import { RuntimeBuilder } from './build/runtime-builder.ts'
+import type { EngineDeps } from './exchange/contract.ts'
+import { openListener } from './listen/listener.ts'
+import { ListenerSlot } from './listen/listener-slot.ts'
+import { OpenListeners } from './open-listeners.ts'
+import { DEFAULT_TIMINGS, type ProxyOptions } from './proxy-options.ts'
+import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
+
+export interface ProxyParts {
+  readonly telemetry: ProxyTelemetry
+  readonly clusters: ClusterStore
+  readonly builder: RuntimeBuilder
+  readonly listeners: OpenListeners
+}
+
+interface PartsDeps {
+  readonly clock: Clock
+  readonly random: () => number
+  readonly logs: LogScopes
+}
+
+/** Names that requests to anywhere may make the resolver remember. */
+const MAX_NAMES = 1_024
+/** Lookups at a time; Node's pool has four threads and files need some. */
+const MAX_LOOKUPS = 2
+
+/** @param onApplied See `OpenListenersDeps`. */
+export function buildProxyParts(
+  options: ProxyOptions,
+  transport: Transport,
+  { clock, random, logs }: PartsDeps,
+  onApplied: () => void,
+): ProxyParts {
+  const { holdMs, dnsRefreshMs } = { ...DEFAULT_TIMINGS, ...options.timings }
+  const engine: EngineDeps = {
+    transport,
+    clock,
+    wheel: new TimerWheel(clock),
+    random,
+    log: logs.logger('engine'),
+  }
+  const resolver = new NameResolver(
+    { refreshMs: dnsRefreshMs, maxConcurrent: MAX_LOOKUPS, maxNames: MAX_NAMES },
+    { clock, log: logs.logger('dns') },
+  )
+  const telemetry = new ProxyTelemetry(options, clock)
+  const clusters = new ClusterStore(engine, resolver)
+  const peer = options.tellPeer === false ? undefined : renderPeerHeader(workloadRefOf(options))
+  const builder = new RuntimeBuilder(
+    { peer },
+    {
+      clusters,
+      observerFor: (listener, filter) => telemetry.observerFor(listener, filter),
+    },
+  )
+  const listeners = new OpenListeners({
+    clock,
+    log: logs.logger('listeners'),
+    open: (address) => openListener({ address, holdMs }, new ListenerSlot(), engine),
+    onApplied,
+  })
+  return { telemetry, clusters, builder, listeners }
+}
