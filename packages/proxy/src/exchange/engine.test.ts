@@ -171,13 +171,15 @@ test('forwards, reuses the upstream connection and keeps the case of header name
 
 test('answers pipelined requests in order', async () => {
   const app = await upstream((request, socket) => {
-    const path = /^GET (\S+)/.exec(request)?.[1] ?? ''
-    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${path.length}\r\n\r\n${path}`)
+    const name = /^GET \/(\S+)/.exec(request)?.[1] ?? ''
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${name.length}\r\n\r\n${name}`)
   })
   const client = new Client(await engine({ ports: [app.port] }))
-  client.send(['/1', '/2', '/3'].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join(''))
-  const text = await client.sees(/\/3$/)
-  assert.deepEqual(text.match(/\/[123]/g), ['/1', '/2', '/3'])
+  client.send(
+    ['first', 'second', 'third'].map((name) => `GET /${name} HTTP/1.1\r\nHost: a\r\n\r\n`).join(''),
+  )
+  const text = await client.sees(/third$/)
+  assert.deepEqual(text.match(/first|second|third/g), ['first', 'second', 'third'])
 })
 
 test('tries another endpoint when one refuses, whatever the method', async () => {
@@ -188,7 +190,7 @@ test('tries another endpoint when one refuses, whatever the method', async () =>
   for (let i = 0; i < 6; i++) {
     const client = new Client(proxy)
     client.send('POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi')
-    await client.sees(/200 OK[^]*ok$/)
+    await client.sees(/200 OK[\s\S]*ok$/)
     client.socket.destroy()
   }
   assert.equal(closed.connections, 0)
@@ -201,7 +203,7 @@ test('repeats what a policy allows and gives up with the last answer', async () 
   })
   const proxy = await engine({ ports: [app.port], action: { retry: RETRY } as never })
   const client = new Client(proxy).send(GET)
-  await client.sees(/503 Busy[^]*busy$/)
+  await client.sees(/503 Busy[\s\S]*busy$/)
   assert.equal(app.requests.length, 3)
   assert.match(app.requests[2] ?? '', /x-envoy-attempt-count: 3/)
   assert.deepEqual(proxy.records, [{ status: 503, flags: 'URX', attempts: 3, path: '/a' }])
@@ -229,7 +231,7 @@ test('a reused connection that closes before answering costs an idempotent reque
   await client.sees(/ok$/)
   client.text = ''
   client.send(GET)
-  await client.sees(/200 OK[^]*ok$/)
+  await client.sees(/200 OK[\s\S]*ok$/)
   assert.equal(app.connections, 2)
   assert.deepEqual(
     proxy.records.map(({ attempts }) => attempts),
@@ -264,7 +266,7 @@ test('100-continue goes through, both ways', async () => {
   client.send('PUT /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n')
   await client.sees(/^HTTP\/1\.1 100 Continue\r\n\r\n$/)
   client.send('body')
-  await client.sees(/200 OK[^]*body$/)
+  await client.sees(/200 OK[\s\S]*body$/)
 })
 
 test('an upgrade the upstream agrees to becomes a tunnel; the connection is not pooled', async () => {
@@ -280,7 +282,7 @@ test('an upgrade the upstream agrees to becomes a tunnel; the connection is not 
   const proxy = await engine({ ports: [app.port] })
   const client = new Client(proxy)
   client.send('GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
-  await client.sees(/101 Switching Protocols[^]*hello$/)
+  await client.sees(/101 Switching Protocols[\s\S]*hello$/)
   client.send('ping')
   await client.sees(/echo ping$/)
   assert.equal(proxy.listener.connections, 1)
@@ -329,7 +331,7 @@ test('faults delay and abort', async () => {
   const fault = { delay: { percent: 100, delayMs: 30 }, abort: { percent: 100, status: 418 } }
   const proxy = await engine({ ports: [app.port], route: { fault } })
   const beganMs = performance.now()
-  await new Client(proxy).send(GET).sees(/HTTP\/1\.1 418 [^]*fault filter abort$/)
+  await new Client(proxy).send(GET).sees(/HTTP\/1\.1 418 [\s\S]*fault filter abort$/)
   assert.ok(performance.now() - beganMs >= 29)
   assert.deepEqual(proxy.records, [{ status: 418, flags: 'DI,FI', attempts: 0, path: '/a' }])
   assert.equal(app.connections, 0)
@@ -348,7 +350,7 @@ test('requests wait for the first configuration instead of being refused', async
   const client = new Client({ listener }).send(GET)
   while (slot.held === 0) await new Promise(setImmediate)
   slot.publish(listenerRuntime(ready.runtime))
-  await client.sees(/200 OK[^]*ok$/)
+  await client.sees(/200 OK[\s\S]*ok$/)
 })
 
 test('a drain answers with Connection: close and resolves when the last client is gone', async () => {
@@ -405,7 +407,9 @@ test('a body of many megabytes passes both ways through bounded buffers', async 
 test('an answer without a length is chunked for HTTP/1.1 and ends the connection for HTTP/1.0', async () => {
   const app = await upstream((_request, socket) => socket.end('HTTP/1.1 200 OK\r\n\r\nhello'))
   const proxy = await engine({ ports: [app.port] })
-  await new Client(proxy).send(GET).sees(/transfer-encoding: chunked[^]*5\r\nhello\r\n0\r\n\r\n$/)
+  await new Client(proxy)
+    .send(GET)
+    .sees(/transfer-encoding: chunked[\s\S]*5\r\nhello\r\n0\r\n\r\n$/)
   const old = new Client(proxy).send('GET /a HTTP/1.0\r\nHost: a\r\n\r\n')
   assert.match(await old.seesEnd(), /\r\n\r\nhello$/)
   assert.doesNotMatch(old.text, /chunked/)
