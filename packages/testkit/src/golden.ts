@@ -48,8 +48,8 @@ function isEmpty(value: unknown): boolean {
 
 function scalar(value: unknown): string {
   if (typeof value !== 'string') return JSON.stringify(value)
-  return /^[A-Za-z/_][\w./|~:-]*$/.test(value) &&
-    !/^(true|false|null|yes|no|on|off)$|: |:$/i.test(value)
-    ? value
-    : JSON.stringify(value)
+  const isPlain =
+    /^[A-Za-z/_][\w./|~:-]*$/.test(value) && !/^(true|false|null|yes|no|on|off)$|:$/i.test(value)
+  if (isPlain) return value
+  return value.includes('"') && !/['\n\\]/.test(value) ? `'${value}'` : JSON.stringify(value)
 }

@@ -7,11 +7,22 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { parseDocuments } from '@weft/config'
-import type { Cluster, Endpoints, Listener, ResourceSet, RouteTable } from '@weft/model'
+import type {
+  Cluster,
+  Endpoints,
+  FilterChain,
+  Listener,
+  ResourceSet,
+  Route,
+  RouteAction,
+  RouteTable,
+} from '@weft/model'
 import { NO_LIMITS, renderAddress, renderOrigin } from '@weft/model'
 import { checkGolden, renderYaml } from '@weft/testkit'
 import { buildSnapshot } from '../snapshot/build.ts'
+import { SAFE_RETRY } from '../snapshot/mesh-settings.ts'
 import { DEFAULT_PROXY, type ProxyView } from './proxy-view.ts'
 import { translate } from './translate.ts'
 
@@ -45,81 +56,121 @@ for (const name of readdirSync(FOLDER)) {
   })
 }
 
-/** Without what every resource has alike, so that a difference is seen. */
+/** One line a thing, without what every resource has alike, so that a difference is seen. */
 function readable(set: ResourceSet): unknown {
   return {
-    listeners: [...set.listener.values()].map(readableListener),
-    routes: [...set.route.values()].map(readableTable),
-    clusters: [...set.cluster.values()].map(readableCluster),
-    endpoints: [...set.endpoints.values()].map(readableEndpoints),
+    listeners: Object.fromEntries(
+      [...set.listener].map(([name, one]) => [name, listenerText(one)]),
+    ),
+    routes: Object.fromEntries([...set.route].map(([name, table]) => [name, tableText(table)])),
+    clusters: Object.fromEntries([...set.cluster].map(([name, one]) => [name, clusterText(one)])),
+    endpoints: Object.fromEntries(
+      [...set.endpoints].map(([name, one]) => [name, endpointsText(one)]),
+    ),
     secrets: [...set.secret.keys()],
   }
 }
 
-function readableListener({ name, address, filterChains, defaultFilterChain, origins }: Listener) {
-  const chain = ({ name: chainName, match, tls, filter }: (typeof filterChains)[number]) => ({
-    name: chainName,
-    match,
-    tls,
-    ...(filter.kind === 'tcp'
-      ? { tcp: filter.targets.map(({ cluster, weight }) => `${weight} ${cluster}`) }
-      : {
-          http:
-            filter.routes.kind === 'rds' ? filter.routes.name : readableTable(filter.routes.table),
-        }),
-  })
+function listenerText({ address, filterChains, defaultFilterChain, origins }: Listener): unknown {
+  const chains = filterChains.map(chainText)
+  const fallback =
+    defaultFilterChain === undefined ? [] : [`default ${chainText(defaultFilterChain)}`]
   return {
-    name,
     address: renderAddress(address),
-    filterChains: filterChains.map(chain),
-    defaultFilterChain:
-      defaultFilterChain === undefined ? undefined : chain(defaultFilterChain).tcp,
+    chains: [...chains, ...fallback],
     from: origins.map(renderOrigin),
   }
 }
 
-function readableTable({ name, virtualHosts }: RouteTable): unknown {
-  return {
-    name,
-    virtualHosts: virtualHosts.map((host) => ({
-      name: host.name,
-      domains: host.domains,
-      requireTls: host.requireTls === 'all' ? 'all' : undefined,
-      routes: host.routes.map(({ origins, ...route }) => ({
-        ...route,
-        from: origins.map(renderOrigin),
-      })),
-    })),
-  }
+function chainText({ name, match, tls, filter }: FilterChain): string {
+  const target =
+    filter.kind === 'tcp'
+      ? `tcp ${filter.targets.map(({ cluster, weight }) => `${weight} ${cluster}`).join(', ')}`
+      : filter.routes.kind === 'rds'
+        ? `rds ${filter.routes.name}`
+        : `inline ${JSON.stringify(tableText(filter.routes.table))}`
+  const terminates = tls === undefined ? '' : ` tls${extras(tls)}`
+  return `${name}${extras(match)}${terminates} -> ${target}`
 }
 
-function readableCluster({ limits, http, origins, service, ...cluster }: Cluster): unknown {
+function tableText({ virtualHosts }: RouteTable): unknown {
+  return Object.fromEntries(
+    virtualHosts.map(({ name, domains, requireTls, routes }) => [
+      name,
+      {
+        domains: domains.join(' '),
+        requireTls: requireTls === 'all' ? 'all' : undefined,
+        routes: routes.map(routeText),
+      },
+    ]),
+  )
+}
+
+function routeText({ name, match, action, origins, ...rest }: Route): string {
+  const { path, headers, query } = match
+  const where = path.kind === 'connect' ? 'CONNECT' : `${path.kind} ${path.value}`
+  const from = origins.map(renderOrigin).join(', ')
+  return `${name}: ${where}${extras({ headers, query })} => ${actionText(action)}${extras(rest)} (${from})`
+}
+
+function actionText(action: RouteAction): string {
+  if (action.kind !== 'forward') {
+    const { kind, status, ...more } = action
+    return `${kind} ${status}${extras(more)}`
+  }
+  const { kind: _forward, targets, retry, ...rest } = action
+  const to = targets.map(({ cluster, weight, ...more }) => `${weight} ${cluster}${extras(more)}`)
+  const retries = isDeepStrictEqual(retry, SAFE_RETRY) ? undefined : (retry ?? 'none')
+  return `${to.join(' + ')}${extras({ ...rest, retry: retries })}`
+}
+
+function clusterText({
+  name,
+  discovery,
+  loadBalancer,
+  limits,
+  http,
+  service,
+  ...rest
+}: Cluster): string {
   const limited = Object.entries(limits).filter(
     ([key, value]) => value !== NO_LIMITS[key as keyof typeof NO_LIMITS],
   )
-  const { idleTimeoutMs, ...rest } = http
-  return {
-    ...cluster,
-    connectTimeoutMs: cluster.connectTimeoutMs === 10_000 ? undefined : cluster.connectTimeoutMs,
+  const { idleTimeoutMs, protocol, ...pool } = http
+  const at =
+    'endpoints' in discovery ? ` ${JSON.stringify(endpointsText(discovery.endpoints))}` : ''
+  const { connectTimeoutMs, origins, ...more } = rest
+  const shown = {
     limits: Object.fromEntries(limited),
-    http: {
-      protocol: rest.protocol === 'http1' ? undefined : rest.protocol,
-      idleTimeoutMs: idleTimeoutMs === 3_600_000 ? undefined : idleTimeoutMs,
-      maxRequestsPerConnection: rest.maxRequestsPerConnection || undefined,
-    },
-    service: service === undefined ? undefined : `${service.namespace}/${service.name}`,
-    from: origins.map(renderOrigin),
+    protocol: protocol === 'http1' ? undefined : protocol,
+    idleTimeoutMs: idleTimeoutMs === 3_600_000 ? undefined : idleTimeoutMs,
+    connectTimeoutMs: connectTimeoutMs === 10_000 ? undefined : connectTimeoutMs,
+    ...pool,
+    ...more,
   }
+  assert.equal(discovery.kind === 'eds' ? discovery.name : name, name)
+  return `${discovery.kind}${at} ${loadBalancer.kind}${extras(shown)} (${origins.map(renderOrigin).join(', ')})`
 }
 
-function readableEndpoints({ name, localities }: Endpoints): unknown {
-  return {
-    name,
-    endpoints: localities.flatMap(({ endpoints }) =>
-      endpoints.map(
-        ({ address, health, weight, workload }) =>
-          `${renderAddress(address)} ${health} ${weight} ${workload?.name ?? '-'} ${workload?.version ?? '-'}`,
-      ),
-    ),
-  }
+function endpointsText({ localities }: Endpoints): readonly string[] {
+  return localities.flatMap(({ locality, endpoints }) =>
+    endpoints.map(({ address, health, weight, workload }) => {
+      const zone = [locality.region, locality.zone, locality.subZone].filter(Boolean).join('/')
+      const who = workload === undefined ? '' : ` ${workload.name} ${workload.version}`
+      return `${renderAddress(address)} ${health} ${weight}${who}${zone === '' ? '' : ` in ${zone}`}`
+    }),
+  )
+}
+
+/** What is not empty, zero or false, as JSON. */
+function extras(value: object): string {
+  const text = JSON.stringify(value, (_key, item: unknown) =>
+    isPlain(item) ? undefined : item instanceof Map ? Object.fromEntries(item) : item,
+  )
+  return text === undefined || text === '{}' ? '' : ` ${text}`
+}
+
+function isPlain(item: unknown): boolean {
+  if (item === undefined || item === 0 || item === false) return true
+  return typeof item === 'object' && item !== null && Object.values(item).every(isPlain)
 }

@@ -76,7 +76,10 @@ export function attachRoutes(
       judged.flatMap(({ ref, verdict }) =>
         verdict === undefined
           ? []
-          : [{ ...verdict.condition, where: renderParent(ref, namespace) }, resolved],
+          : [verdict.condition, resolved].map((condition) => ({
+              ...condition,
+              where: renderParent(ref, namespace),
+            })),
       ),
     )
     const parents = judged.flatMap(({ verdict }) => verdict?.parents ?? [])

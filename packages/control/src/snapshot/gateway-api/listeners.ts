@@ -67,8 +67,18 @@ function judgeListener(
   grants: readonly DocumentOf<'ReferenceGrant'>[],
 ): Judged {
   const where = `listener ${spec.name}`
+  const accepted: Condition = {
+    type: 'Accepted',
+    status: true,
+    reason: 'Accepted',
+    message: 'listener accepted',
+    where,
+  }
   const refuse = (type: Condition['type'], reason: string, message: string): Judged => ({
-    conditions: [{ type, status: false, reason, message, where }],
+    conditions: [
+      ...(type === 'Accepted' ? [] : [accepted]),
+      { type, status: false, reason, message, where },
+    ],
   })
   const isTls = spec.protocol === 'HTTPS'
   if (spec.protocol !== 'HTTP' && !isTls) {
@@ -106,8 +116,14 @@ function judgeListener(
   return {
     listener: { gateway, index, spec, certificates },
     conditions: [
-      { type: 'Accepted', status: true, reason: 'Accepted', message: 'listener accepted', where },
-      { type: 'ResolvedRefs', status: true, reason: 'ResolvedRefs', message: '', where },
+      accepted,
+      {
+        type: 'ResolvedRefs',
+        status: true,
+        reason: 'ResolvedRefs',
+        message: 'all references resolve',
+        where,
+      },
     ],
   }
 }

@@ -57,24 +57,53 @@ export interface ProxyConditions {
   readonly sourceNamespace?: string
 }
 
-/** Whether the match can apply at all on this proxy and port: decided here, not per request. */
-export function appliesToProxy(
+/**
+ * Whether the match can apply at all on this proxy and port: decided here, not
+ * per request. In `http[]` a match that names gateways asks nothing else of the
+ * source (Istio: "the gateway match is independent of sourceLabels").
+ */
+export function appliesToHttp(
   match: ProxyConditions,
   namespace: string,
   context: RouteContext,
 ): boolean {
-  const { proxy } = context.scope
-  if (match.port !== undefined && match.port !== 0 && match.port !== context.port) return false
-  if (match.gateways !== undefined && match.gateways.length > 0) {
-    const bound = bindGateways(match.gateways, namespace)
-    if (!bound.some((gateway) => context.gateways.has(gateway))) return false
-  }
-  // Who asks is known only where the proxy is the caller's own.
-  if (!context.gateways.has('mesh')) return true
-  if (match.sourceNamespace !== undefined && match.sourceNamespace !== '') {
-    if (match.sourceNamespace !== proxy.namespace) return false
-  }
-  const { sourceLabels = {} } = match
+  if (!isForPort(match, context)) return false
+  return (match.gateways ?? []).length > 0
+    ? isForGateways(match, namespace, context)
+    : isForSource(match, context)
+}
+
+/** In `tcp[]` and `tls[]` all conditions must hold together. */
+export function appliesToBytes(
+  match: ProxyConditions,
+  namespace: string,
+  context: RouteContext,
+): boolean {
+  return (
+    isForPort(match, context) &&
+    isForGateways(match, namespace, context) &&
+    isForSource(match, context)
+  )
+}
+
+function isForPort({ port = 0 }: ProxyConditions, context: RouteContext): boolean {
+  return port === 0 || port === context.port
+}
+
+function isForGateways(
+  { gateways = [] }: ProxyConditions,
+  namespace: string,
+  context: RouteContext,
+): boolean {
+  if (gateways.length === 0) return true
+  return bindGateways(gateways, namespace).some((gateway) => context.gateways.has(gateway))
+}
+
+function isForSource(
+  { sourceNamespace = '', sourceLabels = {} }: ProxyConditions,
+  { scope: { proxy } }: RouteContext,
+): boolean {
+  if (sourceNamespace !== '' && sourceNamespace !== proxy.namespace) return false
   return Object.keys(sourceLabels).length === 0 || selects(sourceLabels, proxy.labels)
 }
 

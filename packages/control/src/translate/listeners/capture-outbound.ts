@@ -174,7 +174,9 @@ function tcpListener(
     filter: tcpProxy(scope.mesh, statPrefix(service, port), targets),
   }
   return {
-    ...captured(name, isRange ? ANY : host, port.port, [...service.origins, ...origins]),
+    ...captured(name, isRange ? ANY : host, port.port, [
+      ...new Set([...service.origins, ...origins]),
+    ]),
     filterChains: [...sni, chain],
     ...(isRange ? { defaultFilterChain: fallback(scope) } : {}),
   }

@@ -77,7 +77,10 @@ function addVirtualServices(
   hosts: Map<string, HostParts>,
 ): void {
   const requiresTls = door.server.tls?.httpsRedirect === true
-  const attached = attachedVirtualServices(scope, door)
+  // One without a rule for this door must not claim a host that another could serve.
+  const attached = attachedVirtualServices(scope, door).filter(
+    ({ bound, context }) => virtualServiceRoutes(bound, context).length > 0,
+  )
   for (const { bound, host, context } of attached) {
     const parts = partsOf(hosts, host)
     parts.requiresTls ||= requiresTls

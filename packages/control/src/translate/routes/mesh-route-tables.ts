@@ -7,7 +7,14 @@ import type { MeshService, ServicePort } from '../../registries/registry.ts'
 import type { BoundVirtualService } from '../../snapshot/virtual-services.ts'
 import { HTTP_PROXY_ROUTES } from '../names.ts'
 import type { ProxyScope } from '../scope.ts'
-import { asTargets, connectRoute, plainTarget, unknownHosts, virtualHost } from './default-route.ts'
+import {
+  asTargets,
+  connectRoute,
+  defaultRoute,
+  plainTarget,
+  unknownHosts,
+  virtualHost,
+} from './default-route.ts'
 import { MESH_GATEWAY } from './route-context.ts'
 import { type HostClaim, serviceNames, settleDomains, withPort } from './service-domains.ts'
 import { isRouted, serviceRoutes, serviceTcpTargets } from './service-routes.ts'
@@ -39,7 +46,9 @@ export function explicitRouteTable(scope: ProxyScope): RouteTable {
 function explicitClaim(scope: ProxyScope, service: MeshService, port: ServicePort): HostClaim {
   const tcp = serviceTcpTargets(scope, service, port)
   const targets = asTargets(tcp.targets.map(({ cluster, weight }) => plainTarget(cluster, weight)))
-  const http = serviceRoutes(scope, service, port)
+  const http = isRouted(port)
+    ? serviceRoutes(scope, service, port)
+    : { routes: [defaultRoute(scope, service, port)], origins: service.origins }
   const routes =
     targets === undefined ? http.routes : [connectRoute(targets, tcp.origins), ...http.routes]
   const names = serviceNames(service, scope.proxy.namespace, scope.domain)

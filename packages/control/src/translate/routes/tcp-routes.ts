@@ -3,7 +3,7 @@ import type { TcpRouteRule } from '@weft/config'
 import type { Origin, TcpProxy } from '@weft/model'
 import type { BoundVirtualService } from '../../snapshot/virtual-services.ts'
 import { resolveDestination } from '../features/destination.ts'
-import { appliesToProxy } from '../features/http-match.ts'
+import { appliesToBytes } from '../features/http-match.ts'
 import { asTargets } from './default-route.ts'
 import type { RouteContext } from './route-context.ts'
 
@@ -33,7 +33,7 @@ export function tcpRoutes(bound: BoundVirtualService, context: RouteContext): re
     const matches = rule.match ?? []
     if (matches.length === 0) return [...routes, { targets, destinationPrefixes: [], origin }]
     for (const match of matches) {
-      if (!appliesToProxy(match, namespace, context)) continue
+      if (!appliesToBytes(match, namespace, context)) continue
       const destinationPrefixes = match.destinationSubnets ?? []
       routes.push({ targets, destinationPrefixes, origin })
       if (destinationPrefixes.length === 0) return routes
@@ -51,7 +51,7 @@ export function tlsRoutes(bound: BoundVirtualService, context: RouteContext): re
     const path = `spec.tls[${i}]`
     const origin = { ...document.origin, path, line: document.lineOf(path) }
     return rule.match
-      .filter((match) => appliesToProxy(match, namespace, context))
+      .filter((match) => appliesToBytes(match, namespace, context))
       .map((match) => ({
         targets,
         serverNames: match.sniHosts,

@@ -20,7 +20,7 @@ import { istioCors } from '../features/cors.ts'
 import { resolveDestination } from '../features/destination.ts'
 import { fault } from '../features/fault.ts'
 import { headerOperations, hostOperation } from '../features/headers.ts'
-import { ANY_REQUEST, appliesToProxy, httpMatch, isCatchAll } from '../features/http-match.ts'
+import { ANY_REQUEST, appliesToHttp, httpMatch, isCatchAll } from '../features/http-match.ts'
 import { mirrors } from '../features/mirror.ts'
 import { istioRewrite } from '../features/path-rewrite.ts'
 import { istioRedirect } from '../features/redirect.ts'
@@ -39,7 +39,7 @@ export function virtualServiceRoutes(
     const action = actionOf(rule, namespace, context)
     if (action === undefined) continue
     for (const [j, match] of matchesOf(rule).entries()) {
-      if (match !== undefined && !appliesToProxy(match, namespace, context)) continue
+      if (match !== undefined && !appliesToHttp(match, namespace, context)) continue
       const path = match === undefined ? `spec.http[${i}]` : `spec.http[${i}].match[${j}]`
       const origin = { ...document.origin, path, line: document.lineOf(path) }
       const routeMatch = match === undefined ? ANY_REQUEST : httpMatch(match)
