@@ -6,6 +6,7 @@ import { KINDS, type KindDefinition, typeOf } from './kinds/catalog.ts'
 import { metadata as metadataSchema } from './kinds/metadata.ts'
 import type { ParsedObject, SkippedObject } from './parse.ts'
 import type { ObjectRef, Problem, Severity } from './problem.ts'
+import type { ProblemCode } from './problem-codes.ts'
 import { MESH_CONFIG_MAP, readMeshConfig } from './read-mesh-config.ts'
 import { checkMetadata } from './rules/metadata.ts'
 import type { Findings } from './rules/rules.ts'
@@ -86,16 +87,14 @@ class ObjectJudge {
     )
     this.#take(body.findings)
     const status = this.#checkStatus(definition, value)
-    if (meta.isShapeSound && body.isShapeSound) {
-      const metadata = this.#metadataOf(meta.value as Record<string, unknown>)
-      checkMetadata(metadata, definition.isNamespaced, this.#findings())
-      definition.rules({ metadata, spec: body.value as Document['spec'] }, this.#findings())
-      this.#warnAboutIdle(type, definition, value)
-      const document = this.#document(type, metadata, body.value, status)
-      if (isMeshConfig(document)) this.#problems.push(...readMeshConfig(document).problems)
-      if (!this.#hasErrors()) return this.#parsed(document)
-    }
-    return this.#parsed(undefined)
+    const metadata = this.#metadataOf(meta.value as Record<string, unknown>)
+    const findings = this.#findings([...meta.broken, ...body.broken])
+    definition.rules({ metadata, spec: body.value as Document['spec'] }, findings)
+    checkMetadata(metadata, definition.isNamespaced, findings)
+    this.#warnAboutIdle(type, definition, value)
+    const document = this.#document(type, metadata, body.value, status)
+    if (isMeshConfig(document)) this.#problems.push(...readMeshConfig(document).problems)
+    return this.#parsed(this.#hasErrors() ? undefined : document)
   }
 
   #warnAboutIdle(
@@ -170,7 +169,7 @@ class ObjectJudge {
     if (definition.statusSchema === undefined) return status
     const checked = checkSchema(definition.statusSchema, status, 'status', { isNullUnset: true })
     this.#take(checked.findings)
-    return checked.isShapeSound ? checked.value : undefined
+    return checked.value
   }
 
   #metadataOf(value: Record<string, unknown>): ObjectMeta {
@@ -181,10 +180,17 @@ class ObjectJudge {
     return { name, namespace, labels, annotations, ...present } as ObjectMeta
   }
 
-  #findings(): Findings {
+  /** Rules also look at objects with broken parts; what they say of those parts is only an echo. */
+  #findings(broken: readonly string[]): Findings {
+    const isEcho = (path: string) =>
+      broken.some((one) => isWithin(one, path) || isWithin(path, one))
     return {
-      error: (path, code, message) => this.#add(path, 'error', code, message),
-      warning: (path, code, message, alias) => this.#add(path, 'warning', code, message, { alias }),
+      error: (path, code, message) => {
+        if (!isEcho(path)) this.#add(path, 'error', code, message)
+      },
+      warning: (path, code, message, alias) => {
+        if (!isEcho(path)) this.#add(path, 'warning', code, message, { alias })
+      },
     }
   }
 
@@ -201,10 +207,17 @@ class ObjectJudge {
   #add(
     path: string,
     severity: Severity,
-    code: string,
+    code: ProblemCode,
     message: string,
     extra: { suggestion?: string | undefined; alias?: string | undefined } = {},
   ): void {
+    // A kind's own rule for names says more than the one for all kinds, which comes after it.
+    if (
+      code === 'bad-name' &&
+      this.#problems.some((one) => one.path === path && one.code === code)
+    ) {
+      return
+    }
     const { suggestion, alias } = extra
     this.#problems.push({
       ...positionIn(this.#raw, path, code),
@@ -229,6 +242,11 @@ function positionIn(
   const atKey = code === 'unknown-field' || !isExact
   const offset = atKey ? (found.keyAt ?? found.at) : offsetOf(found)
   return { file, ...lines.positionOf(offset) }
+}
+
+/** Whether `path` is `parent` or a place inside it. */
+function isWithin(path: string, parent: string): boolean {
+  return path.startsWith(parent) && /^($|[.[])/.test(path.slice(parent.length))
 }
 
 function isMeshConfig(document: Document): document is DocumentOf<'ConfigMap'> {

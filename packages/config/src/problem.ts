@@ -3,6 +3,8 @@
  * Bad input is an ordinary answer here: nothing in this package throws for it.
  */
 
+import type { ProblemCode } from './problem-codes.ts'
+
 export type Severity = 'error' | 'warning' | 'info'
 
 export interface Problem {
@@ -16,7 +18,7 @@ export interface Problem {
   readonly path: string
   readonly severity: Severity
   /** Ours, e.g. `unknown-field`; stable, for machines. Every code is in `problem-codes.ts`. */
-  readonly code: string
+  readonly code: ProblemCode
   /** Istio's analyzer code where it has one for the same finding, e.g. `IST0101`. */
   readonly alias?: string
   /** What is wrong and what to do. */

@@ -4,6 +4,7 @@ import { findIdle, IDLE_MESH_FIELDS } from './acted-on.ts'
 import type { DocumentOf } from './document.ts'
 import { type MeshConfig, meshConfig } from './kinds/mesh-config.ts'
 import type { Problem, Severity } from './problem.ts'
+import type { ProblemCode } from './problem-codes.ts'
 import { checkRetries } from './rules/http-route-actions.ts'
 import { checkDuration } from './rules/istio-common.ts'
 import { isDnsLabel } from './rules/names.ts'
@@ -67,7 +68,7 @@ class MeshReader {
       const severity = code === 'unknown-field' ? 'warning' : 'error'
       this.#add(below(path), severity, code, message, this.#positionOf(place, path), suggestion)
     }
-    if (checked.isShapeSound) {
+    if (checked.broken.length === 0) {
       checkMesh(checked.value as MeshConfig, this.#findings(place))
       for (const path of findIdle(IDLE_MESH_FIELDS, '', value)) {
         const message = 'accepted, not acted on yet'
@@ -95,7 +96,7 @@ class MeshReader {
   #add(
     path: string,
     severity: Severity,
-    code: string,
+    code: ProblemCode,
     message: string,
     inner: Position,
     suggestion?: string,

@@ -1,6 +1,7 @@
 /** A check across objects. Members are the other files of this folder; the list is in `catalog.ts`. */
 
 import type { Document } from '../document.ts'
+import type { ProblemCode } from '../problem-codes.ts'
 import type { AnalysisIndex } from './analysis-index.ts'
 
 export type Check = (index: AnalysisIndex, warn: Warn) => void
@@ -9,7 +10,7 @@ export type Check = (index: AnalysisIndex, warn: Warn) => void
 export type Warn = (
   document: Document,
   path: string,
-  code: string,
+  code: ProblemCode,
   message: string,
   alias?: string,
 ) => void

@@ -11,6 +11,7 @@ import type {
   AnySchema,
   ListNode,
   MapNode,
+  Node,
   NumberNode,
   ObjectNode,
   OneOf,
@@ -37,11 +38,14 @@ export type SchemaCode =
   | 'crd-rule'
 
 export interface Checked {
-  /** The value with defaults; only meaningful when `isShapeSound`. */
+  /**
+   * The value with defaults. It always has the schema's type: what has a wrong
+   * type or is missing is stood in for by the emptiest value there is.
+   */
   readonly value: unknown
   readonly findings: readonly SchemaFinding[]
-  /** Every value has its type and every required field is there: code may rely on the TypeScript type. */
-  readonly isShapeSound: boolean
+  /** Paths of values that are stood in for. */
+  readonly broken: readonly string[]
 }
 
 export interface CheckOptions {
@@ -57,12 +61,12 @@ export function checkSchema(
 ): Checked {
   const checker = new Checker(options)
   const result = checker.check(schema, value, path)
-  return { value: result, findings: checker.findings, isShapeSound: checker.isShapeSound }
+  return { value: result, findings: checker.findings, broken: checker.broken }
 }
 
 class Checker {
   readonly findings: SchemaFinding[] = []
-  isShapeSound = true
+  readonly broken: string[] = []
   readonly #options: CheckOptions
 
   constructor(options: CheckOptions) {
@@ -90,11 +94,11 @@ class Checker {
       case 'number':
         return this.#checkNumber(schema, value, path)
       case 'boolean':
-        if (typeof value !== 'boolean') this.#wrongType(path, 'true or false', value)
-        return value
+        if (typeof value === 'boolean') return value
+        return this.#wrongType(schema, path, 'true or false', value)
       case 'intOrString':
         if (typeof value === 'string' || Number.isInteger(value)) return value
-        return this.#wrongType(path, 'an integer or a text', value)
+        return this.#wrongType(schema, path, 'an integer or a text', value)
       case 'anything':
         return value
       case 'list':
@@ -107,7 +111,7 @@ class Checker {
   }
 
   #checkString(schema: StringNode, value: unknown, path: string): unknown {
-    if (typeof value !== 'string') return this.#wrongType(path, 'a text', value)
+    if (typeof value !== 'string') return this.#wrongType(schema, path, 'a text', value)
     const { values, minLength, maxLength, pattern, patternHint, format } = schema
     if (values !== undefined && !values.includes(value)) {
       const suggestion = nearest(value, values)
@@ -139,7 +143,7 @@ class Checker {
   #checkNumber(schema: NumberNode, value: unknown, path: string): unknown {
     const isInteger = schema.kind === 'integer'
     if (typeof value !== 'number' || (isInteger && !Number.isInteger(value))) {
-      return this.#wrongType(path, isInteger ? 'an integer' : 'a number', value)
+      return this.#wrongType(schema, path, isInteger ? 'an integer' : 'a number', value)
     }
     const { min = -Infinity, max = Infinity, values } = schema
     if (!Number.isFinite(value) || value < min || value > max) {
@@ -152,7 +156,7 @@ class Checker {
   }
 
   #checkList(schema: ListNode, value: unknown, path: string): unknown {
-    if (!Array.isArray(value)) return this.#wrongType(path, 'a list', value)
+    if (!Array.isArray(value)) return this.#wrongType(schema, path, 'a list', value)
     this.#checkCount(value.length, schema.minItems, schema.maxItems, path, 'item')
     const known = this.findings.length
     const result = value.map((item: unknown, index) =>
@@ -187,7 +191,7 @@ class Checker {
   }
 
   #checkMap(schema: MapNode, value: unknown, path: string): unknown {
-    if (!isObject(value)) return this.#wrongType(path, 'a map', value)
+    if (!isObject(value)) return this.#wrongType(schema, path, 'a map', value)
     const entries = Object.entries(value)
     this.#checkCount(entries.length, schema.minEntries, schema.maxEntries, path, 'entry')
     return Object.fromEntries(
@@ -202,7 +206,7 @@ class Checker {
   }
 
   #checkObject(schema: ObjectNode, value: unknown, path: string): unknown {
-    if (!isObject(value)) return this.#wrongType(path, 'an object', value)
+    if (!isObject(value)) return this.#wrongType(schema, path, 'an object', value)
     const entries: [string, unknown][] = []
     for (const [key, item] of Object.entries(value)) {
       const field = Object.hasOwn(schema.fields, key) ? schema.fields[key] : undefined
@@ -217,8 +221,10 @@ class Checker {
     const result = Object.fromEntries(entries)
     for (const [key, field] of Object.entries(schema.fields)) {
       if (Object.hasOwn(result, key)) continue
-      if (field.presence === 'required')
+      if (field.presence === 'required') {
         this.#missing(childPath(path, key), 'is required but missing')
+        result[key] = placeholderOf(field)
+      }
       if (field.presence === 'defaulted') result[key] = structuredClone(field.fallback)
     }
     for (const group of schema.oneOf) this.#checkOneOf(group, result, path)
@@ -258,24 +264,53 @@ class Checker {
   }
 
   #missing(path: string, message: string): void {
-    this.isShapeSound = false
+    this.broken.push(path)
     this.#report(path, 'missing-field', message)
   }
 
-  #wrongType(path: string, wanted: string, value: unknown): unknown {
-    this.isShapeSound = false
+  #wrongType(schema: Node, path: string, wanted: string, value: unknown): unknown {
+    this.broken.push(path)
     const quote =
       wanted === 'a text' && (typeof value === 'number' || typeof value === 'boolean')
         ? `; put it in quotes: "${value}"`
         : ''
     this.#report(path, 'wrong-type', `must be ${wanted}, got ${renderKind(value)}${quote}`)
-    return value
+    return placeholderOf(schema)
   }
 
   #report(path: string, code: SchemaCode, message: string, suggestion?: string): void {
     this.findings.push(
       suggestion === undefined ? { path, code, message } : { path, code, message, suggestion },
     )
+  }
+}
+
+/** The emptiest value of a type. */
+function placeholderOf(schema: Node): unknown {
+  switch (schema.kind) {
+    case 'string':
+    case 'intOrString':
+      return ''
+    case 'integer':
+    case 'number':
+      return 0
+    case 'boolean':
+      return false
+    case 'anything':
+      return undefined
+    case 'list':
+      return []
+    case 'map':
+      return {}
+    case 'object':
+      return Object.fromEntries(
+        Object.entries(schema.fields)
+          .filter(([, field]) => field.presence !== 'optional')
+          .map(([key, field]) => [
+            key,
+            field.presence === 'defaulted' ? structuredClone(field.fallback) : placeholderOf(field),
+          ]),
+      )
   }
 }
 

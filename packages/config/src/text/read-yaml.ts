@@ -127,7 +127,8 @@ function readDocument(
   })
   for (const error of parsed.errors) {
     problems.push({
-      offset: chunk.offset + error.pos[0],
+      // What is not closed is found missing at the end: the last line with text is nearer to it.
+      offset: chunk.offset + Math.min(error.pos[0], chunk.text.trimEnd().length),
       path: '',
       code: 'syntax',
       message: syntaxMessage(error.code, error.message, chunk.text, error.pos[0]),
@@ -305,6 +306,9 @@ function syntaxMessage(code: string, message: string, text: string, at: number):
   if (code === 'TAB_AS_INDENT' || /^\s*\t/.test(line)) {
     return 'a tab is used for indentation; YAML allows only spaces there'
   }
+  const quote = /Missing closing (.)quote/.exec(message)?.[1]
+  if (quote !== undefined)
+    return `a text begins with ${quote} and does not end with ${quote}; close it`
   const [first = message] = message.split('\n')
   return `the YAML cannot be read: ${first.replace(/ at line \d+.*$/, '')}${adviceFor(code)}`
 }
