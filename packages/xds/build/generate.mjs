@@ -54,7 +54,7 @@ async function generate() {
     const protoDir = join(work, 'proto')
     const { ROOTS } = await import('./roots.mjs')
     copyProtos(packages, protoDir, ROOTS)
-    const files = await runPlugin(packages, compile(packages, protoDir), ROOTS)
+    const files = await runPlugin(packages, compile(packages, protoDir))
     const target = join(work, 'gen')
     for (const { name, content } of files) writeTo(join(target, name), content)
     writeTo(join(target, 'stamp'), stamp)
@@ -148,20 +148,24 @@ function compile(packages, protoDir) {
   })
 }
 
-async function runPlugin(packages, image, roots) {
+async function runPlugin(packages, image) {
   const { create, fromBinary, toBinary } = await import('@bufbuild/protobuf')
   const wkt = await import('@bufbuild/protobuf/wkt')
-  const { patchDescriptors, stripOptions } = await import('./patch-descriptors.mjs')
+  const { KEPT_MESSAGES } = await import('./kept-messages.mjs')
+  const { keepOnly, patchDescriptors } = await import('./patch-descriptors.mjs')
   const set = fromBinary(wkt.FileDescriptorSetSchema, image)
   patchDescriptors(set)
   const withRules = toBinary(wkt.FileDescriptorSetSchema, set)
-  stripOptions(set)
-  const wanted = importsOf(set, roots)
+  keepOnly(set, KEPT_MESSAGES)
+  const wanted = set.file.filter(
+    (file) =>
+      file.package !== 'google.protobuf' && file.messageType.length + file.enumType.length > 0,
+  )
   const request = create(wkt.CodeGeneratorRequestSchema, {
-    fileToGenerate: set.file.map((file) => file.name).filter((name) => wanted.has(name)),
+    fileToGenerate: wanted.map((file) => file.name),
     parameter: 'target=js+dts,import_extension=js',
     protoFile: set.file,
-    sourceFileDescriptors: set.file.filter((file) => wanted.has(file.name)),
+    sourceFileDescriptors: wanted,
   })
   const script = join(packages.plugin, 'bin/protoc-gen-es')
   const input = toBinary(wkt.CodeGeneratorRequestSchema, request)
@@ -171,19 +175,6 @@ async function runPlugin(packages, image, roots) {
   )
   if (response.error !== '') throw new Error(`protoc-gen-es: ${response.error}`)
   return [...response.file, { name: 'descriptors.binpb', content: withRules }]
-}
-
-/** The roots and what they still import; the well-known types come with the runtime. */
-function importsOf(set, roots) {
-  const byName = new Map(set.file.map((file) => [file.name, file]))
-  const wanted = new Set()
-  const visit = (name) => {
-    if (wanted.has(name) || name.startsWith('google/protobuf/')) return
-    wanted.add(name)
-    for (const imported of byName.get(name)?.dependency ?? []) visit(imported)
-  }
-  for (const root of roots) visit(root)
-  return wanted
 }
 
 function run(name, args, options) {

@@ -1,16 +1,17 @@
 /**
- * Applies the patch table to a `FileDescriptorSet`, and strips from it what only documents.
+ * Applies the patch table to a `FileDescriptorSet`, and takes out of it what nobody uses.
  *
  * A patch that collides with a field of the package fails the build: a newer package may
  * have brought the field itself, or given the number to something else.
  */
-import { create } from '@bufbuild/protobuf'
+import { create, isFieldSet } from '@bufbuild/protobuf'
 import {
   DescriptorProtoSchema,
   EnumDescriptorProtoSchema,
   EnumValueDescriptorProtoSchema,
   FieldDescriptorProtoSchema,
   FieldDescriptorProto_Label as Label,
+  OneofDescriptorProtoSchema,
   FieldDescriptorProto_Type as Type,
 } from '@bufbuild/protobuf/wkt'
 import { ENUM_VALUES, FIELDS, NEW_ENUMS, NEW_MESSAGES } from './patch-table.mjs'
@@ -47,44 +48,107 @@ export function patchDescriptors(set) {
 }
 
 /**
- * Removes custom options (validation rules, annotations) and the imports that only they
- * needed: they make up half of what a proxy would have to load at its start.
+ * Leaves only the messages that are wanted, and of the others their place: a field of such a
+ * type becomes bytes, which is the same on the wire. Removes custom options (validation rules,
+ * annotations) and whatever imports nobody needs any more.
+ *
+ * @param wanted Full names; those outside the well-known types that are not in it go.
  */
-export function stripOptions(set) {
+export function keepOnly(set, wanted) {
   const owner = new Map([...indexTypes(set)].map(([name, { file }]) => [name, file.name]))
-  for (const file of set.file) {
+  const missing = [...wanted].filter((name) => !owner.has(name))
+  if (missing.length > 0)
+    throw new Error(`Cannot keep ${missing.join(', ')}: there is no such message`)
+  const keeps = (name) => wanted.has(name) || name.startsWith('google.protobuf.')
+  const files = set.file.filter((file) => file.package !== 'google.protobuf')
+  const usedAnywhere = new Set()
+  for (const file of files) {
     const used = new Set()
     clearOptions(file)
-    for (const message of file.messageType) clearMessage(message, (type) => used.add(type))
-    for (const type of file.enumType) clearEnum(type)
-    for (const service of file.service) {
-      clearOptions(service)
-      for (const method of service.method) {
-        clearOptions(method)
-        used.add(method.inputType).add(method.outputType)
-      }
-    }
-    const needed = new Set([...used].map((type) => owner.get(type.slice(1))))
+    file.service = []
+    file.extension = []
+    file.messageType = keepMessages(file.messageType, file.package, keeps, (name) => used.add(name))
+    for (const name of used) usedAnywhere.add(name)
+    const needed = new Set([...used].map((name) => owner.get(name)))
     file.dependency = file.dependency.filter((path) => needed.has(path))
     file.publicDependency = []
     file.weakDependency = []
   }
-}
-
-function clearMessage(message, use) {
-  clearOptions(message)
-  for (const field of [...message.field, ...message.extension]) {
-    clearOptions(field)
-    if (field.typeName !== '') use(field.typeName)
+  for (const file of files) {
+    file.enumType = keepEnums(file.enumType, file.package, usedAnywhere)
+    file.messageType = dropEmpty(file.messageType, file.package, keeps, usedAnywhere)
   }
-  for (const oneof of message.oneofDecl) clearOptions(oneof)
-  for (const nested of message.nestedType) clearMessage(nested, use)
-  for (const nested of message.enumType) clearEnum(nested)
 }
 
-function clearEnum(type) {
-  clearOptions(type)
-  for (const value of type.value) clearOptions(value)
+function keepEnums(types, prefix, used) {
+  const kept = types.filter((type) => used.has(`${prefix}.${type.name}`))
+  for (const type of kept) {
+    clearOptions(type)
+    for (const value of type.value) clearOptions(value)
+  }
+  return kept
+}
+
+/** Messages that were only the place of something that is not used either. */
+function dropEmpty(messages, prefix, keeps, used) {
+  return messages.filter((message) => {
+    const fullName = `${prefix}.${message.name}`
+    message.enumType = keepEnums(message.enumType, fullName, used)
+    message.nestedType = dropEmpty(message.nestedType, fullName, keeps, used)
+    const isEmpty = message.nestedType.length + message.enumType.length === 0
+    return !isEmpty || keeps(fullName) || (message.options?.mapEntry ?? false)
+  })
+}
+
+function keepMessages(messages, prefix, keeps, use) {
+  return messages.filter((message) => {
+    const fullName = `${prefix}.${message.name}`
+    const isMap = message.options?.mapEntry ?? false
+    clearOptions(message)
+    message.extension = []
+    message.nestedType = keepMessages(message.nestedType, fullName, keeps, use)
+    if (!isMap && !keeps(fullName)) {
+      // It may still be where a message lives that is kept, or an enum that one uses.
+      message.field = []
+      message.oneofDecl = []
+      return message.nestedType.length > 0 || message.enumType.length > 0
+    }
+    const maps = message.nestedType.filter((nested) => nested.options?.mapEntry)
+    const own = new Set(maps.map((nested) => `${fullName}.${nested.name}`))
+    for (const field of message.field) keepField(field, (name) => keeps(name) || own.has(name), use)
+    for (const oneof of message.oneofDecl) clearOptions(oneof)
+    addPresence(message)
+    return true
+  })
+}
+
+function keepField(field, keeps, use) {
+  clearOptions(field)
+  if (field.typeName === '') return
+  const name = field.typeName.slice(1)
+  if (field.type === Type.ENUM || keeps(name)) {
+    use(name)
+    return
+  }
+  field.type = Type.BYTES
+  field.typeName = ''
+  // A message that is set but empty is set; plain bytes could not tell.
+  const single = field.label === Label.OPTIONAL && !hasOneof(field)
+  if (single) field.proto3Optional = true
+}
+
+/** The index alone does not say: its default is the first oneof. */
+function hasOneof(field) {
+  return isFieldSet(field, FieldDescriptorProtoSchema.field.oneofIndex)
+}
+
+/** proto3 spells an optional field as a oneof of its own, after all real ones. */
+function addPresence(message) {
+  for (const field of message.field) {
+    if (!field.proto3Optional || hasOneof(field)) continue
+    field.oneofIndex = message.oneofDecl.length
+    message.oneofDecl.push(create(OneofDescriptorProtoSchema, { name: `_${field.name}` }))
+  }
 }
 
 function clearOptions(descriptor) {

@@ -1,10 +1,13 @@
 /**
- * The proto files that Weft generates code for, without what they import.
+ * The proto files that are compiled, without what they import: everything that may turn up in an
+ * `Any` of somebody's configuration. Code is generated for less: `kept-messages.mjs`.
  *
  * Roots, never whole directories: some files in the package import protos that it does not ship
  * (Prometheus, OpenCensus), and one of those would fail the whole compilation.
  * `a/{b,c}/d` stands for `a/b/d` and `a/c/d`.
  */
+import { expand } from './expand.mjs'
+
 const BRACED = `
 envoy/admin/v3/{certs,clusters,config_dump,config_dump_shared,init_dump,listeners,memory,server_info}
 envoy/config/{bootstrap/v3/bootstrap,listener/v3/listener,listener/v3/api_listener,route/v3/route,route/v3/scoped_route,cluster/v3/cluster,endpoint/v3/endpoint,rbac/v3/rbac,trace/v3/zipkin,trace/v3/opentelemetry,metrics/v3/stats,ratelimit/v3/rls,tap/v3/common}
@@ -43,10 +46,3 @@ export const ROOTS = BRACED.trim()
   .split('\n')
   .flatMap(expand)
   .map((path) => `${path}.proto`)
-
-function expand(text) {
-  const braces = /^(.*)\{(.*)\}(.*)$/.exec(text)
-  if (braces === null) return [text]
-  const [, before, alternatives, after] = braces
-  return alternatives.split(',').map((one) => before + one + after)
-}

@@ -178,7 +178,7 @@ function decodeFilters(
   for (const [index, { name, configType, disabled, isOptional }] of filters.entries()) {
     const at = `${path}.http_filters[${index}]`
     if (disabled) problems.add(`${at}.disabled`, 'is not supported')
-    const any = configType.value?.$typeName === 'google.protobuf.Any' ? configType.value : undefined
+    const any = configType.case === 'typedConfig' ? configType.value : undefined
     if (unpackAny(any, CorsSchema) !== undefined) names.push('cors')
     else if (unpackAny(any, HTTPFaultSchema) !== undefined) names.push('fault')
     else if (unpackAny(any, RouterSchema) !== undefined) continue
