@@ -1,6 +1,7 @@
 /** One try at an endpoint: choosing it, sending the request, and what follows when it fails. */
 import {
   type AttemptOutcome,
+  type Host,
   retryDecision,
   retryDelayMs,
   rewriteAuthority,
@@ -8,7 +9,7 @@ import {
 } from '@weft/traffic'
 import { FIELD, SPAN } from '@weft/wire'
 import type { UpstreamConnection } from '../upstream/connection.ts'
-import { chooseHost } from './choose-host.ts'
+import { chooseHost, resolveNamed } from './choose-host.ts'
 import type { HttpRuntime } from './contract.ts'
 import { type EncodedHeaders, encodeHeaderOps, encodeStamps } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
@@ -22,14 +23,21 @@ import { writeRequestHead } from './write-request.ts'
  */
 export function startAttempt(x: Exchange, fresh: boolean, nowMs: number): void {
   x.attempts++
-  x.armTry(nowMs === 0 ? x.startedMs : nowMs)
-  chooseHost(x, (host) => {
-    x.useHost(host)
-    const pool = x.cluster?.poolOf(host)
-    if (pool === undefined) return
-    x.pool = pool
-    pool.acquire(x, fresh, nowMs === 0 ? x.startedMs : nowMs)
-  })
+  x.timers.armTry(nowMs === 0 ? x.startedMs : nowMs)
+  const atMs = nowMs === 0 ? x.startedMs : nowMs
+  const host = chooseHost(x)
+  if (host !== undefined) connectTo(x, host, fresh, atMs)
+  else if (!x.finished && x.cluster?.model.discovery.kind === 'forwardProxy') {
+    resolveNamed(x, (found) => connectTo(x, found, fresh, x.deps.clock.monotonicMs()))
+  }
+}
+
+function connectTo(x: Exchange, host: Host, fresh: boolean, nowMs: number): void {
+  x.useHost(host)
+  const pool = x.cluster?.poolOf(host)
+  if (pool === undefined) return
+  x.pool = pool
+  pool.acquire(x, fresh, nowMs)
 }
 
 /** Writes the head and the body so far; what follows of the body is sent as it comes. */
@@ -44,7 +52,7 @@ export function sendRequest(x: Exchange, connection: UpstreamConnection): void {
   plan.edge = manager.useRemoteAddress
   plan.trustedHops = manager.xffTrustedHops
   plan.attempts = x.attempts
-  plan.timeoutMs = x.timeoutMs
+  plan.timeoutMs = x.timers.requestMs
   plan.generateId = manager.generateRequestId
   plan.route =
     target.requestHeaders.length === 0 ? undefined : encodeHeaderOps(target.requestHeaders)

@@ -1,42 +1,38 @@
 /** Which endpoint an attempt goes to: the balancer's choice, or what the request names itself. */
 import { resolveHost } from '@weft/net'
 import { FIRST_PICK, type Host } from '@weft/traffic'
+import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { Exchange } from './exchange.ts'
 
 const DEFAULT_PORT = 80
 
 /**
- * Calls `found` at once or, when a name must be resolved, later; not at all when
- * the exchange ended meanwhile. Failures are reported to the exchange.
+ * The host if it is known at once. `undefined`: a name must be resolved first
+ * (forward proxies), or the exchange was failed.
  */
-export function chooseHost(x: Exchange, found: (host: Host) => void): void {
+export function chooseHost(x: Exchange): Host | undefined {
   const { cluster } = x
-  if (cluster === undefined) return
-  switch (cluster.model.discovery.kind) {
-    case 'forwardProxy':
-      resolveNamed(x, found)
-      return
-    case 'originalDst': {
-      const address = x.downstream.localAddress
-      const host = cluster.named(address, '')
-      if (host === undefined) x.fail('noHealthyEndpoint', 'no original destination')
-      else found(host)
-      return
-    }
-    default: {
-      const first = x.hash === undefined && x.tried === undefined
-      const request = first ? FIRST_PICK : { hash: x.hash, tried: x.tried }
-      // Rather an endpoint that failed than none, when it is the only one.
-      const host =
-        cluster.pick(request) ??
-        (x.tried === undefined ? undefined : cluster.pick({ hash: x.hash, tried: undefined }))
-      if (host === undefined) x.fail('noHealthyEndpoint', `no endpoint of ${cluster.model.name}`)
-      else found(host)
-    }
-  }
+  if (cluster === undefined) return undefined
+  const { kind } = cluster.model.discovery
+  if (kind === 'forwardProxy') return undefined
+  const host =
+    kind === 'originalDst' ? cluster.named(x.downstream.localAddress, '') : balanced(x, cluster)
+  if (host === undefined) x.fail('noHealthyEndpoint', `no endpoint of ${cluster.model.name}`)
+  return host
 }
 
-function resolveNamed(x: Exchange, found: (host: Host) => void): void {
+function balanced(x: Exchange, cluster: UpstreamCluster): Host | undefined {
+  const { hash, tried } = x
+  if (hash === undefined && tried === undefined) return cluster.pick(FIRST_PICK)
+  // Rather an endpoint that failed than none, when it is the only one.
+  return (
+    cluster.pick({ hash, tried }) ??
+    (tried === undefined ? undefined : cluster.pick({ hash, tried: undefined }))
+  )
+}
+
+/** Calls `found` when the name the request is for has an address; fails the exchange when not. */
+export function resolveNamed(x: Exchange, found: (host: Host) => void): void {
   const { authority } = x
   const colon = authority.lastIndexOf(':')
   const hasPort = colon > authority.lastIndexOf(']')

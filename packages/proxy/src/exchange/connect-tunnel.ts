@@ -1,45 +1,55 @@
 /** Where HTTP ends and bytes begin: CONNECT, and upgrades the upstream agreed to. */
 import type { Socket } from '@weft/net'
+import type { Host } from '@weft/traffic'
 import { ascii } from '@weft/wire'
 import { Tunnel } from '../downstream/tunnel.ts'
+import type { UpstreamCluster } from '../upstream/cluster.ts'
 import { rawConnect } from '../upstream/raw-connect.ts'
-import { chooseHost } from './choose-host.ts'
+import { chooseHost, resolveNamed } from './choose-host.ts'
 import type { Exchange } from './exchange.ts'
 
 const ESTABLISHED = ascii('HTTP/1.1 200 OK\r\n\r\n')
 
 /** CONNECT: nothing the client sends goes on before the upstream accepted (R12). */
 export function openTunnel(x: Exchange): void {
-  const { cluster, deps } = x
+  const { cluster } = x
   if (cluster === undefined) return
   x.attempts++
-  chooseHost(x, (host) => {
-    x.useHost(host)
-    x.cancelWait = rawConnect(
-      cluster,
-      host,
-      {
-        onConnected(socket) {
-          x.cancelWait = undefined
-          x.status = 200
-          x.answered = true
-          x.firstByteMs = deps.clock.monotonicMs()
-          x.sentMs = x.firstByteMs
-          const early = x.downstream.takeOver()
-          x.downstream.socket.write(ESTABLISHED)
-          const tunnel = tunnelOf(x, socket, cluster.model.http.idleTimeoutMs, () =>
-            cluster.limits.release('connections'),
-          )
-          tunnel.start(early, undefined)
-        },
-        onFailed(failure, detail) {
-          x.cancelWait = undefined
-          x.fail(failure, detail)
-        },
+  const host = chooseHost(x)
+  if (host !== undefined) connectTunnel(x, cluster, host)
+  else if (!x.finished && cluster.model.discovery.kind === 'forwardProxy') {
+    resolveNamed(x, (found) => connectTunnel(x, cluster, found))
+  }
+}
+
+function connectTunnel(x: Exchange, cluster: UpstreamCluster, host: Host): void {
+  const { deps } = x
+  x.useHost(host)
+
+  x.cancelWait = rawConnect(
+    cluster,
+    host,
+    {
+      onConnected(socket) {
+        x.cancelWait = undefined
+        x.status = 200
+        x.answered = true
+        x.firstByteMs = deps.clock.monotonicMs()
+        x.sentMs = x.firstByteMs
+        const early = x.downstream.takeOver()
+        x.downstream.socket.write(ESTABLISHED)
+        const tunnel = tunnelOf(x, socket, cluster.model.http.idleTimeoutMs, () =>
+          cluster.limits.release('connections'),
+        )
+        tunnel.start(early, undefined)
       },
-      deps,
-    )
-  })
+      onFailed(failure, detail) {
+        x.cancelWait = undefined
+        x.fail(failure, detail)
+      },
+    },
+    deps,
+  )
 }
 
 /** The upstream switched protocols and its 101 was sent on. */
@@ -61,7 +71,7 @@ function tunnelOf(
   idleTimeoutMs: number,
   released: () => void,
 ): Tunnel {
-  x.disarm()
+  x.timers.disarm()
   return new Tunnel(
     x.downstream.socket,
     upstream,

@@ -13,7 +13,6 @@
  * steps are in `route-request.ts`, `attempt.ts` and `relay-response.ts`.
  */
 import type { VirtualHost } from '@weft/model'
-import type { Timed } from '@weft/net'
 import type { CompiledForward, CompiledRoute, CompiledTarget, Host } from '@weft/traffic'
 import { MessageHead, OutBuffer } from '@weft/wire'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
@@ -25,6 +24,7 @@ import { BodyRelay } from './body-relay.ts'
 import type { ClientSide } from './client-side.ts'
 import type { EngineDeps, HttpRuntime } from './contract.ts'
 import type { EncodedHeaders } from './encoded-headers.ts'
+import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
 import { ExchangeView } from './exchange-view.ts'
 import { type Failure, failureStatus, failureText } from './failures.ts'
 import { httpDate } from './http-date.ts'
@@ -32,7 +32,7 @@ import { relayResponse, upstreamEnded } from './relay-response.ts'
 import { RequestId } from './request-id.ts'
 import { flushTo, out } from './shared-out.ts'
 import type { RequestPlan } from './write-request.ts'
-import { type LocalReply, writeLocalReply } from './write-response.ts'
+import { type LocalReply, type ResponsePlan, writeLocalReply } from './write-response.ts'
 
 /** Of a request's body that is kept for another attempt, or until there is a connection. */
 const MAX_HELD_BYTES = 65_536
@@ -42,12 +42,8 @@ const BULK_BYTES = 65_536
 const MAX_DRAINED_BYTES = 65_536
 const MAX_KEPT_BUFFER_BYTES = 16_384
 const INITIAL_HEAD_BYTES = 2_048
-/** An idle timeout fires after this many quiet parts of it. */
-const IDLE_PARTS = 4
 
-export class Exchange implements UpstreamUser, Timed {
-  deadlineTick = 0
-  slotTick = 0
+export class Exchange implements UpstreamUser, TimeoutHandler {
   readonly deps: EngineDeps
   readonly #spares: ExchangePool
   readonly view: ExchangeView
@@ -94,15 +90,9 @@ export class Exchange implements UpstreamUser, Timed {
   cookies: readonly string[] = []
   upgrade = false
   readonly plan: RequestPlan
+  readonly answerPlan: ResponsePlan
 
-  timeoutMs = 0
-  perTryMs = 0
-  idleMs = 0
-  #requestAtMs = 0
-  #tryAtMs = 0
-  #idleAtMs = 0
-  /** Quiet parts of the idle timeout; any byte sets it back to 0. */
-  quiet = 0
+  readonly timers: ExchangeTimers
   /** Gives up whatever the exchange waits for beside a connection. */
   cancelWait: (() => void) | undefined
 
@@ -134,6 +124,7 @@ export class Exchange implements UpstreamUser, Timed {
     this.downstream = downstream
     this.runtime = runtime
     this.view = new ExchangeView(this)
+    this.timers = new ExchangeTimers(deps, this)
     this.plan = {
       head: this.head,
       bytes: this.headBytes,
@@ -149,6 +140,19 @@ export class Exchange implements UpstreamUser, Timed {
       route: undefined,
       stamps: undefined,
       id: this.#requestId,
+    }
+    this.answerPlan = {
+      head: this.response,
+      bytes: this.responseBytes,
+      view: this.view,
+      close: false,
+      chunked: false,
+      dropLength: false,
+      upgrade: false,
+      serviceTimeMs: 0,
+      route: undefined,
+      stamps: undefined,
+      filters: undefined,
     }
   }
 
@@ -187,13 +191,7 @@ export class Exchange implements UpstreamUser, Timed {
     this.filterHeaders = undefined
     this.cookies = []
     this.upgrade = false
-    this.timeoutMs = 0
-    this.perTryMs = 0
-    this.idleMs = 0
-    this.#requestAtMs = 0
-    this.#tryAtMs = 0
-    this.#idleAtMs = 0
-    this.quiet = 0
+    this.timers.reset()
     this.sentMs = 0
     this.eventMs = 0
     this.firstByteMs = -1
@@ -236,7 +234,7 @@ export class Exchange implements UpstreamUser, Timed {
 
   /** @returns The offset just past what was taken of the body, or a problem. */
   takeBody(bytes: Buffer, from: number, end: number): number {
-    this.quiet = 0
+    this.timers.quiet = 0
     const { request } = this
     let at: number
     if (this.discarding) at = request.relay(bytes, from, end, undefined)
@@ -283,74 +281,28 @@ export class Exchange implements UpstreamUser, Timed {
   }
 
   #requestDone(): void {
-    if (this.timeoutMs > 0 && !this.answered) this.armRequestTimeout(this.deps.clock.monotonicMs())
+    if (this.timers.requestMs > 0 && !this.answered) {
+      this.timers.requestDone(this.deps.clock.monotonicMs())
+    }
     if (this.discarding) this.finish()
   }
 
-  /** The time limit of the whole exchange counts from the end of the request (as in Envoy). */
-  armRequestTimeout(nowMs: number): void {
-    if (this.timeoutMs === 0 || !this.request.done) return
-    this.#requestAtMs = nowMs + this.timeoutMs
-    this.#arm(nowMs)
+  // What the timers report.
+
+  onRequestTimeout(): void {
+    this.fail('requestTimeout', `no complete answer within ${this.timers.requestMs} ms`)
   }
 
-  /** At the start: time limit and idle limit together. */
-  armTimeouts(nowMs: number): void {
-    if (this.idleMs > 0) this.#idleAtMs = nowMs + this.idleMs / IDLE_PARTS
-    if (this.timeoutMs > 0 && this.request.done) this.#requestAtMs = nowMs + this.timeoutMs
-    this.#arm(nowMs)
+  onTryTimeout(): void {
+    if (this.answered) return
+    const detail = `no answer within ${this.timers.perTryMs} ms`
+    this.dropConnection()
+    attemptFailed(this, { kind: 'perTryTimeout' }, 'perTryTimeout', detail)
   }
 
-  armTry(nowMs: number): void {
-    if (this.perTryMs === 0) return
-    this.#tryAtMs = nowMs + this.perTryMs
-    this.#arm(nowMs)
-  }
-
-  #arm(nowMs: number): void {
-    let atMs = Number.POSITIVE_INFINITY
-    if (this.#requestAtMs !== 0) atMs = this.#requestAtMs
-    if (this.#tryAtMs !== 0 && this.#tryAtMs < atMs) atMs = this.#tryAtMs
-    if (this.#idleAtMs !== 0 && this.#idleAtMs < atMs) atMs = this.#idleAtMs
-    if (atMs !== Number.POSITIVE_INFINITY) this.deps.wheel.arm(this, atMs - nowMs, nowMs)
-  }
-
-  /** A tunnel stands; it has limits of its own. */
-  disarm(): void {
-    this.#requestAtMs = 0
-    this.#tryAtMs = 0
-    this.#idleAtMs = 0
-    this.deps.wheel.disarm(this)
-  }
-
-  onDeadline(): void {
-    const nowMs = this.deps.clock.monotonicMs()
-    if (this.#requestAtMs !== 0 && nowMs >= this.#requestAtMs) {
-      this.fail('requestTimeout', `no complete answer within ${this.timeoutMs} ms`)
-      return
-    }
-    if (this.#tryAtMs !== 0 && nowMs >= this.#tryAtMs) {
-      this.#tryAtMs = 0
-      if (!this.answered) {
-        this.dropConnection()
-        attemptFailed(
-          this,
-          { kind: 'perTryTimeout' },
-          'perTryTimeout',
-          `no answer within ${this.perTryMs} ms`,
-        )
-        return
-      }
-    }
-    if (this.#idleAtMs !== 0 && nowMs >= this.#idleAtMs && ++this.quiet >= IDLE_PARTS) {
-      const waits = this.request.done ? 'requestTimeout' : 'streamIdle'
-      this.fail(waits, `no byte either way for ${this.idleMs} ms`)
-      return
-    }
-    if (this.#idleAtMs !== 0 && nowMs >= this.#idleAtMs) {
-      this.#idleAtMs = nowMs + this.idleMs / IDLE_PARTS
-    }
-    this.#arm(nowMs)
+  onIdleTimeout(): void {
+    const failure = this.request.done ? 'requestTimeout' : 'streamIdle'
+    this.fail(failure, `no byte either way for ${this.timers.idleMs} ms`)
   }
 
   // What the upstream connection reports.
@@ -368,7 +320,7 @@ export class Exchange implements UpstreamUser, Timed {
   }
 
   onUpstreamData(bytes: Buffer, length: number): void {
-    this.quiet = 0
+    this.timers.quiet = 0
     this.eventMs = 0
     relayResponse(this, bytes, length)
   }
@@ -471,7 +423,7 @@ export class Exchange implements UpstreamUser, Timed {
   #end(): void {
     this.#finished = true
     this.endedMs = this.eventMs !== 0 ? this.eventMs : this.deps.clock.monotonicMs()
-    this.deps.wheel.disarm(this)
+    this.timers.disarm()
     this.releaseHost()
     this.#releaseCluster()
     this.runtime.observer.onExchangeEnd(this.view)

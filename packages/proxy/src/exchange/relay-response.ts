@@ -2,6 +2,7 @@
  * From the upstream's bytes to the client's: interim answers, the final head, the
  * body. Head and the body bytes that came with it leave in one write.
  */
+import { NO_HEADER_OPS } from '@weft/traffic'
 import { FIELD, parseResponseHead, problemText, SPAN } from '@weft/wire'
 import { httpFilters } from '../filters/catalog.ts'
 import { attemptFailed, mayRetry, retry, stampsOf } from './attempt.ts'
@@ -150,26 +151,20 @@ function retryAnswer(x: Exchange, nowMs: number): boolean {
 }
 
 function writeHead(x: Exchange, chunked: boolean, upgrade: boolean): void {
-  const { target, response, responseBytes, runtime, view } = x
-  const ops = target?.responseHeaders ?? []
+  const { target, response, responseBytes, runtime } = x
+  const ops = target?.responseHeaders ?? NO_HEADER_OPS
   if (x.cookies.length > 0 || x.route?.source.cors !== undefined) x.filterHeaders = filterHeaders(x)
-  const { status } = response
-  writeResponseHead(
-    {
-      head: response,
-      bytes: responseBytes,
-      view,
-      close: x.mustClose,
-      chunked,
-      dropLength: chunked || status === 204 || status < 200,
-      upgrade,
-      serviceTimeMs: Math.round(x.firstByteMs - x.sentMs),
-      route: ops.length === 0 ? undefined : encodeHeaderOps(ops),
-      stamps: stampsOf(runtime).response,
-      filters: x.filterHeaders,
-    },
-    out,
-  )
+  const { answerPlan: plan } = x
+  plan.bytes = responseBytes
+  plan.close = x.mustClose
+  plan.chunked = chunked
+  plan.dropLength = chunked || response.status === 204 || response.status < 200
+  plan.upgrade = upgrade
+  plan.serviceTimeMs = Math.round(x.firstByteMs - x.sentMs)
+  plan.route = ops.length === 0 ? undefined : encodeHeaderOps(ops)
+  plan.stamps = stampsOf(runtime).response
+  plan.filters = x.filterHeaders
+  writeResponseHead(plan, out)
 }
 
 /** What filters and hash policies add to the answer. */

@@ -6,6 +6,9 @@
 import { randomFillSync } from 'node:crypto'
 import type { OutBuffer } from '@weft/wire'
 
+/** A whole header line: the id stands behind the name. */
+const LINE = 'x-request-id: ------------------------------------\r\n'
+const NAME_BYTES = 14
 const BYTES = 36
 
 const state = randomFillSync(new Uint32Array(4))
@@ -31,14 +34,14 @@ function rotate(value: number, by: number): number {
 
 /** The id of one request; becomes text only when somebody asks. */
 export class RequestId {
-  readonly #bytes = Buffer.alloc(BYTES, '-')
+  readonly #bytes = Buffer.from(LINE, 'latin1')
   #made = false
 
   reset(): void {
     this.#made = false
   }
 
-  /** Makes the id at the first call. */
+  /** Writes the header line; makes the id at the first call. */
   writeTo(out: OutBuffer): void {
     if (!this.#made) {
       this.#made = true
@@ -48,7 +51,7 @@ export class RequestId {
   }
 
   get text(): string | undefined {
-    return this.#made ? this.#bytes.toString('latin1') : undefined
+    return this.#made ? this.#bytes.toString('latin1', NAME_BYTES, NAME_BYTES + BYTES) : undefined
   }
 
   /** xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx; the dashes are there already. */
@@ -58,12 +61,12 @@ export class RequestId {
     const b = next()
     const c = next()
     const d = next()
-    writeHex(into, 0, a, 8)
-    writeHex(into, 9, b >>> 16, 4)
-    writeHex(into, 14, (b & 0x0fff) | 0x4000, 4)
-    writeHex(into, 19, ((c >>> 16) & 0x3fff) | 0x8000, 4)
-    writeHex(into, 24, c & 0xffff, 4)
-    writeHex(into, 28, d, 8)
+    writeHex(into, NAME_BYTES, a, 8)
+    writeHex(into, NAME_BYTES + 9, b >>> 16, 4)
+    writeHex(into, NAME_BYTES + 14, (b & 0x0fff) | 0x4000, 4)
+    writeHex(into, NAME_BYTES + 19, ((c >>> 16) & 0x3fff) | 0x8000, 4)
+    writeHex(into, NAME_BYTES + 24, c & 0xffff, 4)
+    writeHex(into, NAME_BYTES + 28, d, 8)
   }
 }
 

@@ -114,9 +114,9 @@ function forward(x: Exchange, action: CompiledForward): void {
   }
   const believed = !manager.useRemoteAddress && asksForTimeouts(x)
   const timeouts = timeoutsOf(action.source, x.view, manager.streamIdleTimeoutMs, believed)
-  x.timeoutMs = timeouts.requestMs
-  x.perTryMs = timeouts.perTryMs
-  x.idleMs = timeouts.idleMs
+  x.timers.requestMs = timeouts.requestMs
+  x.timers.perTryMs = timeouts.perTryMs
+  x.timers.idleMs = timeouts.idleMs
   if (action.source.hashPolicies.length > 0) x.hash = hashOf(x, action)
   if (x.head.form === 'authority') {
     openTunnel(x)
@@ -125,9 +125,9 @@ function forward(x: Exchange, action: CompiledForward): void {
   x.upgrade = x.head.connectionUpgrade && isUpgrade(x, manager.upgrades)
   if (x.upgrade) {
     // A tunnel lives as long as its ends like; only its opening has a limit.
-    x.idleMs = 0
+    x.timers.idleMs = 0
   }
-  x.armTimeouts(x.startedMs)
+  x.timers.arm(x.startedMs, x.request.done)
   if (action.source.mirrors.length > 0) sendMirrors(x, action)
   startAttempt(x, false, 0)
 }

@@ -43,7 +43,6 @@ export interface RequestPlan {
 const HTTP11 = ascii(' HTTP/1.1\r\n')
 const HOST = ascii('host: ')
 const UPGRADE = ascii('connection: upgrade\r\n')
-const REQUEST_ID = ascii('x-request-id: ')
 const FORWARDED_FOR = ascii('x-forwarded-for: ')
 const COMMA_BLANK = ascii(', ')
 const PROTO = ascii('x-forwarded-proto: http\r\n')
@@ -131,7 +130,7 @@ function writeOurs(plan: RequestPlan, out: OutBuffer): void {
   const { head } = plan
   const believed = !plan.edge || plan.trustedHops > 0
   if (plan.generateId && (!believed || head.at[FIELD['x-request-id']] === 0)) {
-    writeId(plan, out)
+    plan.id.writeTo(out)
   }
   if (plan.edge) writeForwardedFor(plan, out)
   const needsProto = !believed || head.at[FIELD['x-forwarded-proto']] === 0
@@ -152,13 +151,6 @@ function writeProtoAndAttempt(plan: RequestPlan, needsProto: boolean, out: OutBu
     out.decimal(plan.attempts)
     out.append(CRLF)
   }
-}
-
-/** Every attempt of a request carries the same id. */
-function writeId(plan: RequestPlan, out: OutBuffer): void {
-  out.append(REQUEST_ID)
-  plan.id.writeTo(out)
-  out.append(CRLF)
 }
 
 function writeForwardedFor(plan: RequestPlan, out: OutBuffer): void {

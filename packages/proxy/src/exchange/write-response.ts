@@ -14,27 +14,30 @@ import {
 } from './write-message.ts'
 
 const HTTP11 = ascii('HTTP/1.1 ')
+/** Where the reason stands in `HTTP/1.1 200 OK`. */
+const AFTER_STATUS = 13
 const BLANK = ascii(' ')
 const CLOSE = ascii('connection: close\r\n')
 const UPGRADE = ascii('connection: upgrade\r\n')
 const CHUNKED = ascii('transfer-encoding: chunked\r\n')
 const SERVICE_TIME = ascii('x-envoy-upstream-service-time: ')
 
+/** Filled anew for each answer; the object is reused. */
 export interface ResponsePlan {
   readonly head: MessageHead
-  readonly bytes: Buffer
+  bytes: Buffer
   readonly view: ExchangeView
-  readonly close: boolean
-  readonly chunked: boolean
+  close: boolean
+  chunked: boolean
   /** Content-Length does not go on: the status has no body, or the coding frames it. */
-  readonly dropLength: boolean
+  dropLength: boolean
   /** 101: the connection changes its protocol. */
-  readonly upgrade: boolean
+  upgrade: boolean
   /** In whole milliseconds; negative to say nothing. */
-  readonly serviceTimeMs: number
-  readonly route: EncodedHeaders | undefined
-  readonly stamps: EncodedHeaders | undefined
-  readonly filters: EncodedHeaders | undefined
+  serviceTimeMs: number
+  route: EncodedHeaders | undefined
+  stamps: EncodedHeaders | undefined
+  filters: EncodedHeaders | undefined
 }
 
 export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
@@ -79,6 +82,10 @@ export function writeInterimHead(head: MessageHead, bytes: Buffer, out: OutBuffe
 /** Ours is HTTP/1.1 whatever the upstream speaks (RFC 9110, section 6.2). */
 function writeStatusLine(head: MessageHead, bytes: Buffer, out: OutBuffer): void {
   out.append(HTTP11)
+  if (head.reasonStart === AFTER_STATUS) {
+    out.copy(bytes, 9, head.fieldsStart)
+    return
+  }
   out.copy(bytes, 9, 12)
   out.append(BLANK)
   out.copy(bytes, head.reasonStart, head.reasonEnd)
