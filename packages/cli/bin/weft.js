@@ -106,6 +106,8 @@ function restart(node, args) {
     })
   }
   process.on('disconnect', () => child.kill('SIGTERM'))
+  // Whoever holds this process's channel means the weft behind it.
+  child.on('message', (message) => process.connected && process.send(message))
   child.on('error', (error) => fail(`weft cannot start ${node}: ${error.message}`))
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code ?? 1)

@@ -30,13 +30,17 @@ export interface Effect {
 }
 
 export async function watchChange(
+  change: () => Promise<void>,
   probe: () => Promise<Observation>,
   { paceMs, windowMs }: ChangeWatch,
   clock: Clock,
 ): Promise<Effect> {
+  // From the moment somebody asks for the change: what writing it takes counts too.
   const changedAtMs = clock.monotonicMs()
+  await change()
   const probes: Promise<Observation>[] = []
-  while (clock.monotonicMs() - changedAtMs < windowMs) {
+  const startedAtMs = clock.monotonicMs()
+  while (clock.monotonicMs() - startedAtMs < windowMs) {
     probes.push(probe())
     await sleep(clock, paceMs)
   }

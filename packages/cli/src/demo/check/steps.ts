@@ -171,13 +171,12 @@ async function arrivedAt(deps: StepDeps, workload: string): Promise<number> {
     .reduce((sum, { requests }) => sum + requests, 0)
 }
 
-async function changeTo(
+function changeTo(
   deps: StepDeps,
   probe: () => Promise<Observation>,
   paceMs = PACE_MS,
 ): Promise<Effect> {
-  await deps.apply()
-  return watchChange(probe, { paceMs, windowMs: WINDOW_MS }, deps.clock)
+  return watchChange(() => deps.apply(), probe, { paceMs, windowMs: WINDOW_MS }, deps.clock)
 }
 
 function observed({ startedAtMs }: Visit, isRight: boolean, seen: string): Observation {
