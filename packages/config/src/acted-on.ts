@@ -44,14 +44,18 @@ const ALL_SIMPLE = ['UNSPECIFIED', 'LEAST_CONN', 'RANDOM', 'ROUND_ROBIN', 'LEAST
 const HTTP_FILTERS = ['spec.rules[].filters[]', 'spec.rules[].backendRefs[].filters[]']
 
 export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleField[]>>> = {
-  VirtualService: idle('spec.tls', 'spec.http[].delegate', 'spec.http[].match[].statPrefix'),
+  VirtualService: idle(
+    'spec.tls',
+    'spec.http[].delegate',
+    'spec.http[].match[].statPrefix',
+    'spec.http[].retries.retryRemoteLocalities',
+  ),
   DestinationRule: [
     ...trafficPolicyAt('spec.trafficPolicy'),
     ...trafficPolicyAt('spec.trafficPolicy.portLevelSettings[]'),
     ...trafficPolicyAt('spec.subsets[].trafficPolicy'),
     ...trafficPolicyAt('spec.subsets[].trafficPolicy.portLevelSettings[]'),
     ...idle(
-      'spec.workloadSelector',
       'spec.trafficPolicy.tunnel',
       'spec.trafficPolicy.proxyProtocol',
       'spec.subsets[].trafficPolicy.tunnel',
@@ -103,11 +107,13 @@ export const IDLE_MESH_FIELDS: readonly IdleField[] = idle(
   'serviceSettings',
   'meshMTLS',
   'tlsDefaults',
-  'tcpKeepalive',
   'h2UpgradePolicy',
   'verifyCertificateAtClient',
   'dnsRefreshRate',
-  'defaultConfig.tracing',
+  'defaultConfig',
+  'defaultTrafficPolicy',
+  'defaultInboundHttpRetryPolicy',
+  'accessLogFormat',
 )
 
 /** Paths of the fields in `value` that are accepted, but not acted on. */

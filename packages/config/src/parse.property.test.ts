@@ -177,3 +177,28 @@ function insertField(object: Json, place: string): string {
 test('validation says the same however often it is asked', () => {
   for (const object of OBJECTS) assert.deepEqual(problemsOf(object), problemsOf(object))
 })
+
+test('no pattern takes long on a text that it refuses', () => {
+  const nasty = ['a', '-', 'a.', '!', '0s', '%4', 'a/', '* ', '(', '_'].flatMap((unit) => [
+    unit.repeat(5000),
+    `${unit.repeat(250 / unit.length)}\u0001`,
+    `${unit.repeat(4000 / unit.length)}\u0001`,
+  ])
+  for (const object of OBJECTS) {
+    const startMs = performance.now()
+    for (const text of nasty) problemsOf(replaceTexts(object, text))
+    const tookMs = performance.now() - startMs
+    // Exponential or cubic matching takes minutes here; the machine may be busy.
+    assert.ok(tookMs < 20_000, `${JSON.stringify(object).slice(0, 80)}: ${tookMs} ms`)
+  }
+})
+
+/** Every text of the object but those that say what it is. */
+function replaceTexts(value: Json, text: string, key = ''): Json {
+  if (typeof value === 'string') return ['apiVersion', 'kind', 'type'].includes(key) ? value : text
+  if (Array.isArray(value)) return value.map((item) => replaceTexts(item, text))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [name, replaceTexts(item, text, name)]),
+  )
+}

@@ -1,15 +1,6 @@
 /** Pieces that several Istio kinds share. */
 
-import {
-  type Infer,
-  list,
-  map,
-  number,
-  object,
-  type Schema,
-  string,
-  withRules,
-} from '../schema/schema.ts'
+import { list, map, number, object, type Schema, string, withRules } from '../schema/schema.ts'
 
 /** A length of time such as `1.5s`; what bounds it is the field's matter. */
 export function duration(): Schema<string> {
@@ -35,8 +26,4 @@ export function percent(): typeof percentSchema {
   return percentSchema
 }
 
-export const workloadSelector = object({ matchLabels: labels() })
-
 export const stringList = list(string())
-
-export type Percent = Infer<typeof percentSchema>

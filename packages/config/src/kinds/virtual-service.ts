@@ -19,7 +19,7 @@ import {
 } from '../schema/schema.ts'
 import { labels, percent, positiveDuration } from './istio-common.ts'
 
-export const stringMatch = object(
+const stringMatch = object(
   { exact: string(), prefix: string(), regex: string() },
   { oneOf: [atMostOne('exact', 'prefix', 'regex')] },
 )

@@ -74,7 +74,7 @@ function changedHeaderProblem(name: string): string | undefined {
 }
 
 /** Envoy's format strings: `%NAME%`, `%NAME(arguments)%`, and `%%` for a percent sign. */
-export function headerValueProblem(value: string): string | undefined {
+function headerValueProblem(value: string): string | undefined {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused.
   if (/[\u0000-\u0008\u000A-\u001F\u007F]/.test(value)) {
     return 'a header value must not hold control characters'

@@ -129,7 +129,7 @@ function checkStringMatch(match: StringMatch | undefined, path: string, findings
   checkRegex(match, path, findings)
 }
 
-export function checkRegex(match: StringMatch | undefined, path: string, findings: Findings): void {
+function checkRegex(match: StringMatch | undefined, path: string, findings: Findings): void {
   if (match?.regex === undefined) return
   const problem = regexProblem(match.regex)
   if (problem !== undefined) findings.error(`${path}.regex`, 'bad-regex', problem)

@@ -99,7 +99,8 @@ function hostProblem(host: string, spec: VirtualService): string | undefined {
   const hasSni = (spec.tls ?? []).some((route) =>
     route.match.some((match) => match.sniHosts.length > 0),
   )
-  const isGenerated = isForGatewaysOnly(spec) && hasSni && GENERATED_SNI.test(host)
+  const isGenerated =
+    isForGatewaysOnly(spec) && hasSni && host.length <= 255 && GENERATED_SNI.test(host)
   return isGenerated ? undefined : wildcardDomainProblem(host)
 }
 

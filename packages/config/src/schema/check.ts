@@ -26,7 +26,7 @@ export interface SchemaFinding {
   readonly suggestion?: string
 }
 
-export type SchemaCode =
+type SchemaCode =
   | 'unknown-field'
   | 'missing-field'
   | 'wrong-type'
@@ -239,15 +239,12 @@ class Checker {
   #checkOneOf(group: OneOf, value: Record<string, unknown>, path: string): void {
     const set = group.fields.filter((field) => Object.hasOwn(value, field))
     const [, second] = set
-    if (second !== undefined) {
-      this.#report(
-        childPath(path, second),
-        'conflicting-fields',
-        `only one of ${renderList(group.fields)} may be set, got ${renderList(set)}; remove all but one`,
-      )
-    } else if (set.length === 0 && group.isRequired) {
-      this.#missing(path, `one of ${renderList(group.fields)} must be set`)
-    }
+    if (second === undefined) return
+    this.#report(
+      childPath(path, second),
+      'conflicting-fields',
+      `only one of ${renderList(group.fields)} may be set, got ${renderList(set)}; remove all but one`,
+    )
   }
 
   #unknownField(schema: ObjectNode, value: object, key: string, path: string): void {

@@ -87,7 +87,7 @@ export interface MapNode {
 export interface ObjectNode {
   readonly kind: 'object'
   readonly fields: Fields
-  /** In each group at most one field is set; `isRequired` asks for exactly one. */
+  /** In each group at most one field is set. */
   readonly oneOf: readonly OneOf[]
   /** Unknown fields are kept and not reported (parts of core kinds that the mesh does not read). */
   readonly isOpen: boolean
@@ -95,7 +95,6 @@ export interface ObjectNode {
 
 export interface OneOf {
   readonly fields: readonly string[]
-  readonly isRequired: boolean
 }
 
 export type Schema<T, P extends Presence = 'optional'> = Node & Common<T, P>
@@ -195,11 +194,7 @@ export function withRules<T, P extends Presence>(
 }
 
 export function atMostOne(...fields: string[]): OneOf {
-  return { fields, isRequired: false }
-}
-
-export function exactlyOne(...fields: string[]): OneOf {
-  return { fields, isRequired: true }
+  return { fields }
 }
 
 const bare = { presence: 'optional', rules: [] } as const

@@ -12,13 +12,11 @@ export interface Place {
   readonly children?: ReadonlyMap<string, Place>
 }
 
-/** From 1 both; `{ line: 0, column: 0 }` when nothing is known. */
+/** From 1 both. */
 export interface Position {
   readonly line: number
   readonly column: number
 }
-
-export const NOWHERE: Position = { line: 0, column: 0 }
 
 /** Turns offsets of one text into lines and columns. */
 export class LineIndex {

@@ -28,19 +28,19 @@ export interface RawDocument {
   readonly place: Place
 }
 
-export interface TextProblem {
+interface TextProblem {
   readonly offset: number
   readonly path: string
   readonly code: 'syntax' | 'duplicate-key' | 'too-large'
   readonly message: string
 }
 
-export interface RawText {
+interface RawText {
   readonly documents: readonly RawDocument[]
   readonly problems: readonly TextProblem[]
 }
 
-export interface TextLimits {
+interface TextLimits {
   /** Characters of one text. */
   readonly maxChars: number
   /** Maps, lists and scalars of one document, aliases unfolded. */
@@ -49,7 +49,7 @@ export interface TextLimits {
 }
 
 /** A text of 16 M characters holds some 20,000 routes; a Kubernetes object has at most 3 MB. */
-export const TEXT_LIMITS: TextLimits = { maxChars: 16 << 20, maxNodes: 1_000_000, maxDepth: 200 }
+const TEXT_LIMITS: TextLimits = { maxChars: 16 << 20, maxNodes: 1_000_000, maxDepth: 200 }
 
 export function readYaml(text: string, limits: TextLimits = TEXT_LIMITS): RawText {
   if (text.length > limits.maxChars) {
