@@ -12,7 +12,8 @@ import type { Socket, SocketHandler, Timed } from '@weft/net'
 import { CR, LF, parseRequestHead, problemStatus, problemText } from '@weft/wire'
 import type { ClientSide } from '../exchange/client-side.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
-import type { Exchange, ExchangePool } from '../exchange/exchange.ts'
+import type { Exchange } from '../exchange/exchange.ts'
+import type { ExchangePool } from '../exchange/exchange-pool.ts'
 import { routeRequest } from '../exchange/route-request.ts'
 
 /** Where a connection finds the newest configuration that applies to it. */

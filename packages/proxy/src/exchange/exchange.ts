@@ -24,6 +24,7 @@ import { BodyRelay } from './body-relay.ts'
 import type { ClientSide } from './client-side.ts'
 import type { EngineDeps, HttpRuntime } from './contract.ts'
 import type { EncodedHeaders } from './encoded-headers.ts'
+import type { ExchangePool } from './exchange-pool.ts'
 import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
 import { ExchangeView } from './exchange-view.ts'
 import { type Failure, failureStatus, failureText } from './failures.ts'
@@ -495,26 +496,4 @@ function roomFor(buffer: Buffer, used: number, needed: number): Buffer {
   const grown = Buffer.allocUnsafeSlow(Math.max(needed, buffer.length * 2))
   buffer.copy(grown, 0, 0, used)
   return grown
-}
-
-const MAX_SPARE = 256
-
-/** Exchanges between two requests. */
-export class ExchangePool {
-  readonly #deps: EngineDeps
-  readonly #spare: Exchange[] = []
-
-  constructor(deps: EngineDeps) {
-    this.#deps = deps
-  }
-
-  take(downstream: ClientSide, runtime: HttpRuntime): Exchange {
-    const exchange = this.#spare.pop() ?? new Exchange(this.#deps, downstream, runtime, this)
-    exchange.renew(downstream, runtime)
-    return exchange
-  }
-
-  giveBack(exchange: Exchange): void {
-    if (this.#spare.length < MAX_SPARE) this.#spare.push(exchange)
-  }
 }

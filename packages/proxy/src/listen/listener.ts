@@ -11,7 +11,7 @@ import { FirstBytesReader } from '../detect/first-bytes.ts'
 import { Http1Connection, type HttpHome } from '../downstream/http1.ts'
 import { proxyTcp } from '../downstream/tcp.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
-import { ExchangePool } from '../exchange/exchange.ts'
+import { ExchangePool } from '../exchange/exchange-pool.ts'
 import type { ListenerSlot } from './listener-slot.ts'
 import { type ConnectionFacts, matchChain, needsDetection } from './match-chain.ts'
 

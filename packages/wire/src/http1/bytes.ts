@@ -48,6 +48,37 @@ for (let byte = 0; byte < 256; byte++) {
   }
 }
 
+let viewed: Uint8Array | undefined
+let view: DataView = new DataView(new ArrayBuffer(0))
+
+/**
+ * The offset of the first byte from `from` on that may not be in a field value,
+ * or `end`. Looks at four bytes at once: most of a head is values. Tabs, which
+ * are rare, go the slow way.
+ */
+export function endOfValue(bytes: Uint8Array, from: number, end: number): number {
+  // Reads share one buffer, so one view serves nearly every call.
+  if (viewed !== bytes) {
+    viewed = bytes
+    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+  let i = from
+  for (;;) {
+    while (i + 4 <= end) {
+      const four = view.getInt32(i, true)
+      const delete4 = four ^ 0x7f7f7f7f
+      // The top bit of a byte is set when that byte is below 0x20, or is 0x7f.
+      const control = (four - 0x20202020) & ~four
+      const deleted = (delete4 - 0x01010101) & ~delete4
+      if (((control | deleted) & 0x80808080) !== 0) break
+      i += 4
+    }
+    const stop = Math.min(i + 4, end)
+    while (i < stop && FIELD_VALUE[bytes[i] as number] === 1) i++
+    if (i < stop || i >= end) return i
+  }
+}
+
 /** Whether `bytes[from..to)` is `lower` (lower-case ASCII) in any case. */
 export function equalsIgnoreCase(
   bytes: Uint8Array,

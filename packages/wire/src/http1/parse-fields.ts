@@ -9,6 +9,7 @@ import {
   ascii,
   COLON,
   CR,
+  endOfValue,
   equalsIgnoreCase,
   FIELD_VALUE,
   LF,
@@ -57,7 +58,7 @@ export function parseFields(
     i++
     while (i < end && (bytes[i] === SPACE || bytes[i] === TAB)) i++
     const valueStart = i
-    while (i < end && FIELD_VALUE[bytes[i] as number] === 1) i++
+    i = endOfValue(bytes, i, end)
     if (i + 1 >= end) {
       if (i < end && bytes[i] !== CR) return PROBLEM.badField
       return more(head, base, lineStart, end)

@@ -1,0 +1,25 @@
+/** Exchanges between two requests: the objects are large and every request needs one. */
+import type { ClientSide } from './client-side.ts'
+import type { EngineDeps, HttpRuntime } from './contract.ts'
+import { Exchange } from './exchange.ts'
+
+const MAX_SPARE = 256
+
+export class ExchangePool {
+  readonly #deps: EngineDeps
+  readonly #spare: Exchange[] = []
+
+  constructor(deps: EngineDeps) {
+    this.#deps = deps
+  }
+
+  take(downstream: ClientSide, runtime: HttpRuntime): Exchange {
+    const exchange = this.#spare.pop() ?? new Exchange(this.#deps, downstream, runtime, this)
+    exchange.renew(downstream, runtime)
+    return exchange
+  }
+
+  giveBack(exchange: Exchange): void {
+    if (this.#spare.length < MAX_SPARE) this.#spare.push(exchange)
+  }
+}
