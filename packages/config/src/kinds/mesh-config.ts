@@ -83,7 +83,11 @@ export const meshConfig = object({
   serviceSettings: list(anything()),
   meshMTLS: anything(),
   tlsDefaults: anything(),
-  tcpKeepalive: anything(),
+  tcpKeepalive: object({
+    probes: integer({ min: 0, max: 4294967295 }),
+    time: duration(),
+    interval: duration(),
+  }),
   certificates: list(anything()),
   caCertificates: list(anything()),
   configSources: list(anything()),
