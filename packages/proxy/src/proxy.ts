@@ -192,7 +192,8 @@ class RunningProxy implements ProxyHandle {
       }),
     )
     this.#configuration.record(update, clock.nowMs())
-    void this.#listeners.apply(wanted)
+    // Who leaves opens nothing; endpoints and limits still matter to what runs.
+    if (this.#state !== 'DRAINING') void this.#listeners.apply(wanted)
   }
 
   /** The newest trees are published, as far as their ports were free. */

@@ -49,6 +49,8 @@ function fixture() {
   const responses = registry.counter('envoy_cluster_upstream_rq_xx', '', byCluster)
   responses.add(byCluster.slot(['2', 'a|b']), 7)
   responses.add(byCluster.slot(['5', 'a|b']), 0)
+  const server = registry.table({ labels: [], maxSeries: 1, expiryMs: 0 })
+  registry.gauge('envoy_cluster_manager_active_clusters', '', server).set(server.slot([]), 0)
   const done: (DrainRequest | 'quit')[] = []
   let isReady = true
   const versions = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new Map()])) as never
@@ -306,7 +308,7 @@ describe('admin port', () => {
     const { call } = fixture()
     assert.equal(
       bodyOf(call('GET', '/stats')),
-      'cluster.a|b.upstream_rq_2xx: 7\ncluster.a|b.upstream_rq_5xx: 0\n',
+      'cluster.a|b.upstream_rq_2xx: 7\ncluster.a|b.upstream_rq_5xx: 0\ncluster_manager.active_clusters: 0\n',
     )
     assert.equal(bodyOf(call('GET', '/stats?usedonly')), 'cluster.a|b.upstream_rq_2xx: 7\n')
     assert.equal(bodyOf(call('GET', '/stats?filter=5xx$')), 'cluster.a|b.upstream_rq_5xx: 0\n')

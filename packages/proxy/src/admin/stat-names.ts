@@ -24,6 +24,9 @@ const OWNERS = [
   { prefix: 'envoy_listener_', label: 'envoy_listener_address', root: 'listener' },
 ] as const
 
+/** What Envoy files under a name of its own, without an owner. */
+const SCOPES = ['server', 'cluster_manager', 'listener_manager', 'control_plane'] as const
+
 export function* readStats(
   registry: MetricsRegistry,
   isWanted: (stat: Stat) => boolean,
@@ -78,10 +81,10 @@ function statName(metric: Metric, values: readonly string[]): string {
     if (owner === undefined || !metric.name.startsWith(prefix)) continue
     return `${root}.${owner[1]}.${leafName(metric.name.slice(prefix.length), labelled)}`
   }
-  if (metric.name.startsWith('envoy_') && labels.length === 0) {
-    // `envoy_server_uptime` is `server.uptime`.
-    return metric.name.slice('envoy_'.length).replace('_', '.')
-  }
+  const scope =
+    labels.length > 0 ? undefined : SCOPES.find((s) => metric.name.startsWith(`envoy_${s}_`))
+  // `envoy_server_uptime` is `server.uptime`.
+  if (scope !== undefined) return `${scope}.${metric.name.slice(`envoy_${scope}_`.length)}`
   const inner = labelled.map(([label, value]) => `${label}=${JSON.stringify(value)}`).join(',')
   return inner === '' ? metric.name : `${metric.name}{${inner}}`
 }

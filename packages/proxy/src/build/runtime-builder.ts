@@ -59,6 +59,7 @@ export class RuntimeBuilder {
   readonly #options: RuntimeBuilderOptions
   readonly #deps: RuntimeBuilderDeps
   readonly #compiled = new WeakMap<RouteTable, CompiledTable>()
+  readonly #targets = new WeakMap<RouteTable, readonly string[]>()
   #built = new Map<string, Built>()
 
   constructor(options: RuntimeBuilderOptions, deps: RuntimeBuilderDeps) {
@@ -144,21 +145,25 @@ export class RuntimeBuilder {
         : false
     }
     const { peer } = this.#options
-    const meshTargets = peer === undefined ? '' : targetsOf(table).filter(isMesh).join()
+    const meshTargets = peer === undefined ? '' : this.#targetsOf(table).filter(isMesh).join()
     const known = this.#compiled.get(table)
     if (known !== undefined && known.meshTargets === meshTargets) return known.compiled
     const compiled = compileRouteTable(peer === undefined ? table : stampPeer(table, peer, isMesh))
     this.#compiled.set(table, { meshTargets, compiled })
     return compiled
   }
-}
 
-/** Every cluster that a table sends requests to, sorted. */
-function targetsOf(table: RouteTable): string[] {
-  const names = table.virtualHosts.flatMap(({ routes }) =>
-    routes.flatMap(({ action }) =>
-      action.kind === 'forward' ? action.targets.map(({ cluster }) => cluster) : [],
-    ),
-  )
-  return [...new Set(names)].sort()
+  /** Every cluster that a table sends requests to; asked for with every change of endpoints. */
+  #targetsOf(table: RouteTable): readonly string[] {
+    const known = this.#targets.get(table)
+    if (known !== undefined) return known
+    const names = table.virtualHosts.flatMap(({ routes }) =>
+      routes.flatMap(({ action }) =>
+        action.kind === 'forward' ? action.targets.map(({ cluster }) => cluster) : [],
+      ),
+    )
+    const targets = [...new Set(names)]
+    this.#targets.set(table, targets)
+    return targets
+  }
 }
