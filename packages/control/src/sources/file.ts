@@ -9,7 +9,7 @@
  * editor can leave a wrong state. The poll finds what the kernel does not tell
  * (network and container file systems).
  */
-import { type FSWatcher, statSync, watch } from 'node:fs'
+import { existsSync, type FSWatcher, statSync, watch } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { type Clock, Latest, type Logger } from '@weft/base'
@@ -26,8 +26,8 @@ export interface FileSourceOptions {
   readonly quietMs?: number
   /** How often to look without an event, in milliseconds; default 2000. */
   readonly pollMs?: number
-  /** How long an emptied file is taken for one that is being written, in milliseconds; default 1000. */
-  readonly emptyGraceMs?: number
+  /** How long a cut text is taken for one that is being written, in milliseconds; default 1000. */
+  readonly halfWrittenMs?: number
 }
 
 export interface FileSourceDeps {
@@ -38,9 +38,10 @@ export interface FileSourceDeps {
 
 interface KnownFile {
   readonly fingerprint: string
+  readonly text: string
   readonly state: FileState
-  /** When it was first seen empty after it held something. */
-  readonly emptySinceMs?: number
+  /** When it was first seen cut short after it held more. */
+  readonly cutSinceMs?: number
 }
 
 export class FileSource implements Source {
@@ -53,12 +54,13 @@ export class FileSource implements Source {
   #watcher: FSWatcher | undefined
   #cancelQuiet: (() => void) | undefined
   #cancelPoll: (() => void) | undefined
+  #cancelLook: (() => void) | undefined
   #scanning: Promise<void> | undefined
   #isStale = false
 
   constructor(options: FileSourceOptions, deps: FileSourceDeps) {
     this.name = `file:${options.path}`
-    this.#options = { quietMs: 50, pollMs: 2_000, emptyGraceMs: 1_000, ...options }
+    this.#options = { quietMs: 50, pollMs: 2_000, halfWrittenMs: 1_000, ...options }
     this.#deps = deps
     this.#poll()
   }
@@ -81,6 +83,7 @@ export class FileSource implements Source {
     this.#watcher?.close()
     this.#cancelQuiet?.()
     this.#cancelPoll?.()
+    this.#cancelLook?.()
     await this.#scanning
   }
 
@@ -138,8 +141,8 @@ export class FileSource implements Source {
 
   async #scan(): Promise<void> {
     const paths = await listFiles(this.#options.path)
-    // The folder was removed: a watcher of what was there says nothing about a new one.
-    if (paths.length === 0) this.#dropWatcher()
+    // It was removed: a watcher of what was there says nothing about a new one.
+    if (!existsSync(this.#options.path)) this.#dropWatcher()
     const files = new Map<string, KnownFile>()
     for (const path of paths) {
       const known = await this.#look(path)
@@ -159,7 +162,7 @@ export class FileSource implements Source {
     const before = this.#files.get(path)
     const seen = fingerprint(path)
     if (seen === undefined) return undefined
-    if (seen === before?.fingerprint && before.emptySinceMs === undefined) return before
+    if (seen === before?.fingerprint && before.cutSinceMs === undefined) return before
     let text: string
     try {
       text = await readFile(path, 'utf8')
@@ -175,17 +178,24 @@ export class FileSource implements Source {
   }
 
   #take(path: string, before: KnownFile | undefined, seen: string, text: string): KnownFile {
-    const isEmptied = text.trim() === '' && (before?.state.documents.length ?? 0) > 0
-    if (before !== undefined && isEmptied) {
+    const state = nextFileState(before?.state ?? this.#remembered(path), path, text)
+    if (before !== undefined && isCut(before, state, text)) {
       const nowMs = this.#deps.clock.monotonicMs()
-      const sinceMs = before.emptySinceMs ?? nowMs
-      if (nowMs - sinceMs < this.#options.emptyGraceMs) {
-        return { ...before, fingerprint: seen, emptySinceMs: sinceMs }
+      const sinceMs = before.cutSinceMs ?? nowMs
+      const leftMs = sinceMs + this.#options.halfWrittenMs - nowMs
+      if (leftMs > 0) {
+        this.#lookAgain(leftMs)
+        return { ...before, fingerprint: seen, cutSinceMs: sinceMs }
       }
     }
-    const state = nextFileState(before?.state ?? this.#remembered(path), path, text)
     if (state.isGood) this.#deps.lastGood?.write(path, text)
-    return { fingerprint: seen, state }
+    return { fingerprint: seen, text, state }
+  }
+
+  /** A writer that is done makes no event more. */
+  #lookAgain(afterMs: number): void {
+    this.#cancelLook?.()
+    this.#cancelLook = this.#deps.clock.after(afterMs, () => void this.rescan())
   }
 
   #remembered(path: string): FileState {
@@ -208,6 +218,7 @@ export class FileSource implements Source {
     return {
       // Never equal to a real one: it is tried again at every look.
       fingerprint: '',
+      text: before?.text ?? '',
       state: {
         ...state,
         problems: [problem],
@@ -216,6 +227,18 @@ export class FileSource implements Source {
       },
     }
   }
+}
+
+/**
+ * True when objects are gone although the file is there, and its text looks as
+ * if more were to come: it is empty, ends within a line, or is the beginning of
+ * what it was. Whoever really removes the rest waits a moment for the effect.
+ */
+function isCut(before: KnownFile, state: FileState, text: string): boolean {
+  return (
+    state.documents.length < before.state.documents.length &&
+    (!text.endsWith('\n') || before.text.startsWith(text))
+  )
 }
 
 function mergeFiles(files: ReadonlyMap<string, KnownFile>): SourceState {
