@@ -265,17 +265,37 @@ function notAnObject(raw: RawObject, path: string, message: string, suggestion?:
   return { kind: 'notAnObject', problem }
 }
 
+/** Kinds of the groups we read that exist, and that the mesh does not read. */
+const OTHER_KINDS: Readonly<Record<string, readonly string[]>> = {
+  'networking.istio.io': ['EnvoyFilter', 'ProxyConfig', 'Sidecar', 'WorkloadGroup'],
+  'gateway.networking.k8s.io': [
+    'BackendTLSPolicy',
+    'GRPCRoute',
+    'ListenerSet',
+    'TCPRoute',
+    'TLSRoute',
+    'UDPRoute',
+  ],
+}
+
 /** Kinds of our groups that do not exist are typos; everything else may be anybody's. */
 function misspelt(
   group: string,
   kind: string,
 ): { path: string; message: string; suggestion: string | undefined } | undefined {
-  const elsewhere = Object.values(KINDS).find((one) => one.kind === kind && kind !== 'Gateway')
+  const kinds = Object.values(KINDS)
+  const elsewhere = kinds.find((one) => one.kind === kind && kind !== 'Gateway')
   if (elsewhere !== undefined && nearest(group, [elsewhere.group]) !== undefined) {
     const suggestion = joinApiVersion(elsewhere.group, elsewhere.versions[0] ?? 'v1')
     return { path: 'apiVersion', message: `kind ${kind} belongs to ${suggestion}`, suggestion }
   }
-  return undefined
+  const others = Object.hasOwn(OTHER_KINDS, group) ? OTHER_KINDS[group] : undefined
+  if (others === undefined || others.includes(kind)) return undefined
+  const ours = kinds.filter((one) => one.group === group).map((one) => one.kind)
+  const suggestion = nearest(kind, [...ours, ...others])
+  if (suggestion === undefined) return undefined
+  const message = `there is no kind ${kind} in ${group}; did you mean "${suggestion}"?`
+  return { path: 'kind', message, suggestion }
 }
 
 function refOf(
