@@ -18,7 +18,7 @@ import {
   encodeQueryMatch,
 } from './matchers.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
-import { type Extras, type Init, isObject, type OneofInit, textOf } from './values.ts'
+import { type Extras, type Init, type OneofInit, textOf } from './values.ts'
 
 const IGNORE_CASE = '(?i)'
 const SEPARATED_PREFIX = /^[^?#]+[^?#/]$/
@@ -128,10 +128,4 @@ function decodePath(
       problems.add(path, 'has no path specifier that is known')
       return { kind: 'connect' }
   }
-}
-
-/** Metadata that another control plane wrote is no reason to trust its shape. */
-export function objectOf(extras: JsonObject, key: string): JsonObject {
-  const value = extras[key]
-  return isObject(value) ? value : {}
 }

@@ -143,7 +143,7 @@ export function decodeAddress(
  * What Envoy has no field for travels in `filter_metadata["weft"]`: the user's objects that a
  * resource came from, and what is left over from the model.
  */
-export const WEFT = 'weft'
+const WEFT = 'weft'
 
 export type Extras = { readonly [key: string]: JsonValue | undefined }
 

@@ -27,7 +27,7 @@ export interface Sent {
   message: string | undefined
 }
 
-export interface InFlight {
+interface InFlight {
   readonly nonce: string
   readonly names: readonly string[]
   readonly atMs: number

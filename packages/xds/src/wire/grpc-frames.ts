@@ -3,7 +3,7 @@
  * message. A message may be cut anywhere into DATA frames.
  */
 
-export const PREFIX_BYTES = 5
+const PREFIX_BYTES = 5
 
 export function frame(parts: readonly Uint8Array[]): Buffer {
   let length = 0

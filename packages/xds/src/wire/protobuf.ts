@@ -3,7 +3,7 @@
 const textEncoder = new TextEncoder()
 const textDecoder = new TextDecoder()
 
-export const LENGTH_DELIMITED = 2
+const LENGTH_DELIMITED = 2
 
 /** `tag length bytes` of a length-delimited field. */
 export function field(number: number, bytes: Uint8Array): Uint8Array {
