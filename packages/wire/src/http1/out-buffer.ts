@@ -7,7 +7,8 @@
  */
 
 const DIGITS = 20
-const SHORT = 32
+/** Up to here a loop costs less than the call of a native copy. */
+const SHORT = 48
 
 export class OutBuffer {
   bytes: Buffer
@@ -39,9 +40,15 @@ export class OutBuffer {
   }
 
   copy(source: Buffer, from: number, to: number): void {
-    this.reserve(to - from)
-    source.copy(this.bytes, this.length, from, to)
-    this.length += to - from
+    const length = to - from
+    this.reserve(length)
+    if (length > SHORT) source.copy(this.bytes, this.length, from, to)
+    else {
+      const into = this.bytes
+      const at = this.length
+      for (let i = 0; i < length; i++) into[at + i] = source[from + i] as number
+    }
+    this.length += length
   }
 
   append(bytes: Uint8Array): void {
@@ -49,7 +56,6 @@ export class OutBuffer {
     this.reserve(length)
     if (length > SHORT) this.bytes.set(bytes, this.length)
     else {
-      // A loop over few bytes costs less than the call.
       const to = this.bytes
       const at = this.length
       for (let i = 0; i < length; i++) to[at + i] = bytes[i] as number
