@@ -18,7 +18,7 @@ export interface EncodedName {
 }
 
 /** A whole line ready to copy, or one whose value is rendered per request. */
-export type EncodedLine =
+type EncodedLine =
   | { readonly kind: 'ready'; readonly bytes: Uint8Array }
   | { readonly kind: 'template'; readonly name: string; readonly value: HeaderTemplate }
 

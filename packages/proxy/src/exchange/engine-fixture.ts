@@ -18,7 +18,7 @@ import { compileRouteTable } from '@weft/traffic'
 import { UpstreamCluster } from '../upstream/cluster.ts'
 import type { EngineDeps, ExchangeObserver, HttpRuntime, ListenerRuntime } from './contract.ts'
 
-export const SILENT: ExchangeObserver = { onExchangeEnd() {}, onConnectionEnd() {} }
+const SILENT: ExchangeObserver = { onExchangeEnd() {}, onConnectionEnd() {} }
 
 export function engineDeps(
   transport: Transport = createHandleTransport(),
@@ -47,7 +47,7 @@ export const MANAGER: HttpConnectionManager = {
   accessLogs: [],
 }
 
-export function endpointsOf(name: string, addresses: readonly SocketAddress[]): Endpoints {
+function endpointsOf(name: string, addresses: readonly SocketAddress[]): Endpoints {
   const endpoints = addresses.map((address) => ({ address, weight: 1, health: 'healthy' }) as const)
   return { name, localities: [{ locality: NO_LOCALITY, priority: 0, weight: 1, endpoints }] }
 }
