@@ -13,19 +13,18 @@ import type { SocketAddress } from '@weft/model'
 import { createAdsServer, type XdsNode } from '@weft/xds'
 import { openAdminServer } from './admin/admin-server.ts'
 import type { ConnectedProxy, PlaneView } from './admin/endpoint.ts'
-import { PilotMetrics } from './pilot-metrics.ts'
+import { Changes } from './metrics/changes.ts'
+import { PilotMetrics } from './metrics/pilot-metrics.ts'
 import { Push } from './push/push.ts'
 import { Views, viewKeyOf } from './push/views.ts'
 import { RegistrationStore } from './registration-store.ts'
+import { registries } from './registries/catalog.ts'
 import { EMPTY_REGISTRY, type RegistryState } from './registries/registry.ts'
-import { SelfRegistration } from './registries/self-registration.ts'
-import { StaticRegistry } from './registries/static.ts'
 import { buildSnapshot } from './snapshot/build.ts'
 import { DEFAULT_MESH } from './snapshot/mesh-settings.ts'
 import type { MeshSnapshot } from './snapshot/mesh-snapshot.ts'
-import { Changes } from './sources/changes.ts'
-import { FileSource } from './sources/file.ts'
-import { LastGoodTexts } from './sources/last-good.ts'
+import { sources } from './sources/catalog.ts'
+import { LastGoodTexts } from './sources/files/last-good.ts'
 import { EMPTY_SOURCE, type SourceState } from './sources/source.ts'
 import { rollUp } from './status/delivery.ts'
 import type { ObjectStatus } from './status/object-status.ts'
@@ -80,7 +79,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       ? undefined
       : new RegistrationStore(join(stateDir, 'registrations.json'), clock, log)
   const selfRegistration = stack.use(
-    new SelfRegistration(
+    new registries['self-registration'](
       {
         domain: DEFAULT_MESH.domain,
         graceMs: options.registrationGraceMs ?? DEFAULT_GRACE_MS,
@@ -91,12 +90,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ),
   )
   const staticRegistry = stack.use(
-    new StaticRegistry({ domain: DEFAULT_MESH.domain, cluster: CLUSTER }),
+    new registries.static({ domain: DEFAULT_MESH.domain, cluster: CLUSTER }),
   )
   const lastGood =
     stateDir === undefined ? undefined : new LastGoodTexts(join(stateDir, 'last-good'))
   const files = options.sources.map((path) =>
-    stack.use(new FileSource({ path }, { clock, log, ...(lastGood && { lastGood }) })),
+    stack.use(new sources.file({ path }, { clock, log, ...(lastGood && { lastGood }) })),
   )
 
   const states = new Map<string, SourceState>()

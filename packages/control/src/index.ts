@@ -17,7 +17,7 @@ export {
   type DeleteResult,
   deleteObjects,
   type ObjectName,
-} from './sources/apply.ts'
+} from './sources/files/apply.ts'
 export type { Refusal, Source, SourceState } from './sources/source.ts'
 export type { AppliedSummary, Condition, ObjectStatus } from './status/object-status.ts'
 export { proxyViewOf } from './translate/node-view.ts'

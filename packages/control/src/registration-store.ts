@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Clock, Logger } from '@weft/base'
 import type { KeptRegistration } from './registries/self-registration.ts'
-import { writeAtomically } from './sources/write-atomically.ts'
+import { writeAtomically } from './sources/files/write-atomically.ts'
 
 /** Bursts of joining workloads are written once. */
 const QUIET_MS = 100

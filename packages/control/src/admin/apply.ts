@@ -1,5 +1,5 @@
 /** `/v1/apply` and `/v1/delete`: change the watched folder of a running control plane. */
-import { applyFile, deleteObjects, type ObjectName } from '../sources/apply.ts'
+import { applyFile, deleteObjects, type ObjectName } from '../sources/files/apply.ts'
 import { type AdminAnswer, type AdminEndpoint, jsonAnswer } from './endpoint.ts'
 
 export const apply: AdminEndpoint = {

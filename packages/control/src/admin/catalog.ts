@@ -1,4 +1,5 @@
 /** Every admin endpoint. Adding one is adding a line. */
+// not a member: admin-server.ts
 import { apply, deleteEndpoint } from './apply.ts'
 import { configz, registryz, syncz } from './debug.ts'
 import type { AdminEndpoint } from './endpoint.ts'

@@ -24,7 +24,7 @@ export interface AdminEndpoint {
   answer(request: AdminRequest, plane: PlaneView): AdminAnswer | Promise<AdminAnswer>
 }
 
-export interface AdminRequest {
+interface AdminRequest {
   readonly query: URLSearchParams
   /** A header by its lower-case name; `undefined` when there is none. */
   header(name: string): string | undefined

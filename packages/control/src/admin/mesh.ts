@@ -110,7 +110,7 @@ function listOf(set: ResourceSet, type: ResourceType): readonly unknown[] {
   return [...set[type].values()]
 }
 
-export function nameOf({ view }: ConnectedProxy): string {
+function nameOf({ view }: ConnectedProxy): string {
   return `${view.namespace}/${view.workload}`
 }
 

@@ -17,7 +17,7 @@ export interface LaneTiming {
   readonly maxMs: number
 }
 
-export const LANES: Readonly<Record<PushLane, LaneTiming>> = {
+const LANES: Readonly<Record<PushLane, LaneTiming>> = {
   config: { quietMs: 100, maxMs: 1_000 },
   endpoints: { quietMs: 10, maxMs: 50 },
 }

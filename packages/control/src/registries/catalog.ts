@@ -1,4 +1,5 @@
 /** Every registry, by the name that status and logs use. Adding one is adding a line. */
+// not a member: conformance.ts
 import type { Registry } from './registry.ts'
 import { SelfRegistration } from './self-registration.ts'
 import { StaticRegistry } from './static.ts'

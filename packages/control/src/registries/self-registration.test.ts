@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { OfferedPort } from '@weft/model'
 import { FakeClock } from '@weft/testkit'
-import { mergeRegistries } from './merge.ts'
 import type { RegistryState } from './registry.ts'
 import { type KeptRegistration, SelfRegistration } from './self-registration.ts'
+import { mergeRegistries } from './state/merge.ts'
 
 const HOST = 'reviews.default.svc.cluster.local'
 

@@ -19,7 +19,8 @@
  */
 import { type Clock, Latest } from '@weft/base'
 import type { EndpointHealth, OfferedPort, Workload } from '@weft/model'
-import { portProtocol } from './port-protocol.ts'
+import { portProtocol } from './declared/port-protocol.ts'
+import { workloadRef } from './declared/workload-ref.ts'
 import type {
   MeshService,
   Registry,
@@ -27,8 +28,7 @@ import type {
   RegistryState,
   ServiceInstance,
 } from './registry.ts'
-import { shareState } from './share.ts'
-import { workloadRef } from './workload-ref.ts'
+import { shareState } from './state/share.ts'
 
 export interface Registration {
   /** The xDS node id. */
@@ -158,7 +158,7 @@ export class SelfRegistration implements Registry {
 }
 
 /** @param registrations Sorted, so that every replica settles conflicts alike: the first to name a port defines it. */
-export function stateOf(registrations: readonly KeptRegistration[], domain: string): RegistryState {
+function stateOf(registrations: readonly KeptRegistration[], domain: string): RegistryState {
   const services = new Map<string, MeshService>()
   const instances = new Map<string, ServiceInstance[]>()
   for (const registration of registrations) {

@@ -4,10 +4,10 @@
  */
 import { Latest } from '@weft/base'
 import type { Document } from '@weft/config'
-import { declaredServices } from './declared.ts'
-import type { RegistryNames } from './kubernetes-services.ts'
+import { declaredServices } from './declared/declared-services.ts'
+import type { RegistryNames } from './declared/kubernetes-services.ts'
 import type { Registry, RegistryHealth, RegistryState } from './registry.ts'
-import { shareState } from './share.ts'
+import { shareState } from './state/share.ts'
 
 export class StaticRegistry implements Registry {
   readonly name = 'static'

@@ -15,10 +15,10 @@ import {
   MESH_CONFIG_MAP,
   readMeshConfig,
 } from '@weft/config'
-import { declaredServices } from '../registries/declared.ts'
-import { mergeRegistries } from '../registries/merge.ts'
+import { declaredServices } from '../registries/declared/declared-services.ts'
 import type { MeshService, RegistryState } from '../registries/registry.ts'
-import { shareMap, shareState } from '../registries/share.ts'
+import { mergeRegistries } from '../registries/state/merge.ts'
+import { shareMap, shareState } from '../registries/state/share.ts'
 import type { Condition } from '../status/object-status.ts'
 import { attachRoutes } from './gateway-api/attachment.ts'
 import { servedListeners } from './gateway-api/listeners.ts'

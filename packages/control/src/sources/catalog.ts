@@ -1,4 +1,5 @@
 /** Every source, by the name that options use. Adding one is adding a line. */
+// not a member: conformance.ts
 import { FileSource } from './file.ts'
 import type { Source } from './source.ts'
 

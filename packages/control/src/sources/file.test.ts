@@ -7,7 +7,7 @@ import { realClock, silentLogger } from '@weft/base'
 import { FakeClock } from '@weft/testkit'
 import { testSource } from './conformance.ts'
 import { FileSource } from './file.ts'
-import { LastGoodTexts } from './last-good.ts'
+import { LastGoodTexts } from './files/last-good.ts'
 import type { SourceState } from './source.ts'
 
 function folder(t: TestContext): string {

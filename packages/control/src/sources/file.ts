@@ -14,9 +14,9 @@ import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { type Clock, Latest, type Logger } from '@weft/base'
 import type { Problem } from '@weft/config'
-import { EMPTY_FILE, type FileState, nextFileState } from './file-state.ts'
-import type { LastGoodTexts } from './last-good.ts'
-import { fingerprint, listFiles } from './list-files.ts'
+import { EMPTY_FILE, type FileState, nextFileState } from './files/file-state.ts'
+import type { LastGoodTexts } from './files/last-good.ts'
+import { fingerprint, listFiles } from './files/list-files.ts'
 import type { Source, SourceState } from './source.ts'
 
 export interface FileSourceOptions {

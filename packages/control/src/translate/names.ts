@@ -10,7 +10,7 @@ export function inboundCluster(port: number): string {
 
 export const PASSTHROUGH_CLUSTER = 'PassthroughCluster'
 export const BLACK_HOLE_CLUSTER = 'BlackHoleCluster'
-/** Stands for backends of an HTTPRoute that mean nothing; it never exists. */
+/** Stands for backends of an HTTPRoute that mean nothing; no route on the wire names it. */
 export const INVALID_BACKEND_CLUSTER = 'UnknownService'
 export const INBOUND_PASSTHROUGH_CLUSTER = 'InboundPassthroughCluster'
 

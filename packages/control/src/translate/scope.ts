@@ -3,8 +3,8 @@
  * DestinationRules by their `exportTo`, and which of several applies.
  */
 import type { DocumentOf } from '@weft/config'
+import { selects } from '../registries/declared/workload-ref.ts'
 import type { MeshService } from '../registries/registry.ts'
-import { selects } from '../registries/workload-ref.ts'
 import { compareHosts, covers, resolveHost } from '../snapshot/hosts.ts'
 import { DEFAULT_MESH, type MeshSettings } from '../snapshot/mesh-settings.ts'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'

@@ -26,7 +26,7 @@ export interface HttpRouteAttachment {
   readonly backends: ReadonlyMap<AnyBackendRef, BackendTarget>
 }
 
-export type AcceptedParent =
+type AcceptedParent =
   | {
       readonly kind: 'gateway'
       readonly listener: ServedListener
@@ -204,7 +204,7 @@ function allows(
 }
 
 /** Empty: nothing in common. */
-export function commonHosts(
+function commonHosts(
   routeHosts: readonly string[] | undefined,
   listenerHost: string | undefined,
 ): readonly string[] {

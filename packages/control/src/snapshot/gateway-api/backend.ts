@@ -9,7 +9,7 @@ export type BackendTarget =
   | { readonly kind: 'service'; readonly host: string; readonly port: number }
   | { readonly kind: 'invalid'; readonly reason: BackendFault; readonly message: string }
 
-export type BackendFault = 'BackendNotFound' | 'RefNotPermitted' | 'InvalidKind'
+type BackendFault = 'BackendNotFound' | 'RefNotPermitted' | 'InvalidKind'
 
 /** Both `backendRefs` and the reference inside a mirror. */
 export type AnyBackendRef = Pick<HttpBackendRef, 'group' | 'kind' | 'name' | 'namespace' | 'port'>

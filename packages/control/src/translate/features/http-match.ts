@@ -1,7 +1,7 @@
 /** `match[]` of a VirtualService's `http[]`: path, headers and query, and the conditions on who asks. */
 import type { HttpMatch } from '@weft/config'
 import type { HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch } from '@weft/model'
-import { selects } from '../../registries/workload-ref.ts'
+import { selects } from '../../registries/declared/workload-ref.ts'
 import { bindGateways } from '../../snapshot/virtual-services.ts'
 import type { RouteContext } from '../routes/route-context.ts'
 import { stringMatch } from './string-match.ts'

@@ -4,7 +4,7 @@
  */
 import type { Cluster, FilterChain, Listener } from '@weft/model'
 import { MATCH_ALL } from '@weft/model'
-import { isHttp } from '../../registries/port-protocol.ts'
+import { isHttp } from '../../registries/declared/port-protocol.ts'
 import type { PortProtocol } from '../../registries/registry.ts'
 import { plainCluster } from '../clusters/outbound.ts'
 import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, inboundCluster } from '../names.ts'

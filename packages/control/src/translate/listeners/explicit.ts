@@ -7,7 +7,7 @@
  */
 import type { Cluster, Listener, OfferedPort, RouteTable } from '@weft/model'
 import { MATCH_ALL } from '@weft/model'
-import { isHttp, portProtocol } from '../../registries/port-protocol.ts'
+import { isHttp, portProtocol } from '../../registries/declared/port-protocol.ts'
 import { plainCluster } from '../clusters/outbound.ts'
 import { ANY_REQUEST } from '../features/http-match.ts'
 import { HTTP_PROXY_ROUTES, inboundCluster } from '../names.ts'

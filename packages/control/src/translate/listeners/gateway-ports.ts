@@ -3,7 +3,7 @@
  * listeners of Gateway API gateways each of them stands.
  */
 import type { DocumentOf, GatewayServer } from '@weft/config'
-import { selects } from '../../registries/workload-ref.ts'
+import { selects } from '../../registries/declared/workload-ref.ts'
 import type { ServedListener } from '../../snapshot/gateway-api/listeners.ts'
 import type { ProxyScope } from '../scope.ts'
 

@@ -6,7 +6,6 @@
 import { parseDurationMs } from '@weft/base'
 import type { HttpBackendRef, HttpRouteFilter, HttpRouteRuleSpec } from '@weft/config'
 import type {
-  ForwardAction,
   HashPolicy,
   Mirror,
   PathMatch,
@@ -39,8 +38,8 @@ export function httpRouteAction(
   if (filters.some(isUnsupported)) return FAIL
   const redirect = filters.find((filter) => filter.requestRedirect !== undefined)?.requestRedirect
   if (redirect !== undefined) return gatewayRedirect(redirect, path, context.port)
-  const { targets, isAllInvalid } = targetsOf(attachment, rule.backendRefs ?? [])
-  if (targets === undefined || isAllInvalid) return FAIL
+  const targets = asTargets(targetsOf(attachment, rule).filter(isValid))
+  if (targets === undefined) return FAIL
   const rewrite = filters.find((filter) => filter.urlRewrite !== undefined)?.urlRewrite
   const pathRewrite = pathModifier(rewrite?.path, path)
   const retry = retryOf(rule, context)
@@ -62,16 +61,28 @@ function isUnsupported({ type }: HttpRouteFilter): boolean {
   return type === 'ExtensionRef' || type === 'ExternalAuth'
 }
 
+/**
+ * The share of a forwarding rule's requests, 0 to 100, that its weights give to
+ * backends that mean nothing.
+ */
+export function invalidPercent(attachment: HttpRouteAttachment, rule: HttpRouteRuleSpec): number {
+  const targets = targetsOf(attachment, rule)
+  const sum = (list: readonly WeightedTarget[]) => list.reduce((all, { weight }) => all + weight, 0)
+  const total = sum(targets)
+  return total === 0 ? 0 : (100 * (total - sum(targets.filter(isValid)))) / total
+}
+
+function isValid({ cluster }: WeightedTarget): boolean {
+  return cluster !== INVALID_BACKEND_CLUSTER
+}
+
 function targetsOf(
   attachment: HttpRouteAttachment,
-  refs: readonly HttpBackendRef[],
-): { readonly targets: ForwardAction['targets'] | undefined; readonly isAllInvalid: boolean } {
-  const chosen = refs.filter((ref) => ref.weight > 0)
-  const targets = chosen.map((ref) => targetOf(attachment, ref))
-  return {
-    targets: asTargets(targets),
-    isAllInvalid: targets.every(({ cluster }) => cluster === INVALID_BACKEND_CLUSTER),
-  }
+  rule: HttpRouteRuleSpec,
+): readonly WeightedTarget[] {
+  return (rule.backendRefs ?? [])
+    .filter((ref) => ref.weight > 0)
+    .map((ref) => targetOf(attachment, ref))
 }
 
 function targetOf(attachment: HttpRouteAttachment, ref: HttpBackendRef): WeightedTarget {

@@ -7,7 +7,7 @@ import type { PathMatch, QueryMatch, Route, RouteMatch } from '@weft/model'
 import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.ts'
 import { gatewayCors } from '../features/cors.ts'
 import { headerModifier } from '../features/headers.ts'
-import { httpRouteAction } from './http-route-action.ts'
+import { httpRouteAction, invalidPercent } from './http-route-action.ts'
 import type { RouteContext } from './route-context.ts'
 
 interface RankedRoute {
@@ -44,15 +44,19 @@ function routeOf(
   const filters = rule.filters ?? []
   const routeMatch = matchOf(match)
   const path = `spec.rules[${index}]`
+  const action = httpRouteAction(attachment, rule, routeMatch.path, context)
+  // Requests that fall to an invalid backend are answered 500, those beside it are not disturbed.
+  const failing = action.kind === 'forward' ? invalidPercent(attachment, rule) : 0
   const cors = gatewayCors(filters.find((filter) => filter.cors !== undefined)?.cors)
   const find = <K extends 'requestHeaderModifier' | 'responseHeaderModifier'>(kind: K) =>
     filters.find((filter) => filter[kind] !== undefined)?.[kind]
   return {
     name: rule.name ?? `${namespace}.${name}.${index}`,
     match: routeMatch,
-    action: httpRouteAction(attachment, rule, routeMatch.path, context),
+    action,
     requestHeaders: headerModifier(find('requestHeaderModifier')),
     responseHeaders: headerModifier(find('responseHeaderModifier')),
+    ...(failing === 0 ? {} : { fault: { abort: { percent: failing, status: 500 } } }),
     ...(cors === undefined ? {} : { cors }),
     origins: [{ ...document.origin, path, line: document.lineOf(path) }],
   }

@@ -7,7 +7,7 @@
  * the name.
  */
 import type { Origin, Route } from '@weft/model'
-import { isHttp } from '../../registries/port-protocol.ts'
+import { isHttp } from '../../registries/declared/port-protocol.ts'
 import type { MeshService, ServicePort } from '../../registries/registry.ts'
 import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.ts'
 import { compareHosts, covers } from '../../snapshot/hosts.ts'
@@ -80,7 +80,7 @@ interface Candidate {
 }
 
 /** VirtualServices of the mesh for a host; who decides comes first. */
-export function meshVirtualServices(scope: ProxyScope, host: string): readonly Candidate[] {
+function meshVirtualServices(scope: ProxyScope, host: string): readonly Candidate[] {
   const candidates: Candidate[] = []
   for (const bound of scope.virtualServices) {
     if (!bound.gateways.includes('mesh')) continue

@@ -4,8 +4,8 @@
  * built from documents alone (`weft simulate`) needs nothing else.
  */
 import type { Document } from '@weft/config'
+import type { MeshService, RegistryState, ServiceInstance } from '../registry.ts'
 import { kubernetesServices, type RegistryNames } from './kubernetes-services.ts'
-import type { MeshService, RegistryState, ServiceInstance } from './registry.ts'
 import { serviceEntryServices } from './service-entries.ts'
 import { workloadsOf } from './workloads.ts'
 

@@ -8,7 +8,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { type Document, type ObjectRef, type Problem, parseDocuments } from '@weft/config'
-import type { Refusal } from './source.ts'
+import type { Refusal } from '../source.ts'
 
 export interface FileState {
   readonly documents: readonly Document[]

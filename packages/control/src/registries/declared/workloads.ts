@@ -104,7 +104,7 @@ export function entryWorkload(
 }
 
 /** `region/zone/subzone`, the later parts optional. */
-export function parseLocality(text: string | undefined): Locality {
+function parseLocality(text: string | undefined): Locality {
   if (text === undefined || text === '') return NO_LOCALITY
   const [region = '', zone = '', subZone = ''] = text.split('/')
   return { region, zone, subZone }

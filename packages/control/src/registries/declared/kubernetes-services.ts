@@ -5,8 +5,8 @@
  */
 import { type Document, type DocumentOf, documentsOf } from '@weft/config'
 import { type EndpointHealth, type Locality, NO_LOCALITY } from '@weft/model'
+import type { MeshService, ServiceInstance, ServicePort } from '../registry.ts'
 import { portProtocol } from './port-protocol.ts'
-import type { MeshService, ServiceInstance, ServicePort } from './registry.ts'
 import { selects, workloadRef } from './workload-ref.ts'
 import type { KnownWorkload, Workloads } from './workloads.ts'
 

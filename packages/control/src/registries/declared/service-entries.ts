@@ -3,9 +3,9 @@
  * outside it. Entries of one namespace for the same host are one service.
  */
 import { type Document, type DocumentOf, documentsOf } from '@weft/config'
+import type { MeshService, ServiceInstance, ServiceResolution } from '../registry.ts'
 import { identityOf, type KubernetesService, type RegistryNames } from './kubernetes-services.ts'
 import { portProtocol, protocolNamed } from './port-protocol.ts'
-import type { MeshService, ServiceInstance, ServiceResolution } from './registry.ts'
 import { selects } from './workload-ref.ts'
 import { entryWorkload, type KnownWorkload, type Workloads } from './workloads.ts'
 

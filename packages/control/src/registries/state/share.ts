@@ -3,7 +3,7 @@
  * whoever caches by identity recognises it.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { RegistryState } from './registry.ts'
+import type { RegistryState } from '../registry.ts'
 
 export function shareState(before: RegistryState | undefined, after: RegistryState): RegistryState {
   if (before === undefined) return after

@@ -1,8 +1,8 @@
 /** Counts what sources report: objects that came, changed and went, valid and invalid ones. */
 import type { Document } from '@weft/config'
-import type { PilotMetrics } from '../pilot-metrics.ts'
 import { keyOf } from '../snapshot/build.ts'
-import type { SourceState } from './source.ts'
+import type { SourceState } from '../sources/source.ts'
+import type { PilotMetrics } from './pilot-metrics.ts'
 
 export class Changes {
   readonly #metrics: PilotMetrics

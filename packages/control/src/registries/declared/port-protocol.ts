@@ -4,7 +4,7 @@
  * TCP although nobody says so, because their servers speak first and waiting for
  * the client's first bytes would wait for ever.
  */
-import type { PortProtocol } from './registry.ts'
+import type { PortProtocol } from '../registry.ts'
 
 const BY_NAME: Readonly<Record<string, PortProtocol>> = {
   http: 'http',

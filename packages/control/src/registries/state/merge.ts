@@ -2,7 +2,7 @@
  * One state out of several. What is declared (in documents) defines a service;
  * what registers itself joins it, or defines it where nobody else does.
  */
-import type { MeshService, RegistryState, ServiceInstance } from './registry.ts'
+import type { MeshService, RegistryState, ServiceInstance } from '../registry.ts'
 
 /** @param states In order of authority: the first that knows a host defines it. */
 export function mergeRegistries(states: readonly RegistryState[]): RegistryState {
