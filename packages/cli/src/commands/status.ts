@@ -26,7 +26,7 @@ export const status: Command = {
   async run(args, terminal) {
     const mesh = await new MeshApi(controlUrlOf(args)).status()
     if (args.flag('json')) terminal.out(`${JSON.stringify(mesh)}\n`)
-    else terminal.out(renderStatus(mesh, args.flag('all'), terminal.style))
+    else terminal.out(renderStatus(mesh, args.flag('all'), terminal.cwd, terminal.style))
     return mesh.ok ? 0 : 1
   },
 }

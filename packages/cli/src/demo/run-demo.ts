@@ -3,7 +3,7 @@ import { type FSWatcher, watch } from 'node:fs'
 import { sleep } from '@weft/base'
 import { CommandError } from '../command.ts'
 import { type LiveScreen, openLiveScreen } from '../terminal/live.ts'
-import { firstSignal, type Terminal } from '../terminal/terminal.ts'
+import { firstSignal, howToCallWeft, type Terminal } from '../terminal/terminal.ts'
 import { PREFERRED_ADMIN_PORT } from './bookstore-mesh.ts'
 import { type CallRate, type CallTotals, rateCalls, readCalls } from './calls.ts'
 import { type Load, startLoad } from './load.ts'
@@ -73,6 +73,7 @@ async function showTraffic(
       controlUrl: mesh.controlUrl,
       controlFlag: usesUsualPort ? undefined : mesh.controlUrl,
       cwd: terminal.cwd,
+      weft: howToCallWeft(terminal.env),
       upMs,
       calls: ratesOf(readings),
       load: load.counts(),
@@ -112,7 +113,7 @@ function openDisplay({ mesh }: OpenShop, isJson: boolean, terminal: Terminal): D
     const screen: LiveScreen = openLiveScreen(terminal)
     process.once('exit', () => screen.close())
     return {
-      show: (view) => screen.draw(renderDemo(view, terminal.style)),
+      show: (view) => screen.draw(renderDemo(view, terminal.size().rows, terminal.style)),
       close: () => screen.close(),
     }
   }
@@ -121,8 +122,10 @@ function openDisplay({ mesh }: OpenShop, isJson: boolean, terminal: Terminal): D
     show(view) {
       const nowMs = terminal.clock.monotonicMs()
       if (view.calls.length === 0) return
-      if (shownAtMs === undefined) terminal.out(`${renderDemo(view, terminal.style).join('\n')}\n`)
-      else if (nowMs - shownAtMs < PLAIN_EVERY_MS) return
+      if (shownAtMs === undefined) {
+        const lines = renderDemo(view, Number.POSITIVE_INFINITY, terminal.style)
+        terminal.out(`${lines.join('\n')}\n`)
+      } else if (nowMs - shownAtMs < PLAIN_EVERY_MS) return
       else terminal.out(`\n${mesh.url}\n${renderCalls(view.calls, terminal.style).join('\n')}\n`)
       shownAtMs = nowMs
     },

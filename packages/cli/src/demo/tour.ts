@@ -46,10 +46,15 @@ export const TOUR: readonly TourStep[] = [
   },
 ]
 
-/** The command of a step, as typed in `cwd`. */
-export function commandOf(step: TourStep, cwd: string, control: string | undefined): string {
+/** The command of a step, as typed in `cwd`. @param weft How this machine calls weft. */
+export function commandOf(
+  step: TourStep,
+  weft: string,
+  cwd: string,
+  control: string | undefined,
+): string {
   const absolute = `${EXAMPLE_DIR}/${step.file}`
   const below = relative(cwd, absolute)
   const path = below.startsWith('..') ? absolute : below
-  return `npx weft apply -f ${path}${control === undefined ? '' : ` --control ${control}`}`
+  return `${weft} apply -f ${path}${control === undefined ? '' : ` --control ${control}`}`
 }

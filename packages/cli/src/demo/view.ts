@@ -11,6 +11,8 @@ export interface DemoView {
   /** For the commands of the tour, when the control plane's port is not the usual one. */
   readonly controlFlag: string | undefined
   readonly cwd: string
+  /** How this machine calls weft: `weft`, or `npx weft`. */
+  readonly weft: string
   readonly upMs: number
   readonly calls: readonly CallRate[]
   readonly load: { readonly visits: number; readonly failed: number }
@@ -20,11 +22,19 @@ export interface DemoView {
 
 const BAR_WIDTH = 12
 
-export function renderDemo(view: DemoView, style: Style): readonly string[] {
+/** @param rows Height of the terminal: what does not fit is said more shortly. */
+export function renderDemo(view: DemoView, rows: number, style: Style): readonly string[] {
+  const whole = layOut(view, true, style)
+  return whole.length <= rows ? whole : layOut(view, false, style).filter((line) => line !== '')
+}
+
+function layOut(view: DemoView, isWordy: boolean, style: Style): readonly string[] {
   const { visits, failed } = view.load
-  const pages = `${visits} pages loaded, ${failed === 0 ? 'none failed' : style.red(`${failed} failed`)}`
+  const lost = failed === 0 ? 'none failed' : style.red(`${failed} failed`)
+  const pages = `${visits} pages loaded, ${lost}`
+  const up = (view.upMs / 1_000).toFixed(1)
   return [
-    `${style.bold('weft demo')}  a bookstore in a mesh, up in ${(view.upMs / 1_000).toFixed(1)} s   ${style.dim(pages)}`,
+    `${style.bold('weft demo')}  a bookstore in a mesh, up in ${up} s   ${style.dim(pages)}`,
     '',
     `  page     ${style.cyan(`${view.url}/productpage`)}   (sign in as jason)`,
     `  mesh     ${view.meshDir}   (watched: edit a file and save it)`,
@@ -32,7 +42,7 @@ export function renderDemo(view: DemoView, style: Style): readonly string[] {
     '',
     ...renderCalls(view.calls, style),
     '',
-    ...renderTour(view, style),
+    ...renderTour(view, isWordy, style),
     '',
     ...view.events.map((event) => `  ${event}`),
     style.dim('  Ctrl-C ends everything.'),
@@ -67,11 +77,12 @@ function renderBar(share: number, style: Style): string {
   return style.green('█'.repeat(full)) + style.dim('░'.repeat(BAR_WIDTH - full))
 }
 
-function renderTour(view: DemoView, style: Style): readonly string[] {
-  const lines = TOUR.flatMap((step, i) => [
-    `  ${i + 1}. ${padEnd(step.title, 26)} ${style.cyan(commandOf(step, view.cwd, view.controlFlag))}`,
-    style.dim(`     ${padEnd('', 26)} ${step.look}`),
-  ])
+function renderTour(view: DemoView, isWordy: boolean, style: Style): readonly string[] {
+  const lines = TOUR.flatMap((step, i) => {
+    const command = style.cyan(commandOf(step, view.weft, view.cwd, view.controlFlag))
+    const line = `  ${i + 1}. ${padEnd(step.title, 26)} ${command}`
+    return isWordy ? [line, style.dim(`     ${padEnd('', 26)} ${step.look}`)] : [line]
+  })
   return [style.bold('Take the tour in a second terminal:'), ...lines]
 }
 

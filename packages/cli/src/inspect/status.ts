@@ -1,4 +1,5 @@
 /** The state of a mesh for people. Pure. */
+import { relative } from 'node:path'
 import type { Problem } from '@weft/config'
 import type { ObjectStatus } from '@weft/control'
 import { columns } from '../terminal/columns.ts'
@@ -30,12 +31,14 @@ export function isWell(status: ObjectStatus): boolean {
   )
 }
 
-export function renderStatus(mesh: MeshStatus, all: boolean, style: Style): string {
+/** @param cwd Files below it are named as seen from there. */
+export function renderStatus(mesh: MeshStatus, all: boolean, cwd: string, style: Style): string {
+  const near = (file: string) => nearName(file, cwd)
   const shown = mesh.objects.filter((object) => all || !isWell(object))
   const rows = shown.map((object) => [
     isWell(object) ? style.green('✓') : style.red('✗'),
     `${object.kind} ${object.namespace}/${object.name}`,
-    object.file === undefined ? '-' : `${object.file}:${object.line ?? 0}`,
+    object.file === undefined ? '-' : `${near(object.file)}:${object.line ?? 0}`,
     object.summary,
   ])
   const table = rows.length === 0 ? '' : columns([['', 'OBJECT', 'WHERE', 'STATE'], ...rows])
@@ -44,7 +47,7 @@ export function renderStatus(mesh: MeshStatus, all: boolean, style: Style): stri
   const nameless = errors.filter((problem) => !named.has(keyOf(problem)))
   const details = [...shown.flatMap(({ problems }) => problems), ...nameless]
     .filter(({ severity }) => all || severity === 'error')
-    .map(({ file, line, path, message }) => `  ${file}:${line} ${path}: ${message}\n`)
+    .map((problem) => `  ${near(problem.file)}:${problem.line} ${describe(problem)}\n`)
   const lagging = mesh.proxies.filter(({ isSynced }) => !isSynced).map(({ name }) => name)
   const sick = mesh.objects.filter((object) => !isWell(object)).length
   const parts = [
@@ -56,6 +59,15 @@ export function renderStatus(mesh: MeshStatus, all: boolean, style: Style): stri
     lagging.length === 0 ? 'all up to date' : style.yellow(`behind: ${lagging.join(', ')}`),
   ]
   return `${table}${details.join('')}${parts.join(', ')}\n`
+}
+
+function describe({ path, message }: Problem): string {
+  return path === '' || message.startsWith(path) ? message : `${path}: ${message}`
+}
+
+function nearName(file: string, cwd: string): string {
+  const name = relative(cwd, file)
+  return name.startsWith('..') || name === '' ? file : name
 }
 
 function keyOf({ file, line, path, message }: Problem): string {

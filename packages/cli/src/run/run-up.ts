@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { contentHash, type LogScopes } from '@weft/base'
 import type { ControlPlane, ObjectStatus } from '@weft/control'
 import { renderAddress, type SocketAddress } from '@weft/model'
-import { firstSignal, type Terminal } from '../terminal/terminal.ts'
+import { firstSignal, howToCallWeft, type Terminal } from '../terminal/terminal.ts'
 import { DEFAULT_ADMIN, DEFAULT_XDS, freePort, LOOPBACK } from './addresses.ts'
 import { openControlPlane } from './run-control.ts'
 import { openProxy } from './run-proxy.ts'
@@ -87,7 +87,8 @@ interface UpFacts {
   readonly folder: string
 }
 
-function renderUp(facts: UpFacts, { style }: Terminal): string {
+function renderUp(facts: UpFacts, { style, env }: Terminal): string {
+  const weft = howToCallWeft(env)
   const xdsFlag = facts.xds === DEFAULT_XDS ? '' : ` --control ${facts.xds}`
   const adminFlag = facts.admin === `http://${DEFAULT_ADMIN}` ? '' : ` --control ${facts.admin}`
   return `${style.bold('The mesh is up.')}
@@ -96,9 +97,11 @@ function renderUp(facts: UpFacts, { style }: Terminal): string {
   folder   ${facts.folder}   (watched)
 
 What to do next:
-  weft run${xdsFlag} --service hello --port 8000 --app-port 0 -- node server.js   (it listens on $PORT)
-  weft run${xdsFlag} -- curl http://hello:8000/
-  weft apply${adminFlag} -f rules.yaml     weft status${adminFlag}     weft get routes${adminFlag} --from hello
+  ${weft} run${xdsFlag} --service hello --port 8000 --app-port 0 -- node server.js   (it listens on $PORT)
+  ${weft} run${xdsFlag} -- curl http://hello:8000/
+  ${weft} apply${adminFlag} -f rules.yaml
+  ${weft} status${adminFlag}
+  ${weft} get routes${adminFlag} --from hello
 `
 }
 

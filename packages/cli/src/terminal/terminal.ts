@@ -45,3 +45,8 @@ export function firstSignal(terminal: Terminal, hurry: () => void): Promise<Node
     })
   })
 }
+
+/** What to type for weft here: npm runs a project's own, which is not in everybody's PATH. */
+export function howToCallWeft(env: Terminal['env']): string {
+  return env.npm_command === undefined ? 'weft' : 'npx weft'
+}
