@@ -218,7 +218,8 @@ export class Connection {
   #stalled(): void {
     this.#cancelStall ??= this.#deps.clock.after(STALLED_MS, () => {
       this.end(GRPC_STATUS.deadlineExceeded, 'the client does not read')
-      this.#stream.close()
+      // Trailers would queue behind all that it does not read.
+      this.#stream.destroy()
     })
   }
 
