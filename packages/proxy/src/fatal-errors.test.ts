@@ -16,8 +16,11 @@ function fixture() {
       })
     },
   }
-  drainOnFatalError(proxy, source, { log: silentLogger, exit: (code) => done.push(`exit ${code}`) })
-  return { source, done, drained: (error?: Error) => drained(error) }
+  const stop = drainOnFatalError(proxy, source, {
+    log: silentLogger,
+    exit: (code) => done.push(`exit ${code}`),
+  })
+  return { source, done, stop, drained: (error?: Error) => drained(error) }
 }
 
 const settle = () => new Promise((resolve) => setImmediate(resolve))
@@ -45,4 +48,10 @@ test('a second error does not wait', () => {
   source.emit('uncaughtException', new Error('bug'))
   source.emit('uncaughtException', new Error('again'))
   assert.deepEqual(done, ['drain', 'exit 1'])
+})
+
+test('a proxy that is closed leaves the process alone', () => {
+  const { source, stop } = fixture()
+  stop()
+  assert.equal(source.listenerCount('uncaughtException'), 0)
 })

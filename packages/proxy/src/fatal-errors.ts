@@ -11,16 +11,20 @@ import type { ProxyHandle } from './proxy.ts'
 /** The part of `process` that this needs. */
 export interface FatalErrorSource {
   on(event: 'uncaughtException', listener: (error: unknown) => void): unknown
+  off(event: 'uncaughtException', listener: (error: unknown) => void): unknown
 }
 
-/** Node reports rejections that nobody handles as uncaught exceptions, so this hears both. */
+/**
+ * Node reports rejections that nobody handles as uncaught exceptions, so this
+ * hears both. The returned function stops listening.
+ */
 export function drainOnFatalError(
   proxy: Pick<ProxyHandle, 'drain'>,
   source: FatalErrorSource,
   deps: { readonly log: Logger; exit(code: number): void },
-): void {
+): () => void {
   let isEnding = false
-  source.on('uncaughtException', (error) => {
+  const onError = (error: unknown) => {
     const stack = error instanceof Error ? error.stack : undefined
     deps.log.error('uncaught error', { error, stack })
     if (isEnding) {
@@ -32,5 +36,7 @@ export function drainOnFatalError(
       () => deps.exit(1),
       () => deps.exit(1),
     )
-  })
+  }
+  source.on('uncaughtException', onError)
+  return () => void source.off('uncaughtException', onError)
 }

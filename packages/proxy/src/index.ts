@@ -1,5 +1,4 @@
 export type { ConfigFeed } from './config-feed.ts'
-export { drainOnFatalError } from './fatal-errors.ts'
 export { type ProxyDeps, type ProxyHandle, startProxy } from './proxy.ts'
 export {
   type ConfigSource,

@@ -21,6 +21,7 @@ import { resourceProblem } from './build/validate.ts'
 import { type ConfigFeed, openConfigFeed } from './config-feed.ts'
 import { ConfigurationLog } from './configuration-log.ts'
 import { drainListeners } from './drain.ts'
+import { drainOnFatalError } from './fatal-errors.ts'
 import { bindAddress } from './gateway.ts'
 import { HealthReport } from './health-report.ts'
 import { holdOffers } from './inbound.ts'
@@ -40,8 +41,11 @@ export interface ProxyDeps {
   readonly logs: LogScopes
   /** Absent: the fastest that passes its self-test here. */
   readonly transport?: Transport
-  /** `POST /quitquitquit`, after the drain; default: nothing more than the drain. */
-  readonly onQuit?: () => void
+  /**
+   * Ends the process after the drain: with 0 on `POST /quitquitquit`, with 1 on an
+   * error that nobody caught, which the proxy listens for when this is given.
+   */
+  readonly onQuit?: (exitCode: number) => void
 }
 
 export interface ProxyHandle {
@@ -106,6 +110,7 @@ class RunningProxy implements ProxyHandle {
   #feed: ConfigFeed | undefined
   #stopProbe: (() => void) | undefined
   #cancelSweep: (() => void) | undefined
+  #forgetErrors: (() => void) | undefined
   #closing: Promise<void> | undefined
   #draining: Promise<void> | undefined
 
@@ -176,6 +181,10 @@ class RunningProxy implements ProxyHandle {
     this.#health.connect((healthy, message) => feed.reportHealth(healthy, message))
     this.#startProbe()
     this.#sweep()
+    const { onQuit } = this.#deps
+    if (onQuit !== undefined) {
+      this.#forgetErrors = drainOnFatalError(this, process, { log: this.#log, exit: onQuit })
+    }
     this.#log.info('proxy is up', { who: renderProxy(this.#options, this.#bound) })
   }
 
@@ -246,6 +255,8 @@ class RunningProxy implements ProxyHandle {
     await this.#feed?.close()
     await this.#telemetry.logs.close()
     await this.#admin?.close()
+    // Last, so that an error of the end itself is heard.
+    this.#forgetErrors?.()
     this.#log.info('proxy is closed')
   }
 
@@ -302,7 +313,7 @@ class RunningProxy implements ProxyHandle {
       listeners: () => this.#listeners.list(),
       clusters: () => [...this.#clusters.clusters.values()].map(clusterStatus),
       drainListeners: (request) => this.#drainListeners(request),
-      quit: () => void this.drain().then(() => onQuit?.()),
+      quit: () => void this.drain().then(() => onQuit?.(0)),
     }
   }
 

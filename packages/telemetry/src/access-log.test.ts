@@ -84,3 +84,10 @@ test('no text that a peer chose can start a second entry or field (random bytes,
 test('a text of megabytes is cut', () => {
   assert.ok(renderAccessLog({ ...entry, path: 'x'.repeat(1_000_000) }).length < 10_000)
 })
+
+test('times are right on both sides of a second, forwards and backwards', () => {
+  const timeOf = (startedAtMs: number) =>
+    (JSON.parse(renderAccessLog({ ...entry, startedAtMs })) as { start_time: string }).start_time
+  const times = [0, 7, 42, 999, 1_000, 1_001.9, 86_400_000, 999, Date.UTC(2026, 11, 31, 23, 59, 59)]
+  for (const ms of times) assert.equal(timeOf(ms), new Date(ms).toISOString())
+})

@@ -55,7 +55,7 @@ const MAX_TEXT_LENGTH = 8_192
 /** The line with its line end. */
 export function renderAccessLog(entry: AccessLogEntry): string {
   return (
-    `{"start_time":"${new Date(entry.startedAtMs).toISOString()}"` +
+    `{"start_time":"${renderTime(entry.startedAtMs)}"` +
     `,"method":${quote(entry.method)}` +
     `,"path":${quote(entry.path)}` +
     `,"protocol":${quote(entry.protocol)}` +
@@ -82,6 +82,21 @@ export function renderAccessLog(entry: AccessLogEntry): string {
     `,"upstream_request_attempt_count":${entry.upstreamAttempts}` +
     `,"trace_id":${quote(entry.traceId)}}\n`
   )
+}
+
+let renderedSecond = Number.NaN
+let renderedPrefix = ''
+
+/** ISO 8601. Entries come in the order of time, so nearly all share their second with the last. */
+function renderTime(epochMs: number): string {
+  const ms = Math.floor(epochMs)
+  const second = Math.floor(ms / 1_000)
+  if (second !== renderedSecond) {
+    renderedSecond = second
+    renderedPrefix = new Date(second * 1_000).toISOString().slice(0, -4)
+  }
+  const rest = ms - second * 1_000
+  return `${renderedPrefix}${rest < 10 ? '00' : rest < 100 ? '0' : ''}${rest}Z`
 }
 
 /** Envoy logs the header's value, which is text. */
