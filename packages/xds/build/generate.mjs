@@ -67,17 +67,15 @@ async function generate() {
 }
 
 function findPackages() {
-  const folder = (name) => {
-    for (const base of require.resolve.paths(name) ?? []) {
-      if (existsSync(join(base, name, 'package.json'))) return join(base, name)
+  try {
+    return {
+      protos: dirname(require.resolve('@grpc/grpc-js-xds/package.json')),
+      buf: dirname(require.resolve('@bufbuild/buf/package.json')),
+      plugin: dirname(require.resolve('@bufbuild/protoc-gen-es/package.json')),
     }
-    throw new Error(`the npm package ${name} is missing; run npm ci in the root of the repository`)
-  }
-  return {
-    protos: folder('@grpc/grpc-js-xds'),
-    buf: folder('@bufbuild/buf'),
-    plugin: folder('@bufbuild/protoc-gen-es'),
-    runtime: folder('@bufbuild/protobuf'),
+  } catch (error) {
+    const [what] = error.message.split('\n')
+    throw new Error(`${what}; run npm ci in the root of the repository`)
   }
 }
 
