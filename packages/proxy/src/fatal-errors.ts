@@ -6,7 +6,7 @@
  *     second error, or the drain failed ─► exit 1 at once
  */
 import type { Logger } from '@weft/base'
-import type { ProxyHandle } from './proxy.ts'
+import type { ProxyHandle } from './proxy-handle.ts'
 
 /** The part of `process` that this needs. */
 export interface FatalErrorSource {

@@ -1,5 +1,6 @@
 export type { ConfigFeed } from './config-feed.ts'
-export { type ProxyDeps, type ProxyHandle, startProxy } from './proxy.ts'
+export { startProxy } from './proxy.ts'
+export type { ProxyDeps, ProxyHandle } from './proxy-handle.ts'
 export {
   type ConfigSource,
   DEFAULT_TIMINGS,

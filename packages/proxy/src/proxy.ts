@@ -8,9 +8,9 @@
  * Sockets for the application and its offers open first and hold whoever
  * connects; then the feed starts; its first configuration releases them.
  */
-import { type Clock, type Logger, type LogScopes, renderDuration } from '@weft/base'
+import { type Logger, renderDuration } from '@weft/base'
 import type { Listener, OfferedPort, SocketAddress } from '@weft/model'
-import { type PickedTransport, pickTransport, type Transport } from '@weft/net'
+import { type PickedTransport, pickTransport } from '@weft/net'
 import { loadCodec, type Rejection, type ResourceUpdate, type XdsNode } from '@weft/xds'
 import { type AdminServer, openAdminServer } from './admin/admin-server.ts'
 import type { DrainRequest, ProxyState, ProxyView } from './admin/endpoint.ts'
@@ -29,42 +29,11 @@ import { type BoundPorts, nodeOf, renderProxy } from './node-identity.ts'
 import { registerServerMetrics } from './observe/server-metrics.ts'
 import type { OpenListeners } from './open-listeners.ts'
 import { holdOutbound } from './outbound.ts'
+import type { ProxyDeps, ProxyHandle } from './proxy-handle.ts'
 import { DEFAULT_TIMINGS, type ProxyOptions, type ProxyTimings } from './proxy-options.ts'
 import { buildProxyParts } from './proxy-parts.ts'
 import type { ProxyTelemetry } from './proxy-telemetry.ts'
 import { clusterStatus } from './proxy-view.ts'
-
-export interface ProxyDeps {
-  readonly clock: Clock
-  /** Uniform in [0, 1). */
-  readonly random: () => number
-  readonly logs: LogScopes
-  /** Absent: the fastest that passes its self-test here. */
-  readonly transport?: Transport
-  /**
-   * Ends the process after the drain: with 0 on `POST /quitquitquit`, with 1 on an
-   * error that nobody caught, which the proxy listens for when this is given.
-   */
-  readonly onQuit?: (exitCode: number) => void
-}
-
-export interface ProxyHandle {
-  /** Resolves when the first configuration is in force and its listeners are open. */
-  readonly ready: Promise<void>
-  /** With the port the kernel chose. */
-  readonly admin: SocketAddress | undefined
-  readonly outbound: SocketAddress | undefined
-  /** With the ports the kernel chose. */
-  readonly offers: readonly OfferedPort[]
-  /** Every open listener by name; addresses as bound. */
-  listeners(): ReadonlyMap<string, SocketAddress>
-  /** Goes on in new files after a rotation renamed the access logs. */
-  reopenLogs(): Promise<void>
-  /** Reports unhealthy, lets what runs end, then closes. Resolves when closed. */
-  drain(): Promise<void>
-  /** Closes at once. */
-  close(): Promise<void>
-}
 
 const SWEEP_MS = 10_000
 

@@ -11,7 +11,8 @@ import {
   type ResourceSet,
 } from '@weft/model'
 import { RESOURCE_TYPES, type ResourceSinkDeps } from '@weft/xds'
-import { type ProxyHandle, startProxy } from './proxy.ts'
+import { startProxy } from './proxy.ts'
+import type { ProxyHandle } from './proxy-handle.ts'
 import type { ProxyOptions } from './proxy-options.ts'
 import { cluster, endpoints, listener, setOf, table } from './test-resources.ts'
 

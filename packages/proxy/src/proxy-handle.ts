@@ -1,0 +1,36 @@
+/** What whoever starts a proxy gives it, and gets. */
+import type { Clock, LogScopes } from '@weft/base'
+import type { OfferedPort, SocketAddress } from '@weft/model'
+import type { Transport } from '@weft/net'
+
+export interface ProxyDeps {
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly logs: LogScopes
+  /** Absent: the fastest that passes its self-test here. */
+  readonly transport?: Transport
+  /**
+   * Ends the process after the drain: with 0 on `POST /quitquitquit`, with 1 on an
+   * error that nobody caught, which the proxy listens for when this is given.
+   */
+  readonly onQuit?: (exitCode: number) => void
+}
+
+export interface ProxyHandle {
+  /** Resolves when the first configuration is in force and its listeners are open. */
+  readonly ready: Promise<void>
+  /** With the port the kernel chose. */
+  readonly admin: SocketAddress | undefined
+  readonly outbound: SocketAddress | undefined
+  /** With the ports the kernel chose. */
+  readonly offers: readonly OfferedPort[]
+  /** Every open listener by name; addresses as bound. */
+  listeners(): ReadonlyMap<string, SocketAddress>
+  /** Goes on in new files after a rotation renamed the access logs. */
+  reopenLogs(): Promise<void>
+  /** Reports unhealthy, lets what runs end, then closes. Resolves when closed. */
+  drain(): Promise<void>
+  /** Closes at once. */
+  close(): Promise<void>
+}
