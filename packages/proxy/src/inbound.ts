@@ -12,6 +12,11 @@ import type { ExchangeObserver } from './exchange/contract.ts'
 import { createObserver, type ObserverDeps } from './observe/observer.ts'
 import type { OpenListeners } from './open-listeners.ts'
 
+/** What the control plane calls the way in to a port of the service. */
+export function inboundListener(servicePort: number): string {
+  return `weft:inbound|${servicePort}`
+}
+
 /**
  * Opens the ports by which peers reach the application, so that they can be
  * announced, and returns them with the ports that the kernel chose.
@@ -23,7 +28,7 @@ export async function holdOffers(
   const bound: OfferedPort[] = []
   for (const offer of offers) {
     const wanted = { host: offer.address, port: offer.listenPort }
-    const address = await listeners.hold(`weft:inbound|${offer.port}`, wanted, 'inbound')
+    const address = await listeners.hold(inboundListener(offer.port), wanted, 'inbound')
     bound.push({ ...offer, listenPort: address.port })
   }
   return bound

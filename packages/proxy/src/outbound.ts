@@ -12,12 +12,15 @@ import type { ExchangeObserver } from './exchange/contract.ts'
 import { createObserver, type ObserverDeps } from './observe/observer.ts'
 import type { OpenListeners } from './open-listeners.ts'
 
+/** What the control plane calls the application's HTTP proxy. */
+export const OUTBOUND_LISTENER = 'weft:outbound'
+
 /** Opens the application's HTTP proxy; who connects waits for the first configuration. */
 export function holdOutbound(
   listeners: OpenListeners,
   address: SocketAddress,
 ): Promise<SocketAddress> {
-  return listeners.hold('weft:outbound', address, 'outbound')
+  return listeners.hold(OUTBOUND_LISTENER, address, 'outbound')
 }
 
 /** Our workload is the source; the destination is what the endpoint says of itself. */

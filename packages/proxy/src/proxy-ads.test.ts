@@ -57,13 +57,13 @@ describe('proxy over ADS', () => {
       assert.equal((await get(port, 'http://reviews:9080/')).body, 'hello')
       await first.proxy.close()
 
-      const second = await openProxy('client', {
-        outbound: { host: '127.0.0.1', port },
-        source,
-      })
+      // Its port is another one this time.
+      const second = await openProxy('client', { ...OUTBOUND, source })
       try {
         await second.proxy.ready
-        assert.equal((await get(port, 'http://reviews:9080/')).body, 'hello')
+        const newPort = second.proxy.outbound?.port ?? 0
+        assert.equal((await get(newPort, 'http://reviews:9080/')).body, 'hello')
+        assert.equal(second.proxy.listeners().size, 1)
         assert.match((await adminGet(second.proxy, '/server_info')).body, /"configuration": "disk"/)
       } finally {
         await second.proxy.close()

@@ -15,6 +15,7 @@ import { loadCodec, type Rejection, type ResourceUpdate, type XdsNode } from '@w
 import { type AdminServer, openAdminServer } from './admin/admin-server.ts'
 import type { DrainRequest, ProxyState, ProxyView } from './admin/endpoint.ts'
 import { startAppProbe } from './app-probe.ts'
+import { bindAddress } from './bind-address.ts'
 import type { ClusterStore } from './build/cluster-store.ts'
 import type { RuntimeBuilder } from './build/runtime-builder.ts'
 import { resourceProblem } from './build/validate.ts'
@@ -22,7 +23,6 @@ import { type ConfigFeed, openConfigFeed } from './config-feed.ts'
 import { ConfigurationLog } from './configuration-log.ts'
 import { drainListeners } from './drain.ts'
 import { drainOnFatalError } from './fatal-errors.ts'
-import { bindAddress } from './gateway.ts'
 import { HealthReport } from './health-report.ts'
 import { holdOffers } from './inbound.ts'
 import { type BoundPorts, nodeOf, renderProxy } from './node-identity.ts'
@@ -166,12 +166,16 @@ class RunningProxy implements ProxyHandle {
         const runtime = runtimes.get(name)
         return runtime === undefined || !listener.bindToPort
           ? []
-          : [[name, { address: bindAddress(listener.address, this.#options), runtime }] as const]
+          : [[name, { address: this.#addressOf(listener), runtime }] as const]
       }),
     )
     this.#configuration.record(update, clock.nowMs())
     // Who leaves opens nothing; endpoints and limits still matter to what runs.
     if (this.#state !== 'DRAINING') void this.#listeners.apply(wanted)
+  }
+
+  #addressOf(listener: Listener): SocketAddress {
+    return bindAddress(listener, this.#options, this.#bound)
   }
 
   /** The newest trees are published, as far as their ports were free. */
