@@ -16,7 +16,9 @@ export const cors: HttpFilter = {
     const origin = request.header('origin') ?? ''
     if (!allows(policy, origin)) {
       // Without the headers the browser refuses; the application never sees the preflight.
-      return policy.forwardUnmatchedPreflights ? undefined : { kind: 'reply', reply: { status: 200 } }
+      return policy.forwardUnmatchedPreflights
+        ? undefined
+        : { kind: 'reply', reply: { status: 200 } }
     }
     return { kind: 'reply', reply: { status: 200, headers: preflightHeaders(policy, origin) } }
   },

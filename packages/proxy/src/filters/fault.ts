@@ -17,7 +17,11 @@ export const fault: HttpFilter = {
     const then: FilterVerdict =
       abort === undefined
         ? undefined
-        : { kind: 'reply', reply: abortReply(abort, request.header('content-type')), failure: 'faultAbort' }
+        : {
+            kind: 'reply',
+            reply: abortReply(abort, request.header('content-type')),
+            failure: 'faultAbort',
+          }
     return delayMs > 0 ? { kind: 'delay', delayMs, then } : then
   },
 }
