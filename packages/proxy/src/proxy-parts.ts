@@ -38,17 +38,18 @@ export function buildProxyParts(
   onApplied: () => void,
 ): ProxyParts {
   const { holdMs, dnsRefreshMs } = { ...DEFAULT_TIMINGS, ...options.timings }
+  const resolver = new NameResolver(
+    { refreshMs: dnsRefreshMs, maxConcurrent: MAX_LOOKUPS, maxNames: MAX_NAMES },
+    { clock, log: logs.logger('dns') },
+  )
   const engine: EngineDeps = {
     transport,
     clock,
     wheel: new TimerWheel(clock),
     random,
     log: logs.logger('engine'),
+    resolve: (name) => resolver.resolve(name),
   }
-  const resolver = new NameResolver(
-    { refreshMs: dnsRefreshMs, maxConcurrent: MAX_LOOKUPS, maxNames: MAX_NAMES },
-    { clock, log: logs.logger('dns') },
-  )
   const telemetry = new ProxyTelemetry(options, clock)
   const clusters = new ClusterStore(engine, resolver)
   const peer = options.tellPeer === false ? undefined : renderPeerHeader(workloadRefOf(options))

@@ -42,7 +42,8 @@ export function resolveNamed(x: Exchange, found: (host: Host) => void): void {
   x.cancelWait = () => {
     waiting = false
   }
-  resolveHost(name).then(
+  const { resolve = resolveHost } = x.deps
+  resolve(name).then(
     ([address]) => {
       if (!waiting) return
       x.cancelWait = undefined

@@ -24,7 +24,7 @@ import type {
   TcpProxy,
   VirtualHost,
 } from '@weft/model'
-import type { TimerWheel, Transport } from '@weft/net'
+import type { Resolve, TimerWheel, Transport } from '@weft/net'
 import type { CompiledRouteTable } from '@weft/traffic'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 
@@ -37,6 +37,8 @@ export interface EngineDeps {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly log: Logger
+  /** Hosts that requests name themselves to addresses; default: the system's resolver, every time. */
+  readonly resolve?: Resolve
 }
 
 export interface ListenerRuntime {
