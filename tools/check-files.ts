@@ -22,6 +22,9 @@ const EDGES = [
   /^(tools|bench|test|examples)\//,
   /\.(test|bench|fuzz)\.ts$/,
   /conformance\.ts$/,
+  // Chooses how the process speaks to the kernel, once, before anything can be passed in.
+  /^packages\/net\/src\/pick-transport\.ts$/,
+  /^packages\/testkit\//,
 ]
 const GLOBALS =
   /(?<![\w.'"`/])(Date\.now\(|Math\.random\(|process\.env\b|setTimeout\(|setInterval\()/

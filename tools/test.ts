@@ -1,7 +1,7 @@
 /**
  * Runs one suite of tests with the flags they need.
  *
- *     node tools/test.ts unit|e2e|interop|fuzz [FILE…]
+ *     node tools/test.ts unit|e2e|interop [FILE…]
  */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
@@ -10,7 +10,6 @@ const suites: Readonly<Record<string, { readonly files: string; readonly timeout
   unit: { files: '{packages/*/src,tools,bench,test/http1}/**/*.test.ts', timeoutMs: 120_000 },
   e2e: { files: 'test/e2e/**/*.test.ts', timeoutMs: 300_000 },
   interop: { files: 'test/interop/**/*.test.ts', timeoutMs: 300_000 },
-  fuzz: { files: '{packages,test}/**/*.fuzz.ts', timeoutMs: 600_000 },
 }
 
 const [name = '', ...only] = process.argv.slice(2)

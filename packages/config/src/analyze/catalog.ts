@@ -1,4 +1,6 @@
 /** Every check across objects, in the order in which they run. */
+// not a member: analysis-index.ts
+// not a member: analyze.ts
 
 import type { Check } from './check.ts'
 import { checkDestinationRules } from './destination-rules.ts'

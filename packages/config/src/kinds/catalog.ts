@@ -1,4 +1,9 @@
 /** Every configuration kind by document type. To add one: a schema, its rules, a line here and in `Specs`. */
+// not a member: gateway-api-common.ts
+// not a member: http-route-filters.ts
+// not a member: istio-common.ts
+// not a member: mesh-config.ts
+// not a member: metadata.ts
 
 import type { DocumentType } from '../document.ts'
 import { checkDestinationRule } from '../rules/destination-rule.ts'
