@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-export const WEFT = fileURLToPath(new URL('../../packages/cli/bin/weft.js', import.meta.url))
+const WEFT = fileURLToPath(new URL('../../packages/cli/bin/weft.js', import.meta.url))
 
 export interface Finished {
   readonly exitCode: number | null

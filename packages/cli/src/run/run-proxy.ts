@@ -44,7 +44,12 @@ export async function openProxy(
   try {
     return await startProxy(
       { ...options, version: await programVersion() },
-      { clock: terminal.clock, random: terminal.random, logs, onQuit: () => process.exit(0) },
+      {
+        clock: terminal.clock,
+        random: terminal.random,
+        logs,
+        onQuit: (exitCode) => process.exit(exitCode),
+      },
     )
   } catch (error) {
     const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'

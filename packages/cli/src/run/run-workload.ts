@@ -38,7 +38,8 @@ export async function runWorkload(
   terminal: Terminal,
   logs: LogScopes,
 ): Promise<number> {
-  const sidecar = await openSidecar(run, terminal, logs)
+  let quit = () => {}
+  const sidecar = await openSidecar(run, () => quit(), terminal, logs)
   const appPort = run.offers[0]?.appPort
   let child: RunningChild
   try {
@@ -52,6 +53,8 @@ export async function runWorkload(
     await sidecar.close()
     throw error
   }
+  // A sidecar that must end (a bug, POST /quitquitquit) takes its application along.
+  quit = () => child.process.kill('SIGTERM')
   const stopRelaying = relaySignals(child, sidecar, run.offers.length > 0, terminal)
   // Whatever ends this process, also a crash of it, ends the application.
   const killChild = () => void child.process.kill('SIGKILL')
@@ -74,6 +77,7 @@ export async function runWorkload(
 
 async function openSidecar(
   run: WorkloadRun,
+  onQuit: () => void,
   terminal: Terminal,
   logs: LogScopes,
 ): Promise<ProxyHandle> {
@@ -92,7 +96,7 @@ async function openSidecar(
         ...(run.accessLog === undefined ? {} : { accessLog: run.accessLog }),
         version: await programVersion(),
       },
-      { clock: terminal.clock, random: terminal.random, logs },
+      { clock: terminal.clock, random: terminal.random, logs, onQuit },
     )
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
