@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { Listener, ResourceSet } from '@weft/model'
 import {
@@ -79,6 +82,40 @@ describe('proxy', () => {
     } finally {
       await Promise.all([client.proxy.close(), server.proxy.close()])
       app.server.close()
+    }
+  })
+
+  test('every exchange is a line of the access log, on disk when the proxy is closed', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'weft-log-'))
+    const accessLog = join(folder, 'access.log')
+    const app = await openApp(() => 'hello')
+    const { proxy, publish } = await openProxy('client', { ...OUTBOUND, accessLog })
+    try {
+      publish(outboundTo(app.port, proxy))
+      await proxy.ready
+      const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
+      const port = proxy.outbound?.port ?? 0
+      await get(port, 'http://reviews:9080/one?x="y"', { traceparent })
+      await proxy.close()
+      const [line = '', rest] = (await readFile(accessLog, 'utf8')).split('\n')
+      assert.equal(rest, '')
+      assert.partialDeepStrictEqual(JSON.parse(line), {
+        method: 'GET',
+        path: '/one?x="y"',
+        authority: 'reviews:9080',
+        response_code: 200,
+        response_flags: '-',
+        response_code_details: 'via_upstream',
+        bytes_sent: 5,
+        upstream_cluster: REVIEWS,
+        upstream_host: `127.0.0.1:${app.port}`,
+        route_name: 'default',
+        trace_id: 'a'.repeat(32),
+      })
+    } finally {
+      await proxy.close()
+      app.server.close()
+      await rm(folder, { recursive: true })
     }
   })
 
