@@ -22,6 +22,17 @@ export function openTunnel(x: Exchange): void {
   }
 }
 
+/**
+ * CONNECT to a host whose routes are HTTP's: the tunnel ends here. What follows on the connection
+ * are requests like any others, and are routed.
+ */
+export function endTunnelHere(x: Exchange): void {
+  x.status = 200
+  x.answered = true
+  x.downstream.socket.write(ESTABLISHED)
+  x.finish()
+}
+
 function connectTunnel(x: Exchange, cluster: UpstreamCluster, host: Host): void {
   const { deps } = x
   x.useHost(host)

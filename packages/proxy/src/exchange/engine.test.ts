@@ -305,6 +305,30 @@ test('CONNECT opens a tunnel where a route says so, with half-close', async () =
   await client.seesEnd()
 })
 
+test('CONNECT to a host of HTTP routes ends here, and the requests inside are routed', async () => {
+  const app = await upstream(OK)
+  const manager = { upgrades: ['websocket', 'connect'] }
+  const match = { path: { kind: 'prefix', value: '/', ignoreCase: false }, headers: [], query: [] }
+  const proxy = await engine({ ports: [app.port], manager, route: { match } as never })
+  const client = new Client(proxy).send('CONNECT app.test:80 HTTP/1.1\r\nHost: app.test:80\r\n\r\n')
+  await client.sees(/^HTTP\/1\.1 200 OK\r\n\r\n$/)
+  await client.send(GET).sees(/ok$/)
+  await client.send(GET).sees(/ok[\s\S]*ok$/)
+  assert.deepEqual(
+    proxy.records.map(({ path }) => path),
+    ['', '/a', '/a'],
+  )
+})
+
+test('CONNECT is refused where the listener does not let it through', async () => {
+  const app = await upstream(OK)
+  const match = { path: { kind: 'prefix', value: '/', ignoreCase: false }, headers: [], query: [] }
+  const proxy = await engine({ ports: [app.port], route: { match } as never })
+  await new Client(proxy)
+    .send('CONNECT app.test:80 HTTP/1.1\r\nHost: app.test:80\r\n\r\n')
+    .sees(/^HTTP\/1\.1 404 /)
+})
+
 test('a mirrored request goes to both clusters, and only the first one answers', async () => {
   const app = await upstream(OK)
   let mirrored: (request: string) => void = () => undefined

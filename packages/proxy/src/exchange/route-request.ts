@@ -14,7 +14,7 @@ import { httpFilters } from '../filters/catalog.ts'
 import type { FilterVerdict } from '../filters/http-filter.ts'
 import { startAttempt } from './attempt.ts'
 import { canonicalPath } from './canonical-path.ts'
-import { openTunnel } from './connect-tunnel.ts'
+import { endTunnelHere, openTunnel } from './connect-tunnel.ts'
 import { encodeHeaderOps } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { failureText } from './failures.ts'
@@ -38,7 +38,13 @@ export function routeRequest(x: Exchange): void {
   }
   const decision = matchRoute(routes, x.view)
   if (decision.kind !== 'matched') {
-    if (decision.kind === 'noRoute') x.virtualHost = decision.virtualHost.source
+    if (decision.kind === 'noRoute') {
+      x.virtualHost = decision.virtualHost.source
+      if (x.head.form === 'authority' && manager.upgrades.includes('connect')) {
+        endTunnelHere(x)
+        return
+      }
+    }
     x.fail('noRoute', 'no route matches')
     return
   }

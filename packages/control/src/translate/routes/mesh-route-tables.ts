@@ -24,6 +24,10 @@ import { virtualServiceRoutes } from './virtual-service-routes.ts'
  * Every service on every port, told apart by `host:port`. TCP ports are reached
  * by CONNECT; a plain request to one is forwarded too, since somebody who sends
  * HTTP there knows better than the port's name.
+ *
+ * HTTP/1.1 ports have no CONNECT route: the proxy then ends the tunnel itself and
+ * routes the requests inside it, so that a client which tunnels everything
+ * (WebSocket libraries do) is steered like any other.
  */
 export function explicitRouteTable(scope: ProxyScope): RouteTable {
   const claims: HostClaim[] = []
@@ -45,7 +49,8 @@ export function explicitRouteTable(scope: ProxyScope): RouteTable {
 
 function explicitClaim(scope: ProxyScope, service: MeshService, port: ServicePort): HostClaim {
   const tcp = serviceTcpTargets(scope, service, port)
-  const targets = asTargets(tcp.targets.map(({ cluster, weight }) => plainTarget(cluster, weight)))
+  const tunnelled = port.protocol === 'http' ? [] : tcp.targets
+  const targets = asTargets(tunnelled.map(({ cluster, weight }) => plainTarget(cluster, weight)))
   const http = isRouted(port)
     ? serviceRoutes(scope, service, port)
     : { routes: [defaultRoute(scope, service, port)], origins: service.origins }
