@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { freePort, runWeft, serverCode, startWeft, temporaryFolder } from './weft.ts'
+import { eventually, freePort, runWeft, serverCode, startWeft, temporaryFolder } from './weft.ts'
 
 const node = process.execPath
 
@@ -49,25 +49,36 @@ describe('weft run', () => {
     const [xds, admin] = [await freePort(), await freePort()]
     const control = `127.0.0.1:${xds}`
     const state = ['--control', control, '--state', join(folder.path, 'state')]
-    const code =
-      "const t = Date.now(); fetch('http://hello:8000/x').then(async (r) => console.log(r.status, await r.text(), Date.now() - t > 500))"
-    // The caller is first, the called one second, the control plane last.
-    await using caller = startWeft(['run', ...state, '--', node, '-e', code])
+    const mesh = join(folder.path, 'mesh')
+    await mkdir(mesh)
+    const startPlane = async () => {
+      const plane = startWeft([
+        ...['control', mesh, '--xds', control, '--admin', `127.0.0.1:${admin}`],
+        ...['--state', join(folder.path, 'plane')],
+      ])
+      await plane.saw('Control plane is up')
+      return plane
+    }
+    await using first = await startPlane()
     await using called = startWeft([
       ...['run', ...state, '--service', 'hello', '--port', '8000', '--app-port', '0'],
       ...['--', node, '-e', serverCode('hello')],
     ])
-    assert.equal(called.process.exitCode, null)
-    await new Promise((resolve) => setTimeout(resolve, 1_000))
-    const mesh = join(folder.path, 'mesh')
-    await mkdir(mesh)
-    await using plane = startWeft([
-      ...['control', mesh, '--xds', control, '--admin', `127.0.0.1:${admin}`],
-      ...['--state', join(folder.path, 'plane')],
-    ])
-    await plane.saw('Control plane is up')
+    const services = () => runWeft(['get', 'services', '--control', `127.0.0.1:${admin}`])
+    await eventually(services, ({ output }) => /hello.* 1 +selfRegistered/.test(output))
+    first.process.kill('SIGKILL')
+    await first.finished
+
+    // No control plane, nothing on disk: the caller dials at once and waits.
+    const code =
+      "const t = Date.now(); fetch('http://hello:8000/x').then(async (r) => console.log(r.status, await r.text(), Date.now() - t > 500))"
+    await using caller = startWeft(['run', ...state, '--', node, '-e', code])
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    assert.equal(caller.output(), '')
+    await using _second = await startPlane()
     const { exitCode, output } = await caller.finished
     assert.equal(exitCode, 0)
     assert.equal(output, '200 hello /x true\n')
+    assert.equal(called.process.exitCode, null)
   })
 })
