@@ -247,6 +247,16 @@ describe('weft simulate', () => {
     assert.match(errors, /unknown field 'hots': did you mean host\?/)
   })
 
+  test('leaves out what is invalid, as a control plane does, and says so', async () => {
+    const terminal = fakeTerminal({ stdin: MESH.replace('- name: split', '- nmae: split') })
+    const words = ['simulate', '-f', '-', '--call', '{"host":"reviews","port":9080}', '--json']
+    assert.equal(await dispatch(words, terminal), 0)
+    const result = JSON.parse(terminal.output())
+    assert.equal(result.cluster, 'outbound|9080||reviews.default.svc.cluster.local')
+    assert.match(result.because[0], /left out, since invalid: VirtualService default\/reviews/)
+    assert.match(terminal.errors(), /did you mean "name"/)
+  })
+
   test('shows why for people', async () => {
     const terminal = fakeTerminal({ stdin: MESH })
     const call = JSON.stringify(toReviews)

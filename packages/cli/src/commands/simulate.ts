@@ -41,7 +41,7 @@ export const simulate: Command = {
     },
   },
   operands: { min: 0, max: Number.POSITIVE_INFINITY },
-  exits: { 1: 'the configuration is invalid; a call that gets nowhere is an answer and exits 0' },
+  exits: { 0: 'answered; a call that gets nowhere is an answer too' },
   examples: [
     `weft simulate -f mesh/ --from default/productpage --call '{"host":"reviews","port":9080}'`,
     `weft simulate -f mesh/ --call '{"host":"shop.example.com","path":"/cart"}' --json`,
@@ -63,24 +63,29 @@ export const simulate: Command = {
     const { renderProblems, validateDocuments } = await import('@weft/config')
     const { documents, problems } = validateDocuments(sources)
     const errors = problems.filter(({ severity }) => severity === 'error')
-    if (errors.length > 0) {
-      // What is invalid is refused by a control plane too: the answer is that of the rest.
-      const texts = new Map(sources.map(({ file, text }) => [file, text]))
-      terminal.err(renderProblems(errors, texts))
-    }
+    const texts = new Map(sources.map(({ file, text }) => [file, text]))
+    if (errors.length > 0) terminal.err(renderProblems(errors, texts))
     const { simulatorOf } = await import('../simulate/simulate.ts')
     const { renderSimulation } = await import('../simulate/render.ts')
     const { readWorkloadTemplates } = await import('../simulate/workload-templates.ts')
     const answer = simulatorOf({ documents, templates: readWorkloadTemplates(sources) })
-    const results = calls.map((call) => answer(call, args.value('from')))
+    // What is invalid is refused by a control plane too: the answer is that of the rest.
+    const leftOut = errors.map(
+      ({ file, line, object, message }) =>
+        `left out, since invalid: ${object === undefined ? '' : `${object.kind} ${object.namespace}/${object.name} `}(${file}:${line}): ${message}`,
+    )
+    const results = calls.map((call) => {
+      const result = answer(call, args.value('from'))
+      return { ...result, because: [...leftOut, ...result.because] }
+    })
     if (args.flag('json')) terminal.out(renderJson(results, form))
     else {
-      const texts = calls.map((call, i) =>
+      const answers = calls.map((call, i) =>
         renderSimulation(call, results[i] as SimulationResult, terminal.style),
       )
-      terminal.out(texts.join('\n'))
+      terminal.out(answers.join('\n'))
     }
-    return errors.length > 0 ? 1 : 0
+    return 0
   },
 }
 
