@@ -87,8 +87,25 @@ describe('regexShape()', () => {
     const pick = (list: readonly string[]) => list[Math.floor(random() * list.length)] ?? ''
     const join = (list: readonly string[], most: number) =>
       Array.from({ length: Math.floor(random() * most) }, () => pick(list)).join('')
-    const pieces = ['/', 'a', 'b', '\\.', '[^/]+', '.*', '.+', '^', '$', '[^/]+/', '/[^/]+', '\\/']
-    const texts = ['/', 'a', 'b', '.', '\n', '//', 'ab', '/a']
+    const pieces = [
+      '/',
+      'a',
+      'b',
+      '\\.',
+      '[^/]+',
+      '.*',
+      '.+',
+      '^',
+      '$',
+      '[^/]+/',
+      '/[^/]+',
+      '\\/',
+      '\\_',
+      '\\ ',
+      '\\é',
+      '\\\\',
+    ]
+    const texts = ['/', 'a', 'b', '.', '\n', '//', 'ab', '/a', '_', '\\']
     let shapes = 0
     for (let round = 0; round < 4_000; round++) {
       const pattern = join(pieces, 6)

@@ -6,8 +6,12 @@
  * RE2 costs some 700 ns a match, and most patterns in the wild are a literal with
  * `.*` or `[^/]+`. `regexShape` recognises those and they run as plain text
  * comparisons, with the same answers (checked against RE2 by a property test).
+ *
+ * RE2 is 260 KB of code, and most proxies are told no pattern that needs it: it is
+ * loaded by the first one that does.
  */
-import { RE2JS } from 're2js'
+import { createRequire } from 'node:module'
+import type { RE2JS } from 're2js'
 import { ConfigError } from '../config-error.ts'
 import { hasAt } from './has-at.ts'
 
@@ -20,14 +24,11 @@ export const MAX_PATTERN_LENGTH = 4_096
  */
 const MAX_PROGRAM_SIZE = 10_000
 
+const require = createRequire(import.meta.url)
+
 /** @throws {ConfigError} When it is no RE2 pattern, or too large. */
 export function compileRegex(pattern: string, ignoreCase: boolean, where: string): RE2JS {
-  if (pattern.length > MAX_PATTERN_LENGTH) {
-    throw new ConfigError(
-      where,
-      `Cannot use a regex: need at most ${MAX_PATTERN_LENGTH} characters, got ${pattern.length}`,
-    )
-  }
+  checkLength(pattern, where)
   const regex = parse(pattern, ignoreCase, where)
   const size = regex.programSize()
   if (size > MAX_PROGRAM_SIZE) {
@@ -39,7 +40,17 @@ export function compileRegex(pattern: string, ignoreCase: boolean, where: string
   return regex
 }
 
+/** @throws {ConfigError} Before it is looked at: what is too long is refused, whatever it says. */
+export function checkLength(pattern: string, where: string): void {
+  if (pattern.length <= MAX_PATTERN_LENGTH) return
+  throw new ConfigError(
+    where,
+    `Cannot use a regex: need at most ${MAX_PATTERN_LENGTH} characters, got ${pattern.length}`,
+  )
+}
+
 function parse(pattern: string, ignoreCase: boolean, where: string): RE2JS {
+  const { RE2JS }: typeof import('re2js') = require('re2js')
   try {
     return RE2JS.compile(pattern, ignoreCase ? RE2JS.CASE_INSENSITIVE : 0)
   } catch (cause) {
@@ -64,9 +75,12 @@ export interface RegexShape {
   readonly tail: 'end' | 'any' | 'some'
 }
 
-/** One token of a pattern that has a shape; whatever is left over needs the automaton. */
+/**
+ * One token of a pattern that has a shape; whatever is left over needs the automaton. RE2
+ * accepts a backslash before ASCII punctuation only, and whatever has a shape it must accept.
+ */
 const TOKEN =
-  /(?<segment>\[\^\/\]\+)|(?<tail>\.[*+]$)|\\(?<escaped>[^0-9A-Za-z])|(?<plain>[^\\.+*?()|[\]{}^$])/y
+  /(?<segment>\[\^\/\]\+)|(?<tail>\.[*+]$)|\\(?<escaped>[!-/:-@[-`{-~])|(?<plain>[^\\.+*?()|[\]{}^$])/y
 
 /**
  * The shape of a pattern that must match a whole text, or `undefined` when it

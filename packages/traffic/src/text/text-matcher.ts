@@ -7,7 +7,7 @@ import { unreachable } from '@weft/base'
 import type { StringMatch } from '@weft/model'
 import type { RE2JS } from 're2js'
 import { hasAt } from './has-at.ts'
-import { compileRegex, type RegexShape, regexShape, shapeMatches } from './regex.ts'
+import { checkLength, compileRegex, type RegexShape, regexShape, shapeMatches } from './regex.ts'
 
 const EXACT = 0
 const PREFIX = 1
@@ -40,9 +40,10 @@ export class TextMatcher {
     let regex: RE2JS | undefined
     if (kind === SEGMENTS && value.endsWith('/')) value = value.slice(0, -1)
     if (kind === REGEX) {
-      // Compiled in any case: a pattern is refused for what it is, not for how it would run.
-      regex = compileRegex(value, ignoreCase, where)
+      checkLength(value, where)
+      // Whatever has a shape is a valid pattern: RE2 need not be asked, nor loaded.
       shape = ignoreCase ? undefined : regexShape(value)
+      if (shape === undefined) regex = compileRegex(value, ignoreCase, where)
       const only = shape === undefined ? undefined : onlyLiteral(shape)
       if (only !== undefined) {
         kind = EXACT
