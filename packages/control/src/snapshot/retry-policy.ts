@@ -1,7 +1,10 @@
 /**
  * Istio's `HTTPRetry` (in VirtualServices and MeshConfig) as a retry policy.
- * Writing one is the consent to repeat requests: what it names applies to every
- * method, as Istio documents it.
+ *
+ * Istio repeats every method, and has paid out twice for it (istio #50506). Here a
+ * request that may have been processed is repeated only if doing so is harmless:
+ * its method is idempotent, or it carries `Idempotency-Key`. Whoever wants more
+ * says so on the object, with the annotation below (docs/decisions/0005).
  */
 import { parseDurationMs } from '@weft/base'
 import { RETRY_CONDITIONS, type RetryCondition, type RetryPolicy } from '@weft/model'
@@ -20,9 +23,29 @@ const DEFAULT_BACKOFF_MS = 25
 const EVERY_REQUEST: RetryPolicy['onlyWhen'] = [
   { name: ':method', value: { kind: 'present' }, invert: false },
 ]
+/** Written out, because a stock Envoy takes an empty list for every request. RFC 9110, section 9.2.2. */
+const HARMLESS: RetryPolicy['onlyWhen'] = [
+  {
+    name: ':method',
+    value: { kind: 'regex', value: 'GET|HEAD|OPTIONS|TRACE|PUT|DELETE' },
+    invert: false,
+  },
+  { name: 'idempotency-key', value: { kind: 'present' }, invert: false },
+]
+
+/** On a VirtualService or HTTPRoute: `"true"` lets its retries repeat POST and PATCH too. */
+const REPEAT_ALL_ANNOTATION = 'weft.io/retry-non-idempotent'
+
+/** Which requests that may have been processed the retries of an object apply to. */
+export function repeatable(annotations: Readonly<Record<string, string>>): RetryPolicy['onlyWhen'] {
+  return annotations[REPEAT_ALL_ANNOTATION] === 'true' ? EVERY_REQUEST : HARMLESS
+}
 
 /** `undefined` when retries are switched off (`attempts: 0`). */
-export function readRetryPolicy(settings: RetrySettings): RetryPolicy | undefined {
+export function readRetryPolicy(
+  settings: RetrySettings,
+  onlyWhen: RetryPolicy['onlyWhen'] = HARMLESS,
+): RetryPolicy | undefined {
   const attempts = settings.attempts ?? 2
   if (attempts <= 0) return undefined
   const { on, statusCodes } = readConditions(settings.retryOn)
@@ -35,7 +58,7 @@ export function readRetryPolicy(settings: RetrySettings): RetryPolicy | undefine
     backoffBaseMs,
     backoffMaxMs: backoffBaseMs * 10,
     avoidPreviousHosts: settings.retryIgnorePreviousHosts ?? true,
-    onlyWhen: EVERY_REQUEST,
+    onlyWhen,
   }
 }
 

@@ -16,6 +16,7 @@ import type {
   WeightedTarget,
 } from '@weft/model'
 import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.ts'
+import { repeatable } from '../../snapshot/retry-policy.ts'
 import { policyFor } from '../clusters/applied-rule.ts'
 import { headerModifier } from '../features/headers.ts'
 import { hashPolicies } from '../features/load-balancer.ts'
@@ -42,7 +43,7 @@ export function httpRouteAction(
   if (targets === undefined) return FAIL
   const rewrite = filters.find((filter) => filter.urlRewrite !== undefined)?.urlRewrite
   const pathRewrite = pathModifier(rewrite?.path, path)
-  const retry = retryOf(rule, context)
+  const retry = retryOf(rule, attachment, context)
   return {
     kind: 'forward',
     targets,
@@ -143,7 +144,11 @@ function hashesOf(
 }
 
 /** `retry` is the rule's own; `timeouts.backendRequest` limits each attempt either way. */
-function retryOf(rule: HttpRouteRuleSpec, { scope }: RouteContext): RetryPolicy | undefined {
+function retryOf(
+  rule: HttpRouteRuleSpec,
+  attachment: HttpRouteAttachment,
+  { scope }: RouteContext,
+): RetryPolicy | undefined {
   const perTryTimeoutMs = durationMs(rule.timeouts?.backendRequest) ?? 0
   const { defaultRetry } = scope.mesh
   if (rule.retry === undefined) {
@@ -161,7 +166,7 @@ function retryOf(rule: HttpRouteRuleSpec, { scope }: RouteContext): RetryPolicy 
     backoffBaseMs,
     backoffMaxMs: backoffBaseMs * 10,
     avoidPreviousHosts: true,
-    onlyWhen: [{ name: ':method', value: { kind: 'present' }, invert: false }],
+    onlyWhen: repeatable(attachment.document.metadata.annotations),
   }
 }
 

@@ -14,7 +14,7 @@ import type {
   RouteMatch,
   WeightedTarget,
 } from '@weft/model'
-import { readRetryPolicy } from '../../snapshot/retry-policy.ts'
+import { readRetryPolicy, repeatable } from '../../snapshot/retry-policy.ts'
 import type { BoundVirtualService } from '../../snapshot/virtual-services.ts'
 import { istioCors } from '../features/cors.ts'
 import { resolveDestination } from '../features/destination.ts'
@@ -33,13 +33,13 @@ export function virtualServiceRoutes(
   context: RouteContext,
 ): readonly Route[] {
   const { document } = bound
-  const { namespace } = document.metadata
   const routes: Route[] = []
   for (const [i, rule] of (document.spec.http ?? []).entries()) {
-    const action = actionOf(rule, namespace, context)
+    const action = actionOf(rule, bound, context)
     if (action === undefined) continue
     for (const [j, match] of matchesOf(rule).entries()) {
-      if (match !== undefined && !appliesToHttp(match, namespace, context)) continue
+      if (match !== undefined && !appliesToHttp(match, document.metadata.namespace, context))
+        continue
       const path = match === undefined ? `spec.http[${i}]` : `spec.http[${i}].match[${j}]`
       const origin = { ...document.origin, path, line: document.lineOf(path) }
       const routeMatch = match === undefined ? ANY_REQUEST : httpMatch(match)
@@ -94,12 +94,12 @@ function routeOf(
 /** `undefined` for a rule that does nothing here: a delegate, which config reports. */
 function actionOf(
   rule: HttpRouteRule,
-  namespace: string,
+  bound: BoundVirtualService,
   context: RouteContext,
 ): RouteAction | undefined {
   if (rule.redirect !== undefined) return istioRedirect(rule.redirect, context.port)
   if (rule.directResponse !== undefined) return directResponse(rule.directResponse)
-  return forwardAction(rule, namespace, context)
+  return forwardAction(rule, bound, context)
 }
 
 function directResponse(response: NonNullable<HttpRouteRule['directResponse']>): RespondAction {
@@ -111,9 +111,10 @@ function directResponse(response: NonNullable<HttpRouteRule['directResponse']>):
 
 function forwardAction(
   rule: HttpRouteRule,
-  namespace: string,
+  { document }: BoundVirtualService,
   context: RouteContext,
 ): ForwardAction | undefined {
+  const { namespace, annotations } = document.metadata
   const hashes: HashPolicy[] = []
   const all = rule.route ?? []
   // Of several destinations those without weight get nothing; a single one gets everything.
@@ -127,7 +128,9 @@ function forwardAction(
   const host = hostRewrite(rule)
   const path = istioRewrite(rule.rewrite)
   const retry =
-    rule.retries === undefined ? context.scope.mesh.defaultRetry : readRetryPolicy(rule.retries)
+    rule.retries === undefined
+      ? context.scope.mesh.defaultRetry
+      : readRetryPolicy(rule.retries, repeatable(annotations))
   return {
     kind: 'forward',
     targets,
