@@ -5,6 +5,7 @@ import {
   type DescMessage,
   fromBinary,
   type MessageShape,
+  type Registry,
   toBinary,
   toJson,
 } from '@bufbuild/protobuf'
@@ -84,8 +85,7 @@ export const codec: ResourceCodec = {
   renderJson(type, resource) {
     const { schema, encode } = typeCodec(type)
     const message = create(schema, encode(redacted(type, resource), { origins: true }))
-    registry ??= createRegistry(...ANY_TYPES)
-    const json = toJson(schema, message, { registry, useProtoFieldName: true })
+    const json = toJson(schema, message, { registry: codecTypes(), useProtoFieldName: true })
     return { '@type': TYPE_URLS[type], ...(json as { readonly [key: string]: JsonValue }) }
   },
 }
@@ -125,4 +125,11 @@ const ANY_TYPES = [
   ...[HttpProtocolOptionsSchema, ClusterConfigSchema],
   ...[StdoutAccessLogSchema, StderrAccessLogSchema],
 ]
-let registry: ReturnType<typeof createRegistry> | undefined
+let registry: Registry | undefined
+
+/** What an `Any` of ours holds: the resources, and what our encoders put into them. */
+export function codecTypes(): Registry {
+  const resources = Object.values(TYPES).map(({ schema }) => schema)
+  registry ??= createRegistry(...resources, ...ANY_TYPES)
+  return registry
+}

@@ -11,8 +11,8 @@ import {
 import { type Any, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
 import { contentHash } from '@weft/base'
 import type { ResourceType } from '@weft/model'
-import { parse as parseYaml } from 'yaml'
 import type { RawResource } from '../client/resource-store.ts'
+import { codecTypes } from '../codec/codec.ts'
 import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.js'
@@ -36,7 +36,7 @@ export async function parseResourceFile(
   content: Uint8Array,
 ): Promise<Map<ResourceType, RawResource[]>> {
   const resources = new Map<ResourceType, RawResource[]>()
-  for (const any of readResponse(name, content).resources) {
+  for (const any of (await readResponse(name, content)).resources) {
     const { typeUrl, value } = unwrap(any)
     const type = resourceTypeOf(typeUrl)
     if (type === undefined) throw new Error(`Cannot use ${name}: it holds ${typeUrl}`)
@@ -47,14 +47,24 @@ export async function parseResourceFile(
   return resources
 }
 
-function readResponse(name: string, content: Uint8Array) {
+async function readResponse(name: string, content: Uint8Array) {
   if (/\.(pb|binpb)$/i.test(name)) return fromBinary(DiscoveryResponseSchema, content)
-  const text = Buffer.from(content).toString('utf8')
-  const isJson = /\.json$/i.test(name)
-  const json: JsonValue = isJson ? JSON.parse(text) : parseYaml(text)
+  const json = await parseText(name, Buffer.from(content).toString('utf8'))
   // An editor that truncates before it writes leaves an empty file for a moment.
   if (json === null) throw new Error(`Cannot use ${name}: it is empty`)
-  return fromJson(DiscoveryResponseSchema, json, { registry: allTypes() })
+  try {
+    return fromJson(DiscoveryResponseSchema, json, { registry: codecTypes() })
+  } catch {
+    // Wrong, or right but beyond what the codec knows: the whole of Envoy's types tells.
+    return fromJson(DiscoveryResponseSchema, json, { registry: allTypes() })
+  }
+}
+
+/** Loads YAML for YAML only: most proxies never read any. */
+async function parseText(name: string, text: string): Promise<JsonValue> {
+  if (/\.json$/i.test(name)) return JSON.parse(text)
+  const { parse } = await import('yaml')
+  return parse(text)
 }
 
 /** In state-of-the-world a resource may be wrapped to carry its name. */
@@ -81,11 +91,15 @@ function nameOf(type: ResourceType, bytes: Uint8Array): string {
 
 /**
  * Every type that the protos know, because an `Any` in somebody's file may be any of them; what
- * we cannot honour is refused by name later. Some 80 ms, so only when a text file is read.
+ * we cannot honour is refused by name later. Some 80 ms and 20 MB, so it is built when a file
+ * needs it, and the garbage collector may take it back.
  */
 function allTypes(): Registry {
+  const built = registry?.deref()
+  if (built !== undefined) return built
   const path = new URL('../gen/descriptors.binpb', import.meta.url)
-  registry ??= createFileRegistry(fromBinary(FileDescriptorSetSchema, readFileSync(path)))
-  return registry
+  const types = createFileRegistry(fromBinary(FileDescriptorSetSchema, readFileSync(path)))
+  registry = new WeakRef(types)
+  return types
 }
-let registry: Registry | undefined
+let registry: WeakRef<Registry> | undefined
