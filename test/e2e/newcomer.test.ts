@@ -16,7 +16,7 @@ describe('a newcomer who types something wrong', () => {
     [['run', 'node', 'app.js'], 2, /does not take 'node' \(the command goes after --\)/],
     [['run', '--service', 'My_App', '--port', '80', '--', 'true'], 2, /lower-case letters/],
     [['apply', '-f'], 2, /--file needs a value/],
-    [['get', 'route', '--from', 'a/b', '--control', 'nonsense'], 2, /must look like 127.0.0.1/],
+    [['get', 'routes', '--from', 'a/b', '--control', 'nonsense'], 2, /must look like 127.0.0.1/],
     [['get', 'routs'], 2, /not 'routs'; did you mean routes\?/],
     [['status', '--control', '127.0.0.1:1'], 3, /Cannot reach a control plane at .*weft up/],
     [['simulate', '-f', '-', '--call', '{'], 2, /The call is not JSON/],

@@ -29,10 +29,14 @@ const RELAYED = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR2', 'SIGCONT']
 /** A terminal sends these to its whole foreground group: relayed, the child would get them twice. */
 const FROM_TERMINAL = new Set(['SIGHUP', 'SIGINT', 'SIGQUIT'])
 
+const SETTLE_MS = 1_000
+
 const self = fileURLToPath(import.meta.url)
 const packageDir = dirname(dirname(self))
 const isSource = existsSync(join(packageDir, 'src', 'index.ts'))
 const flags = [
+  // A proxy's young objects die young: room for more than 3 MB of them is memory, not speed.
+  '--max-semi-space-size=1',
   // The transport's use of Node's socket handles is checked by a self-test at start.
   '--disable-warning=DEP0111',
   '--disable-warning=ExperimentalWarning',
@@ -55,13 +59,28 @@ if (isNew && flags.every((flag) => process.execArgv.includes(flag))) {
 }
 
 async function start() {
-  // Compiled code and stripped types are kept between starts: the demo alone starts nine of us.
-  nodeModule.enableCompileCache?.()
+  keepCompiledCode()
   if (isSource) generateProtos()
   const main = isSource ? join(packageDir, 'src', 'index.ts') : join(packageDir, 'dist', 'index.js')
   if (!existsSync(main)) fail(`weft is not complete: ${main} is missing. Run \`npm ci\` again.`)
   const { main: run } = await import(pathToFileURL(main).href)
   await run()
+}
+
+/**
+ * Compiled code and stripped types are kept between starts: without them a proxy takes 25 MB
+ * and a second more. Beside the source they live as long as it does; a read-only tree has its
+ * cache where Node thinks best. Whoever set NODE_COMPILE_CACHE is obeyed.
+ */
+function keepCompiledCode() {
+  const own = join(projectDir(), 'node_modules')
+  const { FAILED } = nodeModule.constants.compileCacheStatus
+  const isOwn = isSource && process.env.NODE_COMPILE_CACHE === undefined && existsSync(own)
+  const result = isOwn && nodeModule.enableCompileCache(join(own, '.cache', 'weft'))
+  if (!result || result.status === FAILED) nodeModule.enableCompileCache()
+  // Node would write it when the process ends, which a killed one never gets to. A second on,
+  // what a command loads is loaded.
+  setTimeout(() => nodeModule.flushCompileCache(), SETTLE_MS).unref()
 }
 
 /** The Envoy protos are compiled into a git-ignored folder when the project is installed. */

@@ -5,7 +5,6 @@ import { readSources } from '../input/read-sources.ts'
 import { CONTROL_OPTION, controlUrlOf } from '../input/where-to-write.ts'
 import { MeshApi } from '../mesh-api.ts'
 import type { Scene } from '../simulate/perspective.ts'
-import { didYouMean } from '../suggest.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 
 const WHAT = ['services', 'routes', 'clusters', 'endpoints', 'listeners'] as const
@@ -43,7 +42,7 @@ export const get: Command = {
     },
     name: { kind: 'value', placeholder: 'TEXT', describe: 'only what has this text in its name' },
   },
-  operands: { min: 1, max: Number.POSITIVE_INFINITY },
+  operands: { min: 1, max: Number.POSITIVE_INFINITY, choices: WHAT },
   exits: { 3: 'no control plane answers' },
   examples: [
     'weft get services',
@@ -77,12 +76,8 @@ export const get: Command = {
 }
 
 function whatOf(args: Arguments): What {
-  const word = args.operands[0] ?? ''
-  const what = WHAT.find((one) => one === word || one === `${word}s`)
-  if (what === undefined) {
-    const hint = didYouMean(word, WHAT)
-    throw new UsageError(`weft get knows ${WHAT.join(', ')}, not '${word}'${hint}`)
-  }
+  const what = WHAT.find((one) => one === args.operands[0])
+  if (what === undefined) throw new UsageError(`weft get knows ${WHAT.join(', ')}`)
   return what
 }
 

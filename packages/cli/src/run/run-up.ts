@@ -38,7 +38,8 @@ export async function runUp(
     terminal,
     logs,
   )
-  const httpPort = options.httpPort ?? (await freePort(LOOPBACK, PREFERRED_HTTP_PORT))
+  const httpPort =
+    options.httpPort || (await freePort(LOOPBACK, options.httpPort ?? PREFERRED_HTTP_PORT))
   const { accessLog } = options
   const gateway = await openProxy(
     {
@@ -71,7 +72,7 @@ export async function runUp(
   terminal.out(
     shown.isJson ? `${JSON.stringify({ ready: true, ...facts })}\n` : renderUp(facts, terminal),
   )
-  const stopTelling = shown.isJson ? () => undefined : tellProblems(plane, terminal)
+  const stopTelling = tellProblems(plane, shown.isJson, terminal)
   await stopped
   stopTelling()
   await gateway.close()
@@ -106,16 +107,23 @@ What to do next:
 }
 
 /** Says what is refused, and when it is good again, as it happens. */
-function tellProblems(plane: ControlPlane, terminal: Terminal): () => void {
+function tellProblems(plane: ControlPlane, isJson: boolean, terminal: Terminal): () => void {
+  const { red, green } = terminal.style
+  const tell = (object: string, problem: string | null) =>
+    terminal.err(
+      isJson
+        ? `${JSON.stringify({ object, problem })}\n`
+        : `${problem === null ? green(object) : red(object)}: ${problem ?? 'good again'}\n`,
+    )
   let known = new Map<string, string>()
   let cancel = () => {}
   const look = () => {
     const now = new Map(plane.statuses().flatMap(refusalOf))
     for (const [object, why] of now) {
-      if (known.get(object) !== why) terminal.err(`${terminal.style.red(object)}: ${why}\n`)
+      if (known.get(object) !== why) tell(object, why)
     }
     for (const object of known.keys()) {
-      if (!now.has(object)) terminal.err(`${terminal.style.green(object)}: good again\n`)
+      if (!now.has(object)) tell(object, null)
     }
     known = now
     cancel = terminal.clock.after(LOOK_EVERY_MS, look)
