@@ -34,7 +34,10 @@ export function serviceRoutes(
   const context: RouteContext = { scope, port: port.port, gateways: MESH_GATEWAY }
   const attached = attachedRoutes(scope, service, port.port)
   const [firstAttached] = attached
-  for (const candidate of meshVirtualServices(scope, service.host)) {
+  const candidates = meshVirtualServices(scope, service.host)
+  for (const candidate of candidates) {
+    // An object for the very host keeps those for wildcards away, even without a rule of its own.
+    if (candidate.host !== candidates[0]?.host) break
     const isBeaten =
       firstAttached !== undefined &&
       (candidate.host !== service.host ||
@@ -52,25 +55,51 @@ export function serviceRoutes(
   return { routes: [defaultRoute(scope, service, port)], origins: service.origins }
 }
 
-/** Where the bytes of a TCP port go. */
+/** Where the bytes of a port go when nothing is known of the connection but its port. */
 export function serviceTcpTargets(
   scope: ProxyScope,
   service: MeshService,
   port: ServicePort,
 ): { readonly targets: TcpTargets; readonly origins: readonly Origin[] } {
-  const context: RouteContext = { scope, port: port.port, gateways: MESH_GATEWAY }
-  for (const { bound } of meshVirtualServices(scope, service.host)) {
-    const route = tcpRoutes(bound, context).find(
-      ({ destinationPrefixes }) =>
-        destinationPrefixes.length === 0 ||
-        destinationPrefixes.some((prefix) =>
-          service.addresses.includes(prefix.replace(/\/32$/, '')),
-        ),
-    )
-    if (route !== undefined) return { targets: route.targets, origins: [route.origin] }
+  const route = serviceTcpRoutes(scope, service, port).find(
+    ({ destinationPrefixes }) =>
+      destinationPrefixes.length === 0 ||
+      destinationPrefixes.some((prefix) => service.addresses.includes(prefix.replace(/\/32$/, ''))),
+  )
+  if (route !== undefined) return { targets: route.targets, origins: route.origins }
+  return {
+    targets: [{ cluster: outboundCluster(service.host, port.port), weight: 1 }],
+    origins: [],
   }
-  const cluster = outboundCluster(service.host, port.port)
-  return { targets: [{ cluster, weight: 1 }], origins: service.origins }
+}
+
+export interface ServiceTcpRoute {
+  readonly targets: TcpTargets
+  /** Empty: every destination address. */
+  readonly destinationPrefixes: readonly string[]
+  readonly origins: readonly Origin[]
+}
+
+/**
+ * `tcp[]` of VirtualServices in order, then the service itself; ends with the
+ * first that asks for nothing. TLS ports have `tls[]` instead.
+ */
+export function serviceTcpRoutes(
+  scope: ProxyScope,
+  service: MeshService,
+  port: ServicePort,
+): readonly ServiceTcpRoute[] {
+  const routes: ServiceTcpRoute[] = []
+  const context: RouteContext = { scope, port: port.port, gateways: MESH_GATEWAY }
+  const isTls = port.protocol === 'tls' || port.protocol === 'https'
+  for (const { bound } of isTls ? [] : meshVirtualServices(scope, service.host)) {
+    for (const { targets, destinationPrefixes, origin } of tcpRoutes(bound, context)) {
+      routes.push({ targets, destinationPrefixes, origins: [origin] })
+      if (destinationPrefixes.length === 0) return routes
+    }
+  }
+  const targets: TcpTargets = [{ cluster: outboundCluster(service.host, port.port), weight: 1 }]
+  return [...routes, { targets, destinationPrefixes: [], origins: service.origins }]
 }
 
 interface Candidate {
@@ -80,7 +109,7 @@ interface Candidate {
 }
 
 /** VirtualServices of the mesh for a host; who decides comes first. */
-function meshVirtualServices(scope: ProxyScope, host: string): readonly Candidate[] {
+export function meshVirtualServices(scope: ProxyScope, host: string): readonly Candidate[] {
   const candidates: Candidate[] = []
   for (const bound of scope.virtualServices) {
     if (!bound.gateways.includes('mesh')) continue

@@ -1,0 +1,113 @@
+/**
+ * Filter chains for bytes of captured connections: where TCP goes, and which TLS
+ * goes where by its server name.
+ */
+import type { FilterChain } from '@weft/model'
+import { MATCH_ALL } from '@weft/model'
+import type { MeshService, ServicePort } from '../../registries/registry.ts'
+import { BLACK_HOLE_CLUSTER, outboundCluster, PASSTHROUGH_CLUSTER } from '../names.ts'
+import { MESH_GATEWAY } from '../routes/route-context.ts'
+import { meshVirtualServices, serviceTcpRoutes } from '../routes/service-routes.ts'
+import { tlsRoutes } from '../routes/tcp-routes.ts'
+import type { ProxyScope } from '../scope.ts'
+import { tcpProxy } from './http-manager.ts'
+
+/** A service port behind a listener. */
+export interface BytePort {
+  readonly service: MeshService
+  readonly port: ServicePort
+  /** Address ranges of the service that tell it apart on a listener of many. */
+  readonly prefixes: readonly string[]
+  /** Nothing but the server name tells the service apart. */
+  readonly needsServerName: boolean
+}
+
+export function byteChains(scope: ProxyScope, one: BytePort): readonly FilterChain[] {
+  return isTls(one.port) ? tlsChains(scope, one) : tcpChains(scope, one)
+}
+
+export function isTls({ protocol }: ServicePort): boolean {
+  return protocol === 'tls' || protocol === 'https'
+}
+
+function tcpChains(scope: ProxyScope, { service, port, prefixes }: BytePort): FilterChain[] {
+  return serviceTcpRoutes(scope, service, port).map(({ targets, destinationPrefixes }) => ({
+    name: 'tcp',
+    match: {
+      ...MATCH_ALL,
+      destinationPrefixes: destinationPrefixes.length > 0 ? destinationPrefixes : prefixes,
+    },
+    filter: tcpProxy(scope.mesh, statPrefix(service, port), targets),
+  }))
+}
+
+/** `tls[]` of VirtualServices for the service's host; without any, all TLS for the service. */
+function tlsChains(scope: ProxyScope, one: BytePort): readonly FilterChain[] {
+  const { service, port, prefixes } = one
+  const context = { scope, port: port.port, gateways: MESH_GATEWAY }
+  const prefix = statPrefix(service, port)
+  const written = meshVirtualServices(scope, service.host).flatMap(({ bound }) =>
+    tlsRoutes(bound, context).map((route, i) => ({
+      name: `${bound.document.metadata.namespace}.${bound.document.metadata.name}.tls.${i}`,
+      match: {
+        ...MATCH_ALL,
+        transportProtocol: 'tls' as const,
+        serverNames: route.serverNames,
+        destinationPrefixes:
+          route.destinationPrefixes.length > 0 ? route.destinationPrefixes : prefixes,
+      },
+      filter: tcpProxy(scope.mesh, prefix, route.targets),
+    })),
+  )
+  if (written.length > 0) return written
+  const cluster = outboundCluster(service.host, port.port)
+  const filter = tcpProxy(scope.mesh, prefix, [{ cluster, weight: 1 }])
+  if (!one.needsServerName) return [{ name: 'tcp', match: MATCH_ALL, filter }]
+  return [
+    {
+      name: service.host,
+      match: {
+        ...MATCH_ALL,
+        transportProtocol: 'tls',
+        serverNames: [service.host],
+        destinationPrefixes: prefixes,
+      },
+      filter,
+    },
+  ]
+}
+
+/**
+ * Two chains with the same match make the whole listener invalid: the first
+ * holds, and takes its server names from those after it.
+ */
+export function distinctChains(chains: readonly FilterChain[]): readonly FilterChain[] {
+  const taken = new Set<string>()
+  return chains.flatMap((chain) => {
+    const { serverNames, ...rest } = chain.match
+    const keyOf = (name: string) => JSON.stringify([name, rest])
+    if (serverNames.length === 0) {
+      const isTaken = taken.has(keyOf(''))
+      taken.add(keyOf(''))
+      return isTaken ? [] : [chain]
+    }
+    const free = serverNames.filter((name) => !taken.has(keyOf(name)))
+    for (const name of free) taken.add(keyOf(name))
+    return free.length === 0 ? [] : [{ ...chain, match: { ...chain.match, serverNames: free } }]
+  })
+}
+
+/** Where connections go that no chain of a port is for. */
+export function passthroughChain({ mesh }: ProxyScope): FilterChain {
+  const isOpen = mesh.outboundTrafficPolicy === 'ALLOW_ANY'
+  const cluster = isOpen ? PASSTHROUGH_CLUSTER : BLACK_HOLE_CLUSTER
+  return {
+    name: 'PassthroughFilterChain',
+    match: MATCH_ALL,
+    filter: tcpProxy(mesh, cluster, [{ cluster, weight: 1 }]),
+  }
+}
+
+function statPrefix(service: MeshService, port: ServicePort): string {
+  return outboundCluster(service.host, port.port)
+}
