@@ -41,12 +41,12 @@ async function openMesh() {
   }
   const shared = ['--control', `127.0.0.1:${xds}`, '--state', join(folder.path, 'state')]
   const control = await startControl()
-  const versions = ['v1', 'v2'].map((version) =>
+  const startVersion = (version: string, says = version) =>
     startWeft([
       ...['run', ...shared, '--service', 'hello', '--version', version],
-      ...['--port', '8000', '--app-port', '0', '--', node, '-e', serverCode(version)],
-    ]),
-  )
+      ...['--port', '8000', '--app-port', '0', '--', node, '-e', serverCode(says)],
+    ])
+  const versions = ['v1', 'v2'].map((version) => startVersion(version))
   const caller = startWeft(['run', ...shared, '--', node, '-e', CALLER])
   const counts = (): Counts => {
     const line = caller
@@ -62,6 +62,7 @@ async function openMesh() {
     controlUrl,
     control,
     startControl,
+    startVersion,
     caller,
     counts,
     async [Symbol.asyncDispose]() {
@@ -86,6 +87,14 @@ describe('a mesh under load', () => {
     await writeFile(join(mesh.mesh, 'only-v2.yaml'), onlyVersion('v2'))
     await eventually(mesh.counts, ({ seen }) => seen.length === 1 && seen[0] === 'v2 /')
     assert.equal(mesh.counts().failed - before.failed, 0, mesh.caller.output())
+  })
+
+  test('spreads calls over replicas of one workload', async () => {
+    await using mesh = await openMesh()
+    await using _control = mesh.control
+    await using _replica = mesh.startVersion('v2', 'v2 again')
+    await eventually(mesh.counts, ({ seen }) => seen.length === 3)
+    assert.equal(mesh.counts().failed, 0, mesh.caller.output())
   })
 
   test('keeps the last good rules when a file is broken, and says where and why', async () => {

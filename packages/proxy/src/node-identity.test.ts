@@ -56,6 +56,15 @@ test('a gateway is a router and announces its port map', () => {
   assert.equal('WEFT_OFFERS' in node.metadata, false)
 })
 
+test('replicas of a workload have ids of their own and one workload name', () => {
+  const ids = ['reviews-v1-a', 'reviews-v1-b'].map((instance) => {
+    const node = nodeOf({ ...options, instance }, { outbound: undefined, offers: [] })
+    assert.equal(node.metadata.WORKLOAD_NAME, 'reviews-v1')
+    return node.id
+  })
+  assert.equal(new Set(ids).size, 2)
+})
+
 test('more metadata cannot pass for another workload', () => {
   const node = nodeOf(
     { ...options, metadata: { NAMESPACE: 'evil', team: 'a' } },

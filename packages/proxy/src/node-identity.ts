@@ -10,11 +10,11 @@ export interface BoundPorts {
 }
 
 export function nodeOf(options: ProxyOptions, bound: BoundPorts): XdsNode {
-  const { workload, role, address } = options
+  const { workload, role, address, instance = workload.name } = options
   const { name, namespace } = workload
   const kind = role === 'gateway' ? 'router' : 'sidecar'
   return {
-    id: `${kind}~${address}~${name}.${namespace}~${namespace}.svc.cluster.local`,
+    id: `${kind}~${address}~${instance}.${namespace}~${namespace}.svc.cluster.local`,
     cluster: `${name}.${namespace}`,
     locality: workload.locality,
     metadata: {

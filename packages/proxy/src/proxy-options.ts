@@ -6,6 +6,11 @@ import type { ConfigFeed } from './config-feed.ts'
 export interface ProxyOptions {
   readonly role: ProxyRole
   readonly workload: Workload
+  /**
+   * Tells proxies of one workload apart, as pod names do; two that share it
+   * replace each other. Default: the workload's name.
+   */
+  readonly instance?: string
   /** The address by which the mesh knows this proxy; becomes part of the node id. */
   readonly address: string
   readonly source: ConfigSource

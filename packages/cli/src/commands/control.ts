@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { contentHash } from '@weft/base'
 import type { Command } from '../command.ts'
 import { DEFAULT_ADMIN, DEFAULT_XDS, parseAddress } from '../run/addresses.ts'
 import { LOG_LEVEL_OPTION, openLogs } from '../run/process-logs.ts'
@@ -45,6 +46,8 @@ export const control: Command = {
     const sources = folders.map((folder) => resolve(terminal.cwd, folder))
     if (args.operands.length === 0) await mkdir(sources[0] ?? '', { recursive: true })
     const stateBase = terminal.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state')
+    // What belongs to other folders or another port is another mesh.
+    const key = contentHash([...sources, xds.host, xds.port].join(' '))
     const socketPath = args.value('xds-socket')
     const { runControl } = await import('../run/run-control.ts')
     return runControl(
@@ -52,7 +55,7 @@ export const control: Command = {
         sources,
         xds,
         admin,
-        stateDir: args.value('state') ?? join(stateBase, 'weft', 'control'),
+        stateDir: args.value('state') ?? join(stateBase, 'weft', `control-${key}`),
         ...(socketPath === undefined ? {} : { xdsSocketPath: socketPath }),
       },
       { isJson: args.flag('json'), folders },

