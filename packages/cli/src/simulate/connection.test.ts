@@ -64,6 +64,13 @@ describe('findListener()', () => {
     assert.equal(find({ address: '10.0.0.1', port: 15_001 }), 'virtualOutbound')
   })
 
+  test('a captured port takes calls to addresses of both families, a bound one does not', () => {
+    const call6 = call({ address: '1234::1', port: 80 })
+    assert.equal(findListener(listeners, call6, 80)?.name, '0.0.0.0_80')
+    const bound = [listener('0.0.0.0_80', '0.0.0.0', 80, { bindToPort: true })]
+    assert.equal(findListener(bound, call6, 80), undefined)
+  })
+
   test('inbound calls go to virtualInbound', () => {
     assert.equal(find({ address: '10.0.0.1', port: 80, direction: 'inbound' }), 'virtualInbound')
   })

@@ -62,13 +62,13 @@ function serves(scope: ProxyScope, { gateway }: ServedListener): boolean {
   return own === gateway.metadata.name && scope.proxy.namespace === gateway.metadata.namespace
 }
 
-/** What the proxy says, else the target port of a Service in front of it, else the number itself. */
+/** What the proxy says, else the target port of a service in front of it, else the number itself. */
 function boundPort(scope: ProxyScope, number: number): number {
   const mapped = scope.proxy.portMap.get(number)
   if (mapped !== undefined) return mapped
   for (const [host, instances] of scope.snapshot.instances) {
     const service = scope.snapshot.services.get(host)
-    if (service?.source !== 'kubernetes') continue
+    if (service === undefined || service.source === 'selfRegistered') continue
     const own = instances.find(
       (instance) =>
         instance.servicePort === number && scope.proxy.addresses.includes(instance.address),

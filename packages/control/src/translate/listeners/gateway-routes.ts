@@ -19,7 +19,7 @@ type IstioDoor = Extract<GatewayDoor, { kind: 'istio' }>
 
 /** What one host of the port gathers. */
 interface HostParts {
-  readonly virtualServices: Map<BoundVirtualService, RouteContext>
+  readonly virtualServices: Map<BoundVirtualService, AttachedVirtualService>
   readonly httpRoutes: Map<HttpRouteAttachment, RouteContext>
   requiresTls: boolean
 }
@@ -81,10 +81,13 @@ function addVirtualServices(
   const attached = attachedVirtualServices(scope, door).filter(
     ({ bound, context }) => virtualServiceRoutes(bound, context).length > 0,
   )
-  for (const { bound, host, context } of attached) {
-    const parts = partsOf(hosts, host)
+  for (const one of attached) {
+    const parts = partsOf(hosts, one.host)
     parts.requiresTls ||= requiresTls
-    if (!parts.virtualServices.has(bound)) parts.virtualServices.set(bound, context)
+    const known = parts.virtualServices.get(one.bound)
+    if (known === undefined || compareHosts(one.ownHost, known.ownHost) < 0) {
+      parts.virtualServices.set(one.bound, one)
+    }
   }
   // A server that only redirects needs no routes behind it.
   if (requiresTls && attached.length === 0) {
@@ -96,6 +99,8 @@ export interface AttachedVirtualService {
   readonly bound: BoundVirtualService
   /** What the server's and the VirtualService's hosts have in common. */
   readonly host: string
+  /** As the VirtualService writes it. */
+  readonly ownHost: string
   readonly context: RouteContext
 }
 
@@ -123,7 +128,7 @@ export function attachedVirtualServices(
       if (!isAdmitted) continue
       for (const own of bound.hosts) {
         const host = intersectHosts(server.host, own)
-        if (host !== undefined) attached.push({ bound, host, context })
+        if (host !== undefined) attached.push({ bound, host, ownHost: own, context })
       }
     }
   }
@@ -145,29 +150,34 @@ function addHttpRoutes(
 }
 
 interface RouteGroup {
+  readonly host: string
   readonly document: Parameters<typeof compareObjects>[0] & { readonly origin: Origin }
   readonly routes: readonly Route[]
 }
 
 /**
- * Objects in order of precedence, each with its own order inside; what catches
- * everything goes last, so that it hides no other object's rules.
+ * Objects that name the host more closely first, then in order of precedence,
+ * each with its own order inside; what catches everything goes last, so that it
+ * hides no other object's rules.
  */
 function hostOf(host: string, port: number, parts: HostParts): VirtualHost {
-  const groups: RouteGroup[] = [...parts.virtualServices].map(([bound, context]) => ({
-    document: bound.document,
-    routes: virtualServiceRoutes(bound, context),
-  }))
+  const groups: RouteGroup[] = [...parts.virtualServices.values()].map(
+    ({ bound, ownHost, context }) => ({
+      host: ownHost,
+      document: bound.document,
+      routes: virtualServiceRoutes(bound, context),
+    }),
+  )
   const attachments = [...parts.httpRoutes.keys()].sort((a, b) =>
     compareObjects(a.document, b.document),
   )
   const [first] = attachments
   const context = first === undefined ? undefined : parts.httpRoutes.get(first)
   if (first !== undefined && context !== undefined) {
-    groups.push({ document: first.document, routes: httpRouteRoutes(attachments, context) })
+    groups.push({ host, document: first.document, routes: httpRouteRoutes(attachments, context) })
   }
   const ordered = groups
-    .sort((a, b) => compareObjects(a.document, b.document))
+    .sort((a, b) => compareHosts(a.host, b.host) || compareObjects(a.document, b.document))
     .flatMap(({ routes }) => routes)
   const catchAll = ordered.find((route) => isCatchAll(route.match))
   const routes = ordered.filter((route) => !isCatchAll(route.match))
