@@ -6,15 +6,23 @@
  */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 const started: ChildProcess[] = []
+const state = mkdtempSync(join(tmpdir(), 'weft-two-services-'))
 
 function weft(...args: string[]): ChildProcess {
   const bin = here('../../packages/cli/bin/weft.js')
-  const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [bin, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, XDG_STATE_HOME: state },
+  })
   started.push(child)
   return child
 }
@@ -57,4 +65,6 @@ try {
   assert.ok(share > 0.12 && share < 0.28, `v2 got ${share * 100} %, expected 20 %`)
 } finally {
   for (const child of started) child.kill('SIGTERM')
+  await Promise.all(started.map((child) => once(child, 'close')))
+  rmSync(state, { recursive: true })
 }

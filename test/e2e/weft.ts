@@ -9,6 +9,9 @@ import { fileURLToPath } from 'node:url'
 
 const WEFT = fileURLToPath(new URL('../../packages/cli/bin/weft.js', import.meta.url))
 
+/** Tests leave the state of the machine's own meshes alone. */
+const STATE = join(tmpdir(), 'weft-e2e-state')
+
 export interface Finished {
   readonly exitCode: number | null
   readonly signal: NodeJS.Signals | null
@@ -35,7 +38,7 @@ export interface StartOptions {
 export function startWeft(args: readonly string[], options: StartOptions = {}): Running {
   const child = spawn(options.node ?? process.execPath, [WEFT, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { ...process.env, NO_COLOR: '1', ...options.env },
+    env: { ...process.env, NO_COLOR: '1', XDG_STATE_HOME: STATE, ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
   let output = ''

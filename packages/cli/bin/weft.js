@@ -37,6 +37,8 @@ const isSource = existsSync(join(packageDir, 'src', 'index.ts'))
 const flags = [
   // A proxy's young objects die young: room for more than 3 MB of them is memory, not speed.
   '--max-semi-space-size=1',
+  // For one collection after the start, see settle().
+  '--expose-gc',
   // The transport's use of Node's socket handles is checked by a self-test at start.
   '--disable-warning=DEP0111',
   '--disable-warning=ExperimentalWarning',
@@ -60,6 +62,7 @@ if (isNew && flags.every((flag) => process.execArgv.includes(flag))) {
 
 async function start() {
   keepCompiledCode()
+  setTimeout(settle, SETTLE_MS).unref()
   if (isSource) generateProtos()
   const main = isSource ? join(packageDir, 'src', 'index.ts') : join(packageDir, 'dist', 'index.js')
   if (!existsSync(main)) fail(`weft is not complete: ${main} is missing. Run \`npm ci\` again.`)
@@ -78,9 +81,16 @@ function keepCompiledCode() {
   const isOwn = isSource && process.env.NODE_COMPILE_CACHE === undefined && existsSync(own)
   const result = isOwn && nodeModule.enableCompileCache(join(own, '.cache', 'weft'))
   if (!result || result.status === FAILED) nodeModule.enableCompileCache()
-  // Node would write it when the process ends, which a killed one never gets to. A second on,
-  // what a command loads is loaded.
-  setTimeout(() => nodeModule.flushCompileCache(), SETTLE_MS).unref()
+}
+
+/**
+ * Puts the house in order once a command that stays has loaded what it needs. The cache: Node
+ * would write it when the process ends, which a killed one never gets to. The heap: what only
+ * the start needed was promoted with the rest and would stay for as long as little is allocated.
+ */
+function settle() {
+  nodeModule.flushCompileCache()
+  globalThis.gc?.({ type: 'major', flavor: 'last-resort' })
 }
 
 /** The Envoy protos are compiled into a git-ignored folder when the project is installed. */
