@@ -30,6 +30,9 @@ process.on('message', async (command: Command) => {
   process.send?.('connected')
 })
 
+// However the benchmark ends, nothing of it stays.
+process.on('disconnect', () => process.exit())
+
 function openClient(port: number, index: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const session = connect(`http://127.0.0.1:${port}`)
