@@ -30,6 +30,8 @@ const RELAYED = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR2', 'SIGCONT']
 const FROM_TERMINAL = new Set(['SIGHUP', 'SIGINT', 'SIGQUIT'])
 
 const SETTLE_MS = 1_000
+/** One of these runs beside every workload; the others may hold a large heap and stop for long. */
+const SIDECARS = new Set(['proxy', 'run'])
 
 const self = fileURLToPath(import.meta.url)
 const packageDir = dirname(dirname(self))
@@ -90,7 +92,7 @@ function keepCompiledCode() {
  */
 function settle() {
   nodeModule.flushCompileCache()
-  globalThis.gc?.({ type: 'major', flavor: 'last-resort' })
+  if (SIDECARS.has(process.argv[2])) globalThis.gc?.({ type: 'major', flavor: 'last-resort' })
 }
 
 /** The Envoy protos are compiled into a git-ignored folder when the project is installed. */

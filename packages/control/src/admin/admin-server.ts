@@ -4,12 +4,17 @@
  * requests whose Host is a name other than localhost are refused (DNS
  * rebinding), and so is anything that says it comes from another origin.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { createRequire } from 'node:module'
 import { isIP } from 'node:net'
 import type { Logger } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
 import { adminEndpoints } from './catalog.ts'
 import { type AdminAnswer, jsonAnswer, type PlaneView, textAnswer } from './endpoint.ts'
+
+// Imported as a module it would hand out its WebSocket too, for which Node loads all of undici:
+// 7 MB in every process.
+const { createServer }: typeof import('node:http') = createRequire(import.meta.url)('node:http')
 
 /** Of a POST, in bytes. */
 const MAX_BODY_BYTES = 10 * 1024 * 1024

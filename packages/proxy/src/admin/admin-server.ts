@@ -7,7 +7,8 @@
  * name is refused (DNS rebinding makes a page's own name point here), a request
  * that a page of another origin made is refused, and GET changes nothing.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { createRequire } from 'node:module'
 import { isIP } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -15,6 +16,10 @@ import type { Logger } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
 import { adminEndpoints } from './catalog.ts'
 import { type AdminAnswer, type ProxyView, textAnswer } from './endpoint.ts'
+
+// Imported as a module it would hand out its WebSocket too, for which Node loads all of undici:
+// 7 MB in every process.
+const { createServer }: typeof import('node:http') = createRequire(import.meta.url)('node:http')
 
 export interface AdminServer {
   readonly address: SocketAddress
