@@ -15,6 +15,7 @@ import {
   GATEWAY_API,
   resolveBackend,
 } from './backend.ts'
+import { unusableFilters } from './backend-filters.ts'
 import type { Listeners, ServedListener } from './listeners.ts'
 
 type HttpRouteDocument = DocumentOf<'HTTPRoute'>
@@ -70,7 +71,7 @@ export function attachRoutes(
       ref,
       verdict: judgeParent(document, ref, context),
     }))
-    const resolved = resolvedRefs([...backends.values()])
+    const resolved = resolvedRefs(document, [...backends.values()])
     conditions.set(
       document,
       judged.flatMap(({ ref, verdict }) =>
@@ -237,11 +238,22 @@ function isMostSpecific(
   })
 }
 
-function resolvedRefs(backends: readonly BackendTarget[]): Condition {
+function resolvedRefs({ spec }: HttpRouteDocument, backends: readonly BackendTarget[]): Condition {
   const fault = backends.find((one) => one.kind === 'invalid')
-  return fault?.kind === 'invalid'
-    ? { type: 'ResolvedRefs', status: false, reason: fault.reason, message: fault.message }
-    : { type: 'ResolvedRefs', status: true, reason: 'ResolvedRefs', message: 'all backends exist' }
+  if (fault?.kind === 'invalid') {
+    return { type: 'ResolvedRefs', status: false, reason: fault.reason, message: fault.message }
+  }
+  const paths = unusableFilters(spec.rules)
+  if (paths.length > 0) {
+    const message = `${paths.join(', ')} cannot be honoured: their requests are answered with 500`
+    return { type: 'ResolvedRefs', status: false, reason: 'UnsupportedValue', message }
+  }
+  return {
+    type: 'ResolvedRefs',
+    status: true,
+    reason: 'ResolvedRefs',
+    message: 'all backends exist',
+  }
 }
 
 function accept(parents: readonly AcceptedParent[]): Verdict {

@@ -16,6 +16,12 @@ import type {
   WeightedTarget,
 } from '@weft/model'
 import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.ts'
+import {
+  hasUnusableFilter,
+  isUnsupported,
+  liftedFilters,
+  usedRefs,
+} from '../../snapshot/gateway-api/backend-filters.ts'
 import { repeatable } from '../../snapshot/retry-policy.ts'
 import { policyFor } from '../clusters/applied-rule.ts'
 import { headerModifier } from '../features/headers.ts'
@@ -41,8 +47,12 @@ export function httpRouteAction(
   if (redirect !== undefined) return gatewayRedirect(redirect, path, context.port)
   const targets = asTargets(targetsOf(attachment, rule).filter(isValid))
   if (targets === undefined) return FAIL
+  const lifted = liftedFilters(rule)
+  const ofBackend = lifted.find((filter) => filter.requestRedirect !== undefined)?.requestRedirect
+  if (ofBackend !== undefined) return gatewayRedirect(ofBackend, path, context.port)
   const rewrite = filters.find((filter) => filter.urlRewrite !== undefined)?.urlRewrite
-  const pathRewrite = pathModifier(rewrite?.path, path)
+  const rewriteOfBackend = lifted.find((filter) => filter.urlRewrite !== undefined)?.urlRewrite
+  const pathRewrite = pathModifier(rewriteOfBackend?.path ?? rewrite?.path, path)
   const retry = retryOf(rule, attachment, context)
   return {
     kind: 'forward',
@@ -53,13 +63,9 @@ export function httpRouteAction(
       ? {}
       : { hostRewrite: { kind: 'literal', value: rewrite.hostname } }),
     ...(pathRewrite === undefined ? {} : { pathRewrite }),
-    mirrors: mirrorsOf(attachment, filters),
+    mirrors: mirrorsOf(attachment, [...filters, ...lifted]),
     hashPolicies: hashesOf(attachment, rule.backendRefs ?? [], context),
   }
-}
-
-function isUnsupported({ type }: HttpRouteFilter): boolean {
-  return type === 'ExtensionRef' || type === 'ExternalAuth'
 }
 
 /**
@@ -81,14 +87,18 @@ function targetsOf(
   attachment: HttpRouteAttachment,
   rule: HttpRouteRuleSpec,
 ): readonly WeightedTarget[] {
-  return (rule.backendRefs ?? [])
-    .filter((ref) => ref.weight > 0)
-    .map((ref) => targetOf(attachment, ref))
+  return usedRefs(rule).map((ref) => targetOf(attachment, rule, ref))
 }
 
-function targetOf(attachment: HttpRouteAttachment, ref: HttpBackendRef): WeightedTarget {
+function targetOf(
+  attachment: HttpRouteAttachment,
+  rule: HttpRouteRuleSpec,
+  ref: HttpBackendRef,
+): WeightedTarget {
   const filters = ref.filters ?? []
-  const cluster = filters.some(isUnsupported) ? INVALID_BACKEND_CLUSTER : clusterOf(attachment, ref)
+  const cluster = hasUnusableFilter(rule, ref)
+    ? INVALID_BACKEND_CLUSTER
+    : clusterOf(attachment, ref)
   const rewrite = filters.find((filter) => filter.urlRewrite !== undefined)?.urlRewrite
   const find = <K extends 'requestHeaderModifier' | 'responseHeaderModifier'>(kind: K) =>
     filters.find((filter) => filter[kind] !== undefined)?.[kind]

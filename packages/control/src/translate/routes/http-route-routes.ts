@@ -5,6 +5,7 @@
 import type { HttpRouteMatch, HttpRouteRuleSpec } from '@weft/config'
 import type { PathMatch, QueryMatch, Route, RouteMatch } from '@weft/model'
 import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.ts'
+import { liftedFilters } from '../../snapshot/gateway-api/backend-filters.ts'
 import { gatewayCors } from '../features/cors.ts'
 import { headerModifier } from '../features/headers.ts'
 import { httpRouteAction, invalidPercent } from './http-route-action.ts'
@@ -47,7 +48,8 @@ function routeOf(
   const action = httpRouteAction(attachment, rule, routeMatch.path, context)
   // Requests that fall to an invalid backend are answered 500, those beside it are not disturbed.
   const failing = action.kind === 'forward' ? invalidPercent(attachment, rule) : 0
-  const cors = gatewayCors(filters.find((filter) => filter.cors !== undefined)?.cors)
+  const all = [...filters, ...liftedFilters(rule)]
+  const cors = gatewayCors(all.find((filter) => filter.cors !== undefined)?.cors)
   const find = <K extends 'requestHeaderModifier' | 'responseHeaderModifier'>(kind: K) =>
     filters.find((filter) => filter[kind] !== undefined)?.[kind]
   return {
