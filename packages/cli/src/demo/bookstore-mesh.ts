@@ -83,7 +83,7 @@ async function start(
 
   const [adminPort, xdsPort, httpPort] = await pickPorts()
   const xds = `${LOOPBACK}:${xdsPort}`
-  // All at once: proxies hold what comes in until the control plane answers.
+  // First the control plane: proxies would wait for it too, but with growing pauses.
   const control = launch('control', [
     'control',
     meshDir,
@@ -91,16 +91,16 @@ async function start(
     ...['--state', join(stateDir, 'control')],
   ])
   const shared = ['--control', xds, '--state', stateDir]
+  const controlReport = await control.ready
   const gateway = launch(INGRESS, gatewayArgs(httpPort, shared))
   const workloads = WORKLOADS.map((workload) =>
     launch(workloadName(workload), workloadArgs(workload, shared)),
   )
   const proxies = [gateway, ...workloads]
   const reports = await Promise.all(proxies.map(({ ready }) => ready))
-  await control.ready
   return {
     url: `http://${LOOPBACK}:${httpPort}`,
-    controlUrl: `http://${LOOPBACK}:${adminPort}`,
+    controlUrl: `http://${LOOPBACK}:${controlReport.ports.admin ?? adminPort}`,
     meshDir,
     logDir,
     adminPorts: new Map(proxies.map(({ name }, i) => [name, reports[i]?.ports.admin ?? 0])),

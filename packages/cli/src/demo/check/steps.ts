@@ -26,6 +26,8 @@ const WINDOW_MS = 1_500
 /** Long enough for the tour's 7 s delay to be told from a slow machine, short enough for the timeout. */
 const DELAYED_FROM_MS = 6_900
 const SAVED_BELOW_MS = 2_500
+const SETTLE_MS = 150
+const COPIES_LIMIT_MS = 3_000
 const SORRY = 'product reviews are currently unavailable'
 
 export const stepChecks = {
@@ -128,36 +130,34 @@ async function checkMirror(step: string, deps: StepDeps): Promise<readonly Check
   return [
     changed(step, 'v3 gets a copy', 'v3 has copies, v1 answers', effect),
     row(step, 'who answers 100 visits', 'v1 100.0 %', counted.answered, counted.isAnsweredByV1),
-    row(
-      step,
-      'copies per request at v3',
-      '1',
-      counted.ratio.toFixed(2),
-      between(counted.ratio, 0.97, 1.03),
-    ),
+    row(step, 'copies per request at v3', '1', counted.ratio.toFixed(2), isOne(counted.ratio)),
   ]
 }
 
 async function countCopies(deps: StepDeps, visits: number) {
-  await settled(deps)
-  const [v1Before, v3Before] = [
-    await arrivedAt(deps, 'reviews-v1'),
-    await arrivedAt(deps, 'reviews-v3'),
-  ]
+  await sleep(deps.clock, SETTLE_MS)
+  const before = await arrivals(deps)
   const shares = await sampleShares(deps.visitors.anonymous, visits)
-  await settled(deps)
-  const answered = (await arrivedAt(deps, 'reviews-v1')) - v1Before
-  const copied = (await arrivedAt(deps, 'reviews-v3')) - v3Before
-  return {
-    answered: renderShares(shares),
-    isAnsweredByV1: isOnly(shares, 'v1'),
-    ratio: answered === 0 ? 0 : copied / answered,
-  }
+  // Copies are on their way when the answer is: their counter is given time to follow.
+  const untilMs = deps.clock.monotonicMs() + COPIES_LIMIT_MS
+  let ratio = 0
+  do {
+    await sleep(deps.clock, SETTLE_MS)
+    const now = await arrivals(deps)
+    const answered = now.v1 - before.v1
+    ratio = answered === 0 ? 0 : (now.v3 - before.v3) / answered
+  } while (!isOne(ratio) && deps.clock.monotonicMs() < untilMs)
+  return { answered: renderShares(shares), isAnsweredByV1: isOnly(shares, 'v1'), ratio }
 }
 
-/** Copies are on their way when the answer is: counters are read when nothing is. */
-async function settled(deps: StepDeps): Promise<void> {
-  await sleep(deps.clock, 150)
+async function arrivals(deps: StepDeps): Promise<{ readonly v1: number; readonly v3: number }> {
+  const [v1, v3] = await Promise.all([arrivedAt(deps, 'reviews-v1'), arrivedAt(deps, 'reviews-v3')])
+  return { v1, v3 }
+}
+
+/** Visitors come while the two counters are read, so they may differ by a few. */
+function isOne(ratio: number): boolean {
+  return between(ratio, 0.97, 1.03)
 }
 
 /** Requests that a workload's sidecar let in since it started, by its own counter. */
