@@ -1,11 +1,12 @@
 export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts'
-export type {
-  MeshService,
-  PortProtocol,
-  Registry,
-  RegistryState,
-  ServiceInstance,
-  ServicePort,
+export {
+  findService,
+  type MeshService,
+  type PortProtocol,
+  type Registry,
+  type RegistryState,
+  type ServiceInstance,
+  type ServicePort,
 } from './registries/registry.ts'
 export { buildSnapshot, type SnapshotInput } from './snapshot/build.ts'
 export { DEFAULT_MESH, type MeshSettings } from './snapshot/mesh-settings.ts'

@@ -4,7 +4,13 @@
  */
 
 import { isIP } from 'node:net'
-import { buildSnapshot, type MeshSnapshot, type ProxyView, translate } from '@weft/control'
+import {
+  buildSnapshot,
+  findService,
+  type MeshSnapshot,
+  type ProxyView,
+  translate,
+} from '@weft/control'
 import type { ResourceSet } from '@weft/model'
 import { ANY_ADDRESS, type Call } from './call.ts'
 import { decide } from './decide.ts'
@@ -56,7 +62,7 @@ function resolveAddress(
     `${name}.svc.${domain}`,
     `${name}.${domain}`,
   ]
-  const service = candidates.map((host) => snapshot.services.get(host)).find(Boolean)
+  const service = candidates.map((host) => findService(snapshot.services, host)).find(Boolean)
   const instances = service === undefined ? [] : (snapshot.instances.get(service.host) ?? [])
   const addresses = [
     ...(service?.addresses ?? []),

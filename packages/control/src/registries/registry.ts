@@ -48,6 +48,8 @@ export interface MeshService {
   readonly addresses: readonly string[]
   readonly ports: readonly ServicePort[]
   readonly resolution: ServiceResolution
+  /** Host of the service that this one is only another name for (ExternalName). */
+  readonly aliasOf?: string
   /** True for what runs outside the mesh (`MESH_EXTERNAL`, ExternalName). */
   readonly external: boolean
   /** `*`, `.`, `~` or namespaces; empty: the mesh's default. */
@@ -55,6 +57,15 @@ export interface MeshService {
   readonly labels: Readonly<Record<string, string>>
   readonly createdAt?: string
   readonly origins: readonly Origin[]
+}
+
+/** The service that a host means, whatever it is called there. */
+export function findService(
+  services: ReadonlyMap<string, MeshService>,
+  host: string,
+): MeshService | undefined {
+  const named = services.get(host)
+  return named?.aliasOf === undefined ? named : services.get(named.aliasOf)
 }
 
 /** How a cluster for the service finds its endpoints. */

@@ -12,7 +12,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { DocumentOf } from '@weft/config'
-import type { MeshService } from '../registries/registry.ts'
+import { findService, type MeshService } from '../registries/registry.ts'
 import type { Condition } from '../status/object-status.ts'
 import { covers, resolveHost } from './hosts.ts'
 import type { MeshSnapshot } from './mesh-snapshot.ts'
@@ -48,6 +48,11 @@ export function settleReferences(
   previous: MeshSnapshot | undefined,
 ): SettledReferences {
   const { domain } = input
+  const destinations = (document: DocumentOf<'VirtualService'>) =>
+    destinationsOf(document, domain).map((one) => ({
+      ...one,
+      host: input.services.get(one.host)?.aliasOf ?? one.host,
+    }))
   const isHere = (reference: DestinationReference) =>
     hasService(input, reference) && hasSubset(input.destinationRules, reference, domain)
   const isHereOrWas = (reference: DestinationReference) =>
@@ -55,7 +60,7 @@ export function settleReferences(
   const conditions = new Map<DocumentOf<'VirtualService'>, Condition>()
   const inForce: BoundVirtualService[] = []
   for (const document of input.virtualServices) {
-    const missing = destinationsOf(document, domain).filter((reference) => !isHere(reference))
+    const missing = destinations(document).filter((reference) => !isHere(reference))
     if (missing.length === 0) {
       conditions.set(document, RESOLVED)
       inForce.push(sharedBinding(document, previous, domain))
@@ -68,7 +73,7 @@ export function settleReferences(
       inForce.push(isOldForm ? before : bindVirtualService(document, domain))
     } else if (
       before !== undefined &&
-      destinationsOf(before.document, domain).every((one) => isHereOrWas(one))
+      destinations(before.document).every((one) => isHereOrWas(one))
     ) {
       conditions.set(document, unresolved(missing, 'the last good form stays in force'))
       inForce.push(before)
@@ -76,7 +81,7 @@ export function settleReferences(
       conditions.set(document, unresolved(missing, 'not in force until it does'))
     }
   }
-  const used = inForce.flatMap(({ document }) => destinationsOf(document, domain))
+  const used = inForce.flatMap(({ document }) => destinations(document))
   return {
     virtualServices: inForce,
     destinationRules: retainSubsets(input, previous?.destinationRules ?? [], used),
@@ -107,7 +112,7 @@ function unresolved(missing: readonly DestinationReference[], consequence: strin
 }
 
 function hasService(input: ReferenceInput, { host, port }: DestinationReference): boolean {
-  const service = input.services.get(host) ?? coveringService(input.services, host)
+  const service = findService(input.services, host) ?? coveringService(input.services, host)
   if (service === undefined) return false
   return port === undefined || service.ports.some((one) => one.port === port)
 }

@@ -20,8 +20,12 @@ export interface ProxyScope {
   readonly domain: string
   readonly proxy: ProxyView
   readonly cache: TranslateCache
-  /** Visible ones, by host. */
+  /** Visible ones, by host; other names of them are in `aliases`. */
   readonly services: ReadonlyMap<string, MeshService>
+  /** Visible ones: the host of an ExternalName and the service's own. */
+  readonly aliases: ReadonlyMap<string, MeshService>
+  /** The same, by the service's own host. */
+  readonly aliasesOf: ReadonlyMap<string, readonly MeshService[]>
   /** Visible ones, in order of precedence, whatever gateway they are bound to. */
   readonly virtualServices: readonly BoundVirtualService[]
   /** What DestinationRules say about a service; the same object for the same rules. */
@@ -36,9 +40,11 @@ export function scopeOf(
   const { mesh } = snapshot
   const { namespace } = proxy
   const services = new Map<string, MeshService>()
+  const aliases = new Map<string, MeshService>()
   for (const [host, service] of snapshot.services) {
     if (isVisible(service.exportTo, mesh.defaultServiceExportTo, service.namespace, namespace)) {
-      services.set(host, service)
+      const known = service.aliasOf === undefined ? services : aliases
+      known.set(host, service)
     }
   }
   const virtualServices = snapshot.virtualServices.filter(({ document }) =>
@@ -57,6 +63,8 @@ export function scopeOf(
     proxy,
     cache,
     services,
+    aliases,
+    aliasesOf: Map.groupBy(aliases.values(), ({ aliasOf = '' }) => aliasOf),
     virtualServices,
     ruleFor(service) {
       const known = rules.get(service.host)

@@ -3,7 +3,7 @@
  * state. Pure: `StaticRegistry` puts it behind the ★ contract, and a snapshot
  * built from documents alone (`weft simulate`) needs nothing else.
  */
-import type { Document } from '@weft/config'
+import { type Document, documentsOf } from '@weft/config'
 import type { MeshService, RegistryState, ServiceInstance } from '../registry.ts'
 import { kubernetesServices, type RegistryNames } from './kubernetes-services.ts'
 import { serviceEntryServices } from './service-entries.ts'
@@ -35,25 +35,60 @@ export function declaredServices(
       instances.set(service.host, [...(instances.get(service.host) ?? []), ...joined])
     }
   }
-  return { services, instances: resolveAliases(services, instances) }
+  return {
+    services,
+    instances: resolveAliases(services, instances, externalNames(documents, names)),
+  }
 }
 
-/** An ExternalName that names a service of the mesh answers with that service's endpoints. */
+function externalNames(
+  documents: readonly Document[],
+  { domain }: RegistryNames,
+): ReadonlyMap<string, string> {
+  return new Map(
+    documentsOf(documents, 'Service').flatMap(({ metadata, spec }) =>
+      spec.type === 'ExternalName' && spec.externalName !== undefined
+        ? [
+            [
+              `${metadata.name}.${metadata.namespace}.svc.${domain}`,
+              spec.externalName.replace(/\.$/, '').toLowerCase(),
+            ],
+          ]
+        : [],
+    ),
+  )
+}
+
+/** An ExternalName that names a service of the mesh is another name for it, ports and routes included. */
 function resolveAliases(
   services: Map<string, MeshService>,
   instances: Map<string, readonly ServiceInstance[]>,
+  externalNames: ReadonlyMap<string, string>,
 ): ReadonlyMap<string, readonly ServiceInstance[]> {
-  for (const service of services.values()) {
-    if (service.source !== 'kubernetes' || service.resolution !== 'dns') continue
-    const [first] = instances.get(service.host) ?? []
-    const target = first === undefined ? undefined : services.get(first.address)
-    if (target === undefined || target.resolution !== 'registry') continue
-    services.set(service.host, { ...service, resolution: 'registry', external: target.external })
-    const ports = new Set(service.ports.map((port) => port.port))
-    instances.set(
-      service.host,
-      (instances.get(target.host) ?? []).filter((instance) => ports.has(instance.servicePort)),
-    )
+  for (const host of externalNames.keys()) {
+    const service = services.get(host)
+    const target = followAlias(services, externalNames, host)
+    if (service === undefined || target === undefined) continue
+    const { resolution, external } = target
+    services.set(host, { ...service, aliasOf: target.host, resolution, external })
+    instances.set(host, [])
   }
   return instances
+}
+
+/** Through names of names to what is none; `undefined` outside the mesh and in a circle. */
+function followAlias(
+  services: ReadonlyMap<string, MeshService>,
+  externalNames: ReadonlyMap<string, string>,
+  host: string,
+): MeshService | undefined {
+  const seen = new Set<string>()
+  let at = host
+  while (!seen.has(at)) {
+    seen.add(at)
+    const next = externalNames.get(at)
+    if (next === undefined) return services.get(at)
+    at = next
+  }
+  return undefined
 }

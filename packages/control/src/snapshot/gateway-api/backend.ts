@@ -3,7 +3,7 @@
  * it means nothing. The requests of an invalid reference are answered with 500.
  */
 import type { DocumentOf, HttpBackendRef } from '@weft/config'
-import type { MeshService } from '../../registries/registry.ts'
+import { findService, type MeshService } from '../../registries/registry.ts'
 
 export type BackendTarget =
   | { readonly kind: 'service'; readonly host: string; readonly port: number }
@@ -38,7 +38,7 @@ export function resolveBackend(
       `no ReferenceGrant in ${target} lets HTTPRoutes of ${namespace} refer to ${ref.kind} ${ref.name}`,
     )
   }
-  const service = context.services.get(host)
+  const service = findService(context.services, host)
   if (service === undefined) return invalid('BackendNotFound', `service ${host} does not exist`)
   const port = ref.port ?? (service.ports.length === 1 ? service.ports[0]?.port : undefined)
   if (port === undefined) {
@@ -47,7 +47,7 @@ export function resolveBackend(
   if (!service.ports.some((one) => one.port === port)) {
     return invalid('BackendNotFound', `service ${host} has no port ${port}`)
   }
-  return { kind: 'service', host, port }
+  return { kind: 'service', host: service.host, port }
 }
 
 export const GATEWAY_API = 'gateway.networking.k8s.io'

@@ -24,7 +24,8 @@ export function resolveDestination(
   context: RouteContext,
 ): ResolvedDestination {
   const { scope } = context
-  const host = resolveHost(destination.host, namespace, scope.domain)
+  const written = resolveHost(destination.host, namespace, scope.domain)
+  const host = scope.aliases.get(written)?.aliasOf ?? written
   const service = scope.services.get(host)
   const only = service?.ports.length === 1 ? service.ports[0]?.port : undefined
   const port = destination.port?.number ?? only ?? context.port

@@ -62,6 +62,7 @@ function tlsChains(scope: ProxyScope, one: BytePort): readonly FilterChain[] {
   if (written.length > 0) return written
   const cluster = outboundCluster(service.host, port.port)
   const filter = tcpProxy(scope.mesh, prefix, [{ cluster, weight: 1 }])
+  const aliases = scope.aliasesOf.get(service.host) ?? []
   if (!one.needsServerName) return [{ name: 'tcp', match: MATCH_ALL, filter }]
   return [
     {
@@ -69,7 +70,7 @@ function tlsChains(scope: ProxyScope, one: BytePort): readonly FilterChain[] {
       match: {
         ...MATCH_ALL,
         transportProtocol: 'tls',
-        serverNames: [service.host],
+        serverNames: [service.host, ...aliases.map(({ host }) => host)],
         destinationPrefixes: prefixes,
       },
       filter,

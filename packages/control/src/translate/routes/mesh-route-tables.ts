@@ -56,7 +56,7 @@ function explicitClaim(scope: ProxyScope, service: MeshService, port: ServicePor
     : { routes: [defaultRoute(scope, service, port)], origins: service.origins }
   const routes =
     targets === undefined ? http.routes : [connectRoute(targets, tcp.origins), ...http.routes]
-  const names = serviceNames(service, scope.proxy.namespace, scope.domain)
+  const names = serviceNames(scope, service)
   return {
     host: virtualHost(`${service.host}:${port.port}`, [], routes, http.origins),
     primary: withPort(names.primary, port.port),
@@ -76,7 +76,7 @@ export function captureRouteTable(
     const own = service.ports.find((one) => one.port === port)
     if (own === undefined || !isRouted(own)) continue
     const { routes, origins } = serviceRoutes(scope, service, own)
-    const names = serviceNames(service, scope.proxy.namespace, scope.domain)
+    const names = serviceNames(scope, service)
     claims.push({ host: virtualHost(`${service.host}:${port}`, [], routes, origins), ...names })
   }
   for (const [other, bound] of portsWithoutService(scope)) {

@@ -1,10 +1,11 @@
 /**
  * The names by which a caller may mean a service: as short as its own namespace
- * allows, and the virtual addresses.
+ * allows, the virtual addresses, and what ExternalNames call it.
  */
 import { isIP } from 'node:net'
 import type { VirtualHost } from '@weft/model'
 import type { MeshService } from '../../registries/registry.ts'
+import type { ProxyScope } from '../scope.ts'
 import { virtualHost } from './default-route.ts'
 
 export interface ServiceNames {
@@ -13,25 +14,26 @@ export interface ServiceNames {
   readonly aliases: readonly string[]
 }
 
-export function serviceNames(
-  service: MeshService,
-  namespace: string,
-  domain: string,
-): ServiceNames {
-  const suffix = `.svc.${domain}`
-  const aliases: string[] = []
-  if (service.host === `${service.name}.${service.namespace}${suffix}`) {
-    const inNamespace = `${service.name}.${service.namespace}`
-    if (service.namespace === namespace) aliases.push(service.name)
-    aliases.push(inNamespace, `${inNamespace}.svc`)
-  }
+export function serviceNames(scope: ProxyScope, service: MeshService): ServiceNames {
+  const aliases = shortNames(scope, service)
   for (const address of service.addresses) {
     if (isIP(address) === 4) aliases.push(address)
     else if (isIP(address) === 6) aliases.push(`[${address}]`)
   }
   // Pods of a headless service are called `<pod>.<service>…`.
   if (service.resolution === 'headless') aliases.push(`*.${service.host}`)
+  for (const other of scope.aliasesOf.get(service.host) ?? []) {
+    aliases.push(other.host, ...shortNames(scope, other))
+  }
   return { primary: [service.host], aliases }
+}
+
+function shortNames({ proxy, domain }: ProxyScope, service: MeshService): string[] {
+  const { host, name, namespace } = service
+  const inNamespace = `${name}.${namespace}`
+  if (host !== `${inNamespace}.svc.${domain}`) return []
+  const names = [inNamespace, `${inNamespace}.svc`]
+  return namespace === proxy.namespace ? [name, ...names] : names
 }
 
 /** With the port, and without it where that is what clients leave out. */
