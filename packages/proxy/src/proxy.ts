@@ -253,7 +253,7 @@ class RunningProxy implements ProxyHandle {
         transport: this.#picked.transport,
         clock: this.#deps.clock,
         onHealth: (healthy, message) => {
-          this.#log.info('application probed', { healthy, message })
+          this.#log.info('application probed', { healthy, because: message })
           this.#health.update({ appProblem: healthy ? undefined : message })
         },
       },

@@ -15,6 +15,7 @@ import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import type { ExchangePool } from '../exchange/exchange-pool.ts'
 import { routeRequest } from '../exchange/route-request.ts'
+import { unconfiguredAnswer } from './unconfigured-answer.ts'
 
 /** Where a connection finds the newest configuration that applies to it. */
 export interface HttpHome {
@@ -23,6 +24,10 @@ export interface HttpHome {
   /** `undefined`: no chain of the newest tree is for this connection any more. */
   runtime(socket: Socket): HttpRuntime | undefined
   whenPublished(wake: () => void): () => void
+  /** How long a request waits for a configuration, in milliseconds. */
+  readonly holdMs: number
+  /** Whether one more may wait. */
+  readonly mayHold: boolean
   /** The connection is gone. */
   left(connection: Http1Connection): void
 }
@@ -142,7 +147,11 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
       return end
     }
     const runtime = this.#home.runtime(this.socket)
-    if (runtime === undefined || runtime.routes === undefined) return this.#hold(bytes, at, end)
+    if (runtime === undefined || (runtime.routes === undefined && !this.#heldLong)) {
+      return this.#hold(bytes, at, end)
+    }
+    this.#heldSinceMs = 0
+    this.#heldLong = false
     const exchange = this.#home.exchanges.take(this, runtime)
     this.#exchange = exchange
     this.#runtime = runtime
@@ -164,23 +173,45 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
     return end
   }
 
-  /** No configuration yet: the client waits, and is not refused. */
+  /** No configuration yet: the client waits within bounds, and is not refused at once. */
   #hold(bytes: Buffer, from: number, end: number): number {
+    const nowMs = this.#deps.clock.monotonicMs()
+    if (this.#heldSinceMs === 0) this.#heldSinceMs = nowMs
     this.#state = HELD
     this.#stash = Buffer.from(bytes.subarray(from, end))
     this.socket.pause()
-    this.#deps.wheel.disarm(this)
-    const giveUp = this.#home.whenPublished(() => {
+    const { holdMs, mayHold } = this.#home
+    // Counted from the first wait: configurations without what is missing do not prolong it.
+    const leftMs = mayHold ? Math.max(0, this.#heldSinceMs + holdMs - nowMs) : 0
+    this.#deps.wheel.arm(this, leftMs, nowMs)
+    this.#cancelHold = this.#home.whenPublished(() => {
       this.#cancelHold = undefined
-      if (this.#state !== HELD) return
-      this.#state = IDLE
-      this.#resumeStash()
+      if (this.#state === HELD) this.#goOn()
     })
-    this.#cancelHold = giveUp
     return end
   }
 
+  /** It waited long enough: 503 with the reason, logged where there is somebody to log. */
+  #holdExpired(): void {
+    this.#cancelHold?.()
+    this.#cancelHold = undefined
+    if (this.#home.runtime(this.socket) === undefined) {
+      this.socket.write(unconfiguredAnswer())
+      this.#linger()
+      return
+    }
+    this.#heldLong = true
+    this.#goOn()
+  }
+
+  #goOn(): void {
+    this.#state = IDLE
+    this.#resumeStash()
+  }
+
   #cancelHold: (() => void) | undefined
+  #heldSinceMs = 0
+  #heldLong = false
 
   #continueHead(bytes: Buffer, from: number, end: number): number {
     const exchange = this.#exchange
@@ -314,7 +345,8 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
     if (this.#state === HEAD && this.#exchange !== undefined) {
       this.#exchange.mustClose = true
       this.#exchange.fail('requestHeadTimeout', 'the request head did not arrive in time')
-    } else this.socket.close()
+    } else if (this.#state === HELD) this.#holdExpired()
+    else this.socket.close()
   }
 
   onEnd(): void {

@@ -58,7 +58,13 @@ const OK: Answer = (_request, socket) => {
 interface Engine {
   readonly listener: OpenListener
   readonly slot: ListenerSlot
-  readonly records: { status: number; flags: string; attempts: number; path: string }[]
+  readonly records: {
+    status: number
+    flags: string
+    attempts: number
+    path: string
+  }[]
+  readonly durations: number[]
   readonly runtime: HttpRuntime
 }
 
@@ -79,8 +85,10 @@ async function engine(setup: EngineSetup): Promise<Engine> {
     clusters.push(upstreamOf(clusterOf(name, [{ host: '127.0.0.1', port }]), deps))
   }
   const records: Engine['records'] = []
+  const durations: number[] = []
   const observer = {
-    onExchangeEnd({ status, responseFlags, attempts, path }: ExchangeRecord) {
+    onExchangeEnd({ status, responseFlags, attempts, path, durationMs }: ExchangeRecord) {
+      durations.push(durationMs)
       records.push({ status, flags: responseFlags, attempts, path })
     },
     onConnectionEnd() {},
@@ -91,7 +99,7 @@ async function engine(setup: EngineSetup): Promise<Engine> {
   const slot = new ListenerSlot(listenerRuntime(runtime))
   const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)
   closers.push(() => void listener.close())
-  return { listener, slot, records, runtime }
+  return { listener, slot, records, durations, runtime }
 }
 
 /** A client's connection: everything that came so far, and waiting for more. */
@@ -468,3 +476,91 @@ async function freePort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve))
   return typeof address === 'object' && address !== null ? address.port : 0
 }
+
+/** A listener whose chain is there and whose routes are not: RDS has not answered. */
+async function withoutRoutes(holdMs: number, maxHeld?: number) {
+  const { runtime, records } = await engine({ ports: [1] })
+  const slot = new ListenerSlot(listenerRuntime({ ...runtime, routes: undefined }))
+  const listener = await openListener(
+    {
+      address: { host: '127.0.0.1', port: 0 },
+      holdMs,
+      ...(maxHeld === undefined ? {} : { maxHeld }),
+    },
+    slot,
+    engineDeps(),
+  )
+  closers.push(() => void listener.close())
+  return { listener, slot, runtime, records }
+}
+
+test('requests wait for routes for so long, then hear 503 and why', async () => {
+  const { listener, records, slot, runtime } = await withoutRoutes(150)
+  const client = new Client({ listener }).send(GET)
+  await client.sees(/503 Service Unavailable[\s\S]*no configuration yet\n$/)
+  assert.equal(records[0]?.flags, 'NC')
+  // Another listener without routes, published again and again, does not prolong the wait.
+  client.text = ''
+  client.send(GET)
+  const again = setInterval(
+    () => slot.publish(listenerRuntime({ ...runtime, routes: undefined })),
+    20,
+  )
+  await client.sees(/503 Service Unavailable/).finally(() => clearInterval(again))
+})
+
+test('no more than so many wait for routes: the rest hears 503 at once', async () => {
+  const { listener, slot } = await withoutRoutes(60_000, 1)
+  const first = new Client({ listener }).send(GET)
+  while (slot.held === 0) await new Promise(setImmediate)
+  await new Client({ listener }).send(GET).sees(/503 Service Unavailable/)
+  assert.equal(first.text, '')
+})
+
+test('who waits for the first configuration in vain hears 503, or is closed without HTTP', async () => {
+  const address = { host: '127.0.0.1', port: 0 }
+  const listener = await openListener({ address, holdMs: 50 }, new ListenerSlot(), engineDeps())
+  closers.push(() => void listener.close())
+  const [http, other] = [
+    new Client({ listener }).send(GET),
+    new Client({ listener }).send('\0\0\0'),
+  ]
+  assert.match(
+    await http.seesEnd(),
+    /^HTTP\/1.1 503 [\s\S]*\r\n\r\nthis proxy has no configuration yet\n$/,
+  )
+  assert.equal(await other.seesEnd(), '')
+  http.socket.end()
+  while (listener.connections > 0) await new Promise(setImmediate)
+})
+
+test('an answer that stalls is logged with the time it took', async () => {
+  const app = await upstream((_request, socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf')
+  })
+  const proxy = await engine({ ports: [app.port], action: { timeoutMs: 300 } })
+  await new Client(proxy).send(GET).seesEnd()
+  assert.equal(proxy.records[0]?.flags, 'UT')
+  assert.ok((proxy.durations[0] ?? 0) >= 250, `${proxy.durations[0]} ms`)
+})
+
+test('a gateway takes no forwarding claims from outside, under whatever name', async () => {
+  const app = await upstream(OK)
+  const proxy = await engine({ ports: [app.port], manager: { useRemoteAddress: true } })
+  const claims = [
+    'Forwarded: for=6.6.6.6',
+    'X-Real-IP: 6.6.6.6',
+    'x-forwarded-for: 6.6.6.6',
+    'x-forwarded-host: evil',
+    'x-envoy-internal: true',
+    'X-Weft-Peer: evil',
+    'x-request-id: mine',
+  ]
+  await new Client(proxy)
+    .send(`GET / HTTP/1.1\r\nHost: a\r\n${claims.join('\r\n')}\r\nFrom: me\r\n\r\n`)
+    .sees(/ok$/)
+  const seen = app.requests[0] ?? ''
+  assert.doesNotMatch(seen, /6\.6\.6\.6|evil|mine|internal/)
+  assert.match(seen, /\r\nx-forwarded-for: 127\.0\.0\.1\r\n/)
+  assert.match(seen, /\r\nFrom: me\r\n/)
+})

@@ -423,7 +423,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
 
   #end(): void {
     this.#finished = true
-    this.endedMs = this.eventMs !== 0 ? this.eventMs : this.deps.clock.monotonicMs()
+    const known = this.eventMs !== 0 && this.failure === undefined
+    this.endedMs = known ? this.eventMs : this.deps.clock.monotonicMs()
     this.timers.disarm()
     this.releaseHost()
     this.#releaseCluster()

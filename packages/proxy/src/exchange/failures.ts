@@ -77,6 +77,7 @@ export function failureText(failure: Failure): string {
 const TEXTS: Partial<Record<Failure, string>> = {
   noRoute: 'no route matches this request',
   noCluster: 'the route leads to a cluster that does not exist',
+  noConfiguration: 'this proxy has no configuration yet',
   noHealthyEndpoint: 'no healthy upstream',
   overflow: 'upstream overloaded',
   connectFailure: 'upstream connect error: the connection was refused or failed',

@@ -241,6 +241,7 @@ function noteKeepAlive(x: Exchange): void {
 
 /** The upstream ended or lost the connection. `error` is absent after an orderly end. */
 export function upstreamEnded(x: Exchange, error: Error | undefined): void {
+  x.eventMs = 0
   const { answer, connection } = x
   if (!x.answered) {
     const reused = connection?.reused ?? false

@@ -104,6 +104,9 @@ function cutOurs(plan: RequestPlan): void {
 
 const ENVOY_PREFIX = ascii('x-envoy-')
 const WEFT_PREFIX = ascii('x-weft-')
+/** The same claims as `x-forwarded-…` under other names; nobody behind us may read them as ours. */
+const FORWARDED = ascii('forwarded')
+const REAL_IP = ascii('x-real-ip')
 
 /** What only the mesh may say, and forwarding facts of hops that are not trusted. */
 function cutFromOutside(plan: RequestPlan): void {
@@ -118,7 +121,14 @@ function cutFromOutside(plan: RequestPlan): void {
   }
   for (let i = 0; i < head.count; i++) {
     const start = head.spans[i * SPAN] as number
-    if (((bytes[start] as number) | 0x20) !== 0x78) continue
+    const nameEnd = head.spans[i * SPAN + 1] as number
+    const first = (bytes[start] as number) | 0x20
+    if (first === 0x66) {
+      if (plan.trustedHops === 0 && equalsIgnoreCase(bytes, start, nameEnd, FORWARDED)) cuts[i] = 1
+      continue
+    }
+    if (first !== 0x78) continue
+    if (plan.trustedHops === 0 && equalsIgnoreCase(bytes, start, nameEnd, REAL_IP)) cuts[i] = 1
     const envoy = equalsIgnoreCase(bytes, start, start + ENVOY_PREFIX.length, ENVOY_PREFIX)
     if (envoy || equalsIgnoreCase(bytes, start, start + WEFT_PREFIX.length, WEFT_PREFIX)) {
       cuts[i] = 1

@@ -14,13 +14,14 @@ import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import { ExchangePool } from '../exchange/exchange-pool.ts'
 import type { ListenerSlot } from './listener-slot.ts'
 import { type ConnectionFacts, matchChain, needsDetection } from './match-chain.ts'
+import { refuseUnconfigured } from './refuse-unconfigured.ts'
 
 export interface ListenerOptions {
   readonly address: SocketAddress
   readonly reusePort?: boolean
-  /** How long connections wait for the first configuration, in milliseconds. */
+  /** How long connections and requests wait for a configuration, in milliseconds. */
   readonly holdMs?: number
-  /** How many may wait; more are closed. */
+  /** How many may wait; more connections are closed, more requests answered with 503. */
   readonly maxHeld?: number
 }
 
@@ -130,8 +131,9 @@ class Listener implements OpenListener, HttpHome {
       socket.resume()
     })
     const cancelTimer = this.#deps.clock.after(holdMs, () => {
-      this.#deps.log.warn('closed a connection: no configuration came', { waitedMs: holdMs })
-      socket.close()
+      stop()
+      this.#deps.log.warn('refused a connection: no configuration came', { waitedMs: holdMs })
+      refuseUnconfigured(socket, this.#deps, () => this.#forget(socket))
     })
     return new Ended(() => {
       stop()
@@ -187,6 +189,14 @@ class Listener implements OpenListener, HttpHome {
 
   whenPublished(wake: () => void): () => void {
     return this.slot.whenPublished(wake)
+  }
+
+  get holdMs(): number {
+    return this.#options.holdMs ?? DEFAULT_HOLD_MS
+  }
+
+  get mayHold(): boolean {
+    return this.slot.held < (this.#options.maxHeld ?? DEFAULT_MAX_HELD)
   }
 
   left(connection: Http1Connection): void {
