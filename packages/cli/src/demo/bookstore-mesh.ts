@@ -14,7 +14,7 @@ import {
   WORKLOADS,
   workloadName,
 } from './topology.ts'
-import { startWeft, type WeftProcess } from './weft-process.ts'
+import { startWeft, tailOf, type WeftProcess } from './weft-process.ts'
 
 export interface BookstoreMesh {
   /** Where visitors come in. */
@@ -24,6 +24,8 @@ export interface BookstoreMesh {
   /** The folder that the control plane watches. */
   readonly meshDir: string
   readonly logDir: string
+  /** The last lines that the gateway printed. */
+  gatewayLog(): string
   /** Admin ports of the proxies by workload name; the gateway is `ingress`. */
   readonly adminPorts: ReadonlyMap<string, number>
   readonly control: WeftProcess
@@ -43,8 +45,10 @@ const STOP_GRACE_MS = 1_500
 /** Addresses of a mesh are its own: a proxy that the user has configured is none of its business. */
 const NOT_INHERITED = /^(?:https?_proxy|no_proxy|all_proxy|node_use_env_proxy|port|weft_.*)$/i
 
+/** @param usesUsualPorts Where they are free; otherwise any free ones are taken. */
 export async function startBookstore(
   env: Readonly<Record<string, string | undefined>>,
+  usesUsualPorts: boolean,
 ): Promise<BookstoreMesh> {
   const home = await mkdtemp(join(tmpdir(), 'weft-demo-'))
   const processes: WeftProcess[] = []
@@ -53,7 +57,7 @@ export async function startBookstore(
     await rm(home, { recursive: true, force: true })
   }
   try {
-    return await start(home, env, processes, stop)
+    return await start(home, env, await pickPorts(usesUsualPorts), processes, stop)
   } catch (error) {
     await stop()
     throw error
@@ -63,6 +67,7 @@ export async function startBookstore(
 async function start(
   home: string,
   env: Readonly<Record<string, string | undefined>>,
+  [adminPort, xdsPort, httpPort]: readonly [number, number, number],
   processes: WeftProcess[],
   stop: () => Promise<void>,
 ): Promise<BookstoreMesh> {
@@ -81,7 +86,6 @@ async function start(
     return process
   }
 
-  const [adminPort, xdsPort, httpPort] = await pickPorts()
   const xds = `${LOOPBACK}:${xdsPort}`
   // First the control plane: proxies would wait for it too, but with growing pauses.
   const control = launch('control', [
@@ -103,6 +107,7 @@ async function start(
     controlUrl: `http://${LOOPBACK}:${controlReport.ports.admin ?? adminPort}`,
     meshDir,
     logDir,
+    gatewayLog: () => tailOf(join(logDir, `${INGRESS}.log`)),
     adminPorts: new Map(proxies.map(({ name }, i) => [name, reports[i]?.ports.admin ?? 0])),
     control,
     processes,
@@ -117,9 +122,9 @@ async function start(
 }
 
 /** The usual ports where they are free, so that `weft apply` and the browser need no flags. */
-async function pickPorts(): Promise<readonly [number, number, number]> {
-  const adminPort = await freePort(LOOPBACK, PREFERRED_ADMIN_PORT)
-  const httpPort = await freePort(LOOPBACK, PREFERRED_HTTP_PORT)
+async function pickPorts(usesUsualPorts: boolean): Promise<readonly [number, number, number]> {
+  const adminPort = await freePort(LOOPBACK, usesUsualPorts ? PREFERRED_ADMIN_PORT : 0)
+  const httpPort = await freePort(LOOPBACK, usesUsualPorts ? PREFERRED_HTTP_PORT : 0)
   return [adminPort, await freePort(LOOPBACK), httpPort]
 }
 

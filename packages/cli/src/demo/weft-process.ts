@@ -86,7 +86,7 @@ function readyOf(
 }
 
 /** The last lines it printed: why it ended is in there. */
-function tailOf(logFile: string): string {
+export function tailOf(logFile: string): string {
   try {
     return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-12).join('\n')
   } catch {
