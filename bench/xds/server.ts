@@ -85,10 +85,10 @@ async function bare(first: ResourceSet): Promise<Subject> {
   registry.publish('all', first, '0')
   const firstAnswers = TYPES.map(frameOf)
   const server = createServer({ settings: { initialWindowSize: 1_048_576 } })
-  server.on('stream', (stream) => {
+  server.on('stream', (stream: ServerHttp2Stream) => {
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' })
     stream.on('error', () => {})
-    streams.add(stream as ServerHttp2Stream)
+    streams.add(stream)
     let asked = 0
     let rest = 0
     stream.on('data', (chunk: Buffer) => {

@@ -52,8 +52,10 @@ export class Connection {
   /** Fixed when the node is known. */
   viewKey = ''
   ackedGeneration: string | undefined
-  /** Holds one of the places for initial pushes. */
+  /** Had, or has, one of the places for initial pushes. */
   admitted = false
+  /** While it has the place: ends the wait for it to be given back. */
+  cancelPlace: (() => void) | undefined
   /** Waits in the queue of streams to be flushed. */
   queued = false
   readonly #deps: ConnectionDeps
@@ -128,7 +130,7 @@ export class Connection {
     }
     // Hot: after most ACKs there is nothing to do.
     if (isIdle(this.#state)) {
-      this.noteGeneration(view)
+      if (this.#state.refused === 0) this.ackedGeneration = view.generation
       return
     }
     this.#cancelWake?.()
@@ -148,8 +150,8 @@ export class Connection {
 
   /** Everything of this generation was accepted, if nothing is open and nothing was refused. */
   noteGeneration(view: View): void {
-    if (this.ackedGeneration === view.generation || !isIdle(this.#state)) return
-    for (const { nack } of this.#state.types.values()) if (nack !== undefined) return
+    if (this.ackedGeneration === view.generation) return
+    if (this.#state.refused > 0 || !isIdle(this.#state)) return
     this.ackedGeneration = view.generation
   }
 
@@ -172,30 +174,36 @@ export class Connection {
     }
   }
 
-  #receive(message: Uint8Array): void {
+  #receive(message: Buffer): void {
     if (this.#ended) return
-    const read =
-      this.protocol === 'delta'
-        ? ({ protocol: 'delta', ...readDelta(message) } as const)
-        : ({ protocol: 'sotw', ...readSotw(message) } as const)
-    if (this.#node === undefined && !this.#introduce(read.node)) return
-    const { typeUrl, error } = read.request
-    if (this.#deps.takesRequest(this, typeUrl, error)) return
-    const answered = this.#apply(read)
-    if (answered !== undefined) this.#deps.onAnswer(this, typeUrl, answered)
-    this.flush()
+    if (this.protocol === 'delta') {
+      const { request, node } = readDelta(message)
+      if (!this.#isForResources(request, node)) return
+      const { view, nowMs } = this.#now()
+      this.#answered(request, receiveDelta(this.#state, request, view, nowMs))
+    } else {
+      const { request, node } = readSotw(message)
+      if (!this.#isForResources(request, node)) return
+      const { view, nowMs } = this.#now()
+      this.#answered(request, receiveSotw(this.#state, request, view, nowMs))
+    }
   }
 
-  #apply(
-    read:
-      | { readonly protocol: 'delta'; readonly request: DeltaRequest }
-      | { readonly protocol: 'sotw'; readonly request: SotwRequest },
-  ): Answered | undefined {
-    const view = this.#deps.viewOf(this.viewKey)
-    const nowMs = this.#deps.clock.monotonicMs()
-    return read.protocol === 'delta'
-      ? receiveDelta(this.#state, read.request, view, nowMs)
-      : receiveSotw(this.#state, read.request, view, nowMs)
+  #isForResources(
+    { typeUrl, error }: DeltaRequest | SotwRequest,
+    node: XdsNode | undefined,
+  ): boolean {
+    if (this.#node === undefined && !this.#introduce(node)) return false
+    return !this.#deps.takesRequest(this, typeUrl, error)
+  }
+
+  #now(): { readonly view: View | undefined; readonly nowMs: number } {
+    return { view: this.#deps.viewOf(this.viewKey), nowMs: this.#deps.clock.monotonicMs() }
+  }
+
+  #answered({ typeUrl }: DeltaRequest | SotwRequest, answered: Answered | undefined): void {
+    if (answered !== undefined) this.#deps.onAnswer(this, typeUrl, answered)
+    this.flush()
   }
 
   /** P1: who it is comes with the first request, and holds for the stream. */

@@ -14,14 +14,17 @@ import {
   MAX_RESPONSE_BYTES,
   RDS,
   ROUTE_GATE_MS,
-  SEND_ORDER,
   VHDS,
 } from './rules.ts'
 import type { Served, ServedView } from './served.ts'
 import {
+  activate,
+  deactivateIdle,
   GONE,
+  hasWork,
   holds,
   isSubscribed,
+  markDue,
   type Sent,
   type StreamState,
   type TypeState,
@@ -46,11 +49,13 @@ export function flush(state: StreamState, view: ServedView, nowMs: number, write
   const pass = new Pass(state, view, nowMs, write)
   // A listener that is written may make secrets due, which come before it in the order.
   while (pass.run()) pass.wakeAtMs = undefined
+  deactivateIdle(state)
   return { wakeAtMs: pass.wakeAtMs }
 }
 
 type Verdict =
-  | { readonly kind: 'send'; readonly served: Served }
+  /** @property again Is looked at again when this was answered. */
+  | { readonly kind: 'send'; readonly served: Served; readonly again: boolean }
   | { readonly kind: 'remove' | 'skip' }
   | Hold
 
@@ -79,9 +84,10 @@ class Pass {
   /** One round over all types; true when something was written. */
   run(): boolean {
     let wrote = false
-    for (const typeUrl of this.#order()) {
-      const type = this.#state.types.get(typeUrl)
-      if (type === undefined || type.inFlight !== undefined || !hasWork(type)) continue
+    // What is written may give types further down the list something to do.
+    for (const type of this.#state.active) {
+      if (type.inFlight !== undefined || !hasWork(type)) continue
+      const { typeUrl } = type
       if (this.#state.rules.endpointsGate && typeUrl === EDS && this.#clustersUnanswered()) continue
       const response =
         this.#state.protocol === 'sotw' && comesWhole(typeUrl)
@@ -94,22 +100,13 @@ class Pass {
     return wrote
   }
 
-  #order(): readonly string[] {
-    const { types } = this.#state
-    let known = 0
-    for (const typeUrl of SEND_ORDER) if (types.has(typeUrl)) known++
-    if (known === types.size) return SEND_ORDER
-    const others = [...types.keys()].filter((typeUrl) => !SEND_ORDER.includes(typeUrl))
-    return [...SEND_ORDER, ...others]
-  }
-
   /** Delta, and the state-of-the-world types whose responses may be partial. */
   #planParts(typeUrl: string, type: TypeState): Response | undefined {
     const resources: Served[] = []
     const removed: string[] = []
     let size = 0
     for (const name of candidates(type)) {
-      const forced = type.force.has(name) || type.isolate.has(name)
+      const forced = type.due.get(name) !== 'changed'
       const verdict = this.#decide(typeUrl, type, name, forced)
       if (verdict.kind === 'hold') {
         this.#wakeAt(verdict.untilMs)
@@ -122,13 +119,18 @@ class Pass {
         size += verdict.served.size
       }
       if (verdict.kind === 'remove' && this.#state.protocol === 'delta') removed.push(name)
-      done(type, name)
-      if (typeUrl === CDS && verdict.kind !== 'skip') this.#state.parked.delete(name)
+      this.#noteDecided(type, name, verdict)
     }
     const nothing = resources.length === 0 && removed.length === 0
     if (nothing && !(type.mustAnswer && this.#state.protocol === 'delta')) return undefined
     type.mustAnswer = false
     return { typeUrl, resources, removed }
+  }
+
+  #noteDecided(type: TypeState, name: string, verdict: Verdict): void {
+    if (verdict.kind === 'send' && verdict.again) type.due.set(name, 'changed')
+    else type.due.delete(name)
+    if (type.typeUrl === CDS && verdict.kind !== 'skip') this.#state.parked.delete(name)
   }
 
   /** State-of-the-world listeners and clusters: all of them, or nothing has changed. */
@@ -145,7 +147,8 @@ class Pass {
         return undefined
       }
       resources.set(name, served)
-      if (type.force.has(name) || type.sent.get(name)?.version !== served.version) changed = true
+      if (type.due.get(name) === 'asked' || type.sent.get(name)?.version !== served.version)
+        changed = true
     }
     const waiting: string[] = []
     for (const name of type.sent.keys()) {
@@ -158,9 +161,8 @@ class Pass {
       waiting.push(name)
       resources.set(name, kept)
     }
-    type.dirty.clear()
-    type.force.clear()
-    for (const name of waiting) type.dirty.add(name)
+    type.due.clear()
+    for (const name of waiting) markDue(type, name, 'changed')
     if (!changed) return undefined
     for (const name of type.sent.keys()) {
       if (resources.has(name)) continue
@@ -193,7 +195,7 @@ class Pass {
         }
         return SKIP
       }
-      return this.#gate(typeUrl, served) ?? { kind: 'send', served }
+      return this.#gate(typeUrl, served) ?? { kind: 'send', served, again: false }
     }
     if (typeUrl === EDS && subscribed && this.#state.rules.answerEndpoints) {
       return this.#missingEndpoints(type, name, sent, forced)
@@ -213,22 +215,20 @@ class Pass {
     sent: Sent | undefined,
     forced: boolean,
   ): Verdict {
-    const answer = (served: Served): Verdict =>
-      !forced && sent?.version === served.version ? SKIP : { kind: 'send', served }
+    const answer = (served: Served, again: boolean): Verdict =>
+      !forced && sent?.version === served.version ? SKIP : { kind: 'send', served, again }
     const none = this.#view.noEndpoints(name)
     const mayKeep = this.#state.rules.keepEndpoints && sent?.version !== none.version
-    if (!mayKeep || !this.#clusterMayBeUsed(name)) return answer(none)
+    if (!mayKeep || !this.#clusterMayBeUsed(name)) return answer(none, false)
     const last = this.#view.tombstone(EDS, name)
-    if (last !== undefined) return this.#keep(type, name, answer(last))
-    if (!holds(type, name)) return answer(none)
-    return { kind: 'hold', untilMs: this.#state.openedAtMs + FRESH_MS }
-  }
-
-  /** The name stays dirty: when the cluster has gone, so do its endpoints. */
-  #keep(type: TypeState, name: string, verdict: Verdict): Verdict {
-    if (verdict.kind === 'skip') return { kind: 'hold', untilMs: undefined }
-    type.dirty.add(name)
-    return verdict
+    if (last !== undefined) {
+      // The name stays due: when the cluster has gone, so do its endpoints.
+      const verdict = answer(last, true)
+      return verdict.kind === 'skip' ? { kind: 'hold', untilMs: undefined } : verdict
+    }
+    const untilMs = this.#state.openedAtMs + FRESH_MS
+    if (!holds(type, name) || this.#nowMs >= untilMs) return answer(none, false)
+    return { kind: 'hold', untilMs }
   }
 
   #clusterMayBeUsed(endpointsName: string): boolean {
@@ -281,12 +281,10 @@ class Pass {
 
   #record(type: TypeState, response: Response): void {
     for (const served of response.resources) {
-      type.sent.set(served.name, sentNow(type.sent.get(served.name), served))
+      noteSent(type, served.name, served.version, served)
       this.#replay(response.typeUrl, served)
     }
-    for (const name of response.removed) {
-      type.sent.set(name, goneNow(type.sent.get(name)))
-    }
+    for (const name of response.removed) noteSent(type, name, GONE)
     const nonce = this.#write(response, type.lastNonce)
     type.lastNonce = nonce
     const names = [...response.resources.map((served) => served.name), ...response.removed]
@@ -299,7 +297,9 @@ class Pass {
     if (!rules.replay || kind !== 'envoy' || (typeUrl !== CDS && typeUrl !== LDS)) return
     for (const need of served.needs) {
       const type = types.get(need.typeUrl)
-      if (type?.names.has(need.name)) type.force.add(need.name)
+      if (!type?.names.has(need.name)) continue
+      markDue(type, need.name, 'asked')
+      activate(this.#state, type)
     }
   }
 
@@ -309,46 +309,40 @@ class Pass {
   }
 }
 
-function hasWork(type: TypeState): boolean {
-  return type.mustAnswer || type.dirty.size > 0 || type.force.size > 0 || type.isolate.size > 0
-}
-
-/** One suspect alone, else everything that is due; a name that is both comes once. */
-function candidates(type: TypeState): readonly string[] {
-  for (const name of type.isolate) return [name]
-  return [...type.force, ...[...type.dirty].filter((name) => !type.force.has(name))]
-}
-
-function done(type: TypeState, name: string): void {
-  type.force.delete(name)
-  type.dirty.delete(name)
-  type.isolate.delete(name)
-}
-
-function sentNow(before: Sent | undefined, served: Served): Sent {
-  return {
-    version: served.version,
-    served,
-    olderClusters: clustersBefore(before),
-    rejected: false,
-    message: undefined,
+/** One suspect alone, else everything that is due: what was asked for first. */
+function candidates({ due }: TypeState): readonly string[] {
+  if (due.size === 1) return [...due.keys()]
+  const asked: string[] = []
+  const changed: string[] = []
+  for (const [name, why] of due) {
+    if (why === 'suspect') return [name]
+    if (why === 'asked') asked.push(name)
+    else changed.push(name)
   }
+  return asked.length === 0 ? changed : [...asked, ...changed]
 }
 
-function goneNow(before: Sent | undefined): Sent {
-  return {
-    version: GONE,
-    served: undefined,
-    olderClusters: clustersBefore(before),
-    rejected: false,
-    message: undefined,
+function noteSent(type: TypeState, name: string, version: string, served?: Served): void {
+  const before = type.sent.get(name)
+  if (before === undefined) {
+    type.sent.set(name, {
+      version,
+      served,
+      olderClusters: undefined,
+      rejected: false,
+      message: undefined,
+    })
+    return
   }
+  before.olderClusters = clustersBefore(before)
+  before.version = version
+  before.served = served
+  before.rejected = false
+  before.message = undefined
 }
 
 /** Until the answer comes, the client may be using any version that it had. */
-function clustersBefore(before: Sent | undefined): Sent['olderClusters'] {
-  if (before === undefined) return undefined
-  const { olderClusters, served } = before
+function clustersBefore({ olderClusters, served }: Sent): Sent['olderClusters'] {
   if (olderClusters === 'unknown') return 'unknown'
   if (olderClusters === undefined || olderClusters.size === 0) return served?.clusters
   return served === undefined ? olderClusters : olderClusters.union(served.clusters)

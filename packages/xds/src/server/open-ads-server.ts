@@ -80,10 +80,10 @@ class Server implements AdsServer {
             node,
             typeUrl,
             names,
-            ...(error === undefined ? {} : { error }),
+            ...(error !== undefined && { error }),
           })
         }
-        this.#settleAdmission(connection)
+        if (connection.cancelPlace !== undefined) this.#settleAdmission(connection)
       },
       onSent: (bytes) => {
         this.#stats.pushes++
@@ -228,17 +228,19 @@ class Server implements AdsServer {
 
   #admit(connection: Connection): void {
     connection.admitted = true
-    this.#deps.clock.after(INITIAL_PUSH_MS, () => this.#handOn(connection))
+    connection.cancelPlace = this.#deps.clock.after(INITIAL_PUSH_MS, () => this.#handOn(connection))
     this.#enqueue(connection)
   }
 
   /** The first push is over when all that was sent first has been answered. */
   #settleAdmission(connection: Connection): void {
-    for (const { inFlight } of connection.state.types.values()) if (inFlight !== undefined) return
+    for (const { inFlight } of connection.state.active) if (inFlight !== undefined) return
     this.#handOn(connection)
   }
 
   #handOn(connection: Connection): void {
+    connection.cancelPlace?.()
+    connection.cancelPlace = undefined
     const next = this.#admission.release(connection)
     if (next !== undefined) this.#admit(next)
   }

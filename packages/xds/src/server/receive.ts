@@ -4,7 +4,14 @@
  */
 import { CDS, comesWhole, EDS } from './rules.ts'
 import type { ServedView } from './served.ts'
-import { GONE, newTypeState, type StreamState, type TypeState } from './stream-state.ts'
+import {
+  activate,
+  GONE,
+  markDue,
+  newTypeState,
+  type StreamState,
+  type TypeState,
+} from './stream-state.ts'
 
 export interface SotwRequest {
   readonly typeUrl: string
@@ -38,14 +45,15 @@ export function receiveDelta(
 ): Answered | undefined {
   const known = state.types.get(request.typeUrl)
   const type = known ?? addType(state, request.typeUrl)
+  activate(state, type)
   const inFlight = takeInFlight(type, request.nonce)
   if (known === undefined) resume(state, type, request.initialVersions)
   changeDelta(type, request, known === undefined, view)
   // An Envoy that lost its stream between a cluster and its endpoints still waits for them, though
   // it says that it has them: what it has came before the cluster.
-  if (known === undefined && request.typeUrl === EDS && replays(state)) forceAll(type)
+  if (known === undefined && request.typeUrl === EDS && replays(state)) askAll(state, type)
   if (inFlight === undefined) return undefined
-  return settle(type, inFlight, request.error, nowMs)
+  return settle(state, type, inFlight, request.error, nowMs)
 }
 
 export function receiveSotw(
@@ -58,22 +66,23 @@ export function receiveSotw(
   // P4: an answer to something older than the last response; the client will ask again.
   if (request.nonce !== '' && request.nonce !== (known?.lastNonce ?? '')) return undefined
   const type = known ?? addType(state, request.typeUrl)
+  activate(state, type)
   if (known === undefined && request.version !== '' && request.typeUrl === CDS) {
     assumeTombstones(state, type, view)
   }
   const inFlight = takeInFlight(type, request.nonce)
   changeSotw(type, request, view)
   if (inFlight === undefined) return undefined
-  return settle(type, inFlight, request.error, nowMs)
+  return settle(state, type, inFlight, request.error, nowMs)
 }
 
 function addType(state: StreamState, typeUrl: string): TypeState {
-  const type = newTypeState()
+  const type = newTypeState(typeUrl)
   state.types.set(typeUrl, type)
   // Envoy asks for endpoints before clusters after some reconnects (envoy#36951), and then waits
   // for endpoints that come after the clusters.
   const endpoints = state.types.get(EDS)
-  if (typeUrl === CDS && endpoints !== undefined && replays(state)) forceAll(endpoints)
+  if (typeUrl === CDS && endpoints !== undefined && replays(state)) askAll(state, endpoints)
   return type
 }
 
@@ -81,8 +90,9 @@ function replays({ rules, kind }: StreamState): boolean {
   return rules.replay && kind === 'envoy'
 }
 
-function forceAll(type: TypeState): void {
-  for (const name of type.names) type.force.add(name)
+function askAll(state: StreamState, type: TypeState): void {
+  for (const name of type.names) markDue(type, name, 'asked')
+  activate(state, type)
 }
 
 function takeInFlight(type: TypeState, nonce: string): TypeState['inFlight'] {
@@ -97,7 +107,7 @@ function resume(state: StreamState, type: TypeState, versions: ReadonlyMap<strin
   for (const [name, version] of versions) {
     state.resumed = true
     type.sent.set(name, unknownSent(version))
-    type.dirty.add(name)
+    markDue(type, name, 'changed')
   }
 }
 
@@ -135,8 +145,8 @@ function changeDelta(
     type.names.add(name)
     // P8: asking again is a question, even if nothing changed. What the client says it holds
     // when it comes back is none.
-    if (first && request.initialVersions.has(name)) type.dirty.add(name)
-    else type.force.add(name)
+    if (first && request.initialVersions.has(name)) markDue(type, name, 'changed')
+    else markDue(type, name, 'asked')
   }
   for (const name of unsubscribe) {
     if (name === '*') {
@@ -147,7 +157,7 @@ function changeDelta(
     }
     if (!type.names.delete(name) && !type.wildcard) continue
     // P8: under a wildcard the client still gets it, and wants to hear so.
-    if (type.wildcard) type.force.add(name)
+    if (type.wildcard) markDue(type, name, 'asked')
     else forget(type, name)
   }
 }
@@ -173,7 +183,7 @@ function changeSotw(type: TypeState, request: SotwRequest, view: ServedView | un
     // P10: new names are answered; without a nonce the client asks for all of them again.
     if (type.names.has(name) && nonce !== '') continue
     type.names.add(name)
-    type.force.add(name)
+    markDue(type, name, 'asked')
     if (comesWhole(typeUrl)) type.mustAnswer = true
   }
   if (!type.wildcard) forgetUnnamed(type)
@@ -183,30 +193,31 @@ function startWildcard(type: TypeState, typeUrl: string, view: ServedView | unde
   type.wildcard = true
   // Even nothing is an answer that clients wait for with everything else.
   type.mustAnswer = true
-  for (const name of view?.names(typeUrl) ?? []) type.dirty.add(name)
+  for (const name of view?.names(typeUrl) ?? []) markDue(type, name, 'changed')
 }
 
 function forgetUnnamed(type: TypeState): void {
-  for (const name of [...type.sent.keys(), ...type.dirty]) {
+  for (const name of [...type.sent.keys(), ...type.due.keys()]) {
     if (!type.names.has(name)) forget(type, name)
   }
 }
 
 function forget(type: TypeState, name: string): void {
   type.sent.delete(name)
-  type.dirty.delete(name)
-  type.force.delete(name)
-  type.isolate.delete(name)
+  type.due.delete(name)
 }
+
+const NOBODY: ReadonlySet<string> = new Set()
 
 /** P3: a refusal is one because it says so, never because of versions. */
 function settle(
+  state: StreamState,
   type: TypeState,
   { names }: NonNullable<TypeState['inFlight']>,
   error: string | undefined,
   nowMs: number,
 ): Answered {
-  const suspects = error === undefined ? new Set<string>() : suspectsOf(names, error)
+  const suspects = error === undefined ? NOBODY : suspectsOf(names, error)
   for (const name of names) {
     const sent = type.sent.get(name)
     if (sent === undefined) continue
@@ -222,15 +233,19 @@ function settle(
     }
   }
   if (error === undefined) {
+    if (type.nack !== undefined) state.refused--
     type.nack = undefined
     return { names, error }
   }
+  if (type.nack === undefined) state.refused++
   type.nack = { atMs: nowMs, message: error, count: (type.nack?.count ?? 0) + 1 }
-  // Nobody was named: one of several is bad, and the others should not pay for it.
-  if (names.length > 1 && suspects.size === names.length && !mentionsAny(names, error)) {
-    for (const name of names) if (type.sent.has(name)) type.isolate.add(name)
-  }
+  if (names.length > 1 && !mentionsAny(names, error)) isolate(type, names)
   return { names: [...suspects], error }
+}
+
+/** Nobody was named: one of several is bad, and the others should not pay for it. */
+function isolate(type: TypeState, names: readonly string[]): void {
+  for (const name of names) if (type.sent.has(name)) markDue(type, name, 'suspect')
 }
 
 /** Clients use what is good in a response and name what is not; if they name nothing, it is all. */

@@ -19,13 +19,20 @@ const NO_NAMES: readonly string[] = []
 const NO_VERSIONS: ReadonlyMap<string, string> = new Map()
 
 /** @throws When the bytes are no such message. */
-export function readDelta(bytes: Uint8Array): Read<DeltaRequest> {
+export function readDelta(bytes: Buffer): Read<DeltaRequest> {
   // Nearly every request is an ACK: the type and the nonce, and nothing else.
   const ack = readTwoTexts(bytes, 2, 6)
   if (ack !== undefined) {
     const [typeUrl, nonce] = ack
-    const nothing = { subscribe: NO_NAMES, unsubscribe: NO_NAMES, initialVersions: NO_VERSIONS }
-    return { request: { typeUrl, nonce, error: undefined, ...nothing }, node: undefined }
+    const request = {
+      typeUrl,
+      nonce,
+      error: undefined,
+      subscribe: NO_NAMES,
+      unsubscribe: NO_NAMES,
+      initialVersions: NO_VERSIONS,
+    }
+    return { request, node: undefined }
   }
   const message = fromBinary(DeltaDiscoveryRequestSchema, bytes)
   return {

@@ -19,13 +19,30 @@ const MAX_CACHED_BYTES = 16 * 1_048_576
 export class ResponseFrames {
   readonly #cached = new Map<string, ResponseFrame>()
   #cachedBytes = 0
+  /** Hot: most streams of a push need what the stream before them needed. */
+  #latest: { protocol: string; response: Response; made: ResponseFrame } | undefined
   #pushes = 0
 
   /** @param lastNonce Of the type on this stream: the same number again would be ambiguous. */
   frameOf(protocol: 'sotw' | 'delta', response: Response, lastNonce: string): ResponseFrame {
+    const latest = this.#latest
+    if (
+      latest !== undefined &&
+      latest.protocol === protocol &&
+      latest.made.nonce !== lastNonce &&
+      sameResponse(latest.response, response)
+    ) {
+      return latest.made
+    }
     const key = keyOf(protocol, response)
     const cached = this.#cached.get(key)
-    if (cached !== undefined && cached.nonce !== lastNonce) return cached
+    const isUsable = cached !== undefined && cached.nonce !== lastNonce
+    const made = isUsable ? cached : this.#make(protocol, response, key)
+    this.#latest = { protocol, response, made }
+    return made
+  }
+
+  #make(protocol: 'sotw' | 'delta', response: Response, key: string): ResponseFrame {
     const nonce = String(++this.#pushes)
     const bytes = protocol === 'delta' ? deltaFrame(response, nonce) : sotwFrame(response, nonce)
     const made = { nonce, bytes }
@@ -44,6 +61,19 @@ export class ResponseFrames {
       this.#cachedBytes -= bytes.length
     }
   }
+}
+
+/** By identity; equal content in other objects is found by its key. */
+function sameResponse(a: Response, b: Response): boolean {
+  return (
+    a.typeUrl === b.typeUrl && sameList(a.resources, b.resources) && sameList(a.removed, b.removed)
+  )
+}
+
+function sameList<T>(a: readonly T[], b: readonly T[]): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 function keyOf(protocol: string, { typeUrl, resources, removed }: Response): string {

@@ -1,7 +1,6 @@
 /** The few protobuf primitives that the hot paths write and read by hand. */
 
 const textEncoder = new TextEncoder()
-const textDecoder = new TextDecoder()
 
 const LENGTH_DELIMITED = 2
 
@@ -35,7 +34,7 @@ function varint(value: number): number[] {
  * the shape of nearly every request on a Delta stream, an ACK.
  */
 export function readTwoTexts(
-  bytes: Uint8Array,
+  bytes: Buffer,
   first: number,
   second: number,
 ): readonly [string, string] | undefined {
@@ -51,7 +50,7 @@ export function readTwoTexts(
     const end = at + 2 + length
     // Longer strings take two bytes of length; type URLs and nonces do not come near.
     if (length > 0x7f || end > bytes.length) return undefined
-    const text = textDecoder.decode(bytes.subarray(at + 2, end))
+    const text = bytes.toString('utf8', at + 2, end)
     if (number === first) a = text
     else b = text
     at = end
