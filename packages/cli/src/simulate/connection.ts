@@ -17,7 +17,7 @@ export function findListener(
   call: Call,
   port: number,
 ): Listener | undefined {
-  const all = [...listeners].filter((listener) => fitsDirection(listener, call.direction))
+  const all = [...listeners].filter((listener) => fitsDirection(listener, call.direction, port))
   const isCatchAll = (listener: Listener) => listener.name === CATCH_ALL[call.direction]
   if (call.direction === 'inbound') {
     const byName = all.find(isCatchAll)
@@ -33,8 +33,10 @@ export function findListener(
   )
 }
 
-function fitsDirection(listener: Listener, direction: Call['direction']): boolean {
+function fitsDirection(listener: Listener, direction: Call['direction'], port: number): boolean {
   const isInbound = listener.direction === 'inbound' || listener.name === CATCH_ALL.inbound
+  // Whoever dials the proxy's own inbound port reaches it, and is turned away there.
+  if (isInbound && direction === 'outbound' && listener.address.port === port) return true
   return isInbound === (direction === 'inbound')
 }
 

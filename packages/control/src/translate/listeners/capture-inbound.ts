@@ -17,21 +17,14 @@ export interface CaptureInbound {
   readonly clusters: readonly Cluster[]
 }
 
+const PLAIN_HTTP = {
+  transportProtocol: 'raw_buffer',
+  applicationProtocols: ['http/1.0', 'http/1.1', 'h2c'],
+} as const
+
 export function captureInbound(scope: ProxyScope): CaptureInbound {
   const ports = servedPorts(scope)
-  const chains = [...ports].map(([port, protocol]): FilterChain => {
-    const name = inboundCluster(port)
-    return {
-      name: `0.0.0.0_${port}`,
-      match: { ...MATCH_ALL, destinationPort: port },
-      filter: isHttp(protocol)
-        ? httpManager(scope.mesh, 'mesh', `inbound_0.0.0.0_${port}`, {
-            kind: 'inline',
-            table: inboundRoutes(port),
-          })
-        : tcpProxy(scope.mesh, `inbound_0.0.0.0_${port}`, [{ cluster: name, weight: 1 }]),
-    }
-  })
+  const chains = [...ports].flatMap(([port, protocol]) => portChains(scope, port, protocol))
   return {
     listener: {
       name: 'virtualInbound',
@@ -49,13 +42,21 @@ export function captureInbound(scope: ProxyScope): CaptureInbound {
         },
         ...chains,
         {
-          name: 'virtualInbound',
-          match: MATCH_ALL,
-          filter: tcpProxy(scope.mesh, INBOUND_PASSTHROUGH_CLUSTER, [
-            { cluster: INBOUND_PASSTHROUGH_CLUSTER, weight: 1 },
-          ]),
+          name: 'virtualInbound-catchall-http',
+          match: { ...MATCH_ALL, ...PLAIN_HTTP },
+          filter: httpManager(scope.mesh, 'mesh', 'inbound_0.0.0.0_0', {
+            kind: 'inline',
+            table: inboundRoutes(0, INBOUND_PASSTHROUGH_CLUSTER),
+          }),
         },
       ],
+      defaultFilterChain: {
+        name: 'virtualInbound',
+        match: MATCH_ALL,
+        filter: tcpProxy(scope.mesh, INBOUND_PASSTHROUGH_CLUSTER, [
+          { cluster: INBOUND_PASSTHROUGH_CLUSTER, weight: 1 },
+        ]),
+      },
       origins: [],
     },
     clusters: [
@@ -63,6 +64,28 @@ export function captureInbound(scope: ProxyScope): CaptureInbound {
       plainCluster(scope, INBOUND_PASSTHROUGH_CLUSTER, { kind: 'originalDst' }),
     ],
   }
+}
+
+/**
+ * A port of which nobody says what it speaks has a chain for each answer that
+ * the first bytes can give: Envoy never goes back from one that asks for more.
+ */
+function portChains(scope: ProxyScope, port: number, protocol: PortProtocol): FilterChain[] {
+  const name = `0.0.0.0_${port}`
+  const match = { ...MATCH_ALL, destinationPort: port }
+  const http = httpManager(scope.mesh, 'mesh', `inbound_${name}`, {
+    kind: 'inline',
+    table: inboundRoutes(port),
+  })
+  const tcp = tcpProxy(scope.mesh, `inbound_${name}`, [
+    { cluster: inboundCluster(port), weight: 1 },
+  ])
+  if (protocol !== 'auto') return [{ name, match, filter: isHttp(protocol) ? http : tcp }]
+  return [
+    { name, match: { ...match, ...PLAIN_HTTP }, filter: http },
+    { name: `${name}-raw`, match: { ...match, transportProtocol: 'raw_buffer' }, filter: tcp },
+    { name: `${name}-other`, match, filter: tcp },
+  ]
 }
 
 /** The workload's own ports that services send to, by the addresses that are its own. */

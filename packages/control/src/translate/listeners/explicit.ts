@@ -67,8 +67,8 @@ export function explicitInbound(scope: ProxyScope, offer: OfferedPort): Listener
   }
 }
 
-export function inboundRoutes(port: number): RouteTable {
-  const route = plainRoute('default', ANY_REQUEST, [], forwardTo([inboundCluster(port)]))
+export function inboundRoutes(port: number, cluster = inboundCluster(port)): RouteTable {
+  const route = plainRoute('default', ANY_REQUEST, [], forwardTo([cluster]))
   return {
     name: inboundCluster(port),
     virtualHosts: [virtualHost(`inbound|http|${port}`, ['*'], [route], [])],
