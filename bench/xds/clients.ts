@@ -8,6 +8,8 @@ import { connect } from 'node:http2'
 
 export interface Command {
   readonly port: number
+  /** Number of the first. */
+  readonly from: number
   readonly count: number
 }
 
@@ -23,9 +25,11 @@ const NAMES = ['*', 'a', '*', 'r']
 const BATCH = 100
 
 process.on('message', async (command: Command) => {
-  for (let from = 0; from < command.count; from += BATCH) {
-    const batch = Math.min(BATCH, command.count - from)
-    await Promise.all(Array.from({ length: batch }, (_, i) => openClient(command.port, from + i)))
+  const { port, count } = command
+  for (let done = 0; done < count; done += BATCH) {
+    const batch = Math.min(BATCH, count - done)
+    const from = command.from + done
+    await Promise.all(Array.from({ length: batch }, (_, i) => openClient(port, from + i)))
   }
   process.send?.('connected')
 })

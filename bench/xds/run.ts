@@ -32,13 +32,17 @@ interface Row {
   readonly ratio: number
   readonly lastAckMs: number
   readonly connectMicrosEach: number
+  /** Resident memory of the process, and the part of it that is JavaScript's heap. */
   readonly kilobytesPerConnection: number
+  readonly heapKilobytesPerConnection: number
 }
 
 const CONTENDERS: readonly Contender[] = ['bare', 'weft']
 const LABELS = { bare: 'node:http2', weft: 'weft' }
 /** The first rounds only warm up the compilers. */
 const WARM_UP_ROUNDS = 5
+/** Connected before memory and CPU of connections are measured: what loads and compiles, has by then. */
+const FIRST_CLIENTS = 200
 /** What `clients.ts` subscribes to, and so the answers of each at the start. */
 const TYPES = 4
 
@@ -74,11 +78,12 @@ async function measure(clients: number, endpoints: number, rounds: number): Prom
   const opened: Opened[] = []
   try {
     for (const contender of CONTENDERS) opened.push(await open(contender, clients, endpoints))
+    const all = FIRST_CLIENTS + clients
     for (let round = 1; round <= WARM_UP_ROUNDS + rounds; round++) {
       for (const one of opened) {
-        const { cpuMicros, wallMs } = await ask(one.server, { kind: 'push', round, clients })
+        const { cpuMicros, wallMs } = await ask(one.server, { kind: 'push', round, clients: all })
         if (round <= WARM_UP_ROUNDS) continue
-        one.cpu.push((cpuMicros ?? Number.NaN) / clients)
+        one.cpu.push((cpuMicros ?? Number.NaN) / all)
         one.wall.push(wallMs ?? Number.NaN)
       }
     }
@@ -97,7 +102,7 @@ interface Opened {
   readonly server: ChildProcess
   readonly peers: ChildProcess
   readonly connectMicros: number
-  readonly rssBytesBefore: number
+  readonly before: ServerReply
   readonly cpu: number[]
   readonly wall: number[]
 }
@@ -107,28 +112,34 @@ async function open(contender: Contender, clients: number, endpoints: number): P
   const server = fork(new URL('./server.ts', import.meta.url), { execArgv })
   const peers = fork(new URL('./clients.ts', import.meta.url), { execArgv: process.execArgv })
   const { port = 0 } = await ask(server, { kind: 'listen', contender, endpoints })
+  const connect = async (from: number, count: number) => {
+    await connectClients(peers, { port, from, count })
+    await ask(server, { kind: 'settle', answers: TYPES * (from + count) })
+  }
+  await connect(0, FIRST_CLIENTS)
   const before = await ask(server, { kind: 'usage' })
-  await connectClients(peers, { port, count: clients })
-  await ask(server, { kind: 'settle', answers: TYPES * clients })
+  await connect(FIRST_CLIENTS, clients)
   const after = await ask(server, { kind: 'usage' })
   return {
     contender,
     server,
     peers,
     connectMicros: (after.cpuMicros ?? Number.NaN) - (before.cpuMicros ?? Number.NaN),
-    rssBytesBefore: before.rssBytes ?? Number.NaN,
+    before,
     cpu: [],
     wall: [],
   }
 }
 
 async function rowOf(
-  { contender, server, connectMicros, rssBytesBefore, cpu, wall }: Opened,
+  { contender, server, connectMicros, before, cpu, wall }: Opened,
   floor: readonly number[],
   clients: number,
   endpoints: number,
 ): Promise<Row> {
-  const { rssBytes = Number.NaN } = await ask(server, { kind: 'usage' })
+  const after = await ask(server, { kind: 'usage' })
+  const kilobytesEach = (bytes = Number.NaN, bytesBefore = Number.NaN) =>
+    round1((bytes - bytesBefore) / clients / 1_024)
   return {
     server: LABELS[contender],
     clients,
@@ -137,7 +148,8 @@ async function rowOf(
     ratio: round2(median(cpu.map((micros, i) => micros / (floor[i] ?? Number.NaN)))),
     lastAckMs: round1(median(wall)),
     connectMicrosEach: Math.round(connectMicros / clients),
-    kilobytesPerConnection: round1((rssBytes - rssBytesBefore) / clients / 1_024),
+    kilobytesPerConnection: kilobytesEach(after.rssBytes, before.rssBytes),
+    heapKilobytesPerConnection: kilobytesEach(after.heapBytes, before.heapBytes),
   }
 }
 
@@ -195,6 +207,7 @@ function renderTable(rows: readonly Row[]): string {
     'last ACK',
     'CPU/connect',
     'memory/connection',
+    'of it heap',
   ]
   const body = rows.map((row) => [
     row.server,
@@ -205,6 +218,7 @@ function renderTable(rows: readonly Row[]): string {
     `${row.lastAckMs} ms`,
     `${row.connectMicrosEach} µs`,
     `${row.kilobytesPerConnection} KB`,
+    `${row.heapKilobytesPerConnection} KB`,
   ])
   const widths = head.map((title, i) =>
     Math.max(title.length, ...body.map((cells) => cells[i]?.length ?? 0)),

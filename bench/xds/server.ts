@@ -27,6 +27,7 @@ export interface ServerReply {
   readonly cpuMicros?: number
   readonly wallMs?: number
   readonly rssBytes?: number
+  readonly heapBytes?: number
 }
 
 interface Subject {
@@ -144,9 +145,12 @@ async function obey(command: ServerCommand): Promise<ServerReply> {
       return { cpuMicros: user + system, wallMs: performance.now() - startedAtMs }
     }
     case 'usage': {
-      globalThis.gc?.()
+      // Twice: what the first run finds dead may keep native memory until the second.
+      for (let i = 0; i < 2; i++)
+        await globalThis.gc?.({ execution: 'async', flavor: 'last-resort' })
       const { user, system } = process.cpuUsage()
-      return { cpuMicros: user + system, rssBytes: process.memoryUsage().rss }
+      const { rss, heapUsed } = process.memoryUsage()
+      return { cpuMicros: user + system, rssBytes: rss, heapBytes: heapUsed }
     }
   }
 }
