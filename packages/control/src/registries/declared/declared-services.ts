@@ -27,6 +27,13 @@ export function declaredServices(
       instances.set(service.host, own)
       continue
     }
+    if (isSameKind(before, service)) {
+      const joined = withMissingPorts(before, service)
+      services.set(service.host, joined)
+      const extra = own.filter(({ servicePort }) => !hasPort(before, servicePort))
+      instances.set(service.host, [...(instances.get(service.host) ?? []), ...extra])
+      continue
+    }
     // A host that two namespaces claim, or a Service that a ServiceEntry adds
     // endpoints to: the first definition holds, endpoints of its ports join it.
     const ports = new Set(before.ports.map((port) => port.port))
@@ -39,6 +46,32 @@ export function declaredServices(
     services,
     instances: resolveAliases(services, instances, externalNames(documents, names)),
   }
+}
+
+/** ServiceEntries of two namespaces for one host that everybody may see alike: each serves its own ports. */
+function isSameKind(first: MeshService, second: MeshService): boolean {
+  return (
+    first.source === 'serviceEntry' &&
+    second.source === 'serviceEntry' &&
+    first.resolution === second.resolution &&
+    first.exportTo.toSorted().join() === second.exportTo.toSorted().join() &&
+    !second.exportTo.includes('.')
+  )
+}
+
+/** The first defines the ports that both have. */
+function withMissingPorts(first: MeshService, second: MeshService): MeshService {
+  const extra = second.ports.filter(({ port }) => !hasPort(first, port))
+  if (extra.length === 0) return first
+  return {
+    ...first,
+    ports: [...first.ports, ...extra],
+    origins: [...first.origins, ...second.origins],
+  }
+}
+
+function hasPort({ ports }: MeshService, number: number): boolean {
+  return ports.some(({ port }) => port === number)
 }
 
 function externalNames(
