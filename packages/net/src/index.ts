@@ -1,6 +1,7 @@
 export { createHandleTransport } from './handle-transport.ts'
 export { createMemoryTransport, type MemoryOptions } from './memory-transport.ts'
 export { createNodeTransport } from './node-transport.ts'
+export { openFileLimit } from './open-file-limit.ts'
 export { type PickedTransport, pickTransport } from './pick-transport.ts'
 export { type Resolve, resolveHost } from './resolve.ts'
 export { type Timed, TimerWheel } from './timer-wheel.ts'

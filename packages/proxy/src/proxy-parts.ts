@@ -6,8 +6,10 @@ import { ClusterStore } from './build/cluster-store.ts'
 import { NameResolver } from './build/name-resolver.ts'
 import { RuntimeBuilder } from './build/runtime-builder.ts'
 import type { EngineDeps } from './exchange/contract.ts'
+import { ConnectionBudget, maxClients } from './listen/connection-budget.ts'
 import { openListener } from './listen/listener.ts'
 import { ListenerSlot } from './listen/listener-slot.ts'
+import { registerConnectionMetrics } from './observe/server-metrics.ts'
 import { OpenListeners } from './open-listeners.ts'
 import { DEFAULT_TIMINGS, type ProxyOptions } from './proxy-options.ts'
 import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
@@ -23,6 +25,8 @@ interface PartsDeps {
   readonly clock: Clock
   readonly random: () => number
   readonly logs: LogScopes
+  /** Descriptors this process may hold. */
+  readonly fileLimit: number | undefined
 }
 
 /** Names that requests to anywhere may make the resolver remember. */
@@ -34,7 +38,7 @@ const MAX_LOOKUPS = 2
 export function buildProxyParts(
   options: ProxyOptions,
   transport: Transport,
-  { clock, random, logs }: PartsDeps,
+  { clock, random, logs, fileLimit }: PartsDeps,
   onApplied: () => void,
 ): ProxyParts {
   const { holdMs, dnsRefreshMs } = { ...DEFAULT_TIMINGS, ...options.timings }
@@ -60,10 +64,12 @@ export function buildProxyParts(
       observerFor: (listener, filter) => telemetry.observerFor(listener, filter),
     },
   )
+  const connections = new ConnectionBudget(maxClients(fileLimit), clock, engine.log)
+  registerConnectionMetrics(telemetry.registry, connections)
   const listeners = new OpenListeners({
     clock,
     log: logs.logger('listeners'),
-    open: (address) => openListener({ address, holdMs }, new ListenerSlot(), engine),
+    open: (address) => openListener({ address, holdMs, connections }, new ListenerSlot(), engine),
     onApplied,
   })
   return { telemetry, clusters, builder, listeners }

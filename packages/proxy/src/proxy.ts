@@ -10,7 +10,7 @@
  */
 import { type Logger, renderDuration } from '@weft/base'
 import type { Listener, OfferedPort, SocketAddress } from '@weft/model'
-import { type PickedTransport, pickTransport } from '@weft/net'
+import { openFileLimit, type PickedTransport, pickTransport } from '@weft/net'
 import { loadCodec, type Rejection, type ResourceUpdate, type XdsNode } from '@weft/xds'
 import { type AdminServer, openAdminServer } from './admin/admin-server.ts'
 import type { DrainRequest, ProxyState, ProxyView } from './admin/endpoint.ts'
@@ -48,7 +48,7 @@ export async function startProxy(options: ProxyOptions, deps: ProxyDeps): Promis
     deps.transport === undefined
       ? await pickTransport()
       : { transport: deps.transport, fallbackReason: undefined }
-  const proxy = new RunningProxy(options, picked, deps)
+  const proxy = new RunningProxy(options, picked, deps, await openFileLimit())
   try {
     await proxy.start()
   } catch (error) {
@@ -83,7 +83,12 @@ class RunningProxy implements ProxyHandle {
   #closing: Promise<void> | undefined
   #draining: Promise<void> | undefined
 
-  constructor(options: ProxyOptions, picked: PickedTransport, deps: ProxyDeps) {
+  constructor(
+    options: ProxyOptions,
+    picked: PickedTransport,
+    deps: ProxyDeps,
+    fileLimit: number | undefined,
+  ) {
     this.#options = options
     this.#timings = { ...DEFAULT_TIMINGS, ...options.timings }
     this.#deps = deps
@@ -93,7 +98,9 @@ class RunningProxy implements ProxyHandle {
     this.ready = new Promise((resolve) => {
       this.#becomeReady = resolve
     })
-    const parts = buildProxyParts(options, picked.transport, deps, () => this.#applied())
+    const parts = buildProxyParts(options, picked.transport, { ...deps, fileLimit }, () =>
+      this.#applied(),
+    )
     this.#telemetry = parts.telemetry
     this.#clusters = parts.clusters
     this.#builder = parts.builder

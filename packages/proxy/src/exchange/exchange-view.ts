@@ -106,7 +106,8 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     return this.downstreamLocal.port
   }
   get startTimeMs(): number {
-    return this.startedAtMs
+    const { clock } = this.#x.deps
+    return clock.nowMs() - (clock.monotonicMs() - this.#x.startedMs)
   }
   get routeName(): string {
     return this.route?.name ?? ''
@@ -166,9 +167,9 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   get responseBytes(): number {
     return this.#x.responseBodyBytes
   }
+  /** Read when the exchange has just ended. */
   get startedAtMs(): number {
-    const { clock } = this.#x.deps
-    return clock.nowMs() - (clock.monotonicMs() - this.#x.startedMs)
+    return this.#x.deps.clock.nowMs() - this.durationMs
   }
   get durationMs(): number {
     return this.#x.endedMs - this.#x.startedMs

@@ -12,11 +12,14 @@ import { Http1Connection, type HttpHome } from '../downstream/http1.ts'
 import { proxyTcp } from '../downstream/tcp.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import { ExchangePool } from '../exchange/exchange-pool.ts'
+import type { ConnectionBudget } from './connection-budget.ts'
 import type { ListenerSlot } from './listener-slot.ts'
 import { type ConnectionFacts, matchChain, needsDetection } from './match-chain.ts'
 import { refuseUnconfigured } from './refuse-unconfigured.ts'
 
 export interface ListenerOptions {
+  /** Shared by all listeners of a proxy; default: no limit. */
+  readonly connections?: ConnectionBudget
   readonly address: SocketAddress
   readonly reusePort?: boolean
   /** How long connections and requests wait for a configuration, in milliseconds. */
@@ -96,6 +99,10 @@ class Listener implements OpenListener, HttpHome {
   }
 
   #accept(socket: Socket): SocketHandler {
+    if (this.#options.connections?.take() === false) {
+      socket.reset()
+      return new Ended(() => undefined)
+    }
     this.#sockets.add(socket)
     const runtime = this.slot.current
     if (runtime === undefined) return this.#hold(socket)
@@ -205,7 +212,7 @@ class Listener implements OpenListener, HttpHome {
   }
 
   #forget(socket: Socket): void {
-    this.#sockets.delete(socket)
+    if (this.#sockets.delete(socket)) this.#options.connections?.release()
     if (this.#sockets.size === 0) this.#whenEmpty?.()
   }
 

@@ -6,25 +6,26 @@
  * the labels of a (cluster, endpoint, caller) are resolved once into a
  * `CallSeries`, and a status in it is a map lookup away from its slot.
  */
-import { type Cluster, type Endpoint, renderAddress } from '@weft/model'
+import type { Cluster, Endpoint } from '@weft/model'
 import {
   type AccessLogEntry,
   type CallLabels,
   hostLabel,
   type IstioMetrics,
+  LineBuffer,
   type LogWriter,
   PEER_HEADER,
   type Peer,
   parsePeerHeader,
   peerOf,
   type Reporter,
-  readTraceContext,
-  renderAccessLog,
   UNKNOWN_PEER,
+  writeAccessLog,
 } from '@weft/telemetry'
 import type { ConnectionRecord, ExchangeObserver, ExchangeRecord } from '../exchange/contract.ts'
 import { CallSeries } from './call-series.ts'
 import type { ClusterStats } from './cluster-stats.ts'
+import { connectionEntryOf, ExchangeEntry } from './log-entries.ts'
 import { serviceOf, serviceOfHost, UNKNOWN_SERVICE } from './service-labels.ts'
 
 export interface ObserverOptions {
@@ -47,6 +48,10 @@ export interface ObserverDeps {
 
 /** Callers and hosts are chosen by peers: beyond this many per cluster the memory starts anew. */
 const MAX_REMEMBERED = 1_024
+
+/** Both are used within one call: all observers of the thread share them. */
+const line = new LineBuffer()
+let exchangeEntry: ExchangeEntry | undefined
 
 /** Stands in for the cluster of calls that have none. */
 const NO_CLUSTER = {}
@@ -87,7 +92,7 @@ class Observer implements ExchangeObserver {
       record.requestBytes,
       record.responseBytes,
     )
-    if (this.#logs.length > 0) this.#log(renderAccessLog(entryOf(record)))
+    if (this.#logs.length > 0) this.#log(entryOf(record))
   }
 
   onConnectionEnd(record: ConnectionRecord): void {
@@ -103,7 +108,7 @@ class Observer implements ExchangeObserver {
     }
     this.#istio.recordTcpOpened(call)
     this.#istio.recordTcpClosed(call, record.receivedBytes, record.sentBytes)
-    if (this.#logs.length > 0) this.#log(renderAccessLog(connectionEntryOf(record)))
+    if (this.#logs.length > 0) this.#log(connectionEntryOf(record))
   }
 
   #outboundSeries(record: ExchangeRecord): CallSeries {
@@ -171,8 +176,10 @@ class Observer implements ExchangeObserver {
     return new CallSeries(labels, cluster, this.#istio, this.#clusters)
   }
 
-  #log(line: string): void {
-    for (const log of this.#logs) log.write(line)
+  #log(entry: AccessLogEntry): void {
+    line.clear()
+    writeAccessLog(entry, line)
+    for (const log of this.#logs) log.write(line.bytes, line.length)
   }
 }
 
@@ -183,69 +190,6 @@ function remember(known: Map<string, CallSeries>, key: string, series: CallSerie
 }
 
 function entryOf(record: ExchangeRecord): AccessLogEntry {
-  const header = (name: string) => record.requestHeader(name)
-  return {
-    startedAtMs: record.startedAtMs,
-    durationMs: record.durationMs,
-    upstreamServiceMs: record.upstreamMs < 0 ? undefined : record.upstreamMs,
-    method: textOf(record.method),
-    path: textOf(record.path),
-    protocol: record.protocol,
-    responseCode: record.status,
-    responseFlags: record.responseFlags,
-    responseCodeDetails: textOf(record.responseCodeDetails),
-    connectionTerminationDetails: undefined,
-    bytesReceived: record.requestBytes,
-    bytesSent: record.responseBytes,
-    authority: textOf(record.authority),
-    userAgent: header('user-agent'),
-    requestId: textOf(record.requestId),
-    forwardedFor: header('x-forwarded-for'),
-    traceId: readTraceContext(header)?.traceId,
-    routeName: record.route?.name,
-    upstreamCluster: record.cluster?.name,
-    upstreamHost: record.upstreamAddress && renderAddress(record.upstreamAddress),
-    upstreamLocalAddress: undefined,
-    upstreamTransportFailureReason: textOf(record.failureDetail),
-    upstreamAttempts: record.attempts,
-    downstreamLocalAddress: renderAddress(record.downstreamLocal),
-    downstreamRemoteAddress: renderAddress(record.downstreamRemote),
-    requestedServerName: undefined,
-  }
-}
-
-function connectionEntryOf(record: ConnectionRecord): AccessLogEntry {
-  return {
-    startedAtMs: record.startedAtMs,
-    durationMs: record.durationMs,
-    upstreamServiceMs: undefined,
-    method: undefined,
-    path: undefined,
-    protocol: undefined,
-    responseCode: 0,
-    responseFlags: record.responseFlags,
-    responseCodeDetails: undefined,
-    connectionTerminationDetails: undefined,
-    bytesReceived: record.receivedBytes,
-    bytesSent: record.sentBytes,
-    authority: undefined,
-    userAgent: undefined,
-    requestId: undefined,
-    forwardedFor: undefined,
-    traceId: undefined,
-    routeName: undefined,
-    upstreamCluster: record.cluster?.name,
-    upstreamHost: record.upstreamAddress && renderAddress(record.upstreamAddress),
-    upstreamLocalAddress: undefined,
-    upstreamTransportFailureReason: textOf(record.failureDetail),
-    upstreamAttempts: record.upstreamAddress === undefined ? 0 : 1,
-    downstreamLocalAddress: renderAddress(record.downstreamLocal),
-    downstreamRemoteAddress: renderAddress(record.downstreamRemote),
-    requestedServerName: undefined,
-  }
-}
-
-/** Empty means that there was none. */
-function textOf(text: string): string | undefined {
-  return text === '' ? undefined : text
+  exchangeEntry ??= new ExchangeEntry(record)
+  return exchangeEntry.of(record)
 }

@@ -6,6 +6,7 @@ import type { Clock } from '@weft/base'
 import { renderAddress } from '@weft/model'
 import type { MetricsRegistry, ScalarMetric } from '@weft/telemetry'
 import type { ProxyView } from '../admin/endpoint.ts'
+import type { ConnectionBudget } from '../listen/connection-budget.ts'
 
 /** What is gone from the configuration is gone from the scrape after this. */
 const EXPIRY_MS = 60_000
@@ -25,6 +26,24 @@ const SERVER_GAUGES: Readonly<Record<string, Read>> = {
   envoy_listener_manager_total_listeners_active: (proxy) => proxy.listeners().length,
   envoy_control_plane_connected_state: (proxy) => (proxy.control()?.kind === 'connected' ? 1 : 0),
   weft_rejected_resources: (proxy) => proxy.rejections().length,
+}
+
+/** What the descriptors allow, under the name Envoy has for its global limit. */
+export function registerConnectionMetrics(
+  registry: MetricsRegistry,
+  connections: ConnectionBudget,
+): void {
+  const table = registry.table({ labels: [], maxSeries: 1, expiryMs: 0 })
+  const refused = registry.counter(
+    'envoy_listener_downstream_global_cx_overflow',
+    'Clients that were refused because too many are connected.',
+    table,
+  )
+  let counted = 0
+  registry.onCollect(() => {
+    refused.add(table.slot([]), connections.refused - counted)
+    counted = connections.refused
+  })
 }
 
 export function registerServerMetrics(

@@ -7,8 +7,11 @@ export type HttpFace = 'application' | 'mesh' | 'outside'
 /** Envoy's limit for a request head. */
 const MAX_HEAD_BYTES = 60 * 1024
 const IDLE_TIMEOUT_MS = 3_600_000
+/** Clients from outside are many and leave their connections behind. */
+const OUTSIDE_IDLE_TIMEOUT_MS = 60_000
 /** A head that takes longer is an attack or a broken client. */
 const HEAD_TIMEOUT_MS = 60_000
+const OUTSIDE_HEAD_TIMEOUT_MS = 10_000
 const STREAM_IDLE_TIMEOUT_MS = 300_000
 
 /** @param face `application`: its own outbound calls; `mesh`: calls from other workloads; `outside`: a gateway. */
@@ -32,8 +35,8 @@ export function httpManager(
     acceptHttp10: true,
     generateRequestId: true,
     maxRequestHeadBytes: MAX_HEAD_BYTES,
-    requestHeadTimeoutMs: HEAD_TIMEOUT_MS,
-    idleTimeoutMs: IDLE_TIMEOUT_MS,
+    requestHeadTimeoutMs: face === 'outside' ? OUTSIDE_HEAD_TIMEOUT_MS : HEAD_TIMEOUT_MS,
+    idleTimeoutMs: face === 'outside' ? OUTSIDE_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS,
     // Between workloads a silent stream may be a subscription; from outside it is a leak.
     streamIdleTimeoutMs: face === 'outside' ? STREAM_IDLE_TIMEOUT_MS : 0,
     accessLogs: accessLogs(mesh),

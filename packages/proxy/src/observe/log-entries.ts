@@ -1,0 +1,129 @@
+/** What ended, in the words of the access log. Empty texts of a record mean that there was none. */
+import type { SocketAddress } from '@weft/model'
+import { type AccessLogEntry, readTraceId } from '@weft/telemetry'
+import type { ConnectionRecord, ExchangeRecord } from '../exchange/contract.ts'
+
+/** A view of the record at hand; reused, because there is one per request. */
+export class ExchangeEntry implements AccessLogEntry {
+  #record: ExchangeRecord
+  readonly #header = (name: string): string | undefined => this.#record.requestHeader(name)
+  readonly connectionTerminationDetails = undefined
+  readonly upstreamLocalAddress = undefined
+  readonly requestedServerName = undefined
+
+  constructor(record: ExchangeRecord) {
+    this.#record = record
+  }
+
+  of(record: ExchangeRecord): this {
+    this.#record = record
+    return this
+  }
+
+  get startedAtMs(): number {
+    return this.#record.startedAtMs
+  }
+  get durationMs(): number {
+    return this.#record.durationMs
+  }
+  get upstreamServiceMs(): number | undefined {
+    const { upstreamMs } = this.#record
+    return upstreamMs < 0 ? undefined : upstreamMs
+  }
+  get method(): string | undefined {
+    return textOf(this.#record.method)
+  }
+  get path(): string | undefined {
+    return textOf(this.#record.path)
+  }
+  get protocol(): string {
+    return this.#record.protocol
+  }
+  get responseCode(): number {
+    return this.#record.status
+  }
+  get responseFlags(): string {
+    return this.#record.responseFlags
+  }
+  get responseCodeDetails(): string | undefined {
+    return textOf(this.#record.responseCodeDetails)
+  }
+  get bytesReceived(): number {
+    return this.#record.requestBytes
+  }
+  get bytesSent(): number {
+    return this.#record.responseBytes
+  }
+  get authority(): string | undefined {
+    return textOf(this.#record.authority)
+  }
+  get userAgent(): string | undefined {
+    return this.#record.requestHeader('user-agent')
+  }
+  get requestId(): string | undefined {
+    return textOf(this.#record.requestId)
+  }
+  get forwardedFor(): string | undefined {
+    return this.#record.requestHeader('x-forwarded-for')
+  }
+  get traceId(): string | undefined {
+    return readTraceId(this.#header)
+  }
+  get routeName(): string | undefined {
+    return this.#record.route?.name
+  }
+  get upstreamCluster(): string | undefined {
+    return this.#record.cluster?.name
+  }
+  get upstreamAddress(): SocketAddress | undefined {
+    return this.#record.upstreamAddress
+  }
+  get upstreamTransportFailureReason(): string | undefined {
+    return textOf(this.#record.failureDetail)
+  }
+  get upstreamAttempts(): number {
+    return this.#record.attempts
+  }
+  get downstreamLocalAddress(): SocketAddress {
+    return this.#record.downstreamLocal
+  }
+  get downstreamRemoteAddress(): SocketAddress {
+    return this.#record.downstreamRemote
+  }
+}
+
+/** A tunnel or a proxied TCP connection. */
+export function connectionEntryOf(record: ConnectionRecord): AccessLogEntry {
+  return {
+    startedAtMs: record.startedAtMs,
+    durationMs: record.durationMs,
+    upstreamServiceMs: undefined,
+    method: undefined,
+    path: undefined,
+    protocol: undefined,
+    responseCode: 0,
+    responseFlags: record.responseFlags,
+    responseCodeDetails: undefined,
+    connectionTerminationDetails: undefined,
+    bytesReceived: record.receivedBytes,
+    bytesSent: record.sentBytes,
+    authority: undefined,
+    userAgent: undefined,
+    requestId: undefined,
+    forwardedFor: undefined,
+    traceId: undefined,
+    routeName: undefined,
+    upstreamCluster: record.cluster?.name,
+    upstreamAddress: record.upstreamAddress,
+    upstreamLocalAddress: undefined,
+    upstreamTransportFailureReason: textOf(record.failureDetail),
+    upstreamAttempts: record.upstreamAddress === undefined ? 0 : 1,
+    downstreamLocalAddress: record.downstreamLocal,
+    downstreamRemoteAddress: record.downstreamRemote,
+    requestedServerName: undefined,
+  }
+}
+
+function textOf(text: string): string | undefined {
+  return text === '' ? undefined : text
+}
