@@ -20,6 +20,7 @@ import type { Listeners, ServedListener } from './listeners.ts'
 
 type HttpRouteDocument = DocumentOf<'HTTPRoute'>
 
+/** A route with parents of both kinds attaches twice. */
 export interface HttpRouteAttachment {
   readonly document: HttpRouteDocument
   readonly parents: readonly AcceptedParent[]
@@ -64,29 +65,40 @@ export function attachRoutes(
   const conditions = new Map<HttpRouteDocument, readonly Condition[]>()
   for (const document of documentsOf(documents, 'HTTPRoute').toSorted(compareObjects)) {
     const { namespace } = document.metadata
-    const backends = new Map(
-      referencesOf(document).map((ref) => [ref, resolveBackend(ref, namespace, context)]),
-    )
+    const backendsWith = (grants: AttachmentContext['grants']) =>
+      new Map(
+        referencesOf(document).map((ref) => [
+          ref,
+          resolveBackend(ref, namespace, { ...context, grants }),
+        ]),
+      )
+    // In the mesh callers reach other namespaces anyway: who may is for authorization to say.
+    const byKind = { gateway: backendsWith(context.grants), service: backendsWith(undefined) }
     const judged = (document.spec.parentRefs ?? []).map((ref) => ({
       ref,
       verdict: judgeParent(document, ref, context),
     }))
-    const resolved = resolvedRefs(document, [...backends.values()])
     conditions.set(
       document,
       judged.flatMap(({ ref, verdict }) =>
         verdict === undefined
           ? []
-          : [verdict.condition, resolved].map((condition) => ({
-              ...condition,
-              where: renderParent(ref, namespace),
-            })),
+          : [verdict.condition, resolvedRefs(document, [...byKind[kindOf(ref)].values()])].map(
+              (condition) => ({ ...condition, where: renderParent(ref, namespace) }),
+            ),
       ),
     )
-    const parents = judged.flatMap(({ verdict }) => verdict?.parents ?? [])
-    if (parents.length > 0) routes.push({ document, parents, backends })
+    const accepted = judged.flatMap(({ verdict }) => verdict?.parents ?? [])
+    for (const kind of ['gateway', 'service'] as const) {
+      const parents = accepted.filter((parent) => parent.kind === kind)
+      if (parents.length > 0) routes.push({ document, parents, backends: byKind[kind] })
+    }
   }
   return { routes, conditions }
+}
+
+function kindOf(ref: ParentRef): AcceptedParent['kind'] {
+  return ref.kind === 'Service' ? 'service' : 'gateway'
 }
 
 function referencesOf(document: HttpRouteDocument): readonly AnyBackendRef[] {

@@ -16,7 +16,8 @@ export type AnyBackendRef = Pick<HttpBackendRef, 'group' | 'kind' | 'name' | 'na
 
 export interface BackendContext {
   readonly services: ReadonlyMap<string, MeshService>
-  readonly grants: readonly DocumentOf<'ReferenceGrant'>[]
+  /** `undefined`: no reference needs one. */
+  readonly grants: readonly DocumentOf<'ReferenceGrant'>[] | undefined
   readonly domain: string
 }
 
@@ -32,7 +33,8 @@ export function resolveBackend(
   const target = ref.namespace ?? namespace
   const from = { group: GATEWAY_API, kind: 'HTTPRoute', namespace }
   const to = { group: ref.group, kind: ref.kind, namespace: target, name: ref.name }
-  if (ref.kind !== 'Hostname' && !isReferencePermitted(from, to, context.grants)) {
+  const { grants } = context
+  if (grants !== undefined && ref.kind !== 'Hostname' && !isReferencePermitted(from, to, grants)) {
     return invalid(
       'RefNotPermitted',
       `no ReferenceGrant in ${target} lets HTTPRoutes of ${namespace} refer to ${ref.kind} ${ref.name}`,

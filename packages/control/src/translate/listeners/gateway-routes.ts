@@ -35,6 +35,7 @@ export function gatewayRouteTable(
     if (door.kind === 'istio') addVirtualServices(scope, door, hosts)
     else addHttpRoutes(scope, door, hosts)
   }
+  isolateListeners(doors, hosts)
   const port = doorPort(doors[0])
   const virtualHosts = [...hosts]
     .sort(([a], [b]) => compareHosts(a, b))
@@ -145,6 +146,21 @@ function addHttpRoutes(
     for (const parent of attachment.parents) {
       if (parent.kind !== 'gateway' || parent.listener !== listener) continue
       for (const host of parent.hosts) partsOf(hosts, host).httpRoutes.set(attachment, context)
+    }
+  }
+}
+
+/**
+ * A host name of a listener is its own even where it has no route for a request:
+ * a wider listener of the same gateway must not answer in its place.
+ */
+function isolateListeners(doors: readonly GatewayDoor[], hosts: Map<string, HostParts>): void {
+  const listeners = doors.flatMap((door) => (door.kind === 'kubernetes' ? [door.listener] : []))
+  for (const { spec, gateway } of listeners) {
+    const { hostname } = spec
+    if (hostname === undefined || hosts.size === 0) continue
+    if (listeners.some((other) => other.gateway === gateway && other.spec !== spec)) {
+      partsOf(hosts, hostname.toLowerCase())
     }
   }
 }
