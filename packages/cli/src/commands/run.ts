@@ -18,6 +18,11 @@ export const run: Command = {
   ].join('\n'),
   options: {
     ...WORKLOAD_OPTIONS,
+    inbound: {
+      kind: 'value',
+      placeholder: 'HOST:PORT',
+      describe: 'where other workloads reach this one: the sidecar listens there (a free port)',
+    },
     outbound: {
       kind: 'value',
       placeholder: 'PORT',
@@ -48,7 +53,7 @@ export const run: Command = {
     const workload = workloadOf(args, nameFrom(file))
     const wanted = args.port('app-port') ?? args.port('port')
     const appPort = wanted === 0 ? await freePort(LOOPBACK) : wanted
-    const offers = offersOf(args, appPort)
+    const offers = offersOf(args, appPort, args.value('inbound'))
     // Loaded here, so that a wrong command line is answered at once.
     const { runWorkload } = await import('../run/run-workload.ts')
     return runWorkload(

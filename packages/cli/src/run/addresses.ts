@@ -8,13 +8,13 @@ export const DEFAULT_XDS = '127.0.0.1:15010'
 export const DEFAULT_ADMIN = '127.0.0.1:15014'
 
 /** `8080`, `:8080`, `host:8080`, `[::1]:8080`. @throws {UsageError} Otherwise. */
-export function parseAddress(option: string, text: string): SocketAddress {
+export function parseAddress(option: string, text: string, host = LOOPBACK): SocketAddress {
   const parts = /^(?:\[([^\]]+)\]:|([^:[\]]*):)?(\d{1,5})$/.exec(text)
   const port = Number(parts?.[3])
   if (parts === null || port > 65_535) {
     throw new UsageError(`--${option} must look like 127.0.0.1:8080, got '${text}'`)
   }
-  return { host: parts[1] ?? (parts[2] || LOOPBACK), port }
+  return { host: parts[1] ?? (parts[2] || host), port }
 }
 
 /** Where a control plane listens for proxies: an address, or a unix socket as `unix:/path`. */

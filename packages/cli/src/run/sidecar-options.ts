@@ -7,7 +7,7 @@ import type { ConfigSource } from '@weft/proxy'
 import type { Arguments } from '../arguments.ts'
 import { type Option, UsageError } from '../command.ts'
 import type { Terminal } from '../terminal/terminal.ts'
-import { DEFAULT_XDS, LOOPBACK, parseConnect } from './addresses.ts'
+import { DEFAULT_XDS, LOOPBACK, parseAddress, parseConnect } from './addresses.ts'
 import { LOG_LEVEL_OPTION } from './process-logs.ts'
 
 export const WORKLOAD_OPTIONS = {
@@ -111,23 +111,32 @@ export function instanceOf(workload: Workload, random: () => number): string {
 export function offersOf(
   args: Arguments,
   appPort: number | undefined,
-  appAddress = LOOPBACK,
+  inbound?: string,
 ): readonly OfferedPort[] {
   const service = args.value('service')
   const port = args.port('port')
-  if (service === undefined && port === undefined) return []
+  if (service === undefined && port === undefined) {
+    if (inbound === undefined) return []
+    throw new UsageError('--inbound needs a service: --service reviews --port 9080')
+  }
   if (service === undefined || port === undefined || port === 0) {
     throw new UsageError('--service and --port belong together: --service reviews --port 9080')
   }
   checkName('service', service)
+  const address = args.value('address') ?? LOOPBACK
+  const listens =
+    inbound === undefined ? { host: address, port: 0 } : parseAddress('inbound', inbound, address)
+  if (args.value('address') !== undefined && listens.host !== address) {
+    throw new UsageError(`--inbound and --address name different hosts: ${inbound}, ${address}`)
+  }
   return [
     {
       service,
       port,
       protocol: args.value('protocol') ?? 'http',
-      address: args.value('address') ?? LOOPBACK,
-      listenPort: 0,
-      appAddress,
+      address: listens.host,
+      listenPort: listens.port,
+      appAddress: LOOPBACK,
       appPort: appPort ?? port,
     },
   ]
