@@ -3,7 +3,7 @@
 import { type AnalyzeOptions, analyze } from './analyze/analyze.ts'
 import type { Document } from './document.ts'
 import { type ParsedObject, parseDocuments, type SkippedObject } from './parse.ts'
-import type { Problem } from './problem.ts'
+import type { ObjectRef, Problem } from './problem.ts'
 
 export interface SourceText {
   readonly file: string
@@ -28,26 +28,24 @@ export function validateDocuments(
   const parsed = sources.map(({ file, text }) => parseDocuments(text, { file, defaultNamespace }))
   const documents = parsed.flatMap((one) => one.documents)
   const across = analyze(documents, options)
+  const acrossByObject = Map.groupBy(across, ({ file, object }) => keyOf(file, object))
   const problems = [...parsed.flatMap((one) => one.problems), ...across]
   return {
     isValid: !problems.some((problem) => problem.severity === 'error'),
     documents,
-    objects: parsed.flatMap((one) => one.objects).map((object) => withMore(object, across)),
+    objects: parsed
+      .flatMap((one) => one.objects)
+      .map((one) => withMore(one, acrossByObject.get(keyOf(one.file, one.object)))),
     problems,
     skipped: parsed.flatMap((one) => one.skipped),
   }
 }
 
-function withMore(object: ParsedObject, across: readonly Problem[]): ParsedObject {
-  const { document } = object
-  if (document === undefined) return object
-  const more = across.filter(
-    (problem) =>
-      problem.file === object.file &&
-      problem.object?.kind === object.object.kind &&
-      problem.object.apiVersion === object.object.apiVersion &&
-      problem.object.namespace === object.object.namespace &&
-      problem.object.name === object.object.name,
-  )
-  return more.length === 0 ? object : { ...object, problems: [...object.problems, ...more] }
+function keyOf(file: string, object: ObjectRef | undefined): string {
+  return JSON.stringify([file, object?.apiVersion, object?.kind, object?.namespace, object?.name])
+}
+
+function withMore(object: ParsedObject, more: readonly Problem[] | undefined): ParsedObject {
+  if (object.document === undefined || more === undefined) return object
+  return { ...object, problems: [...object.problems, ...more] }
 }

@@ -17,8 +17,10 @@ export class AnalysisIndex {
   readonly documents: readonly Document[]
   readonly services: readonly AnalyzedService[]
   readonly #byName = new Map<string, Document>()
-  readonly #byHost = new Map<string, AnalyzedService[]>()
+  readonly #byType: ReadonlyMap<DocumentType, readonly Document[]>
+  readonly #byHost: ReadonlyMap<string, readonly AnalyzedService[]>
   readonly #wildcards: readonly AnalyzedService[]
+  readonly #rulesByHost: ReadonlyMap<string, readonly DocumentOf<'DestinationRule'>[]>
 
   constructor(documents: readonly Document[], domain: string, rootNamespace: string) {
     this.documents = documents
@@ -28,17 +30,17 @@ export class AnalysisIndex {
       const { namespace, name } = document.metadata
       this.#byName.set(`${document.type}/${namespace}/${name}`, document)
     }
+    this.#byType = Map.groupBy(documents, ({ type }) => type)
     this.services = [...kubernetesServices(documents, domain), ...serviceEntries(documents)]
-    for (const service of this.services) {
-      const known = this.#byHost.get(service.host)
-      if (known === undefined) this.#byHost.set(service.host, [service])
-      else known.push(service)
-    }
+    this.#byHost = Map.groupBy(this.services, ({ host }) => host)
     this.#wildcards = this.services.filter(({ host }) => host.startsWith('*'))
+    this.#rulesByHost = Map.groupBy(this.all('DestinationRule'), ({ spec, metadata }) =>
+      this.resolveHost(spec.host, metadata.namespace),
+    )
   }
 
   all<T extends DocumentType>(type: T): readonly DocumentOf<T>[] {
-    return documentsOf(this.documents, type)
+    return (this.#byType.get(type) ?? []) as unknown as readonly DocumentOf<T>[]
   }
 
   find<T extends DocumentType>(
@@ -58,6 +60,11 @@ export class AnalysisIndex {
   resolveHost(host: string, namespace: string): string {
     const isShort = !host.includes('.') && !host.startsWith('*') && !host.includes(':')
     return isShort ? `${host}.${namespace}.svc.${this.domain}`.toLowerCase() : host.toLowerCase()
+  }
+
+  /** The DestinationRules whose host is exactly this one, fully qualified. */
+  rulesOf(host: string): readonly DocumentOf<'DestinationRule'>[] {
+    return this.#rulesByHost.get(host) ?? []
   }
 
   servicesOf(host: string): readonly AnalyzedService[] {

@@ -9,28 +9,20 @@ export function checkMeshHosts(index: AnalysisIndex, warn: Warn): void {
   const seen = new Map<string, DocumentOf<'VirtualService'>[]>()
   for (const document of index.all('VirtualService')) {
     const { gateways = [], hosts = [] } = document.spec
-    const { namespace } = document.metadata
-    const bindings = gateways.length === 0 ? ['mesh'] : gateways
+    // Gateways merge the routes of several VirtualServices, so that only the mesh warns.
+    if (gateways.length > 0 && !gateways.includes('mesh')) continue
     for (const [position, host] of hosts.entries()) {
-      for (const binding of bindings) {
-        const scope = binding === 'mesh' ? binding : qualified(binding, namespace)
-        const key = `${scope} ${index.resolveHost(host, namespace)}`
-        const earlier = (seen.get(key) ?? []).find(
-          (one) => !isSame(one, document) && overlap(one, document),
-        )
-        seen.set(key, [...(seen.get(key) ?? []), document])
-        // Gateways merge the routes of several VirtualServices, so that only the mesh warns.
-        if (earlier === undefined || binding !== 'mesh') continue
-        const { namespace: otherNamespace, name: otherName } = earlier.metadata
-        const message = `VirtualService ${otherNamespace}/${otherName} has rules for "${host}" too; the one whose namespace/name sorts first holds, not ${later(earlier, document)}; merge them`
-        warn(document, itemPath('spec.hosts', position), 'conflicting-hosts', message, 'IST0109')
-      }
+      const resolved = index.resolveHost(host, document.metadata.namespace)
+      const others = seen.get(resolved) ?? []
+      const earlier = others.find((one) => !isSame(one, document) && overlap(one, document))
+      others.push(document)
+      seen.set(resolved, others)
+      if (earlier === undefined) continue
+      const { namespace, name } = earlier.metadata
+      const message = `VirtualService ${namespace}/${name} has rules for "${host}" too; the one whose namespace/name sorts first holds, not ${later(earlier, document)}; merge them`
+      warn(document, itemPath('spec.hosts', position), 'conflicting-hosts', message, 'IST0109')
     }
   }
-}
-
-function qualified(gateway: string, namespace: string): string {
-  return gateway.includes('/') ? gateway : `${namespace}/${gateway}`
 }
 
 /** The same object twice is for `duplicates.ts` to say. */

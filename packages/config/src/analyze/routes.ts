@@ -93,9 +93,7 @@ function checkSubset(
   warn: Warn,
 ): void {
   if (subset === '') return
-  const rules = index
-    .all('DestinationRule')
-    .filter((rule) => index.resolveHost(rule.spec.host, rule.metadata.namespace) === host)
+  const rules = index.rulesOf(host)
   if (rules.some(({ spec }) => (spec.subsets ?? []).some(({ name }) => name === subset))) return
   if (rules.length === 0 && !index.hasServices()) return
   const known = rules.flatMap(({ spec }) => (spec.subsets ?? []).map(({ name }) => name))

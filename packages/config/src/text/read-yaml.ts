@@ -13,7 +13,6 @@ import {
   isMap,
   isScalar,
   isSeq,
-  LineCounter,
   type Node,
   parseDocument,
   type Scalar,
@@ -63,13 +62,20 @@ export function readYaml(text: string, limits: TextLimits = TEXT_LIMITS): RawTex
       const document = readDocument(chunk, limits, problems)
       if (document !== undefined) documents.push(document)
     } catch (error) {
-      // The YAML library recurses: nesting beyond the stack ends here.
-      const reason = error instanceof TooLarge ? error.message : 'it is nested too deeply'
-      const message = `this document cannot be read: ${reason}`
-      problems.push({ offset: chunk.offset, path: '', code: 'too-large', message })
+      problems.push({ offset: chunk.offset, path: '', ...unreadable(error) })
     }
   }
   return { documents, problems }
+}
+
+function unreadable(error: unknown): Pick<TextProblem, 'code' | 'message'> {
+  const say = (reason: string) => `this document cannot be read: ${reason}`
+  if (error instanceof TooLarge) return { code: 'too-large', message: say(error.message) }
+  // The YAML library recurses: nesting beyond the stack ends here.
+  if (error instanceof RangeError) {
+    return { code: 'too-large', message: say('it is nested too deeply') }
+  }
+  return { code: 'syntax', message: say(error instanceof Error ? error.message : String(error)) }
 }
 
 interface Chunk {
@@ -114,11 +120,9 @@ function readDocument(
   limits: TextLimits,
   problems: TextProblem[],
 ): RawDocument | undefined {
-  const lines = new LineCounter()
   const parsed = parseDocument(chunk.text, {
     customTags: (tags) => [yamlOneBooleans, ...tags],
     keepSourceTokens: false,
-    lineCounter: lines,
     logLevel: 'silent',
     merge: true,
     prettyErrors: false,
