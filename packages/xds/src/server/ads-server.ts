@@ -3,6 +3,7 @@ import type { Clock, Logger } from '@weft/base'
 import type { ResourceSet, SocketAddress } from '@weft/model'
 import type { XdsNode } from '../node.ts'
 import type { Answer, ConnectionStatus } from './ads-status.ts'
+import type { Quarantined } from './quarantine.ts'
 
 export interface AdsServerDeps {
   readonly clock: Clock
@@ -40,6 +41,11 @@ export interface AdsServerOptions {
   readonly maxInitialPushes?: number
   /** Streams waiting for their initial push beyond which new ones get `RESOURCE_EXHAUSTED`. */
   readonly maxWaiting?: number
+  /**
+   * R10: a version that more nodes of one kind than this have refused is held back from further
+   * nodes of that kind, until another version is published. Default 3.
+   */
+  readonly quarantineAfter?: number
 }
 
 export type ListenTarget = SocketAddress | { readonly path: string }
@@ -53,6 +59,10 @@ export interface AdsServer {
   listen(target: ListenTarget): Promise<ListenTarget>
   /** Computed on demand; O(connections × resources). */
   connections(): ConnectionStatus[]
+  /** Of the same connections; cheap. */
+  connectionIds(): number[]
+  /** What is held back because too many nodes refuse it. */
+  quarantined(): Quarantined[]
   stats(): AdsServerStats
   /** Ends the streams, spread over `graceMs`, and closes the listeners. */
   close(graceMs?: number): Promise<void>

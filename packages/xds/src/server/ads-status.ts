@@ -6,15 +6,16 @@ import type { ClientKind, XdsNode } from '../node.ts'
  *     sent       written, not answered yet
  *     acked      the client has accepted this version
  *     rejected   the client has refused this version and keeps what it had
+ *     withheld   too many clients of its kind have refused this version; it keeps what it had
  */
-export type DeliveryState = 'pending' | 'sent' | 'acked' | 'rejected'
+export type DeliveryState = 'pending' | 'sent' | 'acked' | 'rejected' | 'withheld'
 
 export interface ResourceDelivery {
   readonly name: string
   readonly state: DeliveryState
   /** Content hash of the version that the state is about. */
   readonly version: string
-  /** Why the client refused it; only when rejected. */
+  /** Why the client refused it, or why it is withheld. */
   readonly message?: string
 }
 

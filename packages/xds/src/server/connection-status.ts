@@ -2,15 +2,21 @@
 import type { XdsNode } from '../node.ts'
 import type { ConnectionStatus, ResourceDelivery, TypeDelivery } from './ads-status.ts'
 import type { Connection } from './connection.ts'
+import type { Quarantine } from './quarantine.ts'
 import type { View } from './registry.ts'
 import { GONE, type TypeState } from './stream-state.ts'
+
+type IsHeld = (typeUrl: string, name: string, version: string) => boolean
 
 export function statusOf(
   connection: Connection,
   node: XdsNode,
   viewKey: string,
   view: View | undefined,
+  quarantine: Quarantine,
 ): ConnectionStatus {
+  const isHeld: IsHeld = (typeUrl, name, version) =>
+    quarantine.holds(connection.kind, typeUrl, name, version)
   const { id, kind, protocol, connectedAtMs, ackedGeneration, state } = connection
   return {
     id,
@@ -20,11 +26,16 @@ export function statusOf(
     protocol,
     connectedAtMs,
     ...(ackedGeneration === undefined ? {} : { ackedGeneration }),
-    types: [...state.types].map(([typeUrl, type]) => typeDelivery(typeUrl, type, view)),
+    types: [...state.types].map(([typeUrl, type]) => typeDelivery(typeUrl, type, view, isHeld)),
   }
 }
 
-function typeDelivery(typeUrl: string, type: TypeState, view: View | undefined): TypeDelivery {
+function typeDelivery(
+  typeUrl: string,
+  type: TypeState,
+  view: View | undefined,
+  isHeld: IsHeld,
+): TypeDelivery {
   const names = new Set([
     ...(type.wildcard ? (view?.names(typeUrl) ?? []) : type.names),
     ...type.names,
@@ -32,7 +43,7 @@ function typeDelivery(typeUrl: string, type: TypeState, view: View | undefined):
   return {
     typeUrl,
     subscribed: [...(type.wildcard ? ['*'] : []), ...type.names],
-    resources: [...names].map((name) => delivery(typeUrl, type, name, view)),
+    resources: [...names].map((name) => delivery(typeUrl, type, name, view, isHeld)),
     ...(type.nack === undefined ? {} : { nack: type.nack }),
   }
 }
@@ -42,13 +53,18 @@ function delivery(
   type: TypeState,
   name: string,
   view: View | undefined,
+  isHeld: IsHeld,
 ): ResourceDelivery {
   const sent = type.sent.get(name)
   const version = view?.get(typeUrl, name)?.version ?? sent?.version ?? GONE
-  if (sent === undefined) return { name, state: 'pending', version }
-  if (sent.rejected && sent.version === version) {
+  if (sent?.rejected && sent.version === version) {
     return { name, state: 'rejected', version, message: sent.message ?? '' }
   }
+  if (sent?.version !== version && isHeld(typeUrl, name, version)) {
+    const message = 'held back: too many proxies of this kind refuse this version'
+    return { name, state: 'withheld', version, message }
+  }
+  if (sent === undefined) return { name, state: 'pending', version }
   if (type.inFlight?.names.includes(name)) return { name, state: 'sent', version: sent.version }
   return { name, state: sent.version === version ? 'acked' : 'pending', version }
 }

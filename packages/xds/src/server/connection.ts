@@ -7,12 +7,13 @@ import type { Clock } from '@weft/base'
 import { type ClientKind, clientKind, type XdsNode } from '../node.ts'
 import { FrameError, FrameReader } from '../wire/grpc-frames.ts'
 import { flush } from './flush.ts'
+import type { Quarantine } from './quarantine.ts'
 import type { Answered, DeltaRequest, SotwRequest } from './receive.ts'
 import { receiveDelta, receiveSotw } from './receive.ts'
 import type { View } from './registry.ts'
 import { readDelta, readSotw } from './requests.ts'
 import type { ResponseFrames } from './response-frames.ts'
-import { isIdle, markAll, openStream, type StreamState } from './stream-state.ts'
+import { isIdle, isSubscribed, markAll, openStream, type StreamState } from './stream-state.ts'
 
 /** Names of a large mesh in one request; more is somebody else's traffic. */
 const MAX_REQUEST_BYTES = 16 * 1_048_576
@@ -34,6 +35,7 @@ export const GRPC_STATUS = {
 export interface ConnectionDeps {
   readonly clock: Clock
   readonly frames: ResponseFrames
+  readonly quarantine: Quarantine
   viewOf(key: string): View | undefined
   /** The first request; a text refuses the stream, `undefined` takes it. */
   onNode(connection: Connection): string | undefined
@@ -124,24 +126,30 @@ export class Connection {
     }
     const view = this.#deps.viewOf(this.viewKey)
     if (view === undefined) return
+    const { quarantine } = this.#deps
     if (!this.#sawView) {
       this.#sawView = true
       markAll(this.#state, view)
     }
     // Hot: after most ACKs there is nothing to do.
     if (isIdle(this.#state)) {
-      if (this.#state.refused === 0) this.ackedGeneration = view.generation
+      this.noteGeneration(view)
       return
     }
     this.#cancelWake?.()
     this.#cancelWake = undefined
     const nowMs = this.#deps.clock.monotonicMs()
-    const { wakeAtMs } = flush(this.#state, view, nowMs, (response, lastNonce) => {
-      const { nonce, bytes } = this.#deps.frames.frameOf(this.protocol, response, lastNonce)
-      this.#stream.write(bytes)
-      this.#deps.onSent(bytes.length)
-      return nonce
-    })
+    const { wakeAtMs } = flush(
+      this.#state,
+      quarantine.filter(view, this.#kind),
+      nowMs,
+      (response, lastNonce) => {
+        const { nonce, bytes } = this.#deps.frames.frameOf(this.protocol, response, lastNonce)
+        this.#stream.write(bytes)
+        this.#deps.onSent(bytes.length)
+        return nonce
+      },
+    )
     if (wakeAtMs !== undefined) {
       this.#cancelWake = this.#deps.clock.after(Math.max(1, wakeAtMs - nowMs), () => this.flush())
     }
@@ -151,8 +159,19 @@ export class Connection {
   /** Everything of this generation was accepted, if nothing is open and nothing was refused. */
   noteGeneration(view: View): void {
     if (this.ackedGeneration === view.generation) return
-    if (this.#state.refused > 0 || !isIdle(this.#state)) return
+    if (this.#state.refused > 0 || !isIdle(this.#state) || this.#misses(view)) return
     this.ackedGeneration = view.generation
+  }
+
+  /** Whether something of the view that it asked for is held back from it. */
+  #misses(view: View): boolean {
+    const { quarantine } = this.#deps
+    if (quarantine.isEmpty) return false
+    return quarantine.list().some(({ kind, typeUrl, name, version }) => {
+      const type = kind === this.#kind ? this.#state.types.get(typeUrl) : undefined
+      if (type === undefined || !isSubscribed(type, name)) return false
+      return view.get(typeUrl, name)?.version === version
+    })
   }
 
   /** Ends the stream with a gRPC status. */

@@ -139,7 +139,7 @@ class Pass {
     const resources = new Map<string, Served>()
     const subscribed = type.wildcard ? this.#view.names(typeUrl) : type.names
     for (const name of new Set([...subscribed, ...type.names])) {
-      const served = this.#view.get(typeUrl, name)
+      const served = this.#view.get(typeUrl, name) ?? this.#kept(typeUrl, type, name)
       if (served === undefined) continue
       const gate = this.#gate(typeUrl, served)
       if (gate !== undefined) {
@@ -173,6 +173,11 @@ class Pass {
     return { typeUrl, resources: [...resources.values()], removed: [] }
   }
 
+  /** What the client has of something whose newest version is held back from it. */
+  #kept(typeUrl: string, type: TypeState, name: string): Served | undefined {
+    return this.#view.isHeldBack(typeUrl, name) ? type.sent.get(name)?.served : undefined
+  }
+
   /** The last version of a cluster that is gone but may not go yet. */
   #parked(typeUrl: string, name: string): Served | undefined {
     if (typeUrl !== CDS) return undefined
@@ -197,11 +202,17 @@ class Pass {
       }
       return this.#gate(typeUrl, served) ?? { kind: 'send', served, again: false }
     }
+    if (subscribed && holds(type, name) && this.#view.isHeldBack(typeUrl, name)) return SKIP
     if (typeUrl === EDS && subscribed && this.#state.rules.answerEndpoints) {
       return this.#missingEndpoints(type, name, sent, forced)
     }
-    if (!forced && (sent === undefined || sent.version === GONE)) return SKIP
-    if (typeUrl === CDS && sent !== undefined && sent.version !== GONE) {
+    return this.#missing(type, name, forced)
+  }
+
+  #missing(type: TypeState, name: string, forced: boolean): Verdict {
+    const has = holds(type, name)
+    if (!forced && !has) return SKIP
+    if (type.typeUrl === CDS && has) {
       const verdict = mayRemoveCluster(this.#state, this.#view, name, this.#nowMs)
       if (!verdict.allowed) return { kind: 'hold', untilMs: verdict.untilMs }
     }

@@ -17,6 +17,8 @@ import type { AdsServer, AdsServerDeps, AdsServerOptions, ListenTarget } from '.
 import type { ConnectionStatus } from './ads-status.ts'
 import { Connection, type ConnectionDeps, GRPC_STATUS } from './connection.ts'
 import { statusOf } from './connection-status.ts'
+import { Quarantine } from './quarantine.ts'
+import type { Answered } from './receive.ts'
 import { Registry } from './registry.ts'
 import { ResponseFrames } from './response-frames.ts'
 import { markChanged } from './stream-state.ts'
@@ -45,6 +47,7 @@ class Server implements AdsServer {
   readonly #log: Logger
   readonly #registry: Registry
   readonly #frames = new ResponseFrames()
+  readonly #quarantine: Quarantine
   readonly #admission: Admission<Connection>
   readonly #servers = new Set<Http2Server>()
   readonly #sessions = new Set<ServerHttp2Session>()
@@ -62,17 +65,20 @@ class Server implements AdsServer {
   constructor(options: AdsServerOptions, deps: AdsServerDeps) {
     this.#deps = deps
     this.#log = deps.log
-    this.#registry = new Registry(deps.clock)
+    this.#quarantine = new Quarantine(options.quarantineAfter ?? 3)
+    this.#registry = new Registry(deps.clock, this.#quarantine)
     this.#admission = new Admission(options.maxInitialPushes ?? 64, options.maxWaiting ?? 20_000)
     this.#connectionDeps = {
       clock: deps.clock,
       frames: this.#frames,
+      quarantine: this.#quarantine,
       viewOf: (key) => this.#registry.view(key),
       onNode: (connection) => this.#introduce(connection),
       takesRequest: (connection, typeUrl, error) => this.#takeHealth(connection, typeUrl, error),
-      onAnswer: (connection, typeUrl, { names, error }) => {
+      onAnswer: (connection, typeUrl, answered) => {
+        const { names, error } = answered
         if (error === undefined) this.#stats.acks++
-        else this.#refused(connection, typeUrl, names, error)
+        else this.#refused(connection, typeUrl, answered, error)
         const { node } = connection
         if (node !== undefined) {
           deps.onAnswer?.({
@@ -152,8 +158,16 @@ class Server implements AdsServer {
       const { node } = connection
       if (node === undefined) return []
       const { viewKey } = connection
-      return [statusOf(connection, node, viewKey, this.#registry.view(viewKey))]
+      return [statusOf(connection, node, viewKey, this.#registry.view(viewKey), this.#quarantine)]
     })
+  }
+
+  connectionIds(): number[] {
+    return [...this.#connections].map(({ id }) => id)
+  }
+
+  quarantined() {
+    return this.#quarantine.list()
   }
 
   stats() {
@@ -252,9 +266,15 @@ class Server implements AdsServer {
     return true
   }
 
-  #refused(connection: Connection, typeUrl: string, names: readonly string[], error: string): void {
+  #refused(connection: Connection, typeUrl: string, answered: Answered, message: string): void {
+    const { kind, node: { id: node = '' } = {} } = connection
     this.#stats.nacks++
-    this.#log.warn('xDS response refused', { node: connection.node?.id, typeUrl, names, error })
+    this.#log.warn('xDS response refused', { node, typeUrl, names: answered.names, error: message })
+    for (const { name, version } of answered.blamed) {
+      const refusal = { kind, typeUrl, name, version, node, message }
+      if (!this.#quarantine.refused(refusal, this.#deps.clock.nowMs())) continue
+      this.#log.error('xDS resource held back: too many nodes refuse it', { ...refusal })
+    }
   }
 
   #gone(connection: Connection): void {

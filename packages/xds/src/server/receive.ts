@@ -34,6 +34,13 @@ export interface DeltaRequest {
 export interface Answered {
   readonly names: readonly string[]
   readonly error: string | undefined
+  /** What was refused for certain: it was named, or there was nothing else in the response. */
+  readonly blamed: readonly Blamed[]
+}
+
+export interface Blamed {
+  readonly name: string
+  readonly version: string
 }
 
 /** @param view `undefined` while the stream's view is not published. */
@@ -207,6 +214,7 @@ function forget(type: TypeState, name: string): void {
   type.due.delete(name)
 }
 
+const NOTHING: readonly Blamed[] = []
 const NOBODY: ReadonlySet<string> = new Set()
 
 /** P3: a refusal is one because it says so, never because of versions. */
@@ -235,12 +243,20 @@ function settle(
   if (error === undefined) {
     if (type.nack !== undefined) state.refused--
     type.nack = undefined
-    return { names, error }
+    return { names, error, blamed: NOTHING }
   }
   if (type.nack === undefined) state.refused++
   type.nack = { atMs: nowMs, message: error, count: (type.nack?.count ?? 0) + 1 }
-  if (names.length > 1 && !mentionsAny(names, error)) isolate(type, names)
-  return { names: [...suspects], error }
+  const isCertain = names.length === 1 || mentionsAny(names, error)
+  if (!isCertain) isolate(type, names)
+  return { names: [...suspects], error, blamed: isCertain ? versionsOf(type, suspects) : NOTHING }
+}
+
+function versionsOf(type: TypeState, names: Iterable<string>): Blamed[] {
+  return [...names].flatMap((name) => {
+    const version = type.sent.get(name)?.version
+    return version === undefined || version === GONE ? [] : [{ name, version }]
+  })
 }
 
 /** Nobody was named: one of several is bad, and the others should not pay for it. */

@@ -9,8 +9,9 @@ import { codec, encodeForHash } from '../codec/codec.ts'
 import { referencesOf } from '../references.ts'
 import { RESOURCE_TYPES, TYPE_URLS } from '../type-urls.ts'
 import { field, textField } from '../wire/protobuf.ts'
+import { type PublishedView, Quarantine } from './quarantine.ts'
 import { EDS, RDS, SDS } from './rules.ts'
-import type { Reference, Served, ServedView } from './served.ts'
+import type { Reference, Served } from './served.ts'
 
 /** How long what is gone is kept for clients that still use it; beyond every rule's waiting time. */
 const TOMBSTONE_MS = 60_000
@@ -29,11 +30,13 @@ export type Changes = ReadonlyMap<string, readonly string[]>
 export class Registry {
   readonly #clock: Clock
   readonly #views = new Map<string, View>()
+  readonly quarantine: Quarantine
   /** By model object; entries go when the objects do. */
   readonly #encoded = new WeakMap<object, ServedResource>()
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, quarantine = new Quarantine(Number.POSITIVE_INFINITY)) {
     this.#clock = clock
+    this.quarantine = quarantine
   }
 
   view(key: string): View | undefined {
@@ -57,6 +60,7 @@ export class Registry {
       const names = this.#replace(view, type, set)
       if (names.length > 0) changes.set(TYPE_URLS[type], names)
     }
+    if (changes.size > 0) this.quarantine.release((...resource) => this.#isPublished(...resource))
     return changes
   }
 
@@ -65,23 +69,36 @@ export class Registry {
     const before = view.resources(TYPE_URLS[type])
     const after = new Map<string, ServedResource>()
     const changed: string[] = []
+    const nowMs = this.#clock.monotonicMs()
     for (const [name, resource] of resources) {
       const old = before.get(name)
       const served = this.#encode(type, name, resource)
       // Equal content keeps the old bytes: only where it came from has moved.
       const same = old?.version === served.version
       after.set(name, same ? old : served)
-      if (!same) changed.push(name)
+      if (same) continue
+      changed.push(name)
+      if (old !== undefined && !this.quarantine.isSuspect(old.typeUrl, name, old.version)) {
+        view.keepBefore(old, nowMs)
+      }
     }
-    const nowMs = this.#clock.monotonicMs()
     for (const [name, old] of before) {
       if (after.has(name)) continue
       changed.push(name)
       view.bury(TYPE_URLS[type], old, nowMs)
     }
     view.replace(TYPE_URLS[type], after)
-    view.forget(nowMs - TOMBSTONE_MS)
+    view.forget(nowMs - TOMBSTONE_MS, (served) =>
+      this.quarantine.isSuspect(served.typeUrl, served.name, served.version),
+    )
     return changed
+  }
+
+  #isPublished(typeUrl: string, name: string, version: string): boolean {
+    for (const view of this.#views.values()) {
+      if (view.get(typeUrl, name)?.version === version) return true
+    }
+    return false
   }
 
   #encode<T extends ResourceType>(type: T, name: string, resource: Resources[T]): ServedResource {
@@ -94,10 +111,12 @@ export class Registry {
 }
 
 /** The resources of one view at this moment, and the ones that have just gone. */
-export class View implements ServedView {
+export class View implements PublishedView {
   generation = ''
   readonly #live = new Map<string, Map<string, ServedResource>>()
   readonly #dead = new Map<string, Map<string, { served: ServedResource; atMs: number }>>()
+
+  readonly #before = new Map<string, Map<string, { served: ServedResource; atMs: number }>>()
 
   get(typeUrl: string, name: string): ServedResource | undefined {
     return this.#live.get(typeUrl)?.get(name)
@@ -113,6 +132,20 @@ export class View implements ServedView {
 
   tombstones(typeUrl: string): Iterable<string> {
     return this.#dead.get(typeUrl)?.keys() ?? []
+  }
+
+  isHeldBack(): boolean {
+    return false
+  }
+
+  before(typeUrl: string, name: string): ServedResource | undefined {
+    return this.#before.get(typeUrl)?.get(name)?.served
+  }
+
+  keepBefore(served: ServedResource, atMs: number): void {
+    const before = this.#before.get(served.typeUrl) ?? new Map()
+    before.set(served.name, { served, atMs })
+    this.#before.set(served.typeUrl, before)
   }
 
   noEndpoints(name: string): ServedResource {
@@ -136,9 +169,16 @@ export class View implements ServedView {
     this.#dead.set(typeUrl, dead)
   }
 
-  forget(beforeMs: number): void {
+  /** @param isSuspect Whether a version may still have to be replaced by the one before it. */
+  forget(beforeMs: number, isSuspect: (served: ServedResource) => boolean): void {
     for (const dead of this.#dead.values()) {
       for (const [name, { atMs }] of dead) if (atMs < beforeMs) dead.delete(name)
+    }
+    for (const [typeUrl, before] of this.#before) {
+      for (const [name, { atMs }] of before) {
+        const live = this.get(typeUrl, name)
+        if (live === undefined || (atMs < beforeMs && !isSuspect(live))) before.delete(name)
+      }
     }
   }
 }

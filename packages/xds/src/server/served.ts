@@ -20,6 +20,8 @@ export interface Served {
 /** All resources of a view at one moment. */
 export interface ServedView {
   get(typeUrl: string, name: string): Served | undefined
+  /** The newest version exists but is not for this client, which keeps what it has (R10). */
+  isHeldBack(typeUrl: string, name: string): boolean
   names(typeUrl: string): Iterable<string>
   /** The last version of something that is gone, for as long as somebody may still need it. */
   tombstone(typeUrl: string, name: string): Served | undefined

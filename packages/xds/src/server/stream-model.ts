@@ -87,6 +87,10 @@ class Registry implements ServedView {
     return this.types.get(typeUrl)?.get(name)
   }
 
+  isHeldBack(): boolean {
+    return false
+  }
+
   names(typeUrl: string): Iterable<string> {
     return this.types.get(typeUrl)?.keys() ?? []
   }

@@ -43,6 +43,10 @@ class View implements ServedView {
     return this.live.get(typeUrl)?.get(name)
   }
 
+  isHeldBack(): boolean {
+    return false
+  }
+
   names(typeUrl: string) {
     return this.live.get(typeUrl)?.keys() ?? []
   }
