@@ -26,7 +26,7 @@ export function byteChains(scope: ProxyScope, one: BytePort): readonly FilterCha
   return isTls(one.port) ? tlsChains(scope, one) : tcpChains(scope, one)
 }
 
-export function isTls({ protocol }: ServicePort): boolean {
+function isTls({ protocol }: ServicePort): boolean {
   return protocol === 'tls' || protocol === 'https'
 }
 

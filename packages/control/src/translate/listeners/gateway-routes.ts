@@ -172,9 +172,9 @@ interface RouteGroup {
 }
 
 /**
- * Objects that name the host more closely first, then in order of precedence,
- * each with its own order inside; what catches everything goes last, so that it
- * hides no other object's rules.
+ * Objects that name the very host before those for wildcards, then in order of
+ * precedence, each with its own order inside; what catches everything goes last,
+ * so that it hides no other object's rules.
  */
 function hostOf(host: string, port: number, parts: HostParts): VirtualHost {
   const groups: RouteGroup[] = [...parts.virtualServices.values()].map(
@@ -193,7 +193,7 @@ function hostOf(host: string, port: number, parts: HostParts): VirtualHost {
     groups.push({ host, document: first.document, routes: httpRouteRoutes(attachments, context) })
   }
   const ordered = groups
-    .sort((a, b) => compareHosts(a.host, b.host) || compareObjects(a.document, b.document))
+    .sort((a, b) => compareReach(a.host, b.host) || compareObjects(a.document, b.document))
     .flatMap(({ routes }) => routes)
   const catchAll = ordered.find((route) => isCatchAll(route.match))
   const routes = ordered.filter((route) => !isCatchAll(route.match))
@@ -204,6 +204,10 @@ function hostOf(host: string, port: number, parts: HostParts): VirtualHost {
   ]
   const built = virtualHost(`${host}:${port}`, [host], uniqueNames(routes), origins)
   return parts.requiresTls ? { ...built, requireTls: 'all' } : built
+}
+
+function compareReach(a: string, b: string): number {
+  return Number(a.startsWith('*')) - Number(b.startsWith('*'))
 }
 
 /** Rules of different objects may have one name; whoever reads logs must be able to tell them apart. */

@@ -94,7 +94,7 @@ export function captureRouteTable(
  * VirtualServices of the mesh with hosts that no service has, by the ports on
  * which they hold: those of the services that they also name, else 80.
  */
-export function portsWithoutService(
+function portsWithoutService(
   scope: ProxyScope,
 ): readonly (readonly [number, BoundVirtualService])[] {
   return scope.virtualServices.filter(isHttpOfMesh).flatMap((bound) => {
