@@ -1,5 +1,5 @@
 /**
- * Durations as people write them, in whole milliseconds.
+ * Durations as people write them, in milliseconds; below one with a fraction.
  *
  * Accepted is what Kubernetes accepts for `metav1.Duration` and Gateway API for
  * `Duration` (GEP-2257): one or more `<number><unit>` in any order, units h, m,

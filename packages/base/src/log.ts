@@ -1,7 +1,7 @@
 /**
  * Structured log lines. A logger belongs to a component; levels are set per
- * component at run time (`/logging` on the admin port). Off levels cost one
- * comparison: fields are an object the caller builds only behind `enabled`, or
+ * component at run time (`/logging` on the admin port). Off levels cost one map
+ * lookup: fields are an object the caller builds only behind `enabled`, or
  * cheaply.
  */
 
@@ -37,7 +37,7 @@ export class LogScopes {
     const log = (level: LogLevel, message: string, fields?: LogFields) => {
       if (!enabled(level)) return
       const time = new Date(this.#nowMs()).toISOString()
-      this.#write(JSON.stringify({ time, level, component, message, ...fields }, renderError))
+      this.#write(renderLine({ time, level, component, message }, fields))
     }
     return {
       enabled,
@@ -77,6 +77,30 @@ function rank(level: LogLevel): number {
   return LOG_LEVELS.indexOf(level)
 }
 
-function renderError(_key: string, value: unknown): unknown {
-  return value instanceof Error ? value.message : value
+/** Never throws: a log line is written where something went wrong already. */
+function renderLine(head: LogFields, fields: LogFields | undefined): string {
+  try {
+    return JSON.stringify({ ...head, ...fields }, renderField)
+  } catch (error) {
+    // A cycle, or a `toJSON` that throws.
+    return JSON.stringify({ ...head, fields: `cannot be written: ${renderError(error)}` })
+  }
+}
+
+function renderField(_key: string, value: unknown): unknown {
+  if (value instanceof Error) return renderError(value)
+  return typeof value === 'bigint' ? String(value) : value
+}
+
+const MAX_CAUSES = 5
+
+/** The message and those of its causes: the innermost one is often the only one that explains. */
+function renderError(error: unknown): string {
+  const messages: string[] = []
+  let at = error
+  while (at instanceof Error && messages.length < MAX_CAUSES) {
+    messages.push(at.message)
+    at = at.cause
+  }
+  return messages.join(': ')
 }

@@ -54,6 +54,7 @@ export {
   type RouteAction,
   type RouteMatch,
   type RouteTable,
+  SAFE_RETRY,
   type VirtualHost,
   type WeightedTarget,
 } from './route.ts'

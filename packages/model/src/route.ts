@@ -172,6 +172,18 @@ export interface RetryPolicy {
   readonly onlyWhen: readonly HeaderMatch[]
 }
 
+/** Holds where nobody asked for another: what no application can have seen is tried twice more, elsewhere. */
+export const SAFE_RETRY: RetryPolicy = {
+  on: ['connect-failure', 'refused-stream'],
+  statusCodes: [],
+  attempts: 2,
+  perTryTimeoutMs: 0,
+  backoffBaseMs: 25,
+  backoffMaxMs: 250,
+  avoidPreviousHosts: true,
+  onlyWhen: [],
+}
+
 export interface Mirror {
   readonly cluster: string
   /** 0 to 100. */

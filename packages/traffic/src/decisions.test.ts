@@ -1,13 +1,12 @@
 /** The small decisions: fault, mirror, timeouts, request hash. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { HashPolicy } from '@weft/model'
+import { type HashPolicy, SAFE_RETRY } from '@weft/model'
 import { seededRandom } from '@weft/testkit'
 import { rollFault } from './fault.ts'
 import { forward, request } from './fixtures.ts'
 import { hashRequest } from './hash-policy.ts'
 import { mirrorsOf } from './mirror.ts'
-import { DEFAULT_RETRY } from './retry.ts'
 import { timeoutsOf } from './timeouts.ts'
 
 describe('rollFault()', () => {
@@ -85,7 +84,7 @@ describe('mirrorsOf()', () => {
 })
 
 describe('timeoutsOf()', () => {
-  const retry = { ...DEFAULT_RETRY, perTryTimeoutMs: 500 }
+  const retry = { ...SAFE_RETRY, perTryTimeoutMs: 500 }
   const plain = forward(['x', 1])
   const headers = {
     'x-envoy-upstream-rq-timeout-ms': '900',

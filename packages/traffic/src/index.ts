@@ -16,7 +16,6 @@ export { createOutlierDetector, type OutlierDetector } from './outlier.ts'
 export { type OutlierEvent, outlierEventOf } from './outlier-state.ts'
 export {
   type AttemptOutcome,
-  DEFAULT_RETRY,
   type GiveUpReason,
   type RetryDecision,
   type RetryFacts,

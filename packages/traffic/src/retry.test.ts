@@ -1,16 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { RetryCondition, RetryPolicy } from '@weft/model'
+import { type RetryCondition, type RetryPolicy, SAFE_RETRY } from '@weft/model'
 import { headerIs, request } from './fixtures.ts'
-import {
-  type AttemptOutcome,
-  DEFAULT_RETRY,
-  type RetryFacts,
-  retryDecision,
-  retryDelayMs,
-} from './retry.ts'
+import { type AttemptOutcome, type RetryFacts, retryDecision, retryDelayMs } from './retry.ts'
 
-const POLICY: RetryPolicy = { ...DEFAULT_RETRY, on: ['5xx'], attempts: 2 }
+const POLICY: RetryPolicy = { ...SAFE_RETRY, on: ['5xx'], attempts: 2 }
 
 function facts(method = 'GET', more: Partial<RetryFacts> = {}, headers = {}): RetryFacts {
   return {

@@ -14,6 +14,7 @@ import {
   type RequestView,
   type RetryCondition,
   type RetryPolicy,
+  SAFE_RETRY,
 } from '@weft/model'
 import { FieldMatcher } from './route/field-matcher.ts'
 import { pathEnd } from './route/path-matcher.ts'
@@ -62,25 +63,13 @@ export type GiveUpReason =
   | 'notReplayable'
   | 'budget'
 
-/** Applies where a route has no policy. */
-export const DEFAULT_RETRY: RetryPolicy = {
-  on: ['connect-failure', 'refused-stream'],
-  statusCodes: [],
-  attempts: 2,
-  perTryTimeoutMs: 0,
-  backoffBaseMs: 25,
-  backoffMaxMs: 250,
-  avoidPreviousHosts: true,
-  onlyWhen: [],
-}
-
 /** Not a hot path: called when an attempt failed, or answered with what a policy may repeat. */
 export function retryDecision(
   policy: RetryPolicy | undefined,
   outcome: AttemptOutcome,
   facts: RetryFacts,
 ): RetryDecision {
-  const effective = withHeaders(policy ?? DEFAULT_RETRY, facts)
+  const effective = withHeaders(policy ?? SAFE_RETRY, facts)
   const condition = conditionOf(effective, outcome)
   if (condition === undefined) return giveUp('noCondition')
   if (facts.responseStarted) return giveUp('responseStarted')
@@ -99,7 +88,7 @@ export function retryDelayMs(
   retriesMade: number,
   random: () => number,
 ): number {
-  const { backoffBaseMs, backoffMaxMs } = policy ?? DEFAULT_RETRY
+  const { backoffBaseMs, backoffMaxMs } = policy ?? SAFE_RETRY
   if (backoffBaseMs <= 0) return 0
   const maxMs = Math.max(backoffBaseMs, backoffMaxMs)
   return backoffMs({ baseMs: backoffBaseMs, maxMs }, retriesMade, random)
