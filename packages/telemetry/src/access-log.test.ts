@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { seededRandom } from '@weft/testkit'
-import { type AccessLogEntry, renderAccessLog } from './access-log.ts'
+import { type AccessLogEntry, writeAccessLog } from './access-log.ts'
+import { LineBuffer } from './line-buffer.ts'
 
 const entry: AccessLogEntry = {
   startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
@@ -23,13 +24,21 @@ const entry: AccessLogEntry = {
   traceId: undefined,
   routeName: 'default',
   upstreamCluster: 'outbound|9080|v1|reviews.default.svc.cluster.local',
-  upstreamHost: '10.0.0.1:9080',
+  upstreamAddress: { host: '10.0.0.1', port: 9080 },
   upstreamLocalAddress: undefined,
   upstreamTransportFailureReason: undefined,
   upstreamAttempts: 1,
-  downstreamLocalAddress: '127.0.0.1:15001',
-  downstreamRemoteAddress: '127.0.0.1:50000',
+  downstreamLocalAddress: { host: '127.0.0.1', port: 15_001 },
+  downstreamRemoteAddress: { host: '::1', port: 50_000 },
   requestedServerName: undefined,
+}
+
+const shared = new LineBuffer()
+
+function renderAccessLog(of: AccessLogEntry): string {
+  shared.clear()
+  writeAccessLog(of, shared)
+  return shared.bytes.toString('utf8', 0, shared.length)
 }
 
 test('a line has the fields of Istio’s JSON format, typed as Envoy types them', () => {
@@ -55,7 +64,7 @@ test('a line has the fields of Istio’s JSON format, typed as Envoy types them'
     upstream_cluster: 'outbound|9080|v1|reviews.default.svc.cluster.local',
     upstream_local_address: null,
     downstream_local_address: '127.0.0.1:15001',
-    downstream_remote_address: '127.0.0.1:50000',
+    downstream_remote_address: '[::1]:50000',
     requested_server_name: null,
     route_name: 'default',
     upstream_request_attempt_count: 1,
@@ -78,6 +87,27 @@ test('no text that a peer chose can start a second entry or field (random bytes,
       user_agent: text,
       authority: text,
     })
+  }
+})
+
+test('every byte that JSON escapes is found at every place of a word', () => {
+  const special = ['"', '\\', '\n', '\0', '\x1f', '\x7f', 'é', '\xff', '日', '😀', ' ', '!']
+  for (const character of special) {
+    for (const before of [0, 1, 2, 3, 4, 5, 90, 100, 101, 102, 103]) {
+      for (let behind = 0; behind < 5; behind++) {
+        const text = `${'a'.repeat(before)}${character}${'~'.repeat(behind)}`
+        const line = renderAccessLog({ ...entry, path: text })
+        assert.equal((JSON.parse(line) as { path: string }).path, text)
+      }
+    }
+  }
+})
+
+test('numbers are whole and of any size', () => {
+  for (const bytesSent of [0, 9, 10, 99, 2 ** 31 - 1, 2 ** 31, 2 ** 40, Number.MAX_SAFE_INTEGER]) {
+    const line = renderAccessLog({ ...entry, bytesSent, durationMs: 0.4 })
+    const { bytes_sent, duration } = JSON.parse(line) as { bytes_sent: number; duration: number }
+    assert.deepEqual([bytes_sent, duration], [bytesSent, 0])
   }
 })
 

@@ -3,9 +3,11 @@
  * JSON format, with Envoy's response flags, so that existing parsers read it.
  * What is not known is `null`, as Envoy writes it.
  *
- * Every text that a peer chose goes through `quote`: a line end or a quote in a
- * path cannot start a second entry.
+ * Every text that a peer chose goes through `LineBuffer.quoted`: a line end or a
+ * quote in a path cannot start a second entry.
  */
+import type { SocketAddress } from '@weft/model'
+import { type Fixed, fixed, type LineBuffer } from './line-buffer.ts'
 
 /** What a finished exchange says of itself. Texts are as sent; `undefined` is logged as null. */
 export interface AccessLogEntry {
@@ -36,79 +38,123 @@ export interface AccessLogEntry {
   readonly traceId: string | undefined
   readonly routeName: string | undefined
   readonly upstreamCluster: string | undefined
-  /** `10.0.0.1:80`. */
-  readonly upstreamHost: string | undefined
-  readonly upstreamLocalAddress: string | undefined
+  readonly upstreamAddress: SocketAddress | undefined
+  readonly upstreamLocalAddress: SocketAddress | undefined
   readonly upstreamTransportFailureReason: string | undefined
   readonly upstreamAttempts: number
-  readonly downstreamLocalAddress: string | undefined
-  readonly downstreamRemoteAddress: string | undefined
+  readonly downstreamLocalAddress: SocketAddress | undefined
+  readonly downstreamRemoteAddress: SocketAddress | undefined
   readonly requestedServerName: string | undefined
 }
 
-/** Printable ASCII without quote and backslash. */
-const PLAIN = /^[ !#-[\]-~]*$/
+const KEYS = {
+  startTime: key('{', 'start_time'),
+  method: key(',', 'method'),
+  path: key(',', 'path'),
+  protocol: key(',', 'protocol'),
+  responseCode: key(',', 'response_code'),
+  responseFlags: key(',', 'response_flags'),
+  responseCodeDetails: key(',', 'response_code_details'),
+  connectionTerminationDetails: key(',', 'connection_termination_details'),
+  upstreamTransportFailureReason: key(',', 'upstream_transport_failure_reason'),
+  bytesReceived: key(',', 'bytes_received'),
+  bytesSent: key(',', 'bytes_sent'),
+  duration: key(',', 'duration'),
+  upstreamServiceTime: key(',', 'upstream_service_time'),
+  forwardedFor: key(',', 'x_forwarded_for'),
+  userAgent: key(',', 'user_agent'),
+  requestId: key(',', 'request_id'),
+  authority: key(',', 'authority'),
+  upstreamHost: key(',', 'upstream_host'),
+  upstreamCluster: key(',', 'upstream_cluster'),
+  upstreamLocalAddress: key(',', 'upstream_local_address'),
+  downstreamLocalAddress: key(',', 'downstream_local_address'),
+  downstreamRemoteAddress: key(',', 'downstream_remote_address'),
+  requestedServerName: key(',', 'requested_server_name'),
+  routeName: key(',', 'route_name'),
+  attempts: key(',', 'upstream_request_attempt_count'),
+  traceId: key(',', 'trace_id'),
+}
+const END = fixed('}\n')
 
-/** Longer texts are cut: one request must not fill the log's buffer. */
-const MAX_TEXT_LENGTH = 8_192
-
-/** The line with its line end. */
-export function renderAccessLog(entry: AccessLogEntry): string {
-  return (
-    `{"start_time":"${renderTime(entry.startedAtMs)}"` +
-    `,"method":${quote(entry.method)}` +
-    `,"path":${quote(entry.path)}` +
-    `,"protocol":${quote(entry.protocol)}` +
-    `,"response_code":${entry.responseCode}` +
-    `,"response_flags":${quote(entry.responseFlags)}` +
-    `,"response_code_details":${quote(entry.responseCodeDetails)}` +
-    `,"connection_termination_details":${quote(entry.connectionTerminationDetails)}` +
-    `,"upstream_transport_failure_reason":${quote(entry.upstreamTransportFailureReason)}` +
-    `,"bytes_received":${entry.bytesReceived}` +
-    `,"bytes_sent":${entry.bytesSent}` +
-    `,"duration":${Math.round(entry.durationMs)}` +
-    `,"upstream_service_time":${serviceTime(entry.upstreamServiceMs)}` +
-    `,"x_forwarded_for":${quote(entry.forwardedFor)}` +
-    `,"user_agent":${quote(entry.userAgent)}` +
-    `,"request_id":${quote(entry.requestId)}` +
-    `,"authority":${quote(entry.authority)}` +
-    `,"upstream_host":${quote(entry.upstreamHost)}` +
-    `,"upstream_cluster":${quote(entry.upstreamCluster)}` +
-    `,"upstream_local_address":${quote(entry.upstreamLocalAddress)}` +
-    `,"downstream_local_address":${quote(entry.downstreamLocalAddress)}` +
-    `,"downstream_remote_address":${quote(entry.downstreamRemoteAddress)}` +
-    `,"requested_server_name":${quote(entry.requestedServerName)}` +
-    `,"route_name":${quote(entry.routeName)}` +
-    `,"upstream_request_attempt_count":${entry.upstreamAttempts}` +
-    `,"trace_id":${quote(entry.traceId)}}\n`
-  )
+function key(before: string, name: string): Fixed {
+  return fixed(`${before}"${name}":`)
 }
 
-let renderedSecond = Number.NaN
-let renderedPrefix = ''
+/** Appends the line with its line end. */
+export function writeAccessLog(entry: AccessLogEntry, line: LineBuffer): void {
+  line.append(KEYS.startTime)
+  writeTime(entry.startedAtMs, line)
+  text(line, KEYS.method, entry.method)
+  text(line, KEYS.path, entry.path)
+  text(line, KEYS.protocol, entry.protocol)
+  number(line, KEYS.responseCode, entry.responseCode)
+  text(line, KEYS.responseFlags, entry.responseFlags)
+  text(line, KEYS.responseCodeDetails, entry.responseCodeDetails)
+  text(line, KEYS.connectionTerminationDetails, entry.connectionTerminationDetails)
+  text(line, KEYS.upstreamTransportFailureReason, entry.upstreamTransportFailureReason)
+  number(line, KEYS.bytesReceived, entry.bytesReceived)
+  number(line, KEYS.bytesSent, entry.bytesSent)
+  number(line, KEYS.duration, entry.durationMs)
+  writeServiceTime(entry.upstreamServiceMs, line)
+  text(line, KEYS.forwardedFor, entry.forwardedFor)
+  text(line, KEYS.userAgent, entry.userAgent)
+  text(line, KEYS.requestId, entry.requestId)
+  text(line, KEYS.authority, entry.authority)
+  address(line, KEYS.upstreamHost, entry.upstreamAddress)
+  text(line, KEYS.upstreamCluster, entry.upstreamCluster)
+  address(line, KEYS.upstreamLocalAddress, entry.upstreamLocalAddress)
+  address(line, KEYS.downstreamLocalAddress, entry.downstreamLocalAddress)
+  address(line, KEYS.downstreamRemoteAddress, entry.downstreamRemoteAddress)
+  text(line, KEYS.requestedServerName, entry.requestedServerName)
+  text(line, KEYS.routeName, entry.routeName)
+  number(line, KEYS.attempts, entry.upstreamAttempts)
+  text(line, KEYS.traceId, entry.traceId)
+  line.append(END)
+}
 
-/** ISO 8601. Entries come in the order of time, so nearly all share their second with the last. */
-function renderTime(epochMs: number): string {
-  const ms = Math.floor(epochMs)
-  const second = Math.floor(ms / 1_000)
-  if (second !== renderedSecond) {
-    renderedSecond = second
-    renderedPrefix = new Date(second * 1_000).toISOString().slice(0, -4)
-  }
-  const rest = ms - second * 1_000
-  return `${renderedPrefix}${rest < 10 ? '00' : rest < 100 ? '0' : ''}${rest}Z`
+function text(line: LineBuffer, name: Fixed, value: string | undefined): void {
+  line.append(name)
+  line.quoted(value)
+}
+
+function number(line: LineBuffer, name: Fixed, value: number): void {
+  line.append(name)
+  line.number(value)
+}
+
+function address(line: LineBuffer, name: Fixed, value: SocketAddress | undefined): void {
+  line.append(name)
+  line.address(value)
 }
 
 /** Envoy logs the header's value, which is text. */
-function serviceTime(ms: number | undefined): string {
-  return ms === undefined ? 'null' : `"${Math.round(ms)}"`
+function writeServiceTime(ms: number | undefined, line: LineBuffer): void {
+  line.append(KEYS.upstreamServiceTime)
+  if (ms === undefined) {
+    line.quoted(undefined)
+    return
+  }
+  line.byte(QUOTE)
+  line.number(ms)
+  line.byte(QUOTE)
 }
 
-function quote(text: string | undefined): string {
-  if (text === undefined) return 'null'
-  // Nearly every text needs no escape, and finding that out costs half of escaping it.
-  if (text.length <= MAX_TEXT_LENGTH && PLAIN.test(text)) return `"${text}"`
-  return JSON.stringify(
-    text.length > MAX_TEXT_LENGTH ? `${text.slice(0, MAX_TEXT_LENGTH)}...` : text,
-  )
+const QUOTE = 0x22
+const Z_AND_QUOTE = fixed('Z"')
+let writtenSecond = Number.NaN
+/** `"2026-01-02T03:04:05.` */
+let writtenPrefix = fixed('')
+
+/** ISO 8601. Entries come in the order of time, so nearly all share their second with the last. */
+function writeTime(epochMs: number, line: LineBuffer): void {
+  const ms = Math.floor(epochMs)
+  const second = Math.floor(ms / 1_000)
+  if (second !== writtenSecond) {
+    writtenSecond = second
+    writtenPrefix = fixed(`"${new Date(second * 1_000).toISOString().slice(0, -4)}`)
+  }
+  line.append(writtenPrefix)
+  line.padded(ms - second * 1_000, 3)
+  line.append(Z_AND_QUOTE)
 }

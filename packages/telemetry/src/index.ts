@@ -1,4 +1,4 @@
-export { type AccessLogEntry, renderAccessLog } from './access-log.ts'
+export { type AccessLogEntry, writeAccessLog } from './access-log.ts'
 export { hostLabel, IP_HOST } from './host-label.ts'
 export {
   type CallLabels,
@@ -8,6 +8,7 @@ export {
   type Reporter,
   type ServiceLabels,
 } from './istio-metrics.ts'
+export { LineBuffer } from './line-buffer.ts'
 export {
   createFileSink,
   DEFAULT_LOG_WRITER,
@@ -38,5 +39,6 @@ export {
   parseB3,
   parseTraceparent,
   readTraceContext,
+  readTraceId,
   type TraceContext,
 } from './trace-context.ts'

@@ -4,10 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { realClock } from '@weft/base'
-import { FakeClock } from '@weft/testkit'
+import { FakeClock, seededRandom } from '@weft/testkit'
 import { createFileSink, type LogSink, LogWriter } from './log-writer.ts'
 
 const options = { flushAfterMs: 200, batchBytes: 10, maxBytes: 20 }
+
+function writeLine(writer: LogWriter, line: string): void {
+  const bytes = Buffer.from(line)
+  writer.write(bytes, bytes.length)
+}
 
 /** A sink whose writes end when the test says so. */
 function heldSink() {
@@ -31,8 +36,8 @@ describe('log writer', () => {
     const clock = new FakeClock()
     const { sink, batches } = heldSink()
     const writer = new LogWriter(sink, clock, options)
-    writer.write('a\n')
-    writer.write('b\n')
+    writeLine(writer, 'a\n')
+    writeLine(writer, 'b\n')
     assert.deepEqual(batches, [])
     clock.advance(200)
     assert.deepEqual(batches, ['a\nb\n'])
@@ -41,7 +46,7 @@ describe('log writer', () => {
   test('a full batch does not wait', () => {
     const { sink, batches } = heldSink()
     const writer = new LogWriter(sink, new FakeClock(), options)
-    writer.write('123456789\n')
+    writeLine(writer, '123456789\n')
     assert.deepEqual(batches, ['123456789\n'])
   })
 
@@ -49,13 +54,13 @@ describe('log writer', () => {
     const clock = new FakeClock()
     const { sink, batches, waiting } = heldSink()
     const writer = new LogWriter(sink, clock, options)
-    for (let i = 0; i < 5; i++) writer.write('12345678\n')
+    for (let i = 0; i < 5; i++) writeLine(writer, '12345678\n')
     assert.equal(writer.dropped, 3)
     assert.equal(batches.length, 1)
     waiting[0]?.settle()
     await writer.flush()
     assert.deepEqual(batches, ['12345678\n12345678\n'])
-    writer.write('again\n')
+    writeLine(writer, 'again\n')
     clock.advance(200)
     assert.equal(batches[1], 'again\n')
   })
@@ -64,8 +69,8 @@ describe('log writer', () => {
     const clock = new FakeClock()
     const { sink, batches, waiting } = heldSink()
     const writer = new LogWriter(sink, clock, options)
-    writer.write('123456789\n')
-    writer.write('next\n')
+    writeLine(writer, '123456789\n')
+    writeLine(writer, 'next\n')
     waiting[0]?.fail()
     await new Promise((resolve) => setImmediate(resolve))
     assert.deepEqual([writer.failures, writer.dropped], [1, 1])
@@ -73,6 +78,32 @@ describe('log writer', () => {
     assert.equal(batches.length, 1)
     clock.advance(1)
     assert.deepEqual(batches[1], 'next\n')
+  })
+
+  test('lines written while a batch is under way never mix with it (random sizes, seed 5)', async () => {
+    const random = seededRandom(5)
+    const { sink, batches, waiting } = heldSink()
+    const clock = new FakeClock()
+    const writer = new LogWriter(sink, clock, { flushAfterMs: 10, batchBytes: 200, maxBytes: 1e6 })
+    let expected = ''
+    for (let i = 0; i < 2_000; i++) {
+      const line = `${i} ${'x'.repeat(Math.floor(random() * 90))}\n`
+      expected += line
+      writeLine(writer, line)
+      if (random() < 0.1) {
+        waiting.shift()?.settle()
+        await new Promise((resolve) => setImmediate(resolve))
+        clock.advance(10)
+      }
+    }
+    const flushed = writer.flush()
+    for (let i = 0; i < 3; i++) {
+      waiting.shift()?.settle()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await flushed
+    assert.equal(batches.join(''), expected)
+    assert.equal(writer.dropped, 0)
   })
 
   test('close writes what waits and takes nothing more', async () => {
@@ -88,9 +119,9 @@ describe('log writer', () => {
     }
     const clock = new FakeClock()
     const writer = new LogWriter(sink, clock, options)
-    writer.write('a\n')
+    writeLine(writer, 'a\n')
     await writer.close()
-    writer.write('b\n')
+    writeLine(writer, 'b\n')
     assert.deepEqual(written, ['a\n', 'closed'])
     assert.equal(writer.dropped, 1)
     assert.equal(clock.pending, 0)
@@ -101,11 +132,11 @@ describe('log writer', () => {
     try {
       const path = join(folder, 'access.log')
       const writer = new LogWriter(createFileSink(path, realClock), realClock)
-      writer.write('one\n')
+      writeLine(writer, 'one\n')
       await writer.flush()
       await rename(path, join(folder, 'access.log.1'))
       await writer.reopen()
-      writer.write('two\n')
+      writeLine(writer, 'two\n')
       await writer.close()
       assert.equal(await readFile(join(folder, 'access.log.1'), 'utf8'), 'one\n')
       assert.equal(await readFile(path, 'utf8'), 'two\n')

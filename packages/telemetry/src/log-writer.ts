@@ -18,7 +18,7 @@ export interface LogWriterOptions {
 
 export const DEFAULT_LOG_WRITER: LogWriterOptions = {
   flushAfterMs: 200,
-  batchBytes: 65_536,
+  batchBytes: 131_072,
   maxBytes: 4_194_304,
 }
 
@@ -34,13 +34,18 @@ export interface LogSink {
 /** After a failed write, before the next try: a full disk is not polled. */
 const RETRY_AFTER_MS = 1_000
 
+const FIRST_BYTES = 16_384
+const NOTHING: Buffer = Buffer.alloc(0)
+
 export class LogWriter {
   readonly #sink: LogSink
   readonly #clock: Clock
   readonly #options: LogWriterOptions
-  #waiting: string[] = []
-  /** UTF-16 units; within a factor of three of the bytes, and free to count. */
+  #waiting: Buffer = NOTHING
   #waitingSize = 0
+  #waitingLines = 0
+  /** The memory of the batch before, for the next but one. */
+  #spare: Buffer = NOTHING
   #underWaySize = 0
   #dropped = 0
   #failures = 0
@@ -64,15 +69,18 @@ export class LogWriter {
     return this.#failures
   }
 
-  /** @param line With its line end. */
-  write(line: string): void {
+  /** Takes a copy of `bytes[0..length)`: one line with its line end. */
+  write(bytes: Buffer, length: number): void {
     const { maxBytes, batchBytes, flushAfterMs } = this.#options
-    if (this.#closed || this.#waitingSize + this.#underWaySize + line.length > maxBytes) {
+    const size = this.#waitingSize + length
+    if (this.#closed || size + this.#underWaySize > maxBytes) {
       this.#dropped++
       return
     }
-    this.#waiting.push(line)
-    this.#waitingSize += line.length
+    if (size > this.#waiting.length) this.#grow(size)
+    bytes.copy(this.#waiting, this.#waitingSize, 0, length)
+    this.#waitingSize = size
+    this.#waitingLines++
     if (this.#writing !== undefined) return
     if (this.#waitingSize >= batchBytes) this.#start()
     else this.#cancelTimer ??= this.#clock.after(flushAfterMs, () => this.#start())
@@ -101,28 +109,40 @@ export class LogWriter {
     await this.#sink.close()
   }
 
+  #grow(needed: number): void {
+    const grown = Buffer.allocUnsafeSlow(
+      Math.min(Math.max(needed, this.#waiting.length * 2, FIRST_BYTES), this.#options.maxBytes),
+    )
+    this.#waiting.copy(grown, 0, 0, this.#waitingSize)
+    this.#waiting = grown
+  }
+
   #start(): Promise<void> {
     this.#cancelTimer?.()
     this.#cancelTimer = undefined
-    const lines = this.#waiting
-    const bytes = Buffer.from(lines.join(''))
+    const batch = this.#waiting
+    const lines = this.#waitingLines
     this.#underWaySize = this.#waitingSize
-    this.#waiting = []
+    this.#waiting = this.#spare
+    this.#spare = NOTHING
     this.#waitingSize = 0
-    this.#writing = this.#sink.write(bytes).then(
-      () => this.#done(0),
+    this.#waitingLines = 0
+    this.#writing = this.#sink.write(batch.subarray(0, this.#underWaySize)).then(
+      () => this.#done(batch, 0),
       () => {
         this.#failures++
-        this.#dropped += lines.length
-        this.#done(RETRY_AFTER_MS)
+        this.#dropped += lines
+        this.#done(batch, RETRY_AFTER_MS)
       },
     )
     return this.#writing
   }
 
-  #done(delayMs: number): void {
+  #done(batch: Buffer, delayMs: number): void {
     this.#writing = undefined
     this.#underWaySize = 0
+    // What a slow file made grow is not kept.
+    if (batch.length <= 2 * this.#options.batchBytes) this.#spare = batch
     if (this.#waitingSize === 0) return
     const full = this.#waitingSize >= this.#options.batchBytes
     this.#cancelTimer ??= this.#clock.after(

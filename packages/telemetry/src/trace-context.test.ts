@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { seededRandom } from '@weft/testkit'
-import { parseB3, parseTraceparent, readTraceContext } from './trace-context.ts'
+import { parseB3, parseTraceparent, readTraceContext, readTraceId } from './trace-context.ts'
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
 const SPAN = '00f067aa0ba902b7'
@@ -75,5 +75,27 @@ test('a context with one character changed is read as well formed or not at all 
         assert.match(context.parentId, /^(?!0+$)[0-9a-f]{16}$/, changed)
       }
     }
+  }
+})
+
+test('the id alone is the id of the whole context, whatever stands at any place', () => {
+  const plain = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  const zeros = '0'.repeat(32)
+  const texts = [
+    plain,
+    `${plain}-more`,
+    `00-${zeros}-b7ad6b7169203331-01`,
+    '',
+    'ff',
+    `01${plain.slice(2)}`,
+  ]
+  for (let at = 0; at < plain.length; at++) {
+    for (const put of ['-', 'A', 'g', '0', '/', ':', '`']) {
+      texts.push(plain.slice(0, at) + put + plain.slice(at + 1))
+    }
+  }
+  for (const text of texts) {
+    const header = (name: string) => (name === 'traceparent' ? text : undefined)
+    assert.equal(readTraceId(header), readTraceContext(header)?.traceId, text)
   }
 })

@@ -34,6 +34,37 @@ export function readTraceContext(
   )
 }
 
+/** The trace's id alone; hot path of the access log, so the usual header is checked by hand. */
+export function readTraceId(header: (name: string) => string | undefined): string | undefined {
+  const text = header('traceparent')
+  if (text !== undefined && isPlainTraceparent(text)) return text.slice(3, 35)
+  return readTraceContext(header)?.traceId
+}
+
+/** Version 00 and valid; whatever is not may still be valid. */
+function isPlainTraceparent(text: string): boolean {
+  if (text.length !== 55 || !text.startsWith('00-')) return false
+  if (text.charCodeAt(35) !== DASH || text.charCodeAt(52) !== DASH) return false
+  return isHexId(text, 3, 35) && isHexId(text, 36, 52) && isHex(text, 53) && isHex(text, 54)
+}
+
+const DASH = 0x2d
+
+/** Lower-case hexadecimal digits, not all zero. */
+function isHexId(text: string, from: number, to: number): boolean {
+  let zero = true
+  for (let i = from; i < to; i++) {
+    if (!isHex(text, i)) return false
+    if (text.charCodeAt(i) !== 0x30) zero = false
+  }
+  return !zero
+}
+
+function isHex(text: string, at: number): boolean {
+  const code = text.charCodeAt(at)
+  return (code >= 0x30 && code <= 0x39) || (code >= 0x61 && code <= 0x66)
+}
+
 /** `00-<32 hex>-<16 hex>-<2 hex>`; later versions may append fields (W3C Trace Context, section 3.2). */
 export function parseTraceparent(text: string | undefined): TraceContext | undefined {
   if (text === undefined || text.length > 256) return undefined
