@@ -109,6 +109,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     connections: () => ads.stats().connections,
     services: () => push.snapshot?.services.size ?? 0,
     virtualServices: () => push.snapshot?.virtualServices.length ?? 0,
+    quarantined: () => ads.quarantined().length,
   })
   const changes = new Changes(metrics)
   let publishedAtMs = 0
@@ -158,7 +159,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     onPushed(_snapshot, durationMs) {
       metrics.pushed(durationMs)
       publishedAtMs = clock.monotonicMs()
-      awaited = new Set(ads.connections().map(({ id }) => id))
+      awaited = new Set(ads.connectionIds())
     },
   })
   stack.defer(() => push.close())

@@ -110,6 +110,37 @@ describe('our client and our server', () => {
     assert.equal(update.set.endpoints.has('b'), false)
   })
 
+  test('what four clients refuse is held back from the fifth, until it changes (R10)', async () => {
+    const answers = new Mailbox<Answer>()
+    const server = await startServer({ onAnswer: (answer) => answers.put(answer) })
+    const publish = (timeoutMs: number) =>
+      server.publish('v', testSet({ clusters: [testCluster('a', timeoutMs)] }), `g${timeoutMs}`)
+    const timeoutOf = ({ set }: ResourceUpdate) => set.cluster.get('a')?.connectTimeoutMs
+    const address = await server.listen(loopback)
+    const join = (id: string) =>
+      startClient(address, { node: testNode('weft', id) }, (_, one) =>
+        'connectTimeoutMs' in one && one.connectTimeoutMs === 2 ? 'two is bad' : undefined,
+      )
+    publish(1)
+    for (const id of ['n1', 'n2', 'n3', 'n4']) await (await join(id)).updates.next()
+    publish(2)
+    for (let i = 0; i < 4; i++) await answers.next(({ error }) => error !== undefined)
+    assert.deepEqual(
+      server.quarantined().map(({ name, kind, nodes }) => ({ name, kind, nodes })),
+      [{ name: 'a', kind: 'weft', nodes: 4 }],
+    )
+
+    const { updates } = await join('n5')
+    assert.equal(timeoutOf(await updates.next()), 1)
+    const late = server.connections().find(({ node }) => node.id === 'n5')
+    assert.equal(late?.types[0]?.resources[0]?.state, 'withheld')
+    assert.equal(late?.ackedGeneration, undefined)
+
+    publish(3)
+    assert.equal(timeoutOf(await updates.next()), 3)
+    assert.deepEqual(server.quarantined(), [])
+  })
+
   test('a resource that the data plane refuses stays as it was, and the server knows why', async () => {
     const answers = new Mailbox<Answer>()
     const server = await startServer({ onAnswer: (answer) => answers.put(answer) })

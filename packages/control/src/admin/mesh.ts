@@ -131,6 +131,9 @@ function proxyRow(proxy: ConnectedProxy) {
   const rejected = deliveries
     .filter(({ state }) => state === 'rejected')
     .map(({ type, name, message = '' }) => ({ resource: `${type}/${name}`, message }))
+  const withheld = deliveries
+    .filter(({ state }) => state === 'withheld')
+    .map(({ type, name, message = '' }) => ({ resource: `${type}/${name}`, message }))
   return {
     name: nameOf(proxy),
     id: connection.node.id,
@@ -142,5 +145,6 @@ function proxyRow(proxy: ConnectedProxy) {
     isSynced: deliveries.every(({ state }) => state === 'acked'),
     pending: deliveries.filter(({ state }) => state === 'pending' || state === 'sent').length,
     rejected,
+    withheld,
   }
 }

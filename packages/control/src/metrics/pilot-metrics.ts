@@ -19,12 +19,14 @@ export interface MetricGauges {
   connections(): number
   services(): number
   virtualServices(): number
+  quarantined(): number
 }
 
 export class PilotMetrics {
   readonly registry = new MetricsRegistry()
   readonly #pushes: ScalarMetric
   readonly #rejects: ScalarMetric
+  readonly #nacks: ScalarMetric
   readonly #events: ScalarMetric
   readonly #passed: ScalarMetric
   readonly #failed: ScalarMetric
@@ -43,6 +45,16 @@ export class PilotMetrics {
     gauge('pilot_xds', 'Proxies connected by xDS.', gauges.connections)
     gauge('pilot_services', 'Services known.', gauges.services)
     gauge('pilot_virt_services', 'VirtualServices in force.', gauges.virtualServices)
+    gauge(
+      'weft_xds_quarantined',
+      'Resource versions held back because too many proxies refuse them.',
+      gauges.quarantined,
+    )
+    this.#nacks = registry.counter(
+      'weft_xds_nack_total',
+      'Responses that a proxy refused, by type.',
+      table('type'),
+    )
     this.#pushes = registry.counter(
       'pilot_xds_pushes',
       'Responses answered, by type.',
@@ -98,7 +110,8 @@ export class PilotMetrics {
     const type = resourceTypeOf(typeUrl)
     const label = [type === undefined ? 'other' : SHORT[type]]
     this.#pushes.add(this.#pushes.table.slot(label), 1)
-    if (error !== undefined) this.#rejects.add(this.#rejects.table.slot(label), 1)
+    if (error === undefined) return
+    for (const metric of [this.#rejects, this.#nacks]) metric.add(metric.table.slot(label), 1)
   }
 
   changed(kind: string, event: 'add' | 'update' | 'delete'): void {
