@@ -1,3 +1,4 @@
+export type { TransportChoice } from './choose-transport.ts'
 export type { ConfigFeed } from './config-feed.ts'
 export { startProxy } from './proxy.ts'
 export type { ProxyDeps, ProxyHandle } from './proxy-handle.ts'

@@ -1,6 +1,8 @@
 /** What somebody decides when starting a proxy, with its defaults. */
+
 import type { OfferedPort, ProxyRole, SocketAddress, Workload } from '@weft/model'
 import type { ResourceSinkDeps } from '@weft/xds'
+import type { TransportChoice } from './choose-transport.ts'
 import type { ConfigFeed } from './config-feed.ts'
 
 export interface ProxyOptions {
@@ -41,6 +43,8 @@ export interface ProxyOptions {
   readonly accessLog?: string
   /** Of the program, for `/server_info` and `istio_build`. */
   readonly version: string
+  /** Absent: the fastest that passes its self-test here. */
+  readonly transport?: TransportChoice
 }
 
 export type ConfigSource =

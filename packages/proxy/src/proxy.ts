@@ -10,7 +10,7 @@
  */
 import { type Logger, renderDuration } from '@weft/base'
 import type { Listener, OfferedPort, SocketAddress } from '@weft/model'
-import { openFileLimit, type PickedTransport, pickTransport } from '@weft/net'
+import { openFileLimit, type PickedTransport } from '@weft/net'
 import { loadCodec, type Rejection, type ResourceUpdate, type XdsNode } from '@weft/xds'
 import { type AdminServer, openAdminServer } from './admin/admin-server.ts'
 import type { DrainRequest, ProxyState, ProxyView } from './admin/endpoint.ts'
@@ -19,6 +19,7 @@ import { bindAddress } from './bind-address.ts'
 import type { ClusterStore } from './build/cluster-store.ts'
 import type { RuntimeBuilder } from './build/runtime-builder.ts'
 import { resourceProblem } from './build/validate.ts'
+import { chooseTransport } from './choose-transport.ts'
 import { type ConfigFeed, openConfigFeed } from './config-feed.ts'
 import { ConfigurationLog } from './configuration-log.ts'
 import { drainListeners } from './drain.ts'
@@ -46,7 +47,7 @@ const SWEEP_MS = 10_000
 export async function startProxy(options: ProxyOptions, deps: ProxyDeps): Promise<ProxyHandle> {
   const picked: PickedTransport =
     deps.transport === undefined
-      ? await pickTransport()
+      ? await chooseTransport(options.transport)
       : { transport: deps.transport, fallbackReason: undefined }
   const proxy = new RunningProxy(options, picked, deps, await openFileLimit())
   try {

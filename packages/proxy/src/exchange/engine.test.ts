@@ -564,3 +564,91 @@ test('a gateway takes no forwarding claims from outside, under whatever name', a
   assert.match(seen, /\r\nx-forwarded-for: 127\.0\.0\.1\r\n/)
   assert.match(seen, /\r\nFrom: me\r\n/)
 })
+
+test('an answer that stops is cut when no byte came for the stream-idle limit', async () => {
+  const app = await upstream((_request, socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf')
+  })
+  const proxy = await engine({ ports: [app.port], manager: { streamIdleTimeoutMs: 200 } })
+  const client = new Client(proxy).send(GET)
+  assert.match(await client.seesEnd(), /half$/)
+  assert.deepEqual(proxy.records, [{ status: 200, flags: 'UT', attempts: 1, path: '/a' }])
+})
+
+test('a request body that stops is 408 after the stream-idle limit; one that goes on is not', async () => {
+  const app = await upstream(() => undefined)
+  const proxy = await engine({ ports: [app.port], manager: { streamIdleTimeoutMs: 300 } })
+  const head = 'POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n'
+  const stalled = new Client(proxy).send(head)
+  const slow = new Client(proxy).send(head)
+  const dripping = setInterval(() => slow.send('x'), 50)
+  await stalled.sees(/^HTTP\/1.1 408 /)
+  assert.equal(proxy.records[0]?.flags, 'SI')
+  await new Promise((resolve) => setTimeout(resolve, 400))
+  clearInterval(dripping)
+  assert.equal(slow.text, '')
+})
+
+/** A forward proxy whose names are what the test says they are. */
+async function forwarding(names: Readonly<Record<string, string | Error | Promise<string>>>) {
+  const asked: string[] = []
+  const deps = {
+    ...engineDeps(),
+    async resolve(name: string) {
+      asked.push(name)
+      const answer = await names[name]
+      if (answer instanceof Error) throw answer
+      return answer === undefined ? [] : [answer]
+    },
+  }
+  const cluster = upstreamOf(clusterOf('app', [], { discovery: { kind: 'forwardProxy' } }), deps)
+  const records: { status: number; flags: string }[] = []
+  const observer = {
+    onExchangeEnd: ({ status, responseFlags }: ExchangeRecord) =>
+      void records.push({ status, flags: responseFlags }),
+    onConnectionEnd() {},
+  }
+  const manager = { ...MANAGER, upgrades: ['connect'] }
+  const table = tableOf([routeOf(forwardTo('app'))])
+  const slot = new ListenerSlot(
+    listenerRuntime(httpRuntime(table, [cluster], { observer, manager })),
+  )
+  const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)
+  closers.push(() => void listener.close())
+  return { listener, asked, records }
+}
+
+test('a forward proxy resolves the name a request is for, and says so when there is none', async () => {
+  const app = await upstream(OK)
+  const proxy = await forwarding({ 'app.test': '127.0.0.1', 'broken.test': new Error('SERVFAIL') })
+  const get = (host: string) =>
+    new Client(proxy).send(`GET http://${host}/a HTTP/1.1\r\nHost: other\r\n\r\n`)
+  await get(`app.test:${app.port}`).sees(/200 OK[\s\S]*ok$/)
+  assert.match(
+    app.requests[0] ?? '',
+    new RegExp(`^GET /a HTTP/1.1\r\nhost: app.test:${app.port}\r\n`, 'i'),
+  )
+  await get('nowhere.test').sees(/503 Service Unavailable[\s\S]*does not resolve\n$/)
+  await get('broken.test').sees(/503 Service Unavailable[\s\S]*does not resolve\n$/)
+  assert.deepEqual(proxy.asked, ['app.test', 'nowhere.test', 'broken.test'])
+  assert.deepEqual(
+    proxy.records.map(({ flags }) => flags),
+    ['-', 'DF', 'DF'],
+  )
+})
+
+test('a client that leaves while its name is looked up is not connected for', async () => {
+  const app = await upstream(OK)
+  const answer = Promise.withResolvers<string>()
+  const proxy = await forwarding({ 'app.test': answer.promise })
+  const client = new Client(proxy).send(
+    `GET http://app.test:${app.port}/a HTTP/1.1\r\nHost: a\r\n\r\n`,
+  )
+  while (proxy.asked.length === 0) await new Promise(setImmediate)
+  client.socket.resetAndDestroy()
+  while (proxy.records.length === 0) await new Promise(setImmediate)
+  answer.resolve('127.0.0.1')
+  for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+  assert.equal(app.connections, 0)
+  assert.equal(proxy.records[0]?.flags, 'DC')
+})
