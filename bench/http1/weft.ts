@@ -23,7 +23,7 @@ export function weft(
       BIN,
       'proxy',
       ...['--role', 'sidecar', '--name', 'bench', '--resources', resources],
-      ...['--outbound', '127.0.0.1:0', '--admin', '127.0.0.1:0'],
+      ...['--outbound', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--transport', transport],
     ],
   }
 }

@@ -6,6 +6,7 @@ import {
   configSourceOf,
   instanceOf,
   offersOf,
+  transportOf,
   WORKLOAD_OPTIONS,
   workloadOf,
 } from '../run/sidecar-options.ts'
@@ -72,6 +73,7 @@ export const proxy: Command = {
     const workload = isPlainGateway ? { ...named, labels } : named
     const bind = args.value('bind')
     const accessLog = args.value('access-log')
+    const transport = transportOf(args)
     const options = {
       role,
       workload,
@@ -87,6 +89,7 @@ export const proxy: Command = {
       ...(bind === undefined ? {} : { bindHost: bind }),
       admin: parseAddress('admin', args.value('admin') ?? DEFAULT_PROXY_ADMIN),
       ...(accessLog === undefined ? {} : { accessLog }),
+      ...(transport === undefined ? {} : { transport }),
     }
     const { runProxy } = await import('../run/run-proxy.ts')
     return runProxy(options, { isJson: args.flag('json') }, terminal, openLogs(args, terminal))

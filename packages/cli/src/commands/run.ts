@@ -2,7 +2,13 @@ import { basename } from 'node:path'
 import { type Command, UsageError } from '../command.ts'
 import { freePort, LOOPBACK } from '../run/addresses.ts'
 import { openLogs } from '../run/process-logs.ts'
-import { configSourceOf, offersOf, WORKLOAD_OPTIONS, workloadOf } from '../run/sidecar-options.ts'
+import {
+  configSourceOf,
+  offersOf,
+  transportOf,
+  WORKLOAD_OPTIONS,
+  workloadOf,
+} from '../run/sidecar-options.ts'
 
 export const run: Command = {
   name: 'run',
@@ -65,6 +71,7 @@ export const run: Command = {
         outboundPort: args.port('outbound') ?? 0,
         adminPort: args.port('admin') ?? 0,
         accessLog: args.value('access-log'),
+        transport: transportOf(args),
       },
       terminal,
       openLogs(args, terminal),

@@ -9,7 +9,7 @@
 
 import type { LogScopes } from '@weft/base'
 import type { OfferedPort, Workload } from '@weft/model'
-import { type ConfigSource, type ProxyHandle, startProxy } from '@weft/proxy'
+import { type ConfigSource, type ProxyHandle, startProxy, type TransportChoice } from '@weft/proxy'
 import { CommandError } from '../command.ts'
 import { programVersion } from '../program-version.ts'
 import type { Terminal } from '../terminal/terminal.ts'
@@ -26,6 +26,7 @@ export interface WorkloadRun {
   readonly outboundPort: number
   readonly adminPort: number
   readonly accessLog: string | undefined
+  readonly transport: TransportChoice | undefined
 }
 
 /** Peers get this long to hear that the workload is leaving before the application is told to. */
@@ -96,6 +97,7 @@ async function openSidecar(
         admin: { host: LOOPBACK, port: run.adminPort },
         timings: { drainNoticeMs: DRAIN_NOTICE_MS },
         ...(run.accessLog === undefined ? {} : { accessLog: run.accessLog }),
+        ...(run.transport === undefined ? {} : { transport: run.transport }),
         version: await programVersion(),
       },
       { clock: terminal.clock, random: terminal.random, logs, onQuit },

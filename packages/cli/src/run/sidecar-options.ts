@@ -3,12 +3,14 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { contentHash } from '@weft/base'
 import { type Locality, NO_LOCALITY, type OfferedPort, type Workload } from '@weft/model'
-import type { ConfigSource } from '@weft/proxy'
+import type { ConfigSource, TransportChoice } from '@weft/proxy'
 import type { Arguments } from '../arguments.ts'
 import { type Option, UsageError } from '../command.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { DEFAULT_XDS, LOOPBACK, parseAddress, parseConnect } from './addresses.ts'
 import { LOG_LEVEL_OPTION } from './process-logs.ts'
+
+const TRANSPORTS = ['handle', 'net'] as const satisfies readonly TransportChoice[]
 
 export const WORKLOAD_OPTIONS = {
   service: {
@@ -76,6 +78,12 @@ export const WORKLOAD_OPTIONS = {
     kind: 'value',
     placeholder: 'FILE',
     describe: 'write one JSON object a request, e.g. to /dev/stdout',
+  },
+  transport: {
+    kind: 'value',
+    placeholder: 'NAME',
+    describe: 'handle (fast) or net (public Node API); chosen by a self-test at start',
+    choices: TRANSPORTS,
   },
   'log-level': LOG_LEVEL_OPTION,
 } as const satisfies Record<string, Option>
@@ -158,6 +166,10 @@ export function configSourceOf(
     connect: parseConnect('control', control),
     lastGoodDir: join(stateDir, key),
   }
+}
+
+export function transportOf(args: Arguments): TransportChoice | undefined {
+  return args.value('transport') as TransportChoice | undefined
 }
 
 function defaultStateDir(terminal: Terminal): string {
