@@ -3,9 +3,9 @@
  * own plays client and upstream, the engine between them listens on a free port.
  */
 import { spawn } from 'node:child_process'
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { HttpConnectionManager, RouteTable } from '@weft/model'
+import { freePort } from '@weft/testkit'
 import {
   clusterOf,
   engineDeps,
@@ -63,16 +63,5 @@ function run(args: readonly string[]): Promise<{ code: number; output: string }>
     })
     child.on('error', reject)
     child.on('close', (code) => resolve({ code: code ?? 1, output }))
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      const port = typeof address === 'object' && address !== null ? address.port : 0
-      server.close(() => resolve(port))
-    })
   })
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SAFE_RETRY } from '@weft/model'
 import { forwardTo, routeOf, tableOf } from '../../packages/proxy/src/exchange/engine-fixture.ts'
 import { runGate } from './gate.ts'
 
@@ -9,16 +10,7 @@ test('a gateway passes every HTTP/1.1 case (R1 to R9, R11, R12)', async () => {
     routeOf(
       forwardTo('cases', {
         timeoutMs: 15_000,
-        retry: {
-          on: ['connect-failure', 'refused-stream'],
-          statusCodes: [],
-          attempts: 2,
-          perTryTimeoutMs: 0,
-          backoffBaseMs: 25,
-          backoffMaxMs: 250,
-          avoidPreviousHosts: true,
-          onlyWhen: [],
-        },
+        retry: SAFE_RETRY,
       }),
       {
         requestHeaders: { set: [{ name: 'x-gateway', value: 'weft' }], add: [], remove: ['x-b'] },

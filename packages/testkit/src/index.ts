@@ -1,3 +1,5 @@
+export { eventually } from './eventually.ts'
 export { FakeClock } from './fake-clock.ts'
+export { freePort } from './free-port.ts'
 export { checkGolden, renderYaml } from './golden.ts'
 export { seededRandom } from './seeded-random.ts'
