@@ -7,7 +7,11 @@ import type { Plan } from './plan.ts'
 const BIN = fileURLToPath(new URL('../../packages/cli/bin/weft.js', import.meta.url))
 const CONFIG = 'type.googleapis.com/envoy.config'
 
-export function weft(plan: Plan): { readonly args: readonly string[] } {
+/** @param transport `handle` is what the self-test picks; `net` is the public fallback. */
+export function weft(
+  plan: Plan,
+  transport: 'handle' | 'net',
+): { readonly args: readonly string[] } {
   const resources = `${plan.dir}/xds`
   mkdirSync(resources)
   write(`${resources}/listeners.json`, `${CONFIG}.listener.v3.Listener`, [listener(plan)])
