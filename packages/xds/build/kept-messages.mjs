@@ -34,6 +34,11 @@ envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer
 envoy.extensions.transport_sockets.tls.v3.{CertificateValidationContext,CommonTlsContext,CommonTlsContext.CombinedCertificateValidationContext,DownstreamTlsContext,SdsSecretConfig,Secret,SubjectAltNameMatcher,TlsCertificate,TlsParameters,UpstreamTlsContext}
 envoy.extensions.upstreams.http.v3.{HttpProtocolOptions,HttpProtocolOptions.ExplicitHttpConfig,HttpProtocolOptions.UseDownstreamHttpConfig}
 envoy.service.discovery.v3.{DeltaDiscoveryRequest,DeltaDiscoveryResponse,DiscoveryRequest,DiscoveryResponse,Resource}
+envoy.admin.v3.UpdateFailureState
+envoy.config.endpoint.v3.{ClusterStats,UpstreamLocalityStats}
+envoy.service.load_stats.v3.{LoadStatsRequest,LoadStatsResponse}
+envoy.service.status.v3.{ClientConfig,ClientConfig.GenericXdsConfig,ClientStatusRequest,ClientStatusResponse}
+envoy.type.matcher.v3.NodeMatcher
 envoy.type.matcher.v3.{RegexMatchAndSubstitute,RegexMatcher,StringMatcher}
 envoy.type.v3.{FractionalPercent,Percent}
 google.rpc.Status

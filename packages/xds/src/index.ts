@@ -40,6 +40,7 @@ export type {
   ResourceDelivery,
   TypeDelivery,
 } from './server/ads-status.ts'
+export type { LoadReport, LocalityLoad } from './server/load-reports.ts'
 export type { Quarantined } from './server/quarantine.ts'
 export { HEALTH_TYPE_URL, RESOURCE_TYPES, resourceTypeOf, TYPE_URLS } from './type-urls.ts'
 

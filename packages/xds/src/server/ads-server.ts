@@ -3,6 +3,7 @@ import type { Clock, Logger } from '@weft/base'
 import type { ResourceSet, SocketAddress } from '@weft/model'
 import type { XdsNode } from '../node.ts'
 import type { Answer, ConnectionStatus } from './ads-status.ts'
+import type { LoadReport } from './load-reports.ts'
 import type { Quarantined } from './quarantine.ts'
 
 export interface AdsServerDeps {
@@ -28,6 +29,8 @@ export interface AdsServerDeps {
   /** The workload behind a proxy is healthy or not (istio-agent's `HealthInformation`). */
   onHealth?(node: XdsNode, healthy: boolean, message: string, connectionId: number): void
   onAnswer?(answer: Answer): void
+  /** A client said how much it sent where (LRS). */
+  onLoad?(node: XdsNode, reports: readonly LoadReport[]): void
 }
 
 /** What the transport knows of a client. */
@@ -46,6 +49,8 @@ export interface AdsServerOptions {
    * nodes of that kind, until another version is published. Default 3.
    */
   readonly quarantineAfter?: number
+  /** How often clients are asked to report their load. Default 10,000. */
+  readonly loadReportIntervalMs?: number
 }
 
 export type ListenTarget = SocketAddress | { readonly path: string }

@@ -7,6 +7,7 @@ import type { Clock } from '@weft/base'
 import { type ClientKind, clientKind, type XdsNode } from '../node.ts'
 import { FrameError, FrameReader } from '../wire/grpc-frames.ts'
 import { flush } from './flush.ts'
+import { GRPC_STATUS } from './grpc-call.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { Answered, DeltaRequest, SotwRequest } from './receive.ts'
 import { receiveDelta, receiveSotw } from './receive.ts'
@@ -20,17 +21,6 @@ const MAX_REQUEST_BYTES = 16 * 1_048_576
 /** R9: what waits in memory for a client that does not read. */
 const HIGH_BYTES = 1_048_576
 const STALLED_MS = 60_000
-
-export const GRPC_STATUS = {
-  ok: 0,
-  invalidArgument: 3,
-  deadlineExceeded: 4,
-  permissionDenied: 7,
-  resourceExhausted: 8,
-  unimplemented: 12,
-  internal: 13,
-  unavailable: 14,
-} as const
 
 export interface ConnectionDeps {
   readonly clock: Clock

@@ -15,12 +15,14 @@ import { HEALTH_TYPE_URL } from '../type-urls.ts'
 import { Admission } from './admission.ts'
 import type { AdsServer, AdsServerDeps, AdsServerOptions, ListenTarget } from './ads-server.ts'
 import type { ConnectionStatus } from './ads-status.ts'
-import { Connection, type ConnectionDeps, GRPC_STATUS } from './connection.ts'
+import { Connection, type ConnectionDeps } from './connection.ts'
 import { statusOf } from './connection-status.ts'
+import { GRPC_STATUS, refuseCall } from './grpc-call.ts'
 import { Quarantine } from './quarantine.ts'
 import type { Answered } from './receive.ts'
 import { Registry } from './registry.ts'
 import { ResponseFrames } from './response-frames.ts'
+import { sideServices } from './side-services.ts'
 import { markChanged } from './stream-state.ts'
 
 const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService'
@@ -48,6 +50,7 @@ class Server implements AdsServer {
   readonly #registry: Registry
   readonly #frames = new ResponseFrames()
   readonly #quarantine: Quarantine
+  readonly #sideServices: ReturnType<typeof sideServices>
   readonly #admission: Admission<Connection>
   readonly #servers = new Set<Http2Server>()
   readonly #sessions = new Set<ServerHttp2Session>()
@@ -97,6 +100,15 @@ class Server implements AdsServer {
       },
       onEnd: (connection) => this.#gone(connection),
     }
+    this.#sideServices = sideServices({
+      connections: () => this.connections(),
+      contentOf: (view, typeUrl, name, version) => {
+        const served = this.#registry.view(view)?.get(typeUrl, name)
+        return served?.version === version ? served.bytes : undefined
+      },
+      loadReportIntervalMs: options.loadReportIntervalMs ?? 10_000,
+      onLoad: (node, reports) => deps.onLoad?.(node, reports),
+    })
     this.#watchLateAnswers()
   }
 
@@ -208,10 +220,13 @@ class Server implements AdsServer {
 
   #accept(stream: ServerHttp2Stream, path: string): void {
     const protocol = PROTOCOLS[path]
-    if (protocol === undefined) {
-      refuse(stream, GRPC_STATUS.unimplemented, `no ${path}`)
+    const sideService = this.#sideServices.get(path)
+    if (sideService !== undefined && !this.#draining) {
+      sideService(stream)
+    } else if (protocol === undefined) {
+      refuseCall(stream, GRPC_STATUS.unimplemented, `no ${path}`)
     } else if (this.#draining || this.#deps.isReady?.() === false) {
-      refuse(stream, GRPC_STATUS.unavailable, 'not ready')
+      refuseCall(stream, GRPC_STATUS.unavailable, 'not ready')
     } else {
       new Connection(this.#nextId++, protocol, stream, this.#connectionDeps)
     }
@@ -317,20 +332,6 @@ class Server implements AdsServer {
       this.#watchLateAnswers()
     })
   }
-}
-
-/** A response that is nothing but trailers. */
-function refuse(stream: ServerHttp2Stream, status: number, text: string): void {
-  stream.on('error', () => {})
-  stream.respond(
-    {
-      ':status': 200,
-      'content-type': 'application/grpc',
-      'grpc-status': String(status),
-      'grpc-message': encodeURI(text),
-    },
-    { endStream: true },
-  )
 }
 
 /** A socket file that a killed process left behind would make `listen` fail for ever. */

@@ -18,6 +18,7 @@ const TOMBSTONE_MS = 60_000
 
 export interface ServedResource extends Served {
   readonly typeUrl: string
+  readonly bytes: Uint8Array
   /** Field 2 of a `DeltaDiscoveryResponse`: a `Resource`. */
   delta(): Uint8Array
   /** Field 2 of a `DiscoveryResponse`: an `Any`. */
@@ -204,6 +205,7 @@ function serve<T extends ResourceType>(
     typeUrl,
     name,
     version,
+    bytes,
     size: bytes.length + name.length + typeUrl.length + 40,
     clusters,
     needs,

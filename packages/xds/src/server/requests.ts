@@ -63,7 +63,7 @@ export function readSotw(bytes: Uint8Array): Read<SotwRequest> {
   }
 }
 
-function nodeOf(node: Node): XdsNode {
+export function nodeOf(node: Node): XdsNode {
   const { region = '', zone = '', subZone = '' } = node.locality ?? {}
   return {
     id: node.id,
