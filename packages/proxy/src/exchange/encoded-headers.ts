@@ -5,7 +5,7 @@
  */
 import type { HeaderValue } from '@weft/model'
 import type { HeaderOp, HeaderTemplate } from '@weft/traffic'
-import { ascii, hashName } from '@weft/wire'
+import { ascii, hashName, knownId } from '@weft/wire'
 
 export interface EncodedHeaders {
   readonly cuts: readonly EncodedName[]
@@ -15,6 +15,8 @@ export interface EncodedHeaders {
 export interface EncodedName {
   readonly hash: number
   readonly lower: Uint8Array
+  /** Number of a name that parsers know, else 0. */
+  readonly known: number
 }
 
 /** A whole line ready to copy, or one whose value is rendered per request. */
@@ -51,7 +53,11 @@ function encode(ops: readonly HeaderOp[]): EncodedHeaders {
   // As if run from front to back over the message: what cuts a name also undoes earlier additions.
   for (const op of ops) {
     if (op.kind !== 'add') {
-      cuts.set(op.name, { hash: hashName(op.name), lower: ascii(op.name) })
+      cuts.set(op.name, {
+        hash: hashName(op.name),
+        lower: ascii(op.name),
+        known: knownId(op.name),
+      })
       lines = lines.filter(({ name }) => name !== op.name)
     }
     if (op.kind !== 'remove') lines.push({ name: op.name, line: encodeLine(op.name, op.value) })

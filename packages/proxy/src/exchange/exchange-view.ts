@@ -147,11 +147,12 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
   get responseFlags(): string {
     const { failure, delayed, retriesExhausted } = this.#x
+    if (failure === undefined && !delayed && !retriesExhausted) return '-'
     const flags: string[] = []
     if (delayed) flags.push('DI')
     if (failure !== undefined) flags.push(failureFlag(failure))
     if (retriesExhausted) flags.push('URX')
-    return flags.length === 0 ? '-' : flags.join(',')
+    return flags.join(',')
   }
   get responseCodeDetails(): string {
     const { failure, responseHeadDone, detail } = this.#x

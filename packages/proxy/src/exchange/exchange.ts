@@ -43,6 +43,7 @@ const BULK_BYTES = 65_536
 const MAX_DRAINED_BYTES = 65_536
 const MAX_KEPT_BUFFER_BYTES = 16_384
 const INITIAL_HEAD_BYTES = 2_048
+const NO_COOKIES: readonly string[] = []
 
 export class Exchange implements UpstreamUser, TimeoutHandler {
   readonly deps: EngineDeps
@@ -88,7 +89,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   hash: number | undefined
   filterHeaders: EncodedHeaders | undefined
   /** `set-cookie` values of hash policies. */
-  cookies: readonly string[] = []
+  cookies: readonly string[] = NO_COOKIES
   upgrade = false
   readonly plan: RequestPlan
   readonly answerPlan: ResponsePlan
@@ -190,7 +191,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.tried = undefined
     this.hash = undefined
     this.filterHeaders = undefined
-    this.cookies = []
+    this.cookies = NO_COOKIES
     this.upgrade = false
     this.timers.reset()
     this.sentMs = 0

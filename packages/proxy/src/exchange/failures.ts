@@ -56,6 +56,9 @@ const FAILURES = {
 
 export type Failure = keyof typeof FAILURES
 
+/** All of them; `docs/errors.md` explains each. */
+export const ALL_FAILURES = Object.keys(FAILURES) as readonly Failure[]
+
 /** The status to answer with; 0 when there is nobody left to answer. */
 export function failureStatus(failure: Failure): number {
   return FAILURES[failure].status

@@ -116,9 +116,13 @@ async function replay(name: string, bytes: Buffer, answer: Buffer): Promise<void
   const client = new StubSocket(NOBODY)
   if (accept === undefined) throw new Error('Cannot replay: nothing listens')
   client.handler = accept(client)
+  // As from the kernel: all connections read into one buffer.
+  const shared = Buffer.alloc(65_536)
   const once = (): void => {
-    client.handler.onData(bytes, bytes.length)
-    upstream?.handler.onData(answer, answer.length)
+    bytes.copy(shared)
+    client.handler.onData(shared, bytes.length)
+    answer.copy(shared)
+    upstream?.handler.onData(shared, answer.length)
   }
   // Two connections: the balancer has two endpoints to choose from.
   for (let i = 0; i < 50; i++) {

@@ -73,7 +73,11 @@ function cutLine(head: MessageHead, bytes: Buffer, name: string): void {
 }
 
 export function cutNames(head: MessageHead, bytes: Buffer, names: readonly EncodedName[]): void {
-  for (const { hash, lower } of names) {
+  for (const { hash, lower, known } of names) {
+    if (known !== 0) {
+      cutKnown(head, known)
+      continue
+    }
     for (let i = head.find(bytes, 0, hash, lower); i >= 0; ) {
       cuts[i] = 1
       i = head.find(bytes, 0, hash, lower, i + 1)

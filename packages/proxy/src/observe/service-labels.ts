@@ -4,11 +4,23 @@ import { type ServiceLabels, UNKNOWN } from '@weft/telemetry'
 
 export const UNKNOWN_SERVICE: ServiceLabels = { host: UNKNOWN, name: UNKNOWN, namespace: UNKNOWN }
 
+const known = new WeakMap<Cluster, ServiceLabels | typeof NO_SERVICE>()
+const NO_SERVICE = Symbol('no service')
+
 /**
  * What the cluster says of its service; `undefined` for clusters that stand for
  * none (`PassthroughCluster`), whose calls are told apart by host.
  */
 export function serviceOf(cluster: Cluster): ServiceLabels | undefined {
+  let service = known.get(cluster)
+  if (service === undefined) {
+    service = readService(cluster) ?? NO_SERVICE
+    known.set(cluster, service)
+  }
+  return service === NO_SERVICE ? undefined : service
+}
+
+function readService(cluster: Cluster): ServiceLabels | undefined {
   if (cluster.service !== undefined) return cluster.service
   // `outbound|9080|v1|reviews.default.svc.cluster.local`
   const [direction, port, , host] = cluster.name.split('|')

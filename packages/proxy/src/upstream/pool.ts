@@ -88,7 +88,7 @@ export class HttpPool implements Timed {
       connection.socket.close()
       return
     }
-    const next = this.#waiting.shift()
+    const next = this.#waiting.length === 0 ? undefined : this.#waiting.shift()
     if (next !== undefined) {
       this.cluster.limits.release('pending')
       connection.use(next)
