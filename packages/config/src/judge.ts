@@ -72,18 +72,12 @@ class ObjectJudge {
     value: Readonly<Record<string, unknown>>,
   ): ParsedObject {
     this.#checkVersion(definition, version)
-    const options = {
-      isNullUnset: definition.group === '' || definition.group === 'discovery.k8s.io',
-    }
-    const meta = checkSchema(metadataSchema, value.metadata ?? {}, 'metadata', {
-      isNullUnset: true,
-    })
+    const meta = checkSchema(metadataSchema, value.metadata ?? {}, 'metadata')
     this.#take(meta.findings)
     const body = checkSchema(
       definition.schema,
       this.#bodyOf(definition, value),
       bodyPath(definition),
-      options,
     )
     this.#take(body.findings)
     const status = this.#checkStatus(definition, value)
@@ -167,7 +161,7 @@ class ObjectJudge {
     const { status } = value
     if (status === undefined || status === null || definition.body === 'root') return undefined
     if (definition.statusSchema === undefined) return status
-    const checked = checkSchema(definition.statusSchema, status, 'status', { isNullUnset: true })
+    const checked = checkSchema(definition.statusSchema, status, 'status')
     this.#take(checked.findings)
     return checked.value
   }

@@ -38,8 +38,7 @@ export function readMeshConfig(configMap: DocumentOf<'ConfigMap'> | undefined): 
 const NO_PLACE: Place = { at: 0 }
 
 /** Nothing written means every default. */
-const DEFAULT_MESH_CONFIG = checkSchema(meshConfig, {}, '', { isNullUnset: true })
-  .value as MeshConfig
+const DEFAULT_MESH_CONFIG = checkSchema(meshConfig, {}, '').value as MeshConfig
 
 /** The path of a setting: where it stands in the ConfigMap, then in the text there. */
 const ROOT = `data.${MESH_CONFIG_MAP.key}`
@@ -62,7 +61,7 @@ class MeshReader {
       this.#add(ROOT, 'error', code, message, this.#lines.positionOf(offset))
     }
     const { value = {}, place = NO_PLACE } = raw.documents[0] ?? {}
-    const checked = checkSchema(meshConfig, value ?? {}, '', { isNullUnset: true })
+    const checked = checkSchema(meshConfig, value ?? {}, '')
     for (const { path, code, message, suggestion } of checked.findings) {
       // Istio's list of settings is longer than ours and grows: an unknown one may be right.
       const severity = code === 'unknown-field' ? 'warning' : 'error'

@@ -11,7 +11,6 @@ import {
   integer,
   list,
   map,
-  nullable,
   number,
   object,
   oneOfValues,
@@ -50,7 +49,7 @@ const localityLbSetting = object({
   distribute: list(object({ from: string(), to: map(integer(uint32)) })),
   failover: list(object({ from: string(), to: string() })),
   failoverPriority: stringList,
-  enabled: nullable(boolean()),
+  enabled: boolean(),
 })
 
 const loadBalancer = object(
@@ -68,14 +67,14 @@ const loadBalancer = object(
     warmupDurationSecs: positiveDuration(),
     warmup: object({
       duration: required(positiveDuration()),
-      minimumPercent: nullable(number({ min: 0, max: 100 })),
-      aggression: nullable(number({ min: 0 })),
+      minimumPercent: number({ min: 0, max: 100 }),
+      aggression: number({ min: 0 }),
     }),
     zoneAwareLbSetting: object({
-      enabled: nullable(boolean()),
+      enabled: boolean(),
       failover: list(object({ from: string(), to: string() })),
       failoverPriority: stringList,
-      minClusterSize: nullable(integer({ min: 1 })),
+      minClusterSize: integer({ min: 1 }),
     }),
     backendUtilization: object({
       blackoutPeriod: duration(),
@@ -117,9 +116,9 @@ const connectionPool = object({ tcp: tcpSettings, http: httpSettings })
 const outlierDetection = object({
   consecutiveErrors: integer(),
   splitExternalLocalOriginErrors: boolean(),
-  consecutiveLocalOriginFailures: nullable(integer(uint32)),
-  consecutiveGatewayErrors: nullable(integer(uint32)),
-  consecutive5xxErrors: nullable(integer(uint32)),
+  consecutiveLocalOriginFailures: integer(uint32),
+  consecutiveGatewayErrors: integer(uint32),
+  consecutive5xxErrors: integer(uint32),
   interval: positiveDuration(),
   baseEjectionTime: positiveDuration(),
   maxEjectionPercent: integer(),
@@ -135,7 +134,7 @@ const clientTls = object({
   credentialName: string(),
   subjectAltNames: stringList,
   sni: string(),
-  insecureSkipVerify: nullable(boolean()),
+  insecureSkipVerify: boolean(),
   caCrl: string(),
 })
 
@@ -160,7 +159,7 @@ const trafficPolicy = object({
   }),
   proxyProtocol: object({ version: oneOfValues('V1', 'V2') }),
   retryBudget: object({
-    percent: nullable(number({ min: 0, max: 100 })),
+    percent: number({ min: 0, max: 100 }),
     minRetryConcurrency: integer(uint32),
     budgetInterval: duration(),
   }),

@@ -8,7 +8,6 @@ import {
   type Infer,
   integer,
   list,
-  nullable,
   object,
   oneOfValues,
   required,
@@ -56,7 +55,7 @@ const serverTls = withRules(
     maxProtocolVersion: oneOfValues(...TLS_VERSIONS),
     cipherSuites: stringList,
     ecdhCurves: stringList,
-    insecureSkipVerify: nullable(boolean()),
+    insecureSkipVerify: boolean(),
   }),
   {
     cel: '(has(self.tlsCertificates) ? 1 : 0) + (has(self.credentialNames) ? 1 : 0) <= 1',

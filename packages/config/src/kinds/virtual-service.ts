@@ -11,7 +11,6 @@ import {
   integer,
   list,
   map,
-  nullable,
   object,
   oneOfValues,
   required,
@@ -98,8 +97,8 @@ const retries = object({
   attempts: integer(),
   perTryTimeout: positiveDuration(),
   retryOn: string(),
-  retryRemoteLocalities: nullable(boolean()),
-  retryIgnorePreviousHosts: nullable(boolean()),
+  retryRemoteLocalities: boolean(),
+  retryIgnorePreviousHosts: boolean(),
   backoff: positiveDuration(),
 })
 
@@ -131,7 +130,7 @@ const corsPolicy = object({
   allowHeaders: list(string()),
   exposeHeaders: list(string()),
   maxAge: positiveDuration(),
-  allowCredentials: nullable(boolean()),
+  allowCredentials: boolean(),
   unmatchedPreflights: oneOfValues('UNSPECIFIED', 'FORWARD', 'IGNORE'),
 })
 
@@ -148,8 +147,8 @@ const httpRoute = object({
   fault,
   mirror: destination,
   mirrors: list(object({ destination: required(destination), percentage: percent() })),
-  mirrorPercent: nullable(integer({ min: 0, max: 4294967295 })),
-  mirror_percent: nullable(integer({ min: 0, max: 4294967295 })),
+  mirrorPercent: integer({ min: 0, max: 4294967295 }),
+  mirror_percent: integer({ min: 0, max: 4294967295 }),
   mirrorPercentage: percent(),
   corsPolicy,
   headers,

@@ -192,8 +192,9 @@ test('kinds of other groups are skipped with a note, misspelt groups of ours are
   assert.deepEqual(findingsOf(wrongVersion, 'error'), ['apiVersion not-allowed'])
 })
 
-test('null means "not set" for built-in kinds and is refused in custom resources', () => {
+test('null means "not set", as the API server prunes it, also where something is required', () => {
   assert.deepEqual(findingsOf(withValue(VALID.service, 'spec.selector', null), 'error'), [])
-  const refused = findingsOf(withValue(VALID.virtualService, 'spec.http', null), 'error')
-  assert.deepEqual(refused, ['spec.http wrong-type'])
+  assert.deepEqual(findingsOf(withValue(VALID.virtualService, 'spec.exportTo', null), 'error'), [])
+  const refused = findingsOf(withValue(VALID.destinationRule, 'spec.host', null), 'error')
+  assert.deepEqual(refused, ['spec.host missing-field'])
 })

@@ -48,18 +48,8 @@ export interface Checked {
   readonly broken: readonly string[]
 }
 
-export interface CheckOptions {
-  /** Kubernetes' built-in kinds read `null` as "not set"; custom resources refuse it. */
-  readonly isNullUnset: boolean
-}
-
-export function checkSchema(
-  schema: AnySchema,
-  value: unknown,
-  path: string,
-  options: CheckOptions,
-): Checked {
-  const checker = new Checker(options)
+export function checkSchema(schema: AnySchema, value: unknown, path: string): Checked {
+  const checker = new Checker()
   const result = checker.check(schema, value, path)
   return { value: result, findings: checker.findings, broken: checker.broken }
 }
@@ -67,11 +57,6 @@ export function checkSchema(
 class Checker {
   readonly findings: SchemaFinding[] = []
   readonly broken: string[] = []
-  readonly #options: CheckOptions
-
-  constructor(options: CheckOptions) {
-    this.#options = options
-  }
 
   check(schema: AnySchema, value: unknown, path: string): unknown {
     const known = this.findings.length
@@ -215,7 +200,8 @@ class Checker {
         else this.#unknownField(schema, value, key, path)
         continue
       }
-      if (item === null && this.#readsNullAsUnset(field)) continue
+      // As the API server does: it drops a null before it looks at the rest.
+      if (item === null) continue
       entries.push([key, this.check(field, item, childPath(path, key))])
     }
     const result = Object.fromEntries(entries)
@@ -229,11 +215,6 @@ class Checker {
     }
     for (const group of schema.oneOf) this.#checkOneOf(group, result, path)
     return result
-  }
-
-  /** The API server drops a null where it can put a default, and where the schema says `nullable`. */
-  #readsNullAsUnset(field: AnySchema): boolean {
-    return this.#options.isNullUnset || field.presence === 'defaulted' || field.isNullable === true
   }
 
   #checkOneOf(group: OneOf, value: Record<string, unknown>, path: string): void {

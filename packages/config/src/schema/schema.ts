@@ -27,8 +27,6 @@ interface Common<T, P extends Presence> {
   readonly [type]?: T
   readonly presence: P
   readonly rules: readonly CelRule[]
-  /** `null` counts as "not set". */
-  readonly isNullable?: boolean
   /** One line for the reference documentation. */
   readonly doc?: string
   /** Filled in where the field is missing; only with presence `defaulted`. */
@@ -178,11 +176,6 @@ export function defaulted<T>(
   fallback: NoInfer<T>,
 ): Schema<T, 'defaulted'> {
   return { ...schema, presence: 'defaulted', fallback }
-}
-
-/** The same schema, for which `null` means "not set". */
-export function nullable<T, P extends Presence>(schema: Schema<T, P>): Schema<T, P> {
-  return { ...schema, isNullable: true }
 }
 
 /** The same schema with CEL rules, as pairs of expression and message. */

@@ -124,3 +124,14 @@ test('`__proto__` is a key like any other', () => {
   assert.equal(({} as { polluted?: boolean }).polluted, undefined)
   assert.deepEqual(Object.keys(document?.value as object), ['__proto__'])
 })
+
+test('nesting beyond any stack is one problem that says so', () => {
+  for (const deep of ['['.repeat(20_000), '{"a":'.repeat(20_000)]) {
+    const { documents, problems } = readYaml(deep)
+    assert.deepEqual(documents, [])
+    assert.deepEqual(
+      problems.map(({ code, message }) => [code, message]),
+      [['too-large', 'this document cannot be read: it is nested too deeply']],
+    )
+  }
+})

@@ -129,6 +129,10 @@ function readDocument(
     strict: true,
     uniqueKeys: false,
   })
+  // The library recurses, catches what the stack says and goes on from there.
+  if (parsed.errors.some(({ message }) => /stack (size exceeded|overflow)/i.test(message))) {
+    throw new TooLarge('it is nested too deeply')
+  }
   for (const error of parsed.errors) {
     problems.push({
       // What is not closed is found missing at the end: the last line with text is nearer to it.
