@@ -8,7 +8,7 @@
 
 const DIGITS = 20
 /** Up to here a loop costs less than the call of a native copy. */
-const SHORT = 48
+const SHORT = 64
 
 export class OutBuffer {
   bytes: Buffer
