@@ -14,7 +14,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
-const started: ChildProcess[] = []
+const started: { readonly child: ChildProcess; readonly gone: Promise<unknown> }[] = []
 const state = mkdtempSync(join(tmpdir(), 'weft-two-services-'))
 
 function weft(...args: string[]): ChildProcess {
@@ -23,13 +23,17 @@ function weft(...args: string[]): ChildProcess {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, XDG_STATE_HOME: state },
   })
-  started.push(child)
+  // Asked for now: a child that ends by itself says so only once.
+  started.push({ child, gone: once(child, 'close') })
   return child
 }
 
 async function firstLine(child: ChildProcess): Promise<string> {
   if (child.stdout === null) throw new Error('Cannot read: the child has no standard output')
-  for await (const line of createInterface({ input: child.stdout })) return line
+  const lines = createInterface({ input: child.stdout })
+  const ended = once(lines, 'close')
+  const line = await Promise.race([once(lines, 'line'), ended])
+  if (typeof line[0] === 'string') return line[0]
   throw new Error('Cannot start: weft ended without a word')
 }
 
@@ -42,10 +46,11 @@ try {
   const up = weft('up', here('mesh'), '--http', '0', '--xds', '0', '--admin', '0', '--json')
   const { gateway, xds } = JSON.parse(await firstLine(up))
   for (const version of ['v1', 'v2']) {
-    weft(
+    const run = weft(
       ...['run', '--control', xds, '--service', 'hello', '--version', version],
       ...['--port', '8000', '--app-port', '0', '--', process.execPath, here('hello.ts')],
     )
+    run.stdout?.resume()
   }
 
   const seen = new Set<string>()
@@ -64,7 +69,7 @@ try {
   // 400 requests at 20 %: a deviation of 8 points happens once in 10 000 runs.
   assert.ok(share > 0.12 && share < 0.28, `v2 got ${share * 100} %, expected 20 %`)
 } finally {
-  for (const child of started) child.kill('SIGTERM')
-  await Promise.all(started.map((child) => once(child, 'close')))
+  for (const { child } of started) child.kill('SIGTERM')
+  await Promise.all(started.map(({ gone }) => gone))
   rmSync(state, { recursive: true })
 }
