@@ -7,6 +7,7 @@ import { dispatch } from './dispatch.ts'
 import { colourStyle, plainStyle, wantsColour } from './terminal/style.ts'
 import type { Terminal } from './terminal/terminal.ts'
 
+const NPM_WATCH_MS = 500
 const STOPPING: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 export async function main(): Promise<void> {
@@ -48,11 +49,22 @@ function processTerminal(): Terminal {
 /**
  * A process that was started with a channel belongs to whoever holds the other
  * end (`bin/weft.js`, `weft demo`): when that ends, however it ends, so does this.
+ * One that npm started ends with npm, which dies of a signal without passing it on.
  */
 function watchParent(): void {
+  if (process.env.npm_command !== undefined) watchNpm(process.ppid)
   if (process.channel === undefined) return
   process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'))
   process.channel.unref()
+}
+
+function watchNpm(npmPid: number): void {
+  const timer = setInterval(() => {
+    if (process.ppid === npmPid) return
+    clearInterval(timer)
+    process.kill(process.pid, 'SIGTERM')
+  }, NPM_WATCH_MS)
+  timer.unref()
 }
 
 /** `weft … | head` closes the pipe early; that is not an error. */
