@@ -38,7 +38,7 @@ export interface Answered {
   readonly blamed: readonly Blamed[]
 }
 
-export interface Blamed {
+interface Blamed {
   readonly name: string
   readonly version: string
 }
