@@ -8,7 +8,7 @@ import { TranslateCache } from './cache.ts'
 import { outboundClusters, plainCluster, reaches } from './clusters/outbound.ts'
 import { captureInbound } from './listeners/capture-inbound.ts'
 import { captureOutbound } from './listeners/capture-outbound.ts'
-import { explicitInbound, explicitOutbound, inboundAppCluster } from './listeners/explicit.ts'
+import { explicitInbound, explicitOutbound, offeredAppCluster } from './listeners/explicit.ts'
 import { gatewayResources } from './listeners/gateway.ts'
 import type { RoleResources } from './listeners/role-resources.ts'
 import { BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER } from './names.ts'
@@ -50,9 +50,7 @@ function ownResources(scope: ProxyScope): RoleResources {
         ...proxy.offers.map((offer) => explicitInbound(scope, offer)),
       ],
       routes: proxy.capture.outbound === undefined ? [] : [sharedTable(scope)],
-      clusters: proxy.offers.map((offer) =>
-        inboundAppCluster(scope, offer.port, offer.appAddress, offer.appPort),
-      ),
+      clusters: proxy.offers.map((offer) => offeredAppCluster(scope, offer)),
     }
   }
   const outbound = captureOutbound(scope)

@@ -8,6 +8,7 @@
 import type { Cluster, Listener, OfferedPort, RouteTable } from '@weft/model'
 import { MATCH_ALL } from '@weft/model'
 import { isHttp, portProtocol } from '../../registries/declared/port-protocol.ts'
+import { resolveHost } from '../../snapshot/hosts.ts'
 import { plainCluster } from '../clusters/outbound.ts'
 import { ANY_REQUEST } from '../features/http-match.ts'
 import { HTTP_PROXY_ROUTES, inboundCluster } from '../names.ts'
@@ -73,6 +74,18 @@ export function inboundRoutes(port: number, cluster = inboundCluster(port)): Rou
     name: inboundCluster(port),
     virtualHosts: [virtualHost(`inbound|http|${port}`, ['*'], [route], [])],
     origins: [],
+  }
+}
+
+/** The application behind an offer; its calls are counted for the service it offers. */
+export function offeredAppCluster(scope: ProxyScope, offer: OfferedPort): Cluster {
+  const { namespace } = scope.proxy
+  const host = resolveHost(offer.service, namespace, scope.domain)
+  const known = scope.snapshot.services.get(host)
+  const service = known ?? { host, name: offer.service, namespace }
+  return {
+    ...inboundAppCluster(scope, offer.port, offer.appAddress, offer.appPort),
+    service: { host, name: service.name, namespace: service.namespace },
   }
 }
 
