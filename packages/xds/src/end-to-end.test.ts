@@ -297,6 +297,22 @@ describe('when the control plane comes and goes', () => {
     assert.equal((await fourth.updates.next()).source, 'control')
   })
 
+  test('a control plane that is there goes before the disk, changed or not', async () => {
+    const path = join(dir, 'fresh.sock')
+    const lastGood = { dir: join(dir, 'fresh') }
+    const server = await startServer()
+    server.publish('v', oneService(80), 'g1')
+    const connect = await server.listen({ path })
+    for (const port of [80, 80, 81]) {
+      server.publish('v', oneService(port), `g${port}`)
+      const { client, updates } = await startClient(connect, { lastGood })
+      const update = await updates.next()
+      assert.equal(update.source, 'control')
+      assert.equal(portOf(update), port)
+      await client.close()
+    }
+  })
+
   test('a server that is not ready refuses, and the client comes back', async () => {
     let ready = false
     const server = await startServer({ isReady: () => ready })

@@ -41,6 +41,8 @@ const BACKOFF = { baseMs: 500, maxMs: 30_000 }
 const DEPENDENCY_TIMEOUT_MS = 15_000
 /** Changes come in bursts; the disk gets one of them. */
 const SAVE_AFTER_MS = 1_000
+/** A control plane that is there answers in milliseconds; what it says is newer than the disk. */
+const DISK_AFTER_MS = 1_000
 /** Envoy's limit for the text of a NACK. */
 const MAX_ERROR_CHARS = 4_096
 const INVALID_ARGUMENT = 3
@@ -84,6 +86,8 @@ class Client implements AdsClient {
   #cancelRetry: (() => void) | undefined
   #cancelWait: (() => void) | undefined
   #cancelSave: (() => void) | undefined
+  /** Set while saved resources wait for a control plane that may know better. */
+  #cancelSaved: (() => void) | undefined
 
   constructor(options: AdsClientOptions, deps: AdsClientDeps) {
     this.#options = options
@@ -123,6 +127,7 @@ class Client implements AdsClient {
     this.#closed = true
     this.#cancelRetry?.()
     this.#cancelWait?.()
+    this.#forgetSaved()
     this.#transport?.close('closed')
     if (this.#cancelSave !== undefined) {
       this.#cancelSave()
@@ -139,7 +144,19 @@ class Client implements AdsClient {
         this.#deps.log.warn('saved resource not used', { type, name, problem })
       }
     }
+    this.#cancelSaved = this.#deps.clock.after(DISK_AFTER_MS, () => this.#publishSaved())
+  }
+
+  /** No control plane yet: what it said last time has to do. */
+  #publishSaved(): void {
+    if (this.#cancelSaved === undefined) return
+    this.#forgetSaved()
     this.#deps.onUpdate({ ...this.#store.snapshot(), source: 'disk' })
+  }
+
+  #forgetSaved(): void {
+    this.#cancelSaved?.()
+    this.#cancelSaved = undefined
   }
 
   #connect(): void {
@@ -184,6 +201,7 @@ class Client implements AdsClient {
     this.#attempt++
     this.#setState({ kind: 'backoff', delayMs, reason })
     this.#deps.log.warn('control plane lost', { reason, retryInMs: delayMs })
+    this.#publishSaved()
     this.#cancelRetry = this.#deps.clock.after(delayMs, () => this.#connect())
   }
 
@@ -270,7 +288,8 @@ class Client implements AdsClient {
       this.#cancelWait = this.#deps.clock.after(untilMs - nowMs, () => this.#publishWhenComplete())
       return
     }
-    if (!this.#store.hasChanges()) return
+    if (!this.#store.hasChanges() && this.#cancelSaved === undefined) return
+    this.#forgetSaved()
     this.#deps.onUpdate({ ...this.#store.snapshot(), source: 'control' })
     this.#saveSoon()
   }
