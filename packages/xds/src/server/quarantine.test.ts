@@ -229,6 +229,14 @@ describe('a version that more than three nodes refuse (R10)', () => {
     for (const { uses } of made.peers) assert.equal(uses.get('a'), 6)
   })
 
+  test('is held back too when it is an older one that nobody had seen before', () => {
+    const made = mesh()
+    made.publish({ a: 3, b: 2 })
+    made.publish({ a: 5, b: 2 })
+    const joined = Array.from({ length: 9 }, () => made.join('envoy', isOdd).sent[0])
+    assert.deepEqual(joined, ['a=5', 'a=5', 'a=5', 'a=5', 'a=3', 'a=3', 'a=3', 'a=3', 'b=2'])
+  })
+
   test('is not blamed on what came in the same response and was not named', () => {
     const made = mesh()
     made.publish({ a: 2, b: 3 })

@@ -83,10 +83,10 @@ export class Quarantine {
     return KINDS.some((kind) => this.#records.has(keyOf(kind, typeUrl, name, version)))
   }
 
-  /** Forgets the versions that are not published any more. */
-  release(isPublished: (typeUrl: string, name: string, version: string) => boolean): void {
+  /** Forgets the versions that nobody can be sent any more. */
+  release(isServed: (typeUrl: string, name: string, version: string) => boolean): void {
     for (const [key, { refusal, sinceMs }] of this.#records) {
-      if (isPublished(refusal.typeUrl, refusal.name, refusal.version)) continue
+      if (isServed(refusal.typeUrl, refusal.name, refusal.version)) continue
       this.#records.delete(key)
       if (sinceMs !== undefined) this.#held--
     }
@@ -107,7 +107,10 @@ export class Quarantine {
       this.holds(kind, typeUrl, served.name, served.version)
     const get = (typeUrl: string, name: string) => {
       const served = view.get(typeUrl, name)
-      return served === undefined || !isHeld(typeUrl, served) ? served : view.before(typeUrl, name)
+      if (served === undefined || !isHeld(typeUrl, served)) return served
+      // Nobody had refused it when it was replaced, but perhaps nobody had seen it either.
+      const before = view.before(typeUrl, name)
+      return before === undefined || isHeld(typeUrl, before) ? undefined : before
     }
     return {
       get,

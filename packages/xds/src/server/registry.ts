@@ -61,7 +61,7 @@ export class Registry {
       const names = this.#replace(view, type, set)
       if (names.length > 0) changes.set(TYPE_URLS[type], names)
     }
-    if (changes.size > 0) this.quarantine.release((...resource) => this.#isPublished(...resource))
+    if (changes.size > 0) this.quarantine.release((...resource) => this.#isServed(...resource))
     return changes
   }
 
@@ -95,9 +95,10 @@ export class Registry {
     return changed
   }
 
-  #isPublished(typeUrl: string, name: string, version: string): boolean {
+  #isServed(typeUrl: string, name: string, version: string): boolean {
     for (const view of this.#views.values()) {
       if (view.get(typeUrl, name)?.version === version) return true
+      if (view.before(typeUrl, name)?.version === version) return true
     }
     return false
   }
