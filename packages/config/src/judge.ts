@@ -99,6 +99,8 @@ class ObjectJudge {
     const fields = IDLE_FIELDS[type] ?? []
     const root = definition.body === 'spec' ? { spec: value.spec } : value
     for (const path of findIdle(fields, '', root)) {
+      // Of a value that is none of those allowed it would say both "must be …" and "accepted".
+      if (this.#problems.some((one) => one.path === path && one.code === 'not-allowed')) continue
       this.#add(path, 'warning', 'not-acted-on', 'accepted, not acted on yet')
     }
   }

@@ -1,5 +1,6 @@
 /** What an `http` route of a VirtualService does with a request: redirect, answer, rewrite, retry, fail on purpose, CORS. */
 
+import { RETRY_CONDITIONS } from '@weft/model'
 import type { HttpRouteRule } from '../kinds/virtual-service.ts'
 import { goDurationMs } from '../schema/go-duration.ts'
 import { childPath, itemPath } from '../text/places.ts'
@@ -102,24 +103,10 @@ function checkRewrite(rewrite: HttpRouteRule['rewrite'], path: string, findings:
   }
 }
 
-const RETRY_ON = new Set([
-  '5xx',
-  'gateway-error',
-  'reset',
-  'reset-before-request',
-  'connect-failure',
-  'retriable-4xx',
-  'refused-stream',
-  'retriable-status-codes',
-  'retriable-headers',
-  'envoy-ratelimited',
-  'http3-post-connect-failure',
-  'cancelled',
-  'deadline-exceeded',
-  'internal',
-  'resource-exhausted',
-  'unavailable',
-])
+/** Conditions of Envoy that no data plane of this release acts on. */
+const IDLE_RETRY_ON = ['retriable-headers', 'envoy-ratelimited', 'http3-post-connect-failure']
+
+const RETRY_ON: ReadonlySet<string> = new Set(RETRY_CONDITIONS)
 
 /** Statuses that Go's `net/http` has a name for, which is what Istio accepts as numbers. */
 const NAMED_STATUS =
@@ -145,6 +132,11 @@ export function checkRetries(
   checkDuration(perTryTimeout, `${path}.perTryTimeout`, findings)
   checkDuration(backoff, `${path}.backoff`, findings)
   for (const condition of retryOn === '' ? [] : retryOn.split(',')) {
+    if (IDLE_RETRY_ON.includes(condition)) {
+      const message = `"${condition}" is accepted, not acted on yet`
+      findings.warning(`${path}.retryOn`, 'not-acted-on', message)
+      continue
+    }
     if (RETRY_ON.has(condition) || NAMED_STATUS.test(condition)) continue
     const blank = condition.trim() === condition ? '' : ' (remove the blanks)'
     const message = `"${condition}" is not a retry condition${blank}; known are ${[...RETRY_ON].join(', ')} and HTTP statuses`

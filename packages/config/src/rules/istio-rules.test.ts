@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { accepts, findingsOf, refuses, VALID } from '../fixtures.ts'
+import { accepts, findingsOf, refuses, VALID, withValue } from '../fixtures.ts'
 
 test('the valid objects of every kind have no errors', () => {
   for (const [name, object] of Object.entries(VALID)) {
@@ -377,4 +377,17 @@ test('a WorkloadEntry with one wrong field is refused, and the field is named', 
     ['spec.ports.http', 99999],
     ['spec.weight', -1],
   ])
+})
+
+test('a retry condition that nothing acts on is accepted with a warning, one that works without', () => {
+  const at = `${http}.retries`
+  const retrying = (retryOn: string) =>
+    withValue(VALID.virtualService, at, { attempts: 2, retryOn })
+  const warning = `${at}.retryOn not-acted-on`
+  for (const condition of ['retriable-headers', 'envoy-ratelimited']) {
+    const object = retrying(`5xx,${condition}`)
+    assert.deepEqual(findingsOf(object, 'error'), [])
+    assert.ok(findingsOf(object, 'warning').includes(warning), condition)
+  }
+  assert.ok(!findingsOf(retrying('5xx,reset,503'), 'warning').includes(warning))
 })
