@@ -31,6 +31,7 @@ import { type Failure, failureStatus, failureText } from './failures.ts'
 import { httpDate } from './http-date.ts'
 import { relayResponse, upstreamEnded } from './relay-response.ts'
 import { RequestId } from './request-id.ts'
+import { roomFor } from './room-for.ts'
 import { flushTo, out } from './shared-out.ts'
 import type { RequestPlan } from './write-request.ts'
 import { type LocalReply, type ResponsePlan, writeLocalReply } from './write-response.ts'
@@ -491,11 +492,4 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   clientHost(): string {
     return this.downstream.remoteAddress.host
   }
-}
-
-function roomFor(buffer: Buffer, used: number, needed: number): Buffer {
-  if (needed <= buffer.length) return buffer
-  const grown = Buffer.allocUnsafeSlow(Math.max(needed, buffer.length * 2))
-  buffer.copy(grown, 0, 0, used)
-  return grown
 }
