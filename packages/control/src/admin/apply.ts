@@ -1,5 +1,5 @@
 /** `/v1/apply` and `/v1/delete`: change the watched folder of a running control plane. */
-import { applyFile, deleteObjects, type ObjectName } from '../sources/files/apply.ts'
+import { ApplyRefused, applyFile, deleteObjects, type ObjectName } from '../sources/files/apply.ts'
 import { type AdminAnswer, type AdminEndpoint, jsonAnswer } from './endpoint.ts'
 
 export const apply: AdminEndpoint = {
@@ -8,7 +8,8 @@ export const apply: AdminEndpoint = {
   summary: 'validate YAML and write it into the watched folder; 422 when it is invalid',
   async answer({ query, body }, plane) {
     if (plane.folder === undefined) return NO_FOLDER
-    const result = await applyFile(plane.folder, body, query.get('file') ?? '<request>')
+    const result = await orRefused(applyFile(plane.folder, body, query.get('file') ?? '<request>'))
+    if (result instanceof ApplyRefused) return jsonAnswer({ error: result.message }, 409)
     if (result.ok) await plane.rescan()
     return jsonAnswer(result, result.ok ? 200 : 422)
   },
@@ -27,10 +28,20 @@ export const deleteEndpoint: AdminEndpoint = {
         400,
       )
     }
-    const result = await deleteObjects(plane.folder, objects)
+    const result = await orRefused(deleteObjects(plane.folder, objects))
+    if (result instanceof ApplyRefused) return jsonAnswer({ error: result.message }, 409)
     await plane.rescan()
     return jsonAnswer(result)
   },
+}
+
+async function orRefused<T>(work: Promise<T>): Promise<T | ApplyRefused> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof ApplyRefused) return error
+    throw error
+  }
 }
 
 const NO_FOLDER: AdminAnswer = jsonAnswer({ error: 'no folder is watched, only files' }, 409)

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { applyFile, deleteObjects } from './apply.ts'
+import { ApplyRefused, applyFile, deleteObjects } from './apply.ts'
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'weft-apply-'))
@@ -102,4 +102,101 @@ test('the two kinds of Gateway do not take each other for the same', async (t) =
   await applyFile(path, istio, 'in.yaml')
   await applyFile(path, kubernetes, 'in.yaml')
   assert.equal(readdirSync(path).length, 2)
+})
+
+const MIXED = `apiVersion: v1
+kind: List
+# what the team keeps
+items:
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: d}
+- apiVersion: networking.istio.io/v1
+  kind: DestinationRule
+  metadata: {name: broken}
+  spec: {host: [1]}
+- apiVersion: v1
+  kind: Service
+  metadata:
+    name: a
+  spec:
+    ports:
+    - port: 80
+
+# the last
+- apiVersion: v1
+  kind: Service
+  metadata: {name: b, finalizers: [keep]}
+  spec: {ports: [{port: 81}]}
+metadata: {resourceVersion: ""}
+`
+const SERVICE_A = MIXED.slice(
+  MIXED.indexOf('- apiVersion: v1\n  kind: Service'),
+  MIXED.indexOf('# the last'),
+)
+const service = (name: string) => ({ kind: 'Service', namespace: 'default', name })
+
+test('an object leaves its List, the invalid, the unread and all other text stay', async (t) => {
+  const path = folder(t)
+  const file = join(path, 'list.yaml')
+  writeFileSync(file, MIXED)
+  const { deleted } = await deleteObjects(path, [service('a')])
+  assert.deepEqual(deleted, [{ ...service('a'), file }])
+  assert.equal(readFileSync(file, 'utf8'), MIXED.replace(SERVICE_A, ''))
+  await deleteObjects(path, [service('b')])
+  const rest = readFileSync(file, 'utf8')
+  assert.match(rest, /Deployment/)
+  assert.match(rest, /host: \[1\]/)
+  assert.doesNotMatch(rest, /Service/)
+})
+
+test('an object of a List is replaced by one beside the List', async (t) => {
+  const path = folder(t)
+  const file = join(path, 'list.yaml')
+  writeFileSync(file, MIXED)
+  const next = 'apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 8080}]}\n'
+  assert.equal((await applyFile(path, next, 'in.yaml')).objects[0]?.outcome, 'configured')
+  assert.equal(readFileSync(file, 'utf8'), `${MIXED.replace(SERVICE_A, '')}---\n${next}`)
+  assert.equal((await applyFile(path, next, 'in.yaml')).objects[0]?.outcome, 'unchanged')
+})
+
+test('of a List in JSON everything but the object stays', async (t) => {
+  const path = folder(t)
+  const file = join(path, 'list.json')
+  const others = [
+    { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'd' }, spec: { replicas: 2 } },
+    { apiVersion: 'v1', kind: 'Service', metadata: { name: 'a', namespace: 'other' }, spec: {} },
+    { apiVersion: 'networking.istio.io/v1', kind: 'Gateway', metadata: { name: 'broken' } },
+  ]
+  const a = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'a' },
+    spec: { ports: [{ port: 80 }] },
+  }
+  writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [a, ...others] }))
+  await deleteObjects(path, [service('a')])
+  assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), {
+    apiVersion: 'v1',
+    kind: 'List',
+    items: others,
+  })
+})
+
+test('what cannot leave its List without harm is refused, and nothing is written', async (t) => {
+  const path = folder(t)
+  const file = join(path, 'list.yaml')
+  const text =
+    'apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80}]}}, {apiVersion: apps/v1, kind: Deployment, metadata: {name: d}}]\n'
+  writeFileSync(file, text)
+  writeFileSync(join(path, 'rule.yaml'), rule('r', 'ex'))
+  const named = { kind: 'DestinationRule', namespace: 'default', name: 'r' }
+  await assert.rejects(deleteObjects(path, [named, service('a')]), /list\.yaml:3; edit it there/)
+  const next = 'apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 81}]}\n'
+  await assert.rejects(
+    applyFile(path, `${rule('fresh', 'ex')}---\n${next}`, 'in.yaml'),
+    ApplyRefused,
+  )
+  assert.equal(readFileSync(file, 'utf8'), text)
+  assert.deepEqual(readdirSync(path).sort(), ['list.yaml', 'rule.yaml'])
 })

@@ -15,6 +15,7 @@ import {
 } from '@weft/config'
 import { groupOf } from './file-state.ts'
 import { listFiles } from './list-files.ts'
+import { holdsOnly, withoutMembers } from './list-members.ts'
 import { writeAtomically } from './write-atomically.ts'
 import { type Chunk, joinChunks, splitChunks } from './yaml-chunks.ts'
 
@@ -39,6 +40,7 @@ export interface AppliedObject {
  * Validates `text` (one or more YAML documents), then writes each object into
  * `folder`. Nothing is written when anything is invalid.
  *
+ * @throws {ApplyRefused} An object stands in a list that cannot be changed without harm.
  * @param file Name of the text for messages, e.g. `reviews.yaml` or `<stdin>`.
  */
 export async function applyFile(folder: string, text: string, file: string): Promise<ApplyResult> {
@@ -48,8 +50,13 @@ export async function applyFile(folder: string, text: string, file: string): Pro
     return { ok: false, problems, objects: [], skipped }
   }
   mkdirSync(folder, { recursive: true })
+  const pieces = piecesOf(text, parsed)
+  await checkChangeable(
+    folder,
+    pieces.map(({ document }) => nameOf(document)),
+  )
   const objects: AppliedObject[] = []
-  for (const { document, chunk } of piecesOf(text, parsed)) {
+  for (const { document, chunk } of pieces) {
     objects.push(await writeObject(folder, document, chunk))
   }
   return { ok: true, problems, objects, skipped }
@@ -68,17 +75,22 @@ export interface DeleteResult {
   readonly missing: readonly ObjectName[]
 }
 
-/** Removes the named objects from the folder's files, whichever files hold them. */
+/**
+ * Removes the named objects from the folder's files, whichever files hold them.
+ *
+ * @throws {ApplyRefused} As `applyFile`.
+ */
 export async function deleteObjects(
   folder: string,
   objects: readonly ObjectName[],
 ): Promise<DeleteResult> {
   const deleted: (ObjectName & { file: string })[] = []
   const missing: ObjectName[] = []
+  await checkChangeable(folder, objects)
   for (const object of objects) {
     const { kind, namespace, name } = object
     const places = (await placesOf(folder)).filter(({ document }) => isNamed(document, object))
-    for (const { file } of places) {
+    for (const file of new Set(places.map((place) => place.file))) {
       replaceIn(file, object, undefined)
       deleted.push({ kind, namespace, name, file })
     }
@@ -112,7 +124,7 @@ async function writeObject(
 ): Promise<AppliedObject> {
   const { kind, apiVersion, metadata } = document
   const { namespace, name } = metadata
-  const object = { kind, apiVersion, namespace, name }
+  const object = nameOf(document)
   const known = (await placesOf(folder)).find((place) => isNamed(place.document, object))
   if (known === undefined) {
     const group = groupOf(apiVersion).split('.')[0] ?? ''
@@ -132,6 +144,10 @@ async function writeObject(
   }
 }
 
+function nameOf({ kind, apiVersion, metadata }: Document): ObjectName {
+  return { kind, apiVersion, namespace: metadata.namespace, name: metadata.name }
+}
+
 interface Place {
   readonly file: string
   readonly document: Document | ObjectRef
@@ -148,31 +164,56 @@ async function placesOf(folder: string): Promise<readonly Place[]> {
   return places
 }
 
+/** Changing one object would harm others of its file; nothing was written. */
+export class ApplyRefused extends Error {}
+
 /**
  * Rewrites a file with another text for one object, or without it; a file that
  * holds nothing any more is removed. Returns whether anything changed.
+ *
+ * @throws {ApplyRefused}
  */
 function replaceIn(file: string, object: ObjectName, replacement: string | undefined): boolean {
   const text = readFileSync(file, 'utf8')
-  const parsed = parseDocuments(text, { file })
-  const texts = splitChunks(text).flatMap((chunk) => {
-    const own = parsed.objects.filter(
-      ({ line }) => line >= chunk.firstLine && line <= chunk.lastLine,
-    )
-    if (!own.some((one) => isNamed(one.object, object))) return [chunk.text]
-    const others = own.filter((one) => !isNamed(one.object, object))
-    return [
-      ...others.flatMap(({ document }) =>
-        document === undefined ? [] : [renderDocument(document)],
-      ),
-      ...(replacement === undefined ? [] : [replacement]),
-    ]
-  })
-  const next = joinChunks(texts)
+  const next = textWith(text, file, object, replacement)
   if (next === joinChunks([text]) || next === text) return false
   if (next === '') rmSync(file)
   else writeAtomically(file, next)
   return true
+}
+
+/** @throws {ApplyRefused} When the object cannot be taken out of a list without harm to the others. */
+function textWith(
+  text: string,
+  file: string,
+  object: ObjectName,
+  replacement: string | undefined,
+): string {
+  const parsed = parseDocuments(text, { file })
+  const isIt = (one: ObjectRef) => isNamed(one, object)
+  const texts = splitChunks(text).flatMap((chunk) => {
+    const own = parsed.objects.find(
+      (one) => one.line >= chunk.firstLine && one.line <= chunk.lastLine && isIt(one.object),
+    )
+    if (own === undefined) return [chunk.text]
+    const replaced = replacement === undefined ? [] : [replacement]
+    if (holdsOnly(chunk.text, isIt)) return replaced
+    const others = withoutMembers(chunk.text, isIt)
+    if (others !== undefined) return [others, ...replaced]
+    const { kind, namespace, name } = object
+    throw new ApplyRefused(
+      `${kind} ${namespace}/${name} stands among others in ${file}:${own.line}; edit it there`,
+    )
+  })
+  return joinChunks(texts)
+}
+
+/** Before anything is written. @throws {ApplyRefused} */
+async function checkChangeable(folder: string, objects: readonly ObjectName[]): Promise<void> {
+  for (const { file, document } of await placesOf(folder)) {
+    const object = objects.find((one) => isNamed(document, one))
+    if (object !== undefined) textWith(readFileSync(file, 'utf8'), file, object, undefined)
+  }
 }
 
 function isNamed(document: Document | ObjectRef, object: ObjectName): boolean {
