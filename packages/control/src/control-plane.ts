@@ -141,7 +141,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     },
   )
   stack.defer(() => ads.close())
-  const views: Views = new Views(ads)
+  const views: Views = new Views(ads, { log })
   const push: Push = new Push({
     clock,
     log,
@@ -200,7 +200,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const proxies = (): readonly ConnectedProxy[] =>
     ads.connections().flatMap((connection) => {
       const view = views.proxyOf(connection.id)
-      return view === undefined ? [] : [{ connection, view, set: views.resourcesOf(connection.id) }]
+      if (view === undefined) return []
+      const { id } = connection
+      return [{ connection, view, set: views.resourcesOf(id), problem: views.problemOf(id) }]
     })
   const analysis = () => analyze(sourceState().documents, { domain: DEFAULT_MESH.domain })
   const statuses = () => {

@@ -63,6 +63,8 @@ export interface ConnectedProxy {
   readonly view: ProxyView
   /** Absent before the first snapshot. */
   readonly set: ResourceSet | undefined
+  /** Why it did not get the newest snapshot and still has `set`. */
+  readonly problem: string | undefined
 }
 
 export function jsonAnswer(value: unknown, status = 200): AdminAnswer {

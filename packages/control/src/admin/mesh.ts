@@ -124,7 +124,7 @@ function isCalled(proxy: ConnectedProxy, wanted: string): boolean {
 }
 
 function proxyRow(proxy: ConnectedProxy) {
-  const { connection, view } = proxy
+  const { connection, view, problem } = proxy
   const deliveries = connection.types.flatMap(({ typeUrl, resources: list }) =>
     list.map((resource) => ({ ...resource, type: resourceTypeOf(typeUrl) ?? typeUrl })),
   )
@@ -142,9 +142,10 @@ function proxyRow(proxy: ConnectedProxy) {
     protocol: connection.protocol,
     connectedAtMs: connection.connectedAtMs,
     generation: connection.ackedGeneration ?? null,
-    isSynced: deliveries.every(({ state }) => state === 'acked'),
+    isSynced: problem === undefined && deliveries.every(({ state }) => state === 'acked'),
     pending: deliveries.filter(({ state }) => state === 'pending' || state === 'sent').length,
     rejected,
     withheld,
+    ...(problem === undefined ? {} : { problem: `cannot be translated: ${problem}` }),
   }
 }

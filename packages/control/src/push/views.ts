@@ -2,7 +2,7 @@
  * Which resources which connections get: proxies that look alike share a view,
  * and a view is translated once per snapshot.
  */
-import { contentHash } from '@weft/base'
+import { contentHash, type Logger } from '@weft/base'
 import type { ResourceSet } from '@weft/model'
 import type { XdsNode } from '@weft/xds'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
@@ -17,28 +17,43 @@ export interface ViewSink {
   drop(view: string): void
 }
 
+export interface ViewsDeps {
+  readonly log: Logger
+  /** Default: `translate`. */
+  readonly translate?: typeof translate
+}
+
 interface View {
   readonly proxy: ProxyView
   readonly connections: Set<number>
   published: { readonly snapshot: MeshSnapshot; readonly set: ResourceSet } | undefined
+  /** Why it did not get the newest snapshot and still has `published`. */
+  problem: string | undefined
 }
 
 export class Views {
   readonly #sink: ViewSink
+  readonly #log: Logger
+  readonly #translate: typeof translate
   readonly #cache = new TranslateCache()
   readonly #views = new Map<string, View>()
   readonly #keyOf = new Map<number, string>()
 
-  constructor(sink: ViewSink) {
+  constructor(sink: ViewSink, deps: ViewsDeps) {
     this.#sink = sink
+    this.#log = deps.log
+    this.#translate = deps.translate ?? translate
   }
 
-  /** A connection said who it is. With a snapshot its resources are there when this returns. */
+  /**
+   * A connection said who it is. With a snapshot its resources are there when
+   * this returns, unless they cannot be made: see `problemOf`.
+   */
   connect(node: XdsNode, connection: number, snapshot: MeshSnapshot | undefined): void {
     this.disconnect(connection)
     const proxy = proxyViewOf(node)
     const key = keyOf(proxy)
-    const view = this.#views.get(key) ?? { proxy, connections: new Set(), published: undefined }
+    const view = this.#views.get(key) ?? newView(proxy)
     this.#views.set(key, view)
     view.connections.add(connection)
     this.#keyOf.set(connection, key)
@@ -76,6 +91,12 @@ export class Views {
     return key === undefined ? undefined : this.#views.get(key)?.published?.set
   }
 
+  /** Why a connection did not get the newest snapshot; undefined when it did. */
+  problemOf(connection: number): string | undefined {
+    const key = this.#keyOf.get(connection)
+    return key === undefined ? undefined : this.#views.get(key)?.problem
+  }
+
   proxyOf(connection: number): ProxyView | undefined {
     const key = this.#keyOf.get(connection)
     return key === undefined ? undefined : this.#views.get(key)?.proxy
@@ -87,10 +108,27 @@ export class Views {
 
   #publish(key: string, view: View, snapshot: MeshSnapshot): void {
     if (view.published?.snapshot === snapshot) return
-    const set = translate(snapshot, view.proxy, this.#cache)
-    view.published = { snapshot, set }
-    this.#sink.publish(key, set, snapshot.generation)
+    try {
+      const set = this.#translate(snapshot, view.proxy, this.#cache)
+      this.#sink.publish(key, set, snapshot.generation)
+      view.published = { snapshot, set }
+      view.problem = undefined
+    } catch (error) {
+      // A fault of ours for one kind of proxy: these keep what they have, the others go on.
+      view.problem = error instanceof Error ? error.message : String(error)
+      const { namespace, workload } = view.proxy
+      const proxy = `${namespace}/${workload}`
+      this.#log.error('cannot translate, proxies like it keep their configuration', {
+        proxy,
+        generation: snapshot.generation,
+        error,
+      })
+    }
   }
+}
+
+function newView(proxy: ProxyView): View {
+  return { proxy, connections: new Set(), published: undefined, problem: undefined }
 }
 
 /** Equal for proxies that get the same resources. The workload's name is only for people. */
