@@ -60,18 +60,43 @@ export const SHARED_EXITS: Readonly<Record<number, string>> = {
 
 export const EXIT_UNREACHABLE = 3
 
+/** What `--json` calls a failure, so that a script need not read the message. */
+export type FailureCode =
+  /** The command line is wrong. */
+  | 'usage'
+  /** A file or folder that was named cannot be read. */
+  | 'unreadable'
+  /** No control plane answers. */
+  | 'unreachable'
+  | 'failed'
+  /** A bug of ours. */
+  | 'internal'
+
 /** The command line is wrong. Ends the command with exit code 2 and the message. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
+  readonly code: FailureCode
+
+  constructor(message: string, code: 'usage' | 'unreadable' = 'usage', options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
 }
 
 /** The command cannot do its work. Ends it with `exitCode` and the message, without a stack. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
   readonly exitCode: number
+  /** What to do about it. */
+  readonly hint: string | undefined
 
-  constructor(message: string, exitCode = 1, options?: ErrorOptions) {
+  constructor(message: string, exitCode = 1, options?: ErrorOptions & { readonly hint?: string }) {
     super(message, options)
     this.exitCode = exitCode
+    this.hint = options?.hint
+  }
+
+  get code(): FailureCode {
+    return this.exitCode === EXIT_UNREACHABLE ? 'unreachable' : 'failed'
   }
 }

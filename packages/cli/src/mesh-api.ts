@@ -80,11 +80,10 @@ export class MeshApi {
           : { headers: { 'content-type': content.type }, body: content.body }),
       })
     } catch (error) {
-      throw new CommandError(
-        `Cannot reach a control plane at ${this.#url}. Start one with \`weft up\`, or say where it is: --control URL`,
-        EXIT_UNREACHABLE,
-        { cause: error },
-      )
+      throw new CommandError(`Cannot reach a control plane at ${this.#url}`, EXIT_UNREACHABLE, {
+        cause: error,
+        hint: 'Start one with `weft up`, or say where it is: --control URL',
+      })
     }
     const text = await response.text()
     const answer = parseJson(text)

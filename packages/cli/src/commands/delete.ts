@@ -1,4 +1,5 @@
 import { type Command, UsageError } from '../command.ts'
+import { failure } from '../failure.ts'
 import { readSources } from '../input/read-sources.ts'
 import { CONTROL_OPTION, DIR_OPTION, destinationOf } from '../input/where-to-write.ts'
 
@@ -35,6 +36,12 @@ export const deleteCommand: Command = {
     if (unreadable.length > 0) {
       const texts = new Map(sources.map(({ file, text }) => [file, text]))
       terminal.err(`${renderProblems(unreadable, texts)}Nothing was deleted.\n`)
+      if (args.flag('json')) {
+        const error = failure('unreadable', 'Nothing was deleted: a file cannot be read')
+        terminal.out(
+          `${JSON.stringify({ ...error, deleted: [], missing: [], problems: unreadable })}\n`,
+        )
+      }
       return 1
     }
     // Invalid objects may be deleted too: that is often the reason.

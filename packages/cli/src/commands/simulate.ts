@@ -110,7 +110,7 @@ async function readCallText(given: string, terminal: Terminal): Promise<string> 
   try {
     return await readFile(resolve(terminal.cwd, path), 'utf8')
   } catch {
-    throw new UsageError(`Cannot read the call: there is no file ${path}`)
+    throw new UsageError(`Cannot read the call: there is no file ${path}`, 'unreadable')
   }
 }
 

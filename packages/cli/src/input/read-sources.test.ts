@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -40,6 +41,21 @@ describe('readSources()', () => {
       (await read('mesh/*.y*ml')).map(([file]) => file),
       ['mesh/a.yml', 'mesh/b.yaml'],
     )
+  })
+
+  test('refuses what is there but cannot be read, and says why', async () => {
+    const path = join(cwd, 'socket')
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(path, resolve))
+    try {
+      await assert.rejects(read('socket'), {
+        name: 'UsageError',
+        code: 'unreadable',
+        message: /Cannot read socket: /,
+      })
+    } finally {
+      server.close()
+    }
   })
 
   test('reads any file that is named, and each once', async () => {
