@@ -140,3 +140,45 @@ test('it joins a service that somebody declared, by port or by target port', asy
     [[80, 21_001]],
   )
 })
+
+test('a storm of workloads that come back is few states, and the last holds all of them', async () => {
+  const { clock, registry } = open()
+  const states: RegistryState[] = []
+  const stop = new AbortController()
+  const watching = (async () => {
+    for await (const one of registry.watch(stop.signal)) states.push(one)
+  })()
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+  await turn()
+  for (let i = 0; i < 200; i++) {
+    const id = `node-${i}`
+    registry.connected({ id, workload, offers: [{ ...offer, listenPort: 21_000 + i }] }, i)
+    registry.reported(id, true)
+    await turn()
+    if (i % 50 === 49) {
+      clock.advance(10)
+      await turn()
+    }
+  }
+  stop.abort()
+  await watching
+  assert.equal(states.at(-1)?.instances.get(HOST)?.length, 200)
+  assert.ok(states.length <= 6, `${states.length} states`)
+})
+
+test('a change by itself is seen at once', async () => {
+  const { clock, registry } = open()
+  clock.advance(10)
+  const states: RegistryState[] = []
+  const stop = new AbortController()
+  const watching = (async () => {
+    for await (const one of registry.watch(stop.signal)) states.push(one)
+  })()
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+  await turn()
+  registry.connected(registration, 1)
+  await turn()
+  assert.ok(states.at(-1)?.services.has(HOST))
+  stop.abort()
+  await watching
+})

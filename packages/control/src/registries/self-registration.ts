@@ -53,6 +53,12 @@ export interface SelfRegistrationOptions {
   readonly restored?: readonly KeptRegistration[]
 }
 
+/**
+ * At least this long between two states, in milliseconds: each is made from all
+ * registrations, and after a restart all workloads of a mesh come back at once.
+ */
+const MIN_INTERVAL_MS = 10
+
 interface Entry {
   registration: Registration
   health: EndpointHealth | 'unknown'
@@ -68,6 +74,9 @@ export class SelfRegistration implements Registry {
   readonly #entries = new Map<string, Entry>()
   readonly #state = new Latest<RegistryState>()
   readonly #closed = new AbortController()
+  #publishedAtMs = Number.NEGATIVE_INFINITY
+  /** While a change is not in the state yet. */
+  #cancelPublish: (() => void) | undefined
 
   constructor(options: SelfRegistrationOptions, clock: Clock) {
     this.#options = options
@@ -97,7 +106,7 @@ export class SelfRegistration implements Registry {
       known.cancelRemoval?.()
       known.cancelRemoval = undefined
     }
-    this.#publish()
+    this.#changed()
   }
 
   reported(id: string, isHealthy: boolean): void {
@@ -106,7 +115,7 @@ export class SelfRegistration implements Registry {
     // Unhealthy before it ever served is not draining: it just does not serve yet.
     if (isHealthy) entry.health = 'healthy'
     else if (entry.health !== 'unknown') entry.health = 'draining'
-    this.#publish()
+    this.#changed()
   }
 
   /** A stream ended, however it ended. */
@@ -115,10 +124,12 @@ export class SelfRegistration implements Registry {
     if (entry === undefined || !entry.streams.delete(stream) || entry.streams.size > 0) return
     if (entry.health === 'healthy') this.#linger(entry, this.#options.graceMs)
     else this.#remove(id)
-    this.#publish()
+    this.#changed()
   }
 
   watch(signal: AbortSignal): AsyncIterable<RegistryState> {
+    // Whoever begins to look sees everything that was said until now.
+    if (this.#cancelPublish !== undefined) this.#publish()
     return this.#state.watch(AbortSignal.any([signal, this.#closed.signal]))
   }
 
@@ -134,6 +145,7 @@ export class SelfRegistration implements Registry {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const entry of this.#entries.values()) entry.cancelRemoval?.()
+    this.#cancelPublish?.()
     this.#closed.abort()
   }
 
@@ -141,7 +153,7 @@ export class SelfRegistration implements Registry {
     entry.cancelRemoval?.()
     entry.cancelRemoval = this.#clock.after(graceMs, () => {
       this.#remove(entry.registration.id)
-      this.#publish()
+      this.#changed()
     })
   }
 
@@ -150,7 +162,17 @@ export class SelfRegistration implements Registry {
     this.#entries.delete(id)
   }
 
+  #changed(): void {
+    if (this.#cancelPublish !== undefined) return
+    const waitMs = this.#publishedAtMs + MIN_INTERVAL_MS - this.#clock.monotonicMs()
+    if (waitMs <= 0) this.#publish()
+    else this.#cancelPublish = this.#clock.after(waitMs, () => this.#publish())
+  }
+
   #publish(): void {
+    this.#cancelPublish?.()
+    this.#cancelPublish = undefined
+    this.#publishedAtMs = this.#clock.monotonicMs()
     const before = this.#state.value
     const after = shareState(before, stateOf(this.registrations(), this.#options.domain))
     if (after !== before) this.#state.set(after)
