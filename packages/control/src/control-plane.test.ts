@@ -291,6 +291,24 @@ test('the admin port answers by address and by localhost only, and to nobody fro
   assert.equal(await statusFor({ 'content-type': 'text/plain' }, 'POST'), 415)
 })
 
+test('a target that names no endpoint is the fault of who asks', async (t) => {
+  const plane = await open(t, folder(t))
+  const { host, port } = plane.admin
+  const statusFor = (path: string, method = 'GET') =>
+    new Promise<number>((resolve, reject) => {
+      request({ host, port, path, method }, (response) => {
+        response.resume()
+        resolve(response.statusCode ?? 0)
+      })
+        .on('error', reject)
+        .end()
+    })
+  assert.equal(await statusFor('//'), 404)
+  assert.equal(await statusFor('//evil.example/v1/status'), 404)
+  assert.equal(await statusFor('*', 'OPTIONS'), 400)
+  assert.equal(await statusFor('http://127.0.0.1/v1/status'), 200)
+})
+
 test('metrics have the names that dashboards of Istio read', async (t) => {
   const path = folder(t)
   writeFileSync(join(path, 'reviews.yaml'), `${SERVICE}---\n${RULE}`)

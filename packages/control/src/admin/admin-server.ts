@@ -64,7 +64,8 @@ function listen(server: Server, { host, port }: SocketAddress): Promise<void> {
 async function answer(request: IncomingMessage, plane: PlaneView): Promise<AdminAnswer> {
   const refusal = refuse(request)
   if (refusal !== undefined) return refusal
-  const url = new URL(request.url ?? '/', 'http://admin')
+  const url = targetOf(request.url ?? '/')
+  if (url === undefined) return jsonAnswer({ error: 'the request target is not a path' }, 400)
   const method = request.method === 'HEAD' ? 'GET' : request.method
   if (url.pathname === '/') return textAnswer(help())
   const onPath = adminEndpoints.filter(({ path }) => path === url.pathname)
@@ -80,6 +81,12 @@ async function answer(request: IncomingMessage, plane: PlaneView): Promise<Admin
     return Array.isArray(value) ? value.join(',') : value
   }
   return endpoint.answer({ query: url.searchParams, header, body }, plane)
+}
+
+/** A path may begin with `//`, which a URL by itself would take for a host. */
+function targetOf(target: string): URL | undefined {
+  const url = target.startsWith('/') ? `http://admin${target}` : target
+  return URL.canParse(url) ? new URL(url) : undefined
 }
 
 function refuse(request: IncomingMessage): AdminAnswer | undefined {
