@@ -119,6 +119,7 @@ items:
   kind: Service
   metadata:
     name: a
+# not the end of it
   spec:
     ports:
     - port: 80

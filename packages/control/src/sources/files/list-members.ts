@@ -48,14 +48,24 @@ function fromLines(text: string, isNamed: IsNamed): string | undefined {
     while (first > 0 && /^\s*(#.*)?$/.test(lines[first] ?? '')) first--
     if (!isDash(lines[first]) && isBareDash(lines[first - 1])) first--
     if (!isDash(lines[first])) return undefined
-    const dashIndent = indentOf(lines[first])
-    let next = first + 1
-    while (next < lines.length && (isBlank(lines[next]) || indentOf(lines[next]) > dashIndent)) {
-      next++
-    }
+    const next = endOf(lines, first)
     for (let i = first; i < next; i++) removed.add(i)
   }
   return lines.filter((_, i) => !removed.has(i)).join('\n')
+}
+
+/** The line after a member; comments at its end that are not indented are about what follows. */
+function endOf(lines: readonly string[], first: number): number {
+  const dashIndent = indentOf(lines[first])
+  let end = first + 1
+  for (let i = end; i < lines.length; i++) {
+    if (isBlank(lines[i])) continue
+    if (indentOf(lines[i]) > dashIndent) end = i + 1
+    // A comment may stand anywhere in a member, however little it is indented.
+    else if (!/^\s*#/.test(lines[i] ?? '')) break
+  }
+  while (end < lines.length && isBlank(lines[end])) end++
+  return end
 }
 
 /** Everything in a text except what is named, as plain data without its place. */
