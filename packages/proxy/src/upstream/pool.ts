@@ -2,22 +2,18 @@
  * The HTTP/1.1 connections to one endpoint. The one that rested least is used
  * first; those that rest too long are closed by us before the peer does it,
  * because a request that meets the peer's close in flight is lost or must be
- * repeated.
- *
- * How long is too long is learnt: from `Keep-Alive: timeout=`, and from how long
- * connections had rested when the peer closed them.
+ * repeated. How long is too long is learnt, see `idle-limit.ts`.
  */
 import type { Timed } from '@weft/net'
 import type { Host } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
 import type { UpstreamCluster } from './cluster.ts'
 import { UpstreamConnection } from './connection.ts'
+import { IdleLimit } from './idle-limit.ts'
 import type { UpstreamUser } from './upstream-user.ts'
 
-/** Closing at this share of the peer's limit leaves room for the network and for clocks. */
-const SAFE_SHARE = 0.8
-/** Idle closes sooner than this are restarts, not limits; nothing is learnt from them. */
-const MIN_LEARNT_MS = 500
+/** A burst leaves no more than these resting; beyond, the one that rested longest goes. */
+export const MAX_IDLE_CONNECTIONS = 1_024
 const NEVER = Number.POSITIVE_INFINITY
 
 export class HttpPool implements Timed {
@@ -28,7 +24,7 @@ export class HttpPool implements Timed {
   readonly deps: EngineDeps
   #idle: UpstreamConnection[] = []
   #waiting: UpstreamUser[] = []
-  #learntIdleMs = NEVER
+  readonly #learntIdle = new IdleLimit()
   #closing = false
   /** Open or opening. */
   connections = 0
@@ -69,16 +65,16 @@ export class HttpPool implements Timed {
     for (;;) {
       const connection = this.#idle.pop()
       if (connection === undefined) return undefined
-      if (nowMs - connection.idleSinceMs < this.#idleLimitMs() && !connection.socket.closed) {
+      if (nowMs - connection.idleSinceMs < this.#idleLimitMs(nowMs) && !connection.socket.closed) {
         return connection
       }
       connection.socket.close()
     }
   }
 
-  #idleLimitMs(): number {
+  #idleLimitMs(nowMs: number): number {
     const configured = this.cluster.model.http.idleTimeoutMs
-    return Math.min(configured === 0 ? NEVER : configured, this.#learntIdleMs)
+    return Math.min(configured === 0 ? NEVER : configured, this.#learntIdle.at(nowMs))
   }
 
   giveBack(connection: UpstreamConnection, nowMs: number): void {
@@ -96,6 +92,7 @@ export class HttpPool implements Timed {
     }
     connection.idleSinceMs = nowMs
     this.#idle.push(connection)
+    if (this.#idle.length > MAX_IDLE_CONNECTIONS) this.#idle.shift()?.socket.close()
     this.#armSweep(nowMs)
   }
 
@@ -120,33 +117,29 @@ export class HttpPool implements Timed {
   }
 
   noteIdleClose(connection: UpstreamConnection): void {
-    const restedMs = this.deps.clock.monotonicMs() - connection.idleSinceMs
-    if (restedMs >= MIN_LEARNT_MS) this.#learn(restedMs)
+    const nowMs = this.deps.clock.monotonicMs()
+    this.#learntIdle.closed(nowMs - connection.idleSinceMs, nowMs)
   }
 
   /** The peer said how long it keeps idle connections. */
   noteKeepAlive(timeoutMs: number): void {
-    if (timeoutMs > 0) this.#learn(timeoutMs)
-  }
-
-  #learn(limitMs: number): void {
-    this.#learntIdleMs = Math.min(this.#learntIdleMs, limitMs * SAFE_SHARE)
+    this.#learntIdle.announced(timeoutMs)
   }
 
   #armSweep(nowMs: number): void {
-    const limitMs = this.#idleLimitMs()
+    const limitMs = this.#idleLimitMs(nowMs)
     if (limitMs === NEVER || this.deadlineTick !== 0) return
     this.deps.wheel.arm(this, limitMs, nowMs)
   }
 
   onDeadline(): void {
     const nowMs = this.deps.clock.monotonicMs()
-    const limitMs = this.#idleLimitMs()
+    const limitMs = this.#idleLimitMs(nowMs)
     const rested = this.#idle.filter(({ idleSinceMs }) => nowMs - idleSinceMs >= limitMs)
     this.#idle = this.#idle.filter(({ idleSinceMs }) => nowMs - idleSinceMs < limitMs)
     for (const connection of rested) connection.socket.close()
     const oldest = this.#idle[0]
-    if (oldest !== undefined) {
+    if (oldest !== undefined && limitMs !== NEVER) {
       this.deps.wheel.arm(this, oldest.idleSinceMs + limitMs - nowMs, nowMs)
     }
   }
