@@ -1,6 +1,6 @@
 /** `weft run`: one life for an application and its sidecar. */
 import assert from 'node:assert/strict'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { eventually, freePort, runWeft, serverCode, startWeft, temporaryFolder } from './weft.ts'
@@ -66,6 +66,10 @@ describe('weft run', () => {
     ])
     const services = () => runWeft(['get', 'services', '--control', `127.0.0.1:${admin}`])
     await eventually(services, ({ output }) => /hello.* 1 +selfRegistered/.test(output))
+    // A control plane that is killed remembers who was healthy once that is on its disk.
+    const saved = () =>
+      readFile(join(folder.path, 'plane', 'registrations.json'), 'utf8').catch(() => '')
+    await eventually(saved, (text) => /"health": *"healthy"/.test(text))
     first.process.kill('SIGKILL')
     await first.finished
 
