@@ -133,7 +133,7 @@ test(`Envoy accepts routes (seed ${SEED})`, { skip }, () => {
           kind: 'http',
           statPrefix: 's',
           routes: { kind: 'inline', table: { name: 'ROUTES', virtualHosts: [], origins: [] } },
-          filters: ['cors', 'fault'],
+          filters: [{ kind: 'cors' }, { kind: 'fault' }],
           useRemoteAddress: false,
           xffTrustedHops: 0,
           normalizePath: true,

@@ -3,6 +3,7 @@
  * Envoy's `Cluster` as plain values.
  */
 import type { Endpoints } from './endpoint.ts'
+import type { HealthCheck } from './health-check.ts'
 import type { Origin } from './origin.ts'
 import type { UpstreamTls } from './tls.ts'
 
@@ -11,6 +12,14 @@ export interface Cluster {
   readonly name: string
   readonly discovery: Discovery
   readonly loadBalancer: LoadBalancer
+  /** How localities of one priority share; absent: by endpoints, localities do not matter. */
+  readonly localities?: LocalityBalancing
+  /** New endpoints get their share bit by bit; only for round robin and least request. */
+  readonly slowStart?: SlowStart
+  /** 0 to 100: with fewer healthy endpoints than this share all are used; absent: 50 (R19), 0: never. */
+  readonly panicPercent?: number
+  /** Tried in order; an endpoint is healthy when every check says so. */
+  readonly healthChecks?: readonly HealthCheck[]
   /** In milliseconds, > 0. */
   readonly connectTimeoutMs: number
   readonly limits: CircuitLimits
@@ -19,6 +28,10 @@ export interface Cluster {
   readonly outlierDetection?: OutlierDetection
   readonly retryBudget?: RetryBudget
   readonly tls?: UpstreamTls
+  /** Tells the upstream who the client is, before anything else (HAProxy's PROXY protocol). */
+  readonly proxyProtocol?: 'v1' | 'v2'
+  /** CONNECT through the endpoint to `target` first (Istio `trafficPolicy.tunnel`). */
+  readonly tunnel?: { readonly method: 'CONNECT' | 'POST'; readonly target: string }
   readonly service?: ServiceRef
   readonly origins: readonly Origin[]
 }
@@ -35,11 +48,33 @@ export type Discovery =
   /** Whatever host and port the request names, resolved by DNS (Envoy `dynamic_forward_proxy`). */
   | { readonly kind: 'forwardProxy' }
 
+/** Envoy `CommonLbConfig`. Failover order is the endpoints' `priority`, computed by the control plane. */
+export type LocalityBalancing =
+  /** By the weights of `LocalityEndpoints`. */
+  | { readonly kind: 'weighted' }
+  /** As much as possible stays in the caller's zone. `routedPercent` 0 to 100. */
+  | { readonly kind: 'zoneAware'; readonly routedPercent: number; readonly minEndpoints: number }
+
+/** Envoy `SlowStartConfig`: share = max(minPercent, (age / window) ^ (1 / aggression)). */
+export interface SlowStart {
+  /** In milliseconds, > 0. */
+  readonly windowMs: number
+  /** > 0; 1 is linear. */
+  readonly aggression: number
+  /** 0 to 100. */
+  readonly minPercent: number
+}
+
 export type LoadBalancer =
   | { readonly kind: 'roundRobin' }
   /** Power of `choices` choices by active requests; `choices` >= 2. */
   | { readonly kind: 'leastRequest'; readonly choices: number }
   | { readonly kind: 'random' }
+  /**
+   * Power of two choices by latency times load: an exponentially weighted moving average that
+   * jumps up at once and decays over `decayMs` (> 0). Stock Envoys get `leastRequest`.
+   */
+  | { readonly kind: 'peakEwma'; readonly decayMs: number }
   | { readonly kind: 'ringHash'; readonly minRingSize: number }
   | { readonly kind: 'maglev'; readonly tableSize: number }
 
@@ -60,14 +95,20 @@ export const NO_LIMITS: CircuitLimits = {
 }
 
 export interface UpstreamHttp {
-  /** `downstream`: what the client speaks. */
-  readonly protocol: 'http1' | 'http2' | 'downstream'
+  /** `downstream`: what the client speaks; `alpn`: what the TLS handshake agrees on. */
+  readonly protocol: 'http1' | 'http2' | 'downstream' | 'alpn'
   /** Idle pooled connections are closed after this many milliseconds; 0 means never. */
   readonly idleTimeoutMs: number
   /** 0 means no limit. */
   readonly maxRequestsPerConnection: number
   /** HTTP/2 only; 0 means the protocol's default. */
   readonly maxConcurrentStreams: number
+  /** A connection older than this gets no new requests, in milliseconds; absent: no limit. */
+  readonly maxConnectionDurationMs?: number
+  /** HTTP/2 PING on connections in use; absent: none. */
+  readonly keepAlive?: { readonly intervalMs: number; readonly timeoutMs: number }
+  /** Spelling of names towards HTTP/1 endpoints; absent: as received. */
+  readonly headerCase?: 'lower' | 'proper'
 }
 
 export interface TcpKeepalive {
@@ -88,6 +129,22 @@ export interface OutlierDetection {
   readonly maxEjectionPercent: number
   /** 0 to 100: below this share of healthy endpoints ejection is off; 0 never. */
   readonly minHealthPercent: number
+  /** Ejection time grows with each ejection up to this, in milliseconds; absent: 300 000. */
+  readonly maxEjectionMs?: number
+  /** Compares each endpoint with all; absent: off. */
+  readonly successRate?: {
+    /** Endpoints with enough requests in an interval, for statistics to mean anything. */
+    readonly minHosts: number
+    readonly minRequests: number
+    /** Ejected below mean − this many thousandths of the standard deviation. */
+    readonly stdevFactor: number
+  }
+  /** Ejects what fails in more than `percent` (0 to 100) of an interval's requests; absent: off. */
+  readonly failurePercentage?: {
+    readonly percent: number
+    readonly minHosts: number
+    readonly minRequests: number
+  }
 }
 
 /** Retries as a share of requests, so that they cannot become the outage. */

@@ -4,10 +4,12 @@ export {
   type Cluster,
   type Discovery,
   type LoadBalancer,
+  type LocalityBalancing,
   NO_LIMITS,
   type OutlierDetection,
   type RetryBudget,
   type ServiceRef,
+  type SlowStart,
   type TcpKeepalive,
   type UpstreamHttp,
 } from './cluster.ts'
@@ -18,12 +20,28 @@ export type {
   LocalityEndpoints,
   WorkloadRef,
 } from './endpoint.ts'
+export type { HealthCheck, HealthProbe } from './health-check.ts'
+export type {
+  AdaptiveConcurrency,
+  Compression,
+  CsrfPolicy,
+  DescriptorEntry,
+  FilterOverrides,
+  HttpFilterConfig,
+  HttpFilterName,
+  LocalRateLimit,
+  RateLimitAction,
+  RateLimitActions,
+  RateLimitService,
+  SessionPersistence,
+  TokenBucket,
+} from './http-filter.ts'
 export {
   type AccessLogTarget,
   type FilterChain,
   type FilterChainMatch,
+  type Http2Settings,
   type HttpConnectionManager,
-  type HttpFilterName,
   type Listener,
   MATCH_ALL,
   type RouteSource,
@@ -41,6 +59,7 @@ export {
   type HashPolicy,
   type HeaderChanges,
   type HeaderValue,
+  type HedgePolicy,
   type HostRewrite,
   type Mirror,
   NO_HEADER_CHANGES,
@@ -58,5 +77,12 @@ export {
   type VirtualHost,
   type WeightedTarget,
 } from './route.ts'
-export type { DownstreamTls, Secret, TlsVersion, UpstreamTls } from './tls.ts'
+export type {
+  DownstreamTls,
+  Secret,
+  SubjectAltNameMatch,
+  TlsParameters,
+  TlsVersion,
+  UpstreamTls,
+} from './tls.ts'
 export type { OfferedPort, ProxyRole, Workload } from './workload.ts'

@@ -3,6 +3,7 @@
  * with its filter chains, HTTP connection manager and TCP proxy, as plain values.
  */
 import type { SocketAddress } from './address.ts'
+import type { HttpFilterConfig } from './http-filter.ts'
 import type { Origin } from './origin.ts'
 import type { RouteTable, WeightedTarget } from './route.ts'
 import type { DownstreamTls } from './tls.ts'
@@ -14,6 +15,8 @@ export interface Listener {
   /** False when another listener hands connections over by their original destination. */
   readonly bindToPort: boolean
   readonly useOriginalDst: boolean
+  /** Connections begin with a PROXY protocol header, v1 or v2; `optional` also takes those without. */
+  readonly proxyProtocol?: 'required' | 'optional'
   readonly filterChains: readonly FilterChain[]
   /** Taken when no chain matches; absent: such connections are closed. */
   readonly defaultFilterChain?: FilterChain
@@ -51,7 +54,10 @@ export interface HttpConnectionManager {
   readonly statPrefix: string
   readonly routes: RouteSource
   /** In order; the router is implied as the last one. */
-  readonly filters: readonly HttpFilterName[]
+  readonly filters: readonly HttpFilterConfig[]
+  /** `auto` tells HTTP/1.1 from HTTP/2 by ALPN or the first bytes. Absent: `auto`. */
+  readonly codec?: 'auto' | 'http1' | 'http2'
+  readonly http2?: Http2Settings
   /** `x-forwarded-for` gains the peer's address, and headers from outside are not believed. */
   readonly useRemoteAddress: boolean
   /** How many proxies in front are believed; 0 or more. */
@@ -70,14 +76,43 @@ export interface HttpConnectionManager {
   readonly idleTimeoutMs: number
   /** Of a stream without a byte either way, in milliseconds; 0 means no limit. */
   readonly streamIdleTimeoutMs: number
+  /** From the request's first byte to its last, in milliseconds; absent: no limit. */
+  readonly requestTimeoutMs?: number
+  /** Of a whole stream, also an endless one, in milliseconds; absent: no limit. */
+  readonly maxStreamDurationMs?: number
+  /** After this a connection is asked to go, in milliseconds; absent: no limit. */
+  readonly maxConnectionDurationMs?: number
+  /** 1 to 100; absent: 100. */
+  readonly maxRequestFields?: number
+  /** What becomes of names with an underscore; absent: `allow`. */
+  readonly underscores?: 'allow' | 'reject' | 'drop'
+  /** Spelling of names towards HTTP/1 clients; absent: as the upstream sent them. */
+  readonly headerCase?: 'lower' | 'proper'
+  /** The `server` field of answers; absent: the upstream's own stays. */
+  readonly serverHeader?:
+    | { readonly kind: 'overwrite' | 'ifAbsent'; readonly value: string }
+    | { readonly kind: 'remove' }
+  /**
+   * Requests on a TLS connection for a host that its server name does not cover, and another
+   * chain's does, are answered with 421 (RFC 9110, section 15.5.20). Absent: true.
+   */
+  readonly refuseMisdirected?: boolean
   readonly accessLogs: readonly AccessLogTarget[]
+}
+
+/** Towards clients; Envoy `Http2ProtocolOptions`. Absent fields take Weft's edge-safe defaults. */
+export interface Http2Settings {
+  /** 1 to 2^31 - 1; absent: 100. */
+  readonly maxConcurrentStreams?: number
+  /** Bytes, 65 535 to 2^31 - 1; absent: 65 536 a stream and 1 MiB a connection. */
+  readonly streamWindow?: number
+  readonly connectionWindow?: number
+  readonly keepAlive?: { readonly intervalMs: number; readonly timeoutMs: number }
 }
 
 export type RouteSource =
   | { readonly kind: 'rds'; readonly name: string }
   | { readonly kind: 'inline'; readonly table: RouteTable }
-
-export type HttpFilterName = 'cors' | 'fault'
 
 export interface TcpProxy {
   readonly kind: 'tcp'
@@ -89,11 +124,22 @@ export interface TcpProxy {
   ]
   /** Without a byte either way, in milliseconds; 0 means no limit. */
   readonly idleTimeoutMs: number
+  /** Of the whole connection, in milliseconds; absent: no limit. */
+  readonly maxConnectionDurationMs?: number
+  /** Tries at connecting, each at another endpoint; 1 or more; absent: 1. */
+  readonly maxConnectAttempts?: number
+  /** Chooses by the client's address where the balancer hashes. */
+  readonly hashSourceIp?: boolean
   readonly accessLogs: readonly AccessLogTarget[]
 }
 
-/** One JSON object a line (Envoy's file access logger with `json_format`). */
+/** Envoy's file access logger. */
 export interface AccessLogTarget {
   /** E.g. `/dev/stdout`. */
   readonly path: string
+  /** Absent: Weft's JSON line with every fact it knows. */
+  readonly format?: /** Envoy's command operators, e.g. `%RESPONSE_CODE%`. */
+    | { readonly kind: 'text'; readonly template: string }
+    /** One JSON object a line; values with operators. */
+    | { readonly kind: 'json'; readonly fields: Readonly<Record<string, string>> }
 }

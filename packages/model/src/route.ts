@@ -1,6 +1,7 @@
 /**
  * What to do with a request: Envoy's `RouteConfiguration` as plain values.
  */
+import type { FilterOverrides } from './http-filter.ts'
 import type { HeaderMatch, PathMatch, QueryMatch, StringMatch } from './matcher.ts'
 import type { Origin } from './origin.ts'
 
@@ -31,6 +32,7 @@ export interface VirtualHost {
   readonly requireTls: 'none' | 'all'
   readonly requestHeaders: HeaderChanges
   readonly responseHeaders: HeaderChanges
+  readonly filters?: FilterOverrides
   readonly origins: readonly Origin[]
 }
 
@@ -43,6 +45,7 @@ export interface Route {
   readonly responseHeaders: HeaderChanges
   readonly fault?: Fault
   readonly cors?: CorsPolicy
+  readonly filters?: FilterOverrides
   readonly origins: readonly Origin[]
 }
 
@@ -65,7 +68,12 @@ export interface ForwardAction {
   readonly timeoutMs: number
   /** Without a byte either way, in milliseconds; 0 means no limit; absent: the listener's. */
   readonly idleTimeoutMs?: number
+  /** Of the whole stream, also an endless one, in milliseconds; absent: the listener's. */
+  readonly maxStreamDurationMs?: number
+  /** The most that `grpc-timeout` may ask for, in milliseconds; 0: as much as it likes; absent: it is not looked at. */
+  readonly grpcTimeoutMaxMs?: number
   readonly retry?: RetryPolicy
+  readonly hedge?: HedgePolicy
   readonly hostRewrite?: HostRewrite
   readonly pathRewrite?: PathRewrite
   readonly mirrors: readonly Mirror[]
@@ -182,6 +190,19 @@ export const SAFE_RETRY: RetryPolicy = {
   backoffMaxMs: 250,
   avoidPreviousHosts: true,
   onlyWhen: [],
+}
+
+/**
+ * Further attempts while the first is still running; the first good answer wins and the others
+ * are cancelled. Same conditions as retries: idempotent or opted in, and within the budget.
+ */
+export interface HedgePolicy {
+  /** Delay before the next attempt, in milliseconds; absent: when a try's time is over. */
+  readonly afterMs?: number
+  /** Delay = the cluster's own latency at this percentile (0 to 100), once it is known; wins over `afterMs`. */
+  readonly afterPercentile?: number
+  /** At once and altogether, 2 or more. */
+  readonly maxAttempts: number
 }
 
 export interface Mirror {

@@ -32,7 +32,7 @@ export const MANAGER: HttpConnectionManager = {
   kind: 'http',
   statPrefix: 'test',
   routes: { kind: 'rds', name: 'test' },
-  filters: ['cors', 'fault'],
+  filters: [{ kind: 'cors' }, { kind: 'fault' }],
   useRemoteAddress: false,
   xffTrustedHops: 0,
   normalizePath: true,

@@ -26,7 +26,7 @@ export function httpManager(
     kind: 'http',
     statPrefix,
     routes,
-    filters: face === 'mesh' ? [] : ['cors', 'fault'],
+    filters: face === 'mesh' ? [] : [{ kind: 'cors' }, { kind: 'fault' }],
     useRemoteAddress: face === 'outside',
     xffTrustedHops: 0,
     normalizePath: true,
