@@ -172,8 +172,8 @@ function filterHeaders(x: Exchange): EncodedHeaders | undefined {
   const route = x.route?.source
   if (route === undefined) return undefined
   let all = cookieHeaders(x)
-  for (const name of x.runtime.manager.filters) {
-    all = joinEncoded(all, httpFilters[name].onResponse?.(route, x.view))
+  for (const { kind } of x.runtime.manager.filters) {
+    all = joinEncoded(all, httpFilters[kind]?.onResponse?.(route, x.view))
   }
   return all
 }

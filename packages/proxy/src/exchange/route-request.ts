@@ -1,5 +1,5 @@
 /** From a complete request head to an attempt, a tunnel or an answer of our own. */
-import type { HttpFilterName } from '@weft/model'
+import type { HttpFilterConfig } from '@weft/model'
 import {
   type CompiledForward,
   type CompiledRedirect,
@@ -57,15 +57,15 @@ export function routeRequest(x: Exchange): void {
   else runFilters(x, manager.filters, 0)
 }
 
-function runFilters(x: Exchange, names: readonly HttpFilterName[], from: number): void {
+function runFilters(x: Exchange, filters: readonly HttpFilterConfig[], from: number): void {
   const route = x.route?.source
   if (route === undefined) return
-  for (let i = from; i < names.length; i++) {
-    const name = names[i]
-    if (name === undefined) continue
-    const verdict = httpFilters[name].onRequest(route, x.view, x.deps.random)
+  for (let i = from; i < filters.length; i++) {
+    const config = filters[i]
+    if (config === undefined) continue
+    const verdict = httpFilters[config.kind]?.onRequest(route, x.view, x.deps.random)
     if (verdict === undefined) continue
-    obey(x, verdict, () => runFilters(x, names, i + 1))
+    obey(x, verdict, () => runFilters(x, filters, i + 1))
     return
   }
   applyRoute(x)

@@ -4,7 +4,7 @@ import { cors } from './cors.ts'
 import { fault } from './fault.ts'
 import type { HttpFilter } from './http-filter.ts'
 
-export const httpFilters = {
+export const httpFilters: Readonly<Partial<Record<HttpFilterName, HttpFilter>>> = {
   cors,
   fault,
-} as const satisfies Record<HttpFilterName, HttpFilter>
+}

@@ -393,7 +393,7 @@ const httpConnectionManager: Arb<HttpConnectionManager> = fc.record({
     fc.record({ kind: fc.constant('rds' as const), name: word }),
     fc.record({ kind: fc.constant('inline' as const), table: routeTable }),
   ),
-  filters: fc.subarray(['cors' as const, 'fault' as const]),
+  filters: fc.subarray([{ kind: 'cors' as const }, { kind: 'fault' as const }]),
   useRemoteAddress: fc.boolean(),
   xffTrustedHops: fc.integer({ min: 0, max: 3 }),
   normalizePath: fc.boolean(),

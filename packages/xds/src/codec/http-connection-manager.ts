@@ -5,7 +5,7 @@
  * the filter chain; Envoy then takes the next larger one.
  */
 import type { JsonObject } from '@bufbuild/protobuf'
-import type { HttpConnectionManager, HttpFilterName, RouteSource } from '@weft/model'
+import type { HttpConnectionManager, HttpFilterConfig, RouteSource } from '@weft/model'
 import {
   Http1ProtocolOptionsSchema,
   HttpProtocolOptionsSchema,
@@ -54,7 +54,7 @@ export function encodeHttpConnectionManager(
   const init: Init<typeof HttpConnectionManagerSchema> = {
     statPrefix: hcm.statPrefix,
     routeSpecifier: encodeRoutes(hcm.routes, options),
-    httpFilters: [...hcm.filters.map(encodeFilter), router()],
+    httpFilters: [...hcm.filters.map((config) => encodeFilter(config)), router()],
     useRemoteAddress: hcm.useRemoteAddress,
     xffNumTrustedHops: hcm.xffTrustedHops,
     normalizePath: hcm.normalizePath,
@@ -81,12 +81,14 @@ function encodeRoutes(
     : { case: 'routeConfig', value: encodeRouteTable(routes.table, options) }
 }
 
-function encodeFilter(name: HttpFilterName): Init<typeof HttpFilterSchema> {
-  switch (name) {
+function encodeFilter({ kind }: HttpFilterConfig): Init<typeof HttpFilterSchema> {
+  switch (kind) {
     case 'cors':
       return filter(CORS_FILTER, packAny(CorsSchema, {}))
     case 'fault':
       return filter(FAULT_FILTER, packAny(HTTPFaultSchema, {}))
+    default:
+      throw new TypeError(`no encoding for the filter ${kind}`)
   }
 }
 
@@ -173,20 +175,20 @@ function decodeFilters(
   filters: readonly HttpFilter[],
   path: string,
   problems: Problems,
-): HttpFilterName[] {
-  const names: HttpFilterName[] = []
+): HttpFilterConfig[] {
+  const found: HttpFilterConfig[] = []
   for (const [index, { name, configType, disabled, isOptional }] of filters.entries()) {
     const at = `${path}.http_filters[${index}]`
     if (disabled) problems.add(`${at}.disabled`, 'is not supported')
     const any = configType.case === 'typedConfig' ? configType.value : undefined
-    if (unpackAny(any, CorsSchema) !== undefined) names.push('cors')
-    else if (unpackAny(any, HTTPFaultSchema) !== undefined) names.push('fault')
+    if (unpackAny(any, CorsSchema) !== undefined) found.push({ kind: 'cors' })
+    else if (unpackAny(any, HTTPFaultSchema) !== undefined) found.push({ kind: 'fault' })
     else if (unpackAny(any, RouterSchema) !== undefined) continue
     // Counts messages, changes none.
     else if (unpackAny(any, GrpcStatsSchema) !== undefined) continue
     else if (!isOptional) problems.add(at, `filter ${name} is not supported`)
   }
-  return names
+  return found
 }
 
 function decodeUpgrades(proto: HcmProto, path: string, problems: Problems): string[] {
