@@ -9,12 +9,13 @@
  */
 import type { SocketAddress } from '@weft/model'
 import type { Socket, SocketHandler, Timed } from '@weft/net'
-import { CR, LF, parseRequestHead, problemStatus, problemText } from '@weft/wire'
-import type { ClientSide } from '../exchange/client-side.ts'
+import { CR, LF, type OutBuffer, parseRequestHead, problemStatus, problemText } from '@weft/wire'
+import type { ClientSide, TakenOver } from '../exchange/client-side.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import type { ExchangePool } from '../exchange/exchange-pool.ts'
 import { routeRequest } from '../exchange/route-request.ts'
+import { flushTo } from '../exchange/shared-out.ts'
 import { unconfiguredAnswer } from './unconfigured-answer.ts'
 
 /** Where a connection finds the newest configuration that applies to it. */
@@ -49,6 +50,7 @@ const MAX_PENDING_BYTES = 262_144
 export class Http1Connection implements SocketHandler, ClientSide, Timed {
   deadlineTick = 0
   slotTick = 0
+  readonly multiplexed = false
   readonly socket: Socket
   readonly #home: HttpHome
   readonly #deps: EngineDeps
@@ -91,6 +93,33 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
 
   get draining(): boolean {
     return this.#home.draining
+  }
+
+  get gone(): boolean {
+    return this.socket.closed
+  }
+
+  /** It stays in `out` and leaves with what follows. */
+  sendInterim(_from: number): void {}
+
+  send(_headLength: number, _last: boolean, _trailers: OutBuffer | undefined): boolean {
+    return flushTo(this.socket)
+  }
+
+  sendBulk(bytes: Buffer): boolean {
+    return this.socket.write(bytes)
+  }
+
+  pauseBody(): void {
+    this.socket.pause()
+  }
+
+  resumeBody(): void {
+    this.socket.resume()
+  }
+
+  bulkBody(on: boolean): void {
+    this.socket.bulkReads(on)
   }
 
   get idle(): boolean {
@@ -235,7 +264,7 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
     exchange.startedMs = this.#deps.clock.monotonicMs()
     exchange.authority = this.#authorityOf(exchange)
     let at = from
-    if (head.chunked) request.start('chunked', 0, true)
+    if (head.chunked) request.start('chunked', 0, false)
     else if (head.contentLength > 0) request.start('fixed', head.contentLength, false)
     this.#state = request.done ? BUSY : BODY
     if (!request.done && at < end) {
@@ -328,13 +357,13 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
     this.#deps.wheel.arm(this, LINGER_MS, this.#deps.clock.monotonicMs())
   }
 
-  takeOver(): Buffer | undefined {
+  takeOver(): TakenOver {
     this.#state = TUNNEL
     const stash = this.#stash
     this.#stash = undefined
     this.#deps.wheel.disarm(this)
     this.#home.left(this)
-    return stash
+    return { socket: this.socket, early: stash }
   }
 
   abort(): void {

@@ -8,13 +8,13 @@ import {
   rewritePath,
 } from '@weft/traffic'
 import { FIELD, SPAN } from '@weft/wire'
-import type { UpstreamConnection } from '../upstream/connection.ts'
+import type { UpstreamSide } from '../upstream/upstream-user.ts'
 import { chooseHost, resolveNamed } from './choose-host.ts'
 import type { HttpRuntime } from './contract.ts'
 import { type EncodedHeaders, encodeHeaderOps, encodeStamps } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import type { Failure } from './failures.ts'
-import { flushTo, out } from './shared-out.ts'
+import { out } from './shared-out.ts'
 import { writeRequestHead } from './write-request.ts'
 
 /**
@@ -41,7 +41,7 @@ function connectTo(x: Exchange, host: Host, fresh: boolean, nowMs: number): void
 }
 
 /** Writes the head and the body so far; what follows of the body is sent as it comes. */
-export function sendRequest(x: Exchange, connection: UpstreamConnection): void {
+export function sendRequest(x: Exchange, connection: UpstreamSide): void {
   const { plan, target, action, runtime } = x
   if (target === undefined || action === undefined) return
   const { manager } = runtime
@@ -59,15 +59,19 @@ export function sendRequest(x: Exchange, connection: UpstreamConnection): void {
   plan.stamps = stampsOf(runtime).request
   out.clear()
   writeRequestHead(plan, out)
-  if (x.held.length > 0) out.append(x.held.bytes.subarray(0, x.held.length))
-  if (!x.replayable) x.held.clear()
+  const headLength = out.length
+  const { request, held } = x
+  request.chunkedOut = request.open && !connection.multiplexed
+  request.append(held.bytes, 0, held.length, out)
+  if (request.done && request.open) request.appendEnd(out)
+  if (!x.replayable) held.clear()
   x.sending = true
   // A connection that had to be opened first took time; a pooled one was there at once.
   x.sentMs = connection.reused ? x.startedMs : x.deps.clock.monotonicMs()
-  const taken = flushTo(connection.socket)
-  if (x.request.done) return
-  if (taken) x.downstream.socket.resume()
-  else x.downstream.socket.pause()
+  const taken = connection.send(headLength, request.done, request.trailers)
+  if (request.done) return
+  if (taken) x.downstream.resumeBody()
+  else x.downstream.pauseBody()
 }
 
 function pathToSend(x: Exchange): string | undefined {
@@ -137,7 +141,7 @@ export function mayRetry(x: Exchange, outcome: AttemptOutcome): boolean {
   const decision = retryDecision(policy, outcome, {
     request: x.view,
     retriesMade: x.attempts - 1,
-    replayable: x.replayable && !x.downstream.socket.closed,
+    replayable: x.replayable && !x.downstream.gone,
     responseStarted: x.answered,
     believeHeaders: !x.runtime.manager.useRemoteAddress,
     admitRetry: () => admitRetry(x),

@@ -2,12 +2,16 @@
  * One message body on its way through: counted, checked and put into the framing
  * that the other side gets.
  *
- *     in    none | fixed | chunked | untilClose
- *     out   as it is (fixed, untilClose to an HTTP/1.0 client) | chunked
+ *     in    none | fixed | chunked | untilClose | stream (HTTP/2: its end is told)
+ *     out   as it is | chunked
+ *
+ * Trailers are kept as lines until the other side's end is written.
  */
-import { ascii, ChunkedDecoder, mayForwardTrailer, type OutBuffer, SPAN } from '@weft/wire'
 
-export type BodyFraming = 'none' | 'fixed' | 'chunked' | 'untilClose'
+import type { MessageHead } from '@weft/wire'
+import { ascii, ChunkedDecoder, mayForwardTrailer, OutBuffer, SPAN } from '@weft/wire'
+
+export type BodyFraming = 'none' | 'fixed' | 'chunked' | 'untilClose' | 'stream'
 
 const LAST_CHUNK = ascii('0\r\n')
 const CRLF = ascii('\r\n')
@@ -21,6 +25,8 @@ export class BodyRelay {
   bytes = 0
   /** Whether the other side gets it chunked. */
   chunkedOut = false
+  /** Trailers that may go on, as lines; absent when there were none. */
+  trailers: OutBuffer | undefined
   readonly #decoder = new ChunkedDecoder()
 
   start(framing: BodyFraming, length: number, chunkedOut: boolean): void {
@@ -29,7 +35,13 @@ export class BodyRelay {
     this.done = framing === 'none' || (framing === 'fixed' && length === 0)
     this.bytes = 0
     this.chunkedOut = chunkedOut
+    this.trailers = undefined
     if (framing === 'chunked') this.#decoder.reset()
+  }
+
+  /** A body whose length nobody told before. */
+  get open(): boolean {
+    return this.framing !== 'fixed' && this.framing !== 'none'
   }
 
   /**
@@ -42,12 +54,12 @@ export class BodyRelay {
     if (this.framing === 'fixed') {
       const to = Math.min(end, from + this.left)
       this.took(to - from)
-      if (into !== undefined) this.#append(bytes, from, to, into)
+      if (into !== undefined) this.append(bytes, from, to, into)
       return to
     }
     if (this.framing === 'chunked') return this.#relayChunks(bytes, from, end, into)
     this.bytes += end - from
-    if (into !== undefined) this.#append(bytes, from, end, into)
+    if (into !== undefined) this.append(bytes, from, end, into)
     return end
   }
 
@@ -58,16 +70,14 @@ export class BodyRelay {
     if (this.left === 0) this.done = true
   }
 
-  /** The end of the connection is the end of the body. */
-  finishAtClose(into: OutBuffer): void {
+  /** The end came by itself: the connection's, or the stream's. */
+  finish(into: OutBuffer | undefined): void {
     this.done = true
-    if (this.chunkedOut) {
-      into.append(LAST_CHUNK)
-      into.append(CRLF)
-    }
+    if (into !== undefined) this.appendEnd(into)
   }
 
-  #append(bytes: Buffer, from: number, to: number, into: OutBuffer): void {
+  /** Data in the form that the other side gets. */
+  append(bytes: Buffer, from: number, to: number, into: OutBuffer): void {
     if (from === to) return
     if (this.chunkedOut) into.beginChunk(to - from)
     into.copy(bytes, from, to)
@@ -82,24 +92,32 @@ export class BodyRelay {
       if (at < 0) return at
       const { dataFrom, dataTo } = decoder
       this.bytes += dataTo - dataFrom
-      if (into !== undefined) this.#append(bytes, dataFrom, dataTo, into)
+      if (into !== undefined) this.append(bytes, dataFrom, dataTo, into)
     }
     if (decoder.done) {
-      this.done = true
-      if (into !== undefined && this.chunkedOut) this.#appendEnd(into)
+      const { trailers, trailerBytes } = decoder
+      if (trailers !== undefined && trailerBytes !== undefined) {
+        this.takeTrailers(trailers, trailerBytes)
+      }
+      this.finish(into)
     }
     return at
   }
 
-  #appendEnd(into: OutBuffer): void {
-    into.append(LAST_CHUNK)
-    const { trailers, trailerBytes } = this.#decoder
-    if (trailers !== undefined && trailerBytes !== undefined) {
-      for (let i = 0; i < trailers.count; i++) {
-        if (!mayForwardTrailer(trailers, trailerBytes, i)) continue
-        into.copy(trailerBytes, trailers.spans[i * SPAN] as number, trailers.lineEnd(i))
-      }
+  takeTrailers(trailers: MessageHead, bytes: Buffer): void {
+    const lines = new OutBuffer(256)
+    for (let i = 0; i < trailers.count; i++) {
+      if (!mayForwardTrailer(trailers, bytes, i)) continue
+      lines.copy(bytes, trailers.spans[i * SPAN] as number, trailers.lineEnd(i))
     }
+    if (lines.length > 0) this.trailers = lines
+  }
+
+  /** What ends the body in the chunked coding; nothing in others. */
+  appendEnd(into: OutBuffer): void {
+    if (!this.chunkedOut) return
+    into.append(LAST_CHUNK)
+    if (this.trailers !== undefined) into.copy(this.trailers.bytes, 0, this.trailers.length)
     into.append(CRLF)
   }
 }

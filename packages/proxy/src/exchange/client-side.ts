@@ -1,19 +1,52 @@
-/** A client's connection as an exchange on it sees it. */
+/**
+ * A client's side of an exchange, whatever protocol it speaks: an HTTP/1.1
+ * connection or a stream of an HTTP/2 one.
+ *
+ * Heads are composed in `out` (`shared-out.ts`) in HTTP/1.1's form for both: the
+ * one form that writers know. HTTP/1.1 sends them as they are, HTTP/2 encodes
+ * their lines.
+ */
 import type { SocketAddress } from '@weft/model'
 import type { Socket } from '@weft/net'
+import type { OutBuffer } from '@weft/wire'
 
 export interface ClientSide {
-  readonly socket: Socket
   readonly remoteAddress: SocketAddress
   readonly localAddress: SocketAddress
+  /** Bodies need no coding, trailers travel by themselves, and the end of one message ends nothing else. */
+  readonly multiplexed: boolean
+  /** Nobody is there to be answered any more. */
+  readonly gone: boolean
   /** Answers should ask the client to go elsewhere. */
   readonly draining: boolean
+  /** `out` ends with the head of an interim answer that begins at `from`. */
+  sendInterim(from: number): void
+  /**
+   * Sends what `out` holds and leaves it empty: `headLength` bytes of the final head, then body.
+   * False: the client is slow, `Exchange.onDownstreamDrain` follows.
+   *
+   * @param trailers Lines behind the body; only where `multiplexed`.
+   */
+  send(headLength: number, last: boolean, trailers: OutBuffer | undefined): boolean
+  /** Sends body bytes that stay as they are until they are sent, uncopied if it can. */
+  sendBulk(bytes: Buffer, last: boolean): boolean
+  /** The request's body. */
+  pauseBody(): void
+  resumeBody(): void
+  /** Large reads for the request's body. */
+  bulkBody(on: boolean): void
   /** The tree may be newer than the exchange's: called for a request that waited for one. */
   whenConfigured(wake: () => void): () => void
   /** The exchange is over; its object may be in use again already. */
   exchangeDone(keepAlive: boolean, nowMs: number): void
-  /** Ends the connection so that what was sent cannot be taken for complete. */
+  /** Ends it so that what was sent cannot be taken for complete. */
   abort(): void
-  /** Takes the connection away from HTTP; returns bytes that came after the request. */
-  takeOver(): Buffer | undefined
+  /** Takes it away from HTTP: from now on it is bytes both ways. */
+  takeOver(): TakenOver
+}
+
+export interface TakenOver {
+  readonly socket: Socket
+  /** Bytes that came after the request. */
+  readonly early: Uint8Array | undefined
 }

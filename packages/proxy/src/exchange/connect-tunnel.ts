@@ -7,6 +7,7 @@ import type { UpstreamCluster } from '../upstream/cluster.ts'
 import { rawConnect } from '../upstream/raw-connect.ts'
 import { chooseHost, resolveNamed } from './choose-host.ts'
 import type { Exchange } from './exchange.ts'
+import { out } from './shared-out.ts'
 
 const ESTABLISHED = ascii('HTTP/1.1 200 OK\r\n\r\n')
 
@@ -29,8 +30,14 @@ export function openTunnel(x: Exchange): void {
 export function endTunnelHere(x: Exchange): void {
   x.status = 200
   x.answered = true
-  x.downstream.socket.write(ESTABLISHED)
+  sendEstablished(x)
   x.finish()
+}
+
+function sendEstablished(x: Exchange): void {
+  out.clear()
+  out.append(ESTABLISHED)
+  x.downstream.send(out.length, false, undefined)
 }
 
 function connectTunnel(x: Exchange, cluster: UpstreamCluster, host: Host): void {
@@ -47,12 +54,12 @@ function connectTunnel(x: Exchange, cluster: UpstreamCluster, host: Host): void 
         x.answered = true
         x.firstByteMs = deps.clock.monotonicMs()
         x.sentMs = x.firstByteMs
-        const early = x.downstream.takeOver()
-        x.downstream.socket.write(ESTABLISHED)
-        const tunnel = tunnelOf(x, socket, cluster.model.http.idleTimeoutMs, () =>
+        sendEstablished(x)
+        const client = x.downstream.takeOver()
+        const tunnel = tunnelOf(x, client.socket, socket, cluster.model.http.idleTimeoutMs, () =>
           cluster.limits.release('connections'),
         )
-        tunnel.start(early, undefined)
+        tunnel.start(client.early, undefined)
       },
       onFailed(failure, detail) {
         x.cancelWait = undefined
@@ -68,23 +75,22 @@ export function startUpgradeTunnel(x: Exchange, fromUpstream: Buffer): void {
   const { connection } = x
   if (connection === undefined) return
   x.connection = undefined
-  const early = x.downstream.takeOver()
-  // The pool still counts the connection; it is told when the tunnel ends.
-  const { socket } = connection
-  connection.user = undefined
-  const tunnel = tunnelOf(x, socket, 0, () => connection.onClose(undefined))
-  tunnel.start(early, fromUpstream)
+  const client = x.downstream.takeOver()
+  const upstream = connection.takeOver()
+  const tunnel = tunnelOf(x, client.socket, upstream.socket, 0, upstream.released)
+  tunnel.start(client.early, fromUpstream)
 }
 
 function tunnelOf(
   x: Exchange,
+  client: Socket,
   upstream: Socket,
   idleTimeoutMs: number,
   released: () => void,
 ): Tunnel {
   x.timers.disarm()
   return new Tunnel(
-    x.downstream.socket,
+    client,
     upstream,
     {
       idleTimeoutMs,

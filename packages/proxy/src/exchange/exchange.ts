@@ -16,9 +16,8 @@ import type { VirtualHost } from '@weft/model'
 import type { CompiledForward, CompiledRoute, CompiledTarget, Host } from '@weft/traffic'
 import { MessageHead, OutBuffer } from '@weft/wire'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
-import type { UpstreamConnection } from '../upstream/connection.ts'
 import type { HttpPool } from '../upstream/pool.ts'
-import type { UpstreamUser } from '../upstream/upstream-user.ts'
+import type { UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
 import { attemptFailed, sendRequest } from './attempt.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { ClientSide } from './client-side.ts'
@@ -32,7 +31,7 @@ import { httpDate } from './http-date.ts'
 import { relayResponse, upstreamEnded } from './relay-response.ts'
 import { RequestId } from './request-id.ts'
 import { roomFor } from './room-for.ts'
-import { flushTo, out } from './shared-out.ts'
+import { out } from './shared-out.ts'
 import type { RequestPlan } from './write-request.ts'
 import { type LocalReply, type ResponsePlan, writeLocalReply } from './write-response.ts'
 
@@ -59,7 +58,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   authority = ''
   canonicalPath: string | undefined
   readonly request = new BodyRelay()
-  /** The body so far, in the form the upstream gets, as long as it is all there. */
+  /** The body's data so far, as long as it is all there. */
   held = new OutBuffer(0)
   replayable = true
   /** The head went to `connection`: body bytes follow at once. */
@@ -84,7 +83,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   cluster: UpstreamCluster | undefined
   host: Host | undefined
   pool: HttpPool | undefined
-  connection: UpstreamConnection | undefined
+  connection: UpstreamSide | undefined
   attempts = 0
   tried: Set<Host> | undefined
   hash: number | undefined
@@ -249,7 +248,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
 
   #holdBody(bytes: Buffer, from: number, end: number): number {
     const at = this.request.relay(bytes, from, end, this.held)
-    if (this.held.length > MAX_HELD_BYTES && !this.request.done) this.downstream.socket.pause()
+    if (this.held.length > MAX_HELD_BYTES && !this.request.done) this.downstream.pauseBody()
     return at
   }
 
@@ -259,28 +258,37 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     if (bytes.length > BULK_BYTES && request.framing === 'fixed' && !this.replayable) {
       const to = Math.min(end, from + request.left)
       request.took(to - from)
-      const taken = connection.socket.write(bytes.subarray(from, to))
-      if (!taken && !request.done) downstream.socket.pause()
-      if (request.done) downstream.socket.bulkReads(false)
+      const taken = connection.sendBulk(bytes.subarray(from, to), request.done)
+      if (!taken && !request.done) downstream.pauseBody()
+      if (request.done) downstream.bulkBody(false)
       return to
     }
     out.clear()
-    const at = request.relay(bytes, from, end, out)
+    const at = this.replayable
+      ? this.#keepAndFrame(bytes, from, end)
+      : request.relay(bytes, from, end, out)
     if (at < 0) return at
-    if (this.replayable) this.#keep()
-    if (!flushTo(connection.socket) && !request.done) downstream.socket.pause()
-    if (request.framing === 'fixed' && request.left > BULK_BYTES) downstream.socket.bulkReads(true)
+    if (!connection.send(0, request.done, request.trailers) && !request.done) downstream.pauseBody()
+    if (request.framing === 'fixed' && request.left > BULK_BYTES) downstream.bulkBody(true)
     return at
   }
 
   /** Keeps what is about to be sent for another attempt, while it is little. */
-  #keep(): void {
-    if (this.held.length + out.length <= MAX_HELD_BYTES) {
-      this.held.append(out.bytes.subarray(0, out.length))
-      return
+  #keepAndFrame(bytes: Buffer, from: number, end: number): number {
+    const { held, request } = this
+    const before = held.length
+    const { chunkedOut } = request
+    request.chunkedOut = false
+    const at = request.relay(bytes, from, end, held)
+    request.chunkedOut = chunkedOut
+    if (at < 0) return at
+    request.append(held.bytes, before, held.length, out)
+    if (request.done) request.appendEnd(out)
+    if (held.length > MAX_HELD_BYTES) {
+      this.replayable = false
+      held.clear()
     }
-    this.replayable = false
-    this.held.clear()
+    return at
   }
 
   #requestDone(): void {
@@ -310,7 +318,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
 
   // What the upstream connection reports.
 
-  onUpstreamReady(connection: UpstreamConnection): void {
+  onUpstreamReady(connection: UpstreamSide): void {
     this.pool = undefined
     this.connection = connection
     sendRequest(this, connection)
@@ -333,7 +341,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   }
 
   onUpstreamDrain(): void {
-    this.downstream.socket.resume()
+    this.downstream.resumeBody()
   }
 
   onUpstreamGone(error: Error | undefined): void {
@@ -342,7 +350,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
 
   /** The client took what waited for it. */
   onDownstreamDrain(): void {
-    this.connection?.socket.resume()
+    this.connection?.resumeBody()
   }
 
   // How it ends.
@@ -390,7 +398,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.mustClose ||= this.closesAfterwards() || !(request.done || drains)
     if (head.form === 'authority' || reply.status === 408) this.mustClose = true
     out.clear()
-    this.responseBodyBytes = writeLocalReply(
+    const bodyBytes = writeLocalReply(
       reply,
       {
         close: this.mustClose,
@@ -402,11 +410,12 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
       },
       out,
     )
-    flushTo(this.downstream.socket)
-    if (request.done || this.mustClose) this.finish()
+    this.responseBodyBytes = bodyBytes
+    this.downstream.send(out.length - bodyBytes, true, undefined)
+    if (request.done || this.mustClose || this.downstream.multiplexed) this.finish()
     else {
       this.discarding = true
-      this.downstream.socket.resume()
+      this.downstream.resumeBody()
     }
   }
 
@@ -473,6 +482,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     const { connection, pool } = this
     this.connection = undefined
     this.sending = false
+    this.request.chunkedOut = false
     if (connection !== undefined) connection.discard()
     if (pool !== undefined) pool.abandon(this)
     this.pool = undefined

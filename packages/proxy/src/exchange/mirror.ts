@@ -10,11 +10,11 @@ import type { Timed } from '@weft/net'
 import { type CompiledForward, FIRST_PICK, type Host, mirrorsOf } from '@weft/traffic'
 import { MessageHead, OutBuffer, parseResponseHead } from '@weft/wire'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
-import type { UpstreamConnection } from '../upstream/connection.ts'
-import type { UpstreamUser } from '../upstream/upstream-user.ts'
+import type { UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { EngineDeps } from './contract.ts'
 import type { Exchange } from './exchange.ts'
+import { out } from './shared-out.ts'
 import { writeRequestHead } from './write-request.ts'
 
 const TIMEOUT_MS = 15_000
@@ -32,8 +32,8 @@ export function sendMirrors(x: Exchange, action: CompiledForward): void {
 }
 
 /** As the original would go out, with `-shadow` behind the host name (Envoy). */
-function copyOf(x: Exchange): Uint8Array {
-  const { plan, runtime } = x
+function copyOf(x: Exchange): RequestCopy {
+  const { plan, runtime, request } = x
   const copy = new OutBuffer()
   const [host = '', port] = splitPort(x.authority)
   plan.bytes = x.headBytes
@@ -48,8 +48,20 @@ function copyOf(x: Exchange): Uint8Array {
   plan.route = undefined
   plan.stamps = undefined
   writeRequestHead(plan, copy)
+  const headLength = copy.length
   copy.append(x.held.bytes.subarray(0, x.held.length))
-  return copy.bytes.subarray(0, copy.length)
+  const { open, trailers } = request
+  return { bytes: copy.bytes, headLength, length: copy.length, open, trailers }
+}
+
+interface RequestCopy {
+  readonly bytes: Buffer
+  /** Head, then the body's data. */
+  readonly headLength: number
+  readonly length: number
+  /** Nobody told the body's length before it came. */
+  readonly open: boolean
+  readonly trailers: OutBuffer | undefined
 }
 
 function splitPort(authority: string): [host: string, port: string | undefined] {
@@ -61,7 +73,7 @@ function splitPort(authority: string): [host: string, port: string | undefined] 
 class MirrorCall implements UpstreamUser, Timed {
   deadlineTick = 0
   slotTick = 0
-  readonly #request: Uint8Array
+  readonly #request: RequestCopy
   readonly #isHead: boolean
   readonly #cluster: UpstreamCluster
   readonly #host: Host
@@ -70,11 +82,11 @@ class MirrorCall implements UpstreamUser, Timed {
   readonly #body = new BodyRelay()
   #headDone = false
   #kept: Buffer = Buffer.alloc(0)
-  #connection: UpstreamConnection | undefined
+  #connection: UpstreamSide | undefined
   #over = false
 
   constructor(
-    request: Uint8Array,
+    request: RequestCopy,
     isHead: boolean,
     cluster: UpstreamCluster,
     host: Host,
@@ -91,13 +103,21 @@ class MirrorCall implements UpstreamUser, Timed {
     cluster.poolOf(host).acquire(this, false, nowMs)
   }
 
-  onUpstreamReady(connection: UpstreamConnection): void {
+  onUpstreamReady(connection: UpstreamSide): void {
     if (this.#over) {
       connection.discard()
       return
     }
     this.#connection = connection
-    connection.socket.write(this.#request)
+    const { bytes, headLength, length, open, trailers } = this.#request
+    const body = new BodyRelay()
+    body.start(open ? 'stream' : 'none', 0, open && !connection.multiplexed)
+    body.trailers = trailers
+    out.clear()
+    out.copy(bytes, 0, headLength)
+    body.append(bytes, headLength, length, out)
+    body.finish(out)
+    connection.send(headLength, true, trailers)
   }
 
   onUpstreamFailed(): void {

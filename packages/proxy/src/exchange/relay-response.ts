@@ -15,7 +15,7 @@ import {
   joinEncoded,
 } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
-import { flushTo, out } from './shared-out.ts'
+import { out } from './shared-out.ts'
 import { writeInterimHead, writeResponseHead } from './write-response.ts'
 
 /** More interim answers than this are a flood (RFC 9110 sets no limit). */
@@ -32,7 +32,7 @@ export function relayResponse(x: Exchange, bytes: Buffer, length: number): void 
     if (at < 0) return
     if (!x.responseHeadDone) {
       // Only interim answers so far, or half a head.
-      flushTo(x.downstream.socket)
+      x.downstream.send(0, false, undefined)
       return
     }
     if (x.response.status >= 200) break
@@ -46,12 +46,16 @@ export function relayResponse(x: Exchange, bytes: Buffer, length: number): void 
     x.responseLength = 0
     x.responseHeadDone = false
     if (at === length) {
-      flushTo(x.downstream.socket)
+      x.downstream.send(0, false, undefined)
       return
     }
   }
-  if (!x.answered && !beginAnswer(x)) return
-  relayBody(x, bytes, at, length)
+  let headLength = 0
+  if (!x.answered) {
+    if (!beginAnswer(x)) return
+    headLength = out.length
+  }
+  relayBody(x, bytes, at, length, headLength)
 }
 
 /** @returns The offset past the head, anything when more is needed, -1 when the attempt is over. */
@@ -85,7 +89,11 @@ function relayInterim(x: Exchange, at: number): number {
   if (status === SWITCHING)
     return x.upgrade ? at : refuse(x, 'switches protocols without having been asked')
   // HTTP/1.0 knows no interim answers (RFC 9110, section 15.2).
-  if (x.head.minor > 0) writeInterimHead(x.response, x.responseBytes, out)
+  if (x.head.minor > 0) {
+    const from = out.length
+    writeInterimHead(x.response, x.responseBytes, out)
+    x.downstream.sendInterim(from)
+  }
   return at
 }
 
@@ -94,7 +102,7 @@ function switchProtocols(x: Exchange, bytes: Buffer, at: number, length: number)
   x.answered = true
   x.firstByteMs = x.deps.clock.monotonicMs()
   writeHead(x, false, true)
-  flushTo(x.downstream.socket)
+  x.downstream.send(out.length, false, undefined)
   startUpgradeTunnel(x, Buffer.from(bytes.subarray(at, length)))
 }
 
@@ -121,13 +129,14 @@ function beginAnswer(x: Exchange): boolean {
       : response.contentLength >= 0
         ? 'fixed'
         : 'untilClose'
-  const chunked = (framing === 'chunked' || framing === 'untilClose') && x.head.minor > 0
+  const open = framing === 'chunked' || framing === 'untilClose'
+  const chunked = open && x.head.minor > 0 && !x.downstream.multiplexed
   x.answer.start(framing, response.contentLength, chunked)
   x.status = status
   x.mustClose = x.closesAfterwards() || !x.request.done
   x.answered = true
   writeHead(x, chunked, false)
-  if (framing === 'fixed' && x.answer.left > BULK_BYTES) x.connection?.socket.bulkReads(true)
+  if (framing === 'fixed' && x.answer.left > BULK_BYTES) x.connection?.bulkBody(true)
   return true
 }
 
@@ -184,7 +193,13 @@ function cookieHeaders(x: Exchange): EncodedHeaders | undefined {
   return { cuts: [], lines: encodeStamps(lines).lines }
 }
 
-function relayBody(x: Exchange, bytes: Buffer, from: number, end: number): void {
+function relayBody(
+  x: Exchange,
+  bytes: Buffer,
+  from: number,
+  end: number,
+  headLength: number,
+): void {
   const { answer, connection, downstream } = x
   if (connection === undefined) return
   let at = from
@@ -192,8 +207,8 @@ function relayBody(x: Exchange, bytes: Buffer, from: number, end: number): void 
     // A buffer of its own: sent without a copy, and not read into again before it is taken.
     at = Math.min(end, from + answer.left)
     answer.took(at - from)
-    const taken = downstream.socket.write(bytes.subarray(from, at))
-    if (!taken && !answer.done) connection.socket.pause()
+    const taken = downstream.sendBulk(bytes.subarray(from, at), answer.done)
+    if (!taken && !answer.done) connection.pauseBody()
   } else {
     if (from < end && !answer.done) at = answer.relay(bytes, from, end, out)
     if (at < 0) {
@@ -202,7 +217,9 @@ function relayBody(x: Exchange, bytes: Buffer, from: number, end: number): void 
       x.fail('upstreamCut', problemText(at))
       return
     }
-    if (!flushTo(downstream.socket) && !answer.done) connection.socket.pause()
+    if (!downstream.send(headLength, answer.done, answer.trailers) && !answer.done) {
+      connection.pauseBody()
+    }
   }
   x.responseBodyBytes = answer.bytes
   if (answer.done) endAnswer(x, at < end)
@@ -214,7 +231,7 @@ function endAnswer(x: Exchange, surplus: boolean): void {
   x.connection = undefined
   if (connection !== undefined) {
     if (response.at[FIELD['keep-alive']] !== 0) noteKeepAlive(x)
-    connection.socket.bulkReads(false)
+    connection.bulkBody(false)
     const reusable =
       !surplus &&
       request.done &&
@@ -258,8 +275,8 @@ export function upstreamEnded(x: Exchange, error: Error | undefined): void {
   }
   if (answer.framing === 'untilClose' && error === undefined) {
     out.clear()
-    answer.finishAtClose(out)
-    flushTo(x.downstream.socket)
+    answer.finish(out)
+    x.downstream.send(0, true, undefined)
     // An HTTP/1.0 client learns of the end by ours.
     if (x.head.minor === 0) x.mustClose = true
     endAnswer(x, false)

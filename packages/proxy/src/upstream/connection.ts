@@ -8,10 +8,13 @@
  */
 import { renderAddress } from '@weft/model'
 import type { Socket, SocketHandler, Timed } from '@weft/net'
+import type { OutBuffer } from '@weft/wire'
+import { flushTo } from '../exchange/shared-out.ts'
 import type { HttpPool } from './pool.ts'
-import type { UpstreamUser } from './upstream-user.ts'
+import type { UpstreamSide, UpstreamUser } from './upstream-user.ts'
 
-export class UpstreamConnection implements SocketHandler, Timed {
+export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
+  readonly multiplexed = false
   deadlineTick = 0
   slotTick = 0
   readonly pool: HttpPool
@@ -52,6 +55,32 @@ export class UpstreamConnection implements SocketHandler, Timed {
     this.user = user
     this.served++
     user.onUpstreamReady(this)
+  }
+
+  send(_headLength: number, _last: boolean, _trailers: OutBuffer | undefined): boolean {
+    return flushTo(this.socket)
+  }
+
+  sendBulk(bytes: Buffer): boolean {
+    return this.socket.write(bytes)
+  }
+
+  pauseBody(): void {
+    this.socket.pause()
+  }
+
+  resumeBody(): void {
+    this.socket.resume()
+  }
+
+  bulkBody(on: boolean): void {
+    this.socket.bulkReads(on)
+  }
+
+  /** The pool still counts the connection; it is told when the tunnel has ended. */
+  takeOver(): { socket: Socket; released: () => void } {
+    this.user = undefined
+    return { socket: this.socket, released: () => this.onClose(undefined) }
   }
 
   /** The user is done and the connection can carry the next request. */

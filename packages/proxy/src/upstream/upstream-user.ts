@@ -1,13 +1,39 @@
-/** Who uses an upstream connection: an exchange, or the copy of one. */
+/**
+ * Who uses an upstream, an exchange or the copy of one, and what it uses: an
+ * HTTP/1.1 connection for one message, or a stream of an HTTP/2 connection.
+ */
+import type { Socket } from '@weft/net'
+import type { OutBuffer } from '@weft/wire'
 import type { Failure } from '../exchange/failures.ts'
-import type { UpstreamConnection } from './connection.ts'
+
+export interface UpstreamSide {
+  /** HTTP/2: bodies need no coding, and giving one up leaves the connection to others. */
+  readonly multiplexed: boolean
+  /** The request it carries is not the first one. */
+  readonly reused: boolean
+  /** Sends what `out` holds: `headLength` bytes of the head, then body. False: `onUpstreamDrain` follows. */
+  send(headLength: number, last: boolean, trailers: OutBuffer | undefined): boolean
+  /** Sends body bytes that stay as they are until they are sent, uncopied if it can. */
+  sendBulk(bytes: Buffer, last: boolean): boolean
+  /** The answer's body. */
+  pauseBody(): void
+  resumeBody(): void
+  /** Large reads for the answer's body. */
+  bulkBody(on: boolean): void
+  /** The user is done and all that was begun is complete. */
+  release(nowMs: number): void
+  /** The user is done with what is not complete. */
+  discard(): void
+  /** From now on it is bytes both ways; `released` is to be called when they have ended. */
+  takeOver(): { readonly socket: Socket; readonly released: () => void }
+}
 
 export interface UpstreamUser {
   /** A connection is there; may be called before `HttpPool.acquire` returns. */
-  onUpstreamReady(connection: UpstreamConnection): void
+  onUpstreamReady(connection: UpstreamSide): void
   /** There will be none. Never called before `acquire` returns, but for `overflow`. */
   onUpstreamFailed(failure: Failure, detail: string): void
-  /** `bytes[0..length)`, valid only during the call. */
+  /** HTTP/1.1: `bytes[0..length)`, valid only during the call. */
   onUpstreamData(bytes: Buffer, length: number): void
   /** The upstream ended its side. */
   onUpstreamEnd(): void
