@@ -1,0 +1,50 @@
+/** One stream of a session: two windows, two ends. Owners read it; only the session writes it. */
+
+export class Http2Stream {
+  readonly id: number
+  /** The owner's: whatever belongs to this stream. The session never looks at it. */
+  user: unknown = undefined
+  /** The peer may send this many bytes. */
+  receiveWindow: number
+  /** We may send this many bytes; negative after the peer shrank its window. */
+  sendWindow: number
+  /** Received, not yet given back by `consumed`. */
+  unconsumed = 0
+  /** Given back, not yet told to the peer. */
+  credit = 0
+  /** A final head came. */
+  headDone = false
+  remoteEnded = false
+  localEnded = false
+  /** Gone from the session: nothing may be sent. */
+  closed = false
+  /** Server: the request is an extended CONNECT, laid out as GET with Upgrade; answer 200 for 101. */
+  extendedConnect = false
+  /** Client: the answer to it has no body whatever its fields say. */
+  headRequest = false
+  /** DATA that the content-length still allows; -1 when it said nothing. */
+  bodyLeft = -1
+  /** Bytes that wait for a window; `undefined` when none do. */
+  queue: Buffer | undefined = undefined
+  queueFrom = 0
+  /** The end follows the queue. */
+  queueEnds = false
+  /** Fields that follow the queue. */
+  queueTrailers: Buffer | undefined = undefined
+  /** The owner was told to wait. */
+  waiting = false
+  /** Monotonic milliseconds. */
+  readonly openedMs: number
+
+  constructor(id: number, receiveWindow: number, sendWindow: number, openedMs: number) {
+    this.id = id
+    this.receiveWindow = receiveWindow
+    this.sendWindow = sendWindow
+    this.openedMs = openedMs
+  }
+
+  /** Bytes that wait for a window. */
+  get queuedBytes(): number {
+    return this.queue === undefined ? 0 : this.queue.length - this.queueFrom
+  }
+}
