@@ -1,0 +1,79 @@
+/** What do bodies of 100 B to 1 MB cost on their way down and up? Targets: performance.md §13. */
+import { type Place, runScenario, type Scenario, type Work } from '../kit/contest.ts'
+import { launchEnvoy, launchHaproxy, launchNginx, launchWeft, nginxProxyTo } from '../kit/launch.ts'
+import { cluster, httpListener } from '../kit/resources.ts'
+import { postScript, wrk } from '../kit/wrk.ts'
+
+const SIZES = [100, 10_000, 100_000, 1_000_000] as const
+const CONNECTIONS = 16
+
+function down(size: number): Work {
+  return {
+    name: `${size} B down`,
+    load: (port, seconds) =>
+      wrk(`http://127.0.0.1:${port}/bytes/${size}`, seconds, { connections: CONNECTIONS }),
+  }
+}
+
+function up(size: number): Work {
+  return {
+    name: `${size} B up`,
+    load(port, seconds, shared) {
+      const script = postScript(shared, size)
+      return wrk(`http://127.0.0.1:${port}/`, seconds, { connections: CONNECTIONS, script })
+    },
+  }
+}
+
+function resources({ ports: [port = 0], origin }: Place) {
+  return {
+    listeners: [httpListener(port, 'app')],
+    clusters: [cluster('app', [origin])],
+    secrets: [],
+  }
+}
+
+const body: Scenario = {
+  name: 'body',
+  summary: 'CPU per request with bodies of 100 B to 1 MB, down and up, plain HTTP/1.1.',
+  unit: 'request',
+  needs: ['wrk'],
+  contenders: [
+    {
+      name: 'weft',
+      launches: (place) => [launchWeft(place.dir, place.ports[0] ?? 0, resources(place))],
+    },
+    {
+      name: 'haproxy',
+      program: 'haproxy',
+      launches: ({ dir, ports: [port = 0], origin }) => [
+        launchHaproxy(
+          dir,
+          port,
+          'http',
+          `frontend f\n  bind 127.0.0.1:${port}\n  default_backend b\nbackend b\n  server a 127.0.0.1:${origin}\n`,
+        ),
+      ],
+    },
+    {
+      name: 'nginx',
+      program: 'nginx',
+      launches: ({ dir, ports: [port = 0], origin }) => [
+        launchNginx(
+          dir,
+          port,
+          `${nginxProxyTo(origin)}
+  server { listen 127.0.0.1:${port}; proxy_request_buffering off; location / { proxy_pass http://app; } }`,
+        ),
+      ],
+    },
+    {
+      name: 'envoy',
+      program: 'envoy',
+      launches: (place) => [launchEnvoy(place.dir, place.ports[0] ?? 0, resources(place))],
+    },
+  ],
+  works: [...SIZES.map(down), ...SIZES.map(up)],
+}
+
+export const run = (argv: string[]): Promise<number> => runScenario(body, argv)
