@@ -5,9 +5,11 @@
  */
 
 import type { Origin } from '@weft/model'
+import type { BackendTlsPolicy, BackendTrafficPolicy } from './kinds/backend-policies.ts'
 import type { DestinationRule } from './kinds/destination-rule.ts'
 import type { Gateway } from './kinds/gateway.ts'
 import type { GatewayClass, KubernetesGateway, ReferenceGrant } from './kinds/gateway-api.ts'
+import type { GrpcRoute } from './kinds/grpc-route.ts'
 import type { HttpRoute } from './kinds/http-route.ts'
 import type {
   ConfigMap,
@@ -19,7 +21,9 @@ import type {
   Secret,
   Service,
 } from './kinds/kubernetes.ts'
+import type { ListenerSet } from './kinds/listener-set.ts'
 import type { ServiceEntry, WorkloadEntry } from './kinds/service-entry.ts'
+import type { TcpRoute, TlsRoute } from './kinds/stream-routes.ts'
 import type { VirtualService } from './kinds/virtual-service.ts'
 
 /** The specs by document type. Istio's and Gateway API's `Gateway` share a kind, so the type tells them apart. */
@@ -40,7 +44,13 @@ export interface Specs {
   readonly GatewayClass: GatewayClass
   /** Kind `Gateway` of gateway.networking.k8s.io. */
   readonly KubernetesGateway: KubernetesGateway
+  readonly ListenerSet: ListenerSet
   readonly HTTPRoute: HttpRoute
+  readonly GRPCRoute: GrpcRoute
+  readonly TLSRoute: TlsRoute
+  readonly TCPRoute: TcpRoute
+  readonly BackendTLSPolicy: BackendTlsPolicy
+  readonly XBackendTrafficPolicy: BackendTrafficPolicy
   readonly ReferenceGrant: ReferenceGrant
 }
 

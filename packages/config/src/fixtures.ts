@@ -221,6 +221,90 @@ export const VALID = {
       ],
     },
   },
+  grpcRoute: {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'GRPCRoute',
+    metadata: { name: 'test', namespace: 'default' },
+    spec: {
+      parentRefs: [{ name: 'gateway' }],
+      hostnames: ['grpc.example.com'],
+      rules: [
+        {
+          matches: [
+            { method: { service: 'shop.v1.Orders', method: 'Place' } },
+            {
+              method: { type: 'RegularExpression', service: 'shop.v[0-9]+.*' },
+              headers: [{ name: 'x-version', value: 'one' }],
+            },
+          ],
+          filters: [
+            {
+              type: 'RequestHeaderModifier',
+              requestHeaderModifier: { add: [{ name: 'x-a', value: 'b' }] },
+            },
+          ],
+          backendRefs: [{ name: 'orders', port: 9000, weight: 1 }],
+        },
+      ],
+    },
+  },
+  tlsRoute: {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'TLSRoute',
+    metadata: { name: 'test', namespace: 'default' },
+    spec: {
+      parentRefs: [{ name: 'gateway' }],
+      hostnames: ['db.example.com'],
+      rules: [{ backendRefs: [{ name: 'db', port: 5432 }] }],
+    },
+  },
+  tcpRoute: {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'TCPRoute',
+    metadata: { name: 'test', namespace: 'default' },
+    spec: {
+      parentRefs: [{ name: 'gateway', sectionName: 'tcp' }],
+      rules: [{ backendRefs: [{ name: 'db', port: 5432 }] }],
+    },
+  },
+  listenerSet: {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'ListenerSet',
+    metadata: { name: 'test', namespace: 'default' },
+    spec: {
+      parentRef: { name: 'gateway' },
+      listeners: [{ name: 'http', port: 8080, protocol: 'HTTP', hostname: 'a.example.com' }],
+    },
+  },
+  backendTlsPolicy: {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'BackendTLSPolicy',
+    metadata: { name: 'test', namespace: 'default' },
+    spec: {
+      targetRefs: [{ group: '', kind: 'Service', name: 'db', sectionName: 'tls' }],
+      validation: {
+        caCertificateRefs: [{ group: '', kind: 'ConfigMap', name: 'ca' }],
+        hostname: 'db.example.com',
+        subjectAltNames: [
+          { type: 'Hostname', hostname: '*.example.com' },
+          { type: 'URI', uri: 'spiffe://cluster.local/ns/default/sa/db' },
+        ],
+      },
+    },
+  },
+  backendTrafficPolicy: {
+    apiVersion: 'gateway.networking.x-k8s.io/v1alpha1',
+    kind: 'XBackendTrafficPolicy',
+    metadata: { name: 'test', namespace: 'default' },
+    spec: {
+      targetRefs: [{ group: '', kind: 'Service', name: 'reviews' }],
+      retryConstraint: {
+        budget: { percent: 30, interval: '20s' },
+        minRetryRate: { count: 5, interval: '1s' },
+      },
+      sessionPersistence: { type: 'Cookie', sessionName: 'sticky' },
+    },
+  },
   kubernetesGateway: {
     apiVersion: 'gateway.networking.k8s.io/v1',
     kind: 'Gateway',

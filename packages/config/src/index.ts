@@ -7,11 +7,13 @@ export {
   type ObjectMeta,
   type Specs,
 } from './document.ts'
+export type { BackendTlsPolicy, BackendTrafficPolicy } from './kinds/backend-policies.ts'
 export type {
   ClientTlsSettings,
   ConnectionPoolSettings,
   DestinationRule,
   LoadBalancerSettings,
+  LocalityLbSettings,
   OutlierDetectionSettings,
   PortTrafficPolicy,
   Subset,
@@ -24,12 +26,12 @@ export type {
   KubernetesListener,
   ReferenceGrant,
 } from './kinds/gateway-api.ts'
+export type { GrpcRoute, GrpcRouteMatch, GrpcRouteRule } from './kinds/grpc-route.ts'
 export type {
   HttpBackendRef,
   HttpRoute,
   HttpRouteMatch,
   HttpRouteRuleSpec,
-  ParentRef,
 } from './kinds/http-route.ts'
 export type { HttpRouteFilter } from './kinds/http-route-filters.ts'
 export type {
@@ -45,8 +47,12 @@ export type {
   SliceEndpoint,
   SlicePort,
 } from './kinds/kubernetes.ts'
+export type { ListenerSet } from './kinds/listener-set.ts'
 export type { MeshConfig } from './kinds/mesh-config.ts'
+export type { ParentRef } from './kinds/parent-refs.ts'
 export type { ServiceEntry, ServiceEntryPort, WorkloadEntry } from './kinds/service-entry.ts'
+export type { GatewaySessionPersistence } from './kinds/session-persistence.ts'
+export type { StreamRouteRule, TcpRoute, TlsRoute } from './kinds/stream-routes.ts'
 export type {
   Destination,
   HeaderOperations,

@@ -1,7 +1,7 @@
 /** What HTTPRoutes and Gateways of Gateway API refer to: parents, backends, grants, classes. */
 
 import type { DocumentOf } from '../document.ts'
-import type { ParentRef } from '../kinds/http-route.ts'
+import type { ParentRef } from '../kinds/parent-refs.ts'
 import { itemPath } from '../text/places.ts'
 import type { AnalysisIndex } from './analysis-index.ts'
 import type { Warn } from './check.ts'

@@ -4,10 +4,17 @@
 // not a member: istio-common.ts
 // not a member: mesh-config.ts
 // not a member: metadata.ts
+// not a member: parent-refs.ts
+// not a member: session-persistence.ts
 
 import type { DocumentType } from '../document.ts'
 import { checkDestinationRule } from '../rules/destination-rule.ts'
-import { checkKubernetesGateway, checkKubernetesHttpRoute } from '../rules/gateway-api.ts'
+import {
+  checkGrpcRoute,
+  checkKubernetesGateway,
+  checkKubernetesHttpRoute,
+  checkStreamRoute,
+} from '../rules/gateway-api.ts'
 import { checkIstioGateway } from '../rules/istio-gateway.ts'
 import {
   checkDataKeys,
@@ -20,9 +27,11 @@ import type { Rules } from '../rules/rules.ts'
 import { checkServiceEntry, checkWorkloadEntry } from '../rules/service-entry.ts'
 import { checkVirtualService } from '../rules/virtual-service.ts'
 import type { AnySchema } from '../schema/schema.ts'
+import { backendTlsPolicy, backendTrafficPolicy } from './backend-policies.ts'
 import { destinationRule } from './destination-rule.ts'
 import { gateway } from './gateway.ts'
 import { gatewayClass, kubernetesGateway, referenceGrant } from './gateway-api.ts'
+import { grpcRoute } from './grpc-route.ts'
 import { httpRoute } from './http-route.ts'
 import {
   configMap,
@@ -34,7 +43,9 @@ import {
   secret,
   service,
 } from './kubernetes.ts'
+import { listenerSet } from './listener-set.ts'
 import { serviceEntry, workloadEntry } from './service-entry.ts'
+import { tcpRoute, tlsRoute } from './stream-routes.ts'
 import { virtualService } from './virtual-service.ts'
 
 export interface KindDefinition {
@@ -123,6 +134,37 @@ export const KINDS: Readonly<Record<DocumentType, KindDefinition>> = {
     kind: 'HTTPRoute',
     schema: httpRoute,
     rules: checkKubernetesHttpRoute,
+  },
+  ListenerSet: { ...GATEWAY_API, kind: 'ListenerSet', schema: listenerSet, rules: none },
+  GRPCRoute: { ...GATEWAY_API, kind: 'GRPCRoute', schema: grpcRoute, rules: checkGrpcRoute },
+  TLSRoute: {
+    ...GATEWAY_API,
+    versions: ['v1', 'v1alpha3', 'v1alpha2'],
+    kind: 'TLSRoute',
+    schema: tlsRoute,
+    rules: checkStreamRoute,
+  },
+  TCPRoute: {
+    ...GATEWAY_API,
+    versions: ['v1', 'v1alpha2'],
+    kind: 'TCPRoute',
+    schema: tcpRoute,
+    rules: checkStreamRoute,
+  },
+  BackendTLSPolicy: {
+    ...GATEWAY_API,
+    versions: ['v1', 'v1alpha3'],
+    kind: 'BackendTLSPolicy',
+    schema: backendTlsPolicy,
+    rules: none,
+  },
+  XBackendTrafficPolicy: {
+    ...GATEWAY_API,
+    group: 'gateway.networking.x-k8s.io',
+    versions: ['v1alpha1'],
+    kind: 'XBackendTrafficPolicy',
+    schema: backendTrafficPolicy,
+    rules: none,
   },
   ReferenceGrant: { ...GATEWAY_API, kind: 'ReferenceGrant', schema: referenceGrant, rules: none },
 

@@ -127,7 +127,7 @@ const listener = withRules(
   },
 )
 
-const listeners = withRules(list(listener, { minItems: 1, maxItems: 64, keys: ['name'] }), {
+export const listeners = withRules(list(listener, { minItems: 1, maxItems: 64, keys: ['name'] }), {
   cel: 'self.all(l1, self.exists_one(l2, l1.port == l2.port && l1.protocol == l2.protocol && (has(l1.hostname) && has(l2.hostname) ? l1.hostname == l2.hostname : !has(l1.hostname) && !has(l2.hostname))))',
   message: 'two listeners have the same port, protocol and hostname; make one of them differ',
 })

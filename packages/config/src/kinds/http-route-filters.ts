@@ -27,14 +27,14 @@ import {
 
 const header = object({ name: required(headerName), value: required(headerValue) })
 
-const headerModifier = object({
+export const headerModifier = object({
   set: list(header, { maxItems: 16, keys: ['name'] }),
   add: list(header, { maxItems: 16, keys: ['name'] }),
   remove: list(string(), { maxItems: 16, isSet: true }),
 })
 
 /** `type` names the field that must be set, and only that one. */
-function matchesType(type: string, field: string): readonly CelRule[] {
+export function matchesType(type: string, field: string): readonly CelRule[] {
   return [
     {
       cel: `self.type == '${type}' ? has(self.${field}) : true`,
@@ -59,7 +59,7 @@ const pathModifier = withRules(
   ...matchesType('ReplacePrefixMatch', 'replacePrefixMatch'),
 )
 
-const requestMirror = object(
+export const requestMirror = object(
   {
     backendRef: required(backendObjectRef),
     percent: integer({ min: 0, max: 100 }),
@@ -204,7 +204,7 @@ const filter = withRules(
   ...matchesType('ExtensionRef', 'extensionRef'),
 )
 
-function once(type: string): CelRule {
+export function once(type: string): CelRule {
   return {
     cel: `self.filter(f, f.type == '${type}').size() <= 1`,
     message: `filter ${type} may appear once; merge them`,

@@ -19,42 +19,15 @@ import {
 import {
   backendFields,
   gatewayDuration,
-  group,
   headerName,
   headerValue,
   hostname,
-  kind,
-  namespace,
-  objectName,
-  portNumber,
   sectionName,
   withServicePort,
 } from './gateway-api-common.ts'
 import { filters } from './http-route-filters.ts'
-
-const parentRef = object({
-  group: defaulted(group, 'gateway.networking.k8s.io'),
-  kind: defaulted(kind, 'Gateway'),
-  namespace,
-  name: required(objectName),
-  sectionName,
-  port: portNumber,
-})
-
-const SAME_PARENT =
-  "p1.group == p2.group && p1.kind == p2.kind && p1.name == p2.name && (((!has(p1.__namespace__) || p1.__namespace__ == '') && (!has(p2.__namespace__) || p2.__namespace__ == '')) || (has(p1.__namespace__) && has(p2.__namespace__) && p1.__namespace__ == p2.__namespace__))"
-
-const parentRefs = withRules(
-  list(parentRef, { maxItems: 32 }),
-  {
-    cel: `self.all(p1, self.all(p2, (${SAME_PARENT}) ? ((!has(p1.sectionName) || p1.sectionName == '') == (!has(p2.sectionName) || p2.sectionName == '') && (!has(p1.port) || p1.port == 0) == (!has(p2.port) || p2.port == 0)) : true))`,
-    message: 'all references to the same parent must have a sectionName or port, or none of them',
-  },
-  {
-    cel: `self.all(p1, self.exists_one(p2, (${SAME_PARENT}) && (((!has(p1.sectionName) || p1.sectionName == '') && (!has(p2.sectionName) || p2.sectionName == '')) || (has(p1.sectionName) && has(p2.sectionName) && p1.sectionName == p2.sectionName)) && (((!has(p1.port) || p1.port == 0) && (!has(p2.port) || p2.port == 0)) || (has(p1.port) && has(p2.port) && p1.port == p2.port))))`,
-    message: 'references to the same parent must differ in sectionName or port',
-  },
-)
+import { parentRefs } from './parent-refs.ts'
+import { sessionPersistence } from './session-persistence.ts'
 
 const backendRef = withServicePort(
   object({
@@ -125,50 +98,6 @@ const match = object({
     'PATCH',
   ),
 })
-
-/** The fields of v1.6 and before (`sessionName`, `cookieConfig`), and those that follow them (`cookie`, `header`). */
-const sessionPersistence = withRules(
-  object({
-    sessionName: string({ maxLength: 128 }),
-    absoluteTimeout: gatewayDuration,
-    idleTimeout: gatewayDuration,
-    type: defaulted(oneOfValues('Cookie', 'Header'), 'Cookie'),
-    cookieConfig: object({
-      lifetimeType: defaulted(oneOfValues('Permanent', 'Session'), 'Session'),
-    }),
-    cookie: object({
-      name: headerName,
-      path: defaulted(string({ maxLength: 1024 }), '/'),
-      lifetimeType: defaulted(oneOfValues('Permanent', 'Session'), 'Session'),
-    }),
-    header: object({ name: required(headerName) }),
-  }),
-  {
-    cel: "!has(self.cookie) || self.cookie.lifetimeType != 'Permanent' || has(self.absoluteTimeout)",
-    message: 'is required for a cookie with lifetimeType Permanent',
-    field: 'absoluteTimeout',
-  },
-  {
-    cel: "!has(self.cookieConfig) || self.cookieConfig.lifetimeType != 'Permanent' || has(self.absoluteTimeout)",
-    message: 'is required for a cookie with lifetimeType Permanent',
-    field: 'absoluteTimeout',
-  },
-  {
-    cel: "!has(self.cookie) || self.type == 'Cookie'",
-    message: 'belongs to type Cookie; remove it or set that type',
-    field: 'cookie',
-  },
-  {
-    cel: "!has(self.header) || self.type == 'Header'",
-    message: 'belongs to type Header; remove it or set that type',
-    field: 'header',
-  },
-  {
-    cel: "!has(self.cookieConfig) || self.type == 'Cookie'",
-    message: 'belongs to type Cookie; remove it or set that type',
-    field: 'cookieConfig',
-  },
-)
 
 const timeouts = withRules(object({ request: gatewayDuration, backendRequest: gatewayDuration }), {
   cel: "!(has(self.request) && has(self.backendRequest) && duration(self.request) != duration('0s') && duration(self.backendRequest) > duration(self.request))",
@@ -247,7 +176,6 @@ export const httpRoute = object({
 })
 
 export type HttpRoute = Infer<typeof httpRoute>
-export type ParentRef = Infer<typeof parentRef>
 export type HttpRouteRuleSpec = Infer<typeof rule>
 export type HttpRouteMatch = Infer<typeof match>
 export type HttpBackendRef = Infer<typeof backendRef>

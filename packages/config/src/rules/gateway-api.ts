@@ -1,7 +1,9 @@
 /** What Gateway API's CRDs leave to implementations to refuse: addresses and regular expressions. */
 
 import type { KubernetesGateway } from '../kinds/gateway-api.ts'
+import type { GrpcRoute } from '../kinds/grpc-route.ts'
 import type { HttpRoute, HttpRouteMatch } from '../kinds/http-route.ts'
+import type { TcpRoute } from '../kinds/stream-routes.ts'
 import { itemPath } from '../text/places.ts'
 import { ipFamily } from './addresses.ts'
 import { regexProblem } from './regex.ts'
@@ -23,12 +25,49 @@ export function checkKubernetesHttpRoute(object: RuledObject, findings: Findings
     for (const [matchIndex, match] of rule.matches.entries()) {
       checkExpressions(match, itemPath(`${at}.matches`, matchIndex), findings)
     }
-    const { backendRefs = [] } = rule
-    if (backendRefs.length > 0 && backendRefs.every(({ weight }) => weight === 0)) {
-      const message = 'all weights are 0, so every request of this rule is answered with 500'
-      findings.warning(`${at}.backendRefs`, 'bad-weights', message)
-    }
+    checkWeights(rule.backendRefs, at, 'every request of this rule is answered with 500', findings)
   }
+}
+
+export function checkGrpcRoute(object: RuledObject, findings: Findings): void {
+  const { rules = [] } = object.spec as GrpcRoute
+  if (rules.reduce((sum, { matches = [] }) => sum + matches.length, 0) > 128) {
+    findings.error('spec.rules', 'crd-rule', 'all rules together may have at most 128 matches')
+  }
+  for (const [index, rule] of rules.entries()) {
+    const at = itemPath('spec.rules', index)
+    for (const [matchIndex, { method, headers = [] }] of (rule.matches ?? []).entries()) {
+      const path = itemPath(`${at}.matches`, matchIndex)
+      if (method?.type === 'RegularExpression') {
+        checkRegex(method.service ?? '.*', `${path}.method.service`, findings)
+        checkRegex(method.method ?? '.*', `${path}.method.method`, findings)
+      }
+      for (const [i, { type, value }] of headers.entries()) {
+        if (type !== 'RegularExpression') continue
+        checkRegex(value, `${itemPath(`${path}.headers`, i)}.value`, findings)
+      }
+    }
+    checkWeights(rule.backendRefs, at, 'every call of this rule fails as UNAVAILABLE', findings)
+  }
+}
+
+/** Of TLSRoute and TCPRoute. */
+export function checkStreamRoute(object: RuledObject, findings: Findings): void {
+  const { rules } = object.spec as TcpRoute
+  for (const [index, rule] of rules.entries()) {
+    const at = itemPath('spec.rules', index)
+    checkWeights(rule.backendRefs, at, 'every connection is closed', findings)
+  }
+}
+
+function checkWeights(
+  refs: readonly { readonly weight: number }[] = [],
+  at: string,
+  consequence: string,
+  findings: Findings,
+): void {
+  if (refs.length === 0 || refs.some(({ weight }) => weight > 0)) return
+  findings.warning(`${at}.backendRefs`, 'bad-weights', `all weights are 0, so ${consequence}`)
 }
 
 function checkExpressions(match: HttpRouteMatch, path: string, findings: Findings): void {
@@ -43,7 +82,11 @@ function checkExpressions(match: HttpRouteMatch, path: string, findings: Finding
   ]
   for (const { at, condition } of values) {
     if (condition.type !== 'RegularExpression') continue
-    const problem = regexProblem(condition.value)
-    if (problem !== undefined) findings.error(`${at}.value`, 'bad-regex', problem)
+    checkRegex(condition.value, `${at}.value`, findings)
   }
+}
+
+function checkRegex(text: string, path: string, findings: Findings): void {
+  const problem = regexProblem(text)
+  if (problem !== undefined) findings.error(path, 'bad-regex', problem)
 }
