@@ -19,33 +19,21 @@ const idle = (...fields: string[]): readonly IdleField[] => fields.map((field) =
 /** The fields of a traffic policy, wherever one stands. */
 function trafficPolicyAt(path: string): readonly IdleField[] {
   return [
-    { field: `${path}.tls`, unless: [{ mode: 'DISABLE' }, {}] },
-    { field: `${path}.loadBalancer.simple`, unless: ALL_SIMPLE },
+    // Certificates of the mesh come with its identity.
+    { field: `${path}.tls.mode`, unless: ['DISABLE', 'SIMPLE', 'MUTUAL'] },
     ...idle(
-      `${path}.loadBalancer.localityLbSetting`,
-      `${path}.loadBalancer.zoneAwareLbSetting`,
-      `${path}.loadBalancer.warmup`,
-      `${path}.loadBalancer.warmupDurationSecs`,
       `${path}.loadBalancer.backendUtilization`,
-      `${path}.connectionPool.tcp.maxConnectionDuration`,
-      `${path}.connectionPool.tcp.idleTimeout`,
-      `${path}.connectionPool.http.h2UpgradePolicy`,
-      `${path}.connectionPool.http.useClientProtocol`,
-      `${path}.connectionPool.http.maxConcurrentStreams`,
-      `${path}.connectionPool.http.http2KeepAlive`,
+      `${path}.loadBalancer.zoneAwareLbSetting.failover`,
+      `${path}.loadBalancer.zoneAwareLbSetting.failoverPriority`,
       `${path}.outlierDetection.outlierDetectionHttpErrorCodes`,
     ),
   ]
 }
 
-/** Every way to balance but `PASSTHROUGH` works. */
-const ALL_SIMPLE = ['UNSPECIFIED', 'LEAST_CONN', 'RANDOM', 'ROUND_ROBIN', 'LEAST_REQUEST']
-
 const HTTP_FILTERS = ['spec.rules[].filters[]', 'spec.rules[].backendRefs[].filters[]']
 
 export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleField[]>>> = {
   VirtualService: idle(
-    'spec.tls',
     'spec.http[].delegate',
     'spec.http[].match[].statPrefix',
     'spec.http[].retries.retryRemoteLocalities',
@@ -56,17 +44,14 @@ export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleFie
     ...trafficPolicyAt('spec.subsets[].trafficPolicy'),
     ...trafficPolicyAt('spec.subsets[].trafficPolicy.portLevelSettings[]'),
     ...idle(
-      'spec.trafficPolicy.tunnel',
-      'spec.trafficPolicy.proxyProtocol',
-      'spec.subsets[].trafficPolicy.tunnel',
-      'spec.subsets[].trafficPolicy.proxyProtocol',
+      'spec.trafficPolicy.retryBudget.budgetInterval',
+      'spec.subsets[].trafficPolicy.retryBudget.budgetInterval',
     ),
   ],
   IstioGateway: [
     { field: 'spec.servers[].tls', unless: [{ httpsRedirect: true }, {}] },
     ...idle('spec.servers[].defaultEndpoint'),
   ],
-  ServiceEntry: idle('spec.subjectAltNames'),
   WorkloadEntry: idle('spec.network'),
   GatewayClass: idle('spec.parametersRef'),
   KubernetesGateway: idle(
@@ -95,11 +80,9 @@ export const IDLE_MESH_FIELDS: readonly IdleField[] = idle(
   'enableTracing',
   'enableAutoMtls',
   'trustDomainAliases',
-  'pathNormalization',
   'ingressClass',
   'ingressService',
   'ingressSelector',
-  'localityLbSetting',
   'zoneAwareLbSetting',
   'extensionProviders',
   'defaultProviders',
@@ -107,13 +90,11 @@ export const IDLE_MESH_FIELDS: readonly IdleField[] = idle(
   'serviceSettings',
   'meshMTLS',
   'tlsDefaults',
-  'h2UpgradePolicy',
   'verifyCertificateAtClient',
   'dnsRefreshRate',
   'defaultConfig',
   'defaultTrafficPolicy',
   'defaultInboundHttpRetryPolicy',
-  'accessLogFormat',
 )
 
 /** Paths of the fields in `value` that are accepted, but not acted on. */

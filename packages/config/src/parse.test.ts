@@ -139,12 +139,15 @@ test('everything wrong with an object is reported at once', () => {
 })
 
 test('fields that nothing acts on yet are warned about, by name', () => {
-  const object = withValue(VALID.destinationRule, 'spec.trafficPolicy.tls', { mode: 'SIMPLE' })
-  const [warning] = problemsOf(object).filter(({ path }) => path === 'spec.trafficPolicy.tls')
+  const object = withValue(VALID.destinationRule, 'spec.trafficPolicy.tls', {
+    mode: 'ISTIO_MUTUAL',
+  })
+  const at = 'spec.trafficPolicy.tls.mode'
+  const [warning] = problemsOf(object).filter(({ path }) => path === at)
   assert.equal(warning?.severity, 'warning')
-  assert.equal(warning?.message, 'spec.trafficPolicy.tls: accepted, not acted on yet')
+  assert.equal(warning?.message, `${at}: accepted, not acted on yet`)
   const plain = withValue(VALID.destinationRule, 'spec.trafficPolicy.tls', { mode: 'DISABLE' })
-  assert.ok(!problemsOf(plain).some(({ path }) => path === 'spec.trafficPolicy.tls'))
+  assert.ok(!problemsOf(plain).some(({ path }) => path === at))
 })
 
 test('routes behind a route that takes everything are warned about', () => {

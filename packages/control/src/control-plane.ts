@@ -21,6 +21,7 @@ import { RegistrationStore } from './registration-store.ts'
 import { registries } from './registries/catalog.ts'
 import { EMPTY_REGISTRY, type RegistryState } from './registries/registry.ts'
 import { buildSnapshot } from './snapshot/build.ts'
+import { LOCAL_TLS_FILES } from './snapshot/local-tls-files.ts'
 import { DEFAULT_MESH } from './snapshot/mesh-settings.ts'
 import type { MeshSnapshot } from './snapshot/mesh-snapshot.ts'
 import { sources } from './sources/catalog.ts'
@@ -153,6 +154,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           registries: [declared, registered],
           unresolved: 'hold',
           cluster: CLUSTER,
+          tlsFiles: LOCAL_TLS_FILES,
         },
         previous,
       ),

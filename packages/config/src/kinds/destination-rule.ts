@@ -45,7 +45,7 @@ const consistentHash = object(
   },
 )
 
-const localityLbSetting = object({
+export const localityLbSetting = object({
   distribute: list(object({ from: string(), to: map(integer(uint32)) })),
   failover: list(object({ from: string(), to: string() })),
   failoverPriority: stringList,
@@ -201,4 +201,5 @@ export type PortTrafficPolicy = Infer<typeof portTrafficPolicy>
 export type LoadBalancerSettings = Infer<typeof loadBalancer>
 export type ConnectionPoolSettings = Infer<typeof connectionPool>
 export type OutlierDetectionSettings = Infer<typeof outlierDetection>
+export type LocalityLbSettings = Infer<typeof localityLbSetting>
 export type ClientTlsSettings = Infer<typeof clientTls>

@@ -16,6 +16,7 @@ import {
   oneOfValues,
   string,
 } from '../schema/schema.ts'
+import { localityLbSetting } from './destination-rule.ts'
 import { duration, stringList } from './istio-common.ts'
 
 const proxyConfig = object(
@@ -73,7 +74,7 @@ export const meshConfig = object({
   ingressClass: string(),
   ingressService: string(),
   ingressSelector: string(),
-  localityLbSetting: anything(),
+  localityLbSetting,
   zoneAwareLbSetting: anything(),
   defaultTrafficPolicy: anything(),
   defaultInboundHttpRetryPolicy: anything(),

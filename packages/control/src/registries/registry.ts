@@ -55,6 +55,8 @@ export interface MeshService {
   /** `*`, `.`, `~` or namespaces; empty: the mesh's default. */
   readonly exportTo: readonly string[]
   readonly labels: Readonly<Record<string, string>>
+  /** Names that certificates of its endpoints may have (ServiceEntry `subjectAltNames`). */
+  readonly subjectAltNames?: readonly string[]
   readonly createdAt?: string
   readonly origins: readonly Origin[]
 }

@@ -26,7 +26,7 @@ import { DEFAULT_MESH, meshSettings } from './mesh-settings.ts'
 import { type MeshSnapshot, objectKey } from './mesh-snapshot.ts'
 import { compareObjects, compareText } from './precedence.ts'
 import { settleReferences } from './references.ts'
-import { tlsSecrets } from './secrets.ts'
+import { type TlsFiles, tlsSecrets } from './secrets.ts'
 
 export interface SnapshotInput {
   readonly documents: readonly Document[]
@@ -43,6 +43,8 @@ export interface SnapshotInput {
   readonly unresolved?: 'hold' | 'serve'
   /** Cluster in Istio's sense, for metrics. Default `Kubernetes`. */
   readonly cluster?: string
+  /** Reads certificate files that documents name; absent: none are read. */
+  readonly tlsFiles?: TlsFiles
 }
 
 /**
@@ -63,7 +65,7 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
   const namespaces = new Map(
     documentsOf(documents, 'Namespace').map((one) => [one.metadata.name, one.metadata.labels]),
   )
-  const secrets = shareMap(previous?.secrets ?? new Map(), tlsSecrets(documents))
+  const secrets = shareMap(previous?.secrets ?? new Map(), tlsSecrets(documents, input.tlsFiles))
   const listeners = servedListeners(documents, secrets)
   const grants = documentsOf(documents, 'ReferenceGrant')
   const attached = attachRoutes(documents, { listeners, namespaces, services, grants, domain })
@@ -152,6 +154,9 @@ function shapeHash(body: Body, documents: readonly Document[]): string {
   for (const document of body.destinationRules) parts.push(hashOf(document, renderDocument))
   for (const document of documents) {
     if (SHAPING.includes(document.type)) parts.push(hashOf(document, renderDocument))
+  }
+  for (const secret of body.secrets.values()) {
+    parts.push(hashOf(secret, (one) => JSON.stringify(one)))
   }
   for (const [key, found] of body.conditions) parts.push(`${key} ${JSON.stringify(found)}`)
   return contentHash(parts.join('\n'))

@@ -4,8 +4,8 @@
  * default retry policy repeats only what provably never reached an upstream.
  */
 import { parseDurationMs } from '@weft/base'
-import type { MeshConfig } from '@weft/config'
-import type { RetryPolicy } from '@weft/model'
+import type { LocalityLbSettings, MeshConfig } from '@weft/config'
+import type { AccessLogTarget, RetryPolicy } from '@weft/model'
 import { readRetryPolicy } from './retry-policy.ts'
 
 export interface MeshSettings {
@@ -18,6 +18,14 @@ export interface MeshSettings {
   readonly defaultRetry: RetryPolicy | undefined
   /** `''` writes no access log. */
   readonly accessLogFile: string
+  /** Absent: Weft's JSON line. */
+  readonly accessLogFormat?: AccessLogTarget['format']
+  /** HTTP/1.1 ports are called with HTTP/2 unless a DestinationRule says otherwise. */
+  readonly h2Upgrade: boolean
+  /** Istio's default: on, for clusters with outlier detection. `undefined`: off. */
+  readonly localityLb: LocalityLbSettings | undefined
+  readonly normalizePath: boolean
+  readonly mergeSlashes: boolean
   readonly defaultServiceExportTo: readonly string[]
   readonly defaultVirtualServiceExportTo: readonly string[]
   readonly defaultDestinationRuleExportTo: readonly string[]
@@ -48,6 +56,10 @@ export const DEFAULT_MESH: MeshSettings = {
   connectTimeoutMs: 10_000,
   defaultRetry: SAFE_RETRY,
   accessLogFile: '',
+  h2Upgrade: false,
+  localityLb: {},
+  normalizePath: true,
+  mergeSlashes: false,
   defaultServiceExportTo: ['*'],
   defaultVirtualServiceExportTo: ['*'],
   defaultDestinationRuleExportTo: ['*'],
@@ -67,10 +79,46 @@ export function meshSettings(config: MeshConfig): MeshSettings {
         ? SAFE_RETRY
         : readRetryPolicy(config.defaultHttpRetryPolicy),
     accessLogFile: config.accessLogFile,
+    h2Upgrade: config.h2UpgradePolicy === 'UPGRADE',
+    ...readPathNormalization(config.pathNormalization?.normalization),
+    ...accessLogFormat(config.accessLogFormat, config.accessLogEncoding),
+    localityLb:
+      config.localityLbSetting?.enabled === false ? undefined : (config.localityLbSetting ?? {}),
     defaultServiceExportTo: config.defaultServiceExportTo,
     defaultVirtualServiceExportTo: config.defaultVirtualServiceExportTo,
     defaultDestinationRuleExportTo: config.defaultDestinationRuleExportTo,
     ...(keepalive === undefined ? {} : { tcpKeepalive: keepalive }),
+  }
+}
+
+/** `DECODE_AND_MERGE_SLASHES` does not decode here; config says so. */
+function readPathNormalization(
+  mode: NonNullable<MeshConfig['pathNormalization']>['normalization'],
+): Pick<MeshSettings, 'mergeSlashes' | 'normalizePath'> {
+  const mergeSlashes = mode === 'MERGE_SLASHES' || mode === 'DECODE_AND_MERGE_SLASHES'
+  return { normalizePath: mode !== 'NONE', mergeSlashes }
+}
+
+/** Fields of a JSON log that are not text are left out. A format that is not JSON is kept as text. */
+function accessLogFormat(
+  template: string,
+  encoding: 'JSON' | 'TEXT',
+): Pick<MeshSettings, 'accessLogFormat'> {
+  if (template === '') return {}
+  const fields = encoding === 'JSON' ? jsonFields(template) : undefined
+  return {
+    accessLogFormat: fields === undefined ? { kind: 'text', template } : { kind: 'json', fields },
+  }
+}
+
+function jsonFields(template: string): Readonly<Record<string, string>> | undefined {
+  try {
+    const value: unknown = JSON.parse(template)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+    const entries = Object.entries(value).filter(([, one]) => typeof one === 'string')
+    return Object.fromEntries(entries)
+  } catch {
+    return undefined
   }
 }
 

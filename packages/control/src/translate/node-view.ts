@@ -18,6 +18,7 @@ export function proxyViewOf(node: XdsNode): ProxyView {
     workload: workload.name,
     labels: workload.labels,
     cluster: workload.cluster,
+    locality: workload.locality,
     addresses: isWeft ? [] : addressesOf(node, address),
     capture: isWeft ? explicitCapture(node) : { kind: 'redirect' },
     offers: isWeft ? offersOf(node) : [],

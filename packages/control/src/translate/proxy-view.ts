@@ -2,7 +2,13 @@
  * What translation may know of a proxy: the facts that decide its resources and
  * nothing else, so that proxies with equal views share them.
  */
-import type { OfferedPort, ProxyRole, SocketAddress } from '@weft/model'
+import {
+  type Locality,
+  NO_LOCALITY,
+  type OfferedPort,
+  type ProxyRole,
+  type SocketAddress,
+} from '@weft/model'
 
 export interface ProxyView {
   readonly role: ProxyRole
@@ -11,6 +17,8 @@ export interface ProxyView {
   readonly labels: Readonly<Record<string, string>>
   /** Cluster in Istio's sense. */
   readonly cluster: string
+  /** Where it runs: decides which endpoints are near. */
+  readonly locality: Locality
   /** The proxy's own IP addresses: which services run behind it. */
   readonly addresses: readonly string[]
   readonly capture: Capture
@@ -36,6 +44,7 @@ export const DEFAULT_PROXY: ProxyView = {
   workload: '',
   labels: {},
   cluster: 'Kubernetes',
+  locality: NO_LOCALITY,
   addresses: [],
   capture: { kind: 'redirect' },
   offers: [],

@@ -63,6 +63,7 @@ function entryService(
     external: spec.location !== 'MESH_INTERNAL',
     exportTo: spec.exportTo ?? [],
     labels: metadata.labels,
+    ...(spec.subjectAltNames === undefined ? {} : { subjectAltNames: spec.subjectAltNames }),
     ...(creationTimestamp === undefined ? {} : { createdAt: creationTimestamp }),
     origins: [document.origin],
   }

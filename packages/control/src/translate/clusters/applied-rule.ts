@@ -22,7 +22,7 @@ export type PolicyGroups = Pick<
   PortTrafficPolicy,
   'connectionPool' | 'loadBalancer' | 'outlierDetection' | 'tls'
 > &
-  Pick<TrafficPolicy, 'retryBudget'>
+  Pick<TrafficPolicy, 'proxyProtocol' | 'retryBudget' | 'tunnel'>
 
 /** Several rules for one host: the first policy holds, subsets come together, the first of a name wins. */
 export function applyRules(rules: readonly DocumentOf<'DestinationRule'>[]): AppliedRule {
@@ -56,11 +56,19 @@ function overlay(
   port: number,
 ): PolicyGroups {
   if (policy === undefined) return below
-  const retryBudget = policy.retryBudget ?? below.retryBudget
-  const budget = retryBudget === undefined ? {} : { retryBudget }
+  const whole = wholeHost({ ...below, ...policy })
   const ofPort = policy.portLevelSettings?.find((one) => one.port?.number === port)
-  if (ofPort !== undefined) return { ...groups(ofPort), ...budget }
-  return { ...below, ...groups(policy), ...budget }
+  if (ofPort !== undefined) return { ...groups(ofPort), ...whole }
+  return { ...below, ...groups(policy), ...whole }
+}
+
+/** What no port has settings of its own for. */
+function wholeHost({ proxyProtocol, retryBudget, tunnel }: PolicyGroups): PolicyGroups {
+  return {
+    ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+    ...(retryBudget === undefined ? {} : { retryBudget }),
+    ...(tunnel === undefined ? {} : { tunnel }),
+  }
 }
 
 function groups(policy: PortTrafficPolicy): PolicyGroups {

@@ -1,13 +1,18 @@
-/** Instances of a service → who answers for one of its clusters, by locality. */
+/** Instances of a service → who answers for one of its clusters, by priority and locality. */
 import type { Endpoint, Endpoints, LocalityEndpoints } from '@weft/model'
 import type { ServiceInstance } from '../../registries/registry.ts'
+import { distributedWeights, type LocalityPreference, priorityOf } from '../features/locality.ts'
 
-/** @param labels A subset's labels; an instance needs all of them. */
+/**
+ * @param labels A subset's labels; an instance needs all of them.
+ * @param preference Of the caller; absent: all localities are alike.
+ */
 export function endpointsOf(
   name: string,
   instances: readonly ServiceInstance[],
   port: number,
   labels: Readonly<Record<string, string>> | undefined,
+  preference?: LocalityPreference,
 ): Endpoints {
   const wanted = Object.entries(labels ?? {})
   const chosen = instances.filter(
@@ -15,26 +20,54 @@ export function endpointsOf(
       instance.servicePort === port &&
       wanted.every(([key, value]) => instance.labels[key] === value),
   )
-  const byLocality = Map.groupBy(
-    chosen,
-    ({ locality }) => `${locality.region}/${locality.zone}/${locality.subZone}`,
-  )
-  const localities = [...byLocality]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, group]) => localityOf(group))
-  return { name, localities: localities.filter((one) => one !== undefined) }
+  const priorities = denseRanks(chosen.map((one) => rankOf(preference, one)))
+  const rank = (instance: ServiceInstance) => priorities.get(rankOf(preference, instance)) ?? 0
+  const groups = Map.groupBy(chosen, (instance) => {
+    const { region, zone, subZone } = instance.locality
+    return `${rank(instance)} ${region}/${zone}/${subZone}`
+  })
+  const localities = [...groups.values()]
+    .flatMap((group) => localityOf(group, rank) ?? [])
+    .sort(compareLocalities)
+  return { name, localities: distributed(localities, preference) }
 }
 
-function localityOf(group: readonly ServiceInstance[]): LocalityEndpoints | undefined {
+function rankOf(preference: LocalityPreference | undefined, instance: ServiceInstance): number {
+  return preference === undefined ? 0 : priorityOf(preference, instance)
+}
+
+/** Priorities have no gaps: 0, 1, 2 … in the order of the numbers. */
+function denseRanks(numbers: readonly number[]): ReadonlyMap<number, number> {
+  const sorted = [...new Set(numbers)].sort((a, b) => a - b)
+  return new Map(sorted.map((number, index) => [number, index]))
+}
+
+function localityOf(
+  group: readonly ServiceInstance[],
+  rank: (instance: ServiceInstance) => number,
+): LocalityEndpoints | undefined {
   const [first] = group
   if (first === undefined) return undefined
   const endpoints = group.map(endpointOf).sort(compareEndpoints)
   return {
     locality: first.locality,
-    priority: 0,
+    priority: rank(first),
     weight: endpoints.reduce((sum, endpoint) => sum + endpoint.weight, 0),
     endpoints,
   }
+}
+
+/** Localities without a share leave: nothing goes there, whatever becomes of the others. */
+function distributed(
+  localities: readonly LocalityEndpoints[],
+  preference: LocalityPreference | undefined,
+): readonly LocalityEndpoints[] {
+  if (preference?.kind !== 'distribute') return localities
+  const weights = distributedWeights(preference.to, localities)
+  return localities.flatMap((one, index) => {
+    const weight = weights[index] ?? 0
+    return weight > 0 ? [{ ...one, weight }] : []
+  })
 }
 
 function endpointOf(instance: ServiceInstance): Endpoint {
@@ -44,6 +77,15 @@ function endpointOf(instance: ServiceInstance): Endpoint {
     health: instance.health,
     ...(instance.workload === undefined ? {} : { workload: instance.workload }),
   }
+}
+
+function compareLocalities(a: LocalityEndpoints, b: LocalityEndpoints): number {
+  if (a.priority !== b.priority) return a.priority - b.priority
+  return placeOf(a) < placeOf(b) ? -1 : 1
+}
+
+function placeOf({ locality }: LocalityEndpoints): string {
+  return `${locality.region}/${locality.zone}/${locality.subZone}`
 }
 
 /** By address, so that the order in which workloads came up changes nothing. */

@@ -1,10 +1,16 @@
 /**
  * The clusters a proxy may send to: one per service, port and subset.
  */
+import type { TrafficPolicy } from '@weft/config'
 import type { Cluster, Discovery, Endpoints, LoadBalancer } from '@weft/model'
 import type { MeshService, ServiceInstance, ServicePort } from '../../registries/registry.ts'
 import { connectionPool } from '../features/connection-pool.ts'
-import { loadBalancer } from '../features/load-balancer.ts'
+import { loadBalancer, slowStart } from '../features/load-balancer.ts'
+import {
+  type LocalityPreference,
+  localityBalancing,
+  localityPreference,
+} from '../features/locality.ts'
 import { outlierDetection } from '../features/outlier-detection.ts'
 import { upstreamTls } from '../features/upstream-tls.ts'
 import { outboundCluster } from '../names.ts'
@@ -17,6 +23,8 @@ export interface ClusterSet {
   readonly clusters: Map<string, Cluster>
   readonly endpoints: Map<string, Endpoints>
 }
+
+type Tunnel = NonNullable<TrafficPolicy['tunnel']>
 
 const NO_INSTANCES: readonly ServiceInstance[] = []
 
@@ -36,14 +44,18 @@ function addService(scope: ProxyScope, service: MeshService, set: ClusterSet): v
       const name = outboundCluster(service.host, port.port, subset?.subset.name)
       const labels = subset?.subset.labels
       const isEds = discoveryOf(service, direct, rule, port, subset) === 'eds'
-      const endpoints = scope.cache.get(`endpoints ${name}`, [instances, labels], () =>
-        endpointsOf(name, instances, port.port, labels),
+      const policy = policyFor(rule, port.port, subset?.subset.name)
+      const preference = localityPreference(policy, scope.mesh, scope.proxy)
+      const near = preference === undefined ? '' : JSON.stringify(preference)
+      const endpoints = scope.cache.get(`endpoints ${name} ${near}`, [instances, labels], () =>
+        endpointsOf(name, instances, port.port, labels, preference),
       )
       if (isEds) set.endpoints.set(name, endpoints)
       const cluster = scope.cache.get(
-        `cluster ${direct} ${name} ${ruleKey(rule)}`,
+        `cluster ${direct} ${name} ${ruleKey(rule)} ${preference?.kind ?? ''}`,
         [service, rule, scope.mesh, isEds ? undefined : endpoints],
-        () => buildCluster(scope, { service, port, rule, subset, name, direct, endpoints }),
+        () =>
+          buildCluster(scope, { service, port, rule, subset, name, direct, endpoints, preference }),
       )
       set.clusters.set(name, cluster)
     }
@@ -74,20 +86,41 @@ interface ClusterInput {
   readonly name: string
   readonly direct: Direct
   readonly endpoints: Endpoints
+  readonly preference: LocalityPreference | undefined
 }
 
 function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
-  const { service, port, rule, subset, name, direct, endpoints } = input
+  const { service, port, rule, subset, name, direct, endpoints, preference } = input
   const policy = policyFor(rule, port.port, subset?.subset.name)
   const kind = discoveryOf(service, direct, rule, port, subset)
   const outliers = outlierDetection(policy.outlierDetection)
-  const tls = upstreamTls(policy.tls, service.host, rule.origins[0]?.namespace ?? '')
+  const pool = connectionPool(policy.connectionPool, port.protocol, scope.mesh)
+  const tls = upstreamTls(
+    policy.tls,
+    {
+      host: service.host,
+      subjectAltNames: service.subjectAltNames ?? [],
+      protocol: pool.http.protocol,
+    },
+    rule.origins[0]?.namespace ?? '',
+  )
   const budget = policy.retryBudget
+  const warmup = slowStart(policy.loadBalancer)
+  const localities = localityBalancing(policy, preference)
+  const panicPercent = policy.outlierDetection?.minHealthPercent
+  const { proxyProtocol, tunnel } = policy
   return {
     name,
     discovery: discovery(kind, name, endpoints),
     loadBalancer: loadBalancer(policy.loadBalancer),
-    ...connectionPool(policy.connectionPool, port.protocol, scope.mesh),
+    ...pool,
+    ...(localities === undefined ? {} : { localities }),
+    ...(warmup === undefined ? {} : { slowStart: warmup }),
+    ...(panicPercent === undefined ? {} : { panicPercent }),
+    ...(proxyProtocol === undefined
+      ? {}
+      : { proxyProtocol: proxyProtocol.version === 'V2' ? 'v2' : 'v1' }),
+    ...(tunnel === undefined ? {} : { tunnel: tunnelOf(tunnel) }),
     ...(outliers === undefined ? {} : { outlierDetection: outliers }),
     ...(tls === undefined ? {} : { tls }),
     ...(budget === undefined
@@ -101,6 +134,11 @@ function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
     service: { host: service.host, name: service.name, namespace: service.namespace },
     origins: [...service.origins, ...(subset?.origins ?? rule.origins)],
   }
+}
+
+function tunnelOf({ protocol, targetHost, targetPort }: Tunnel): NonNullable<Cluster['tunnel']> {
+  const host = targetHost.includes(':') ? `[${targetHost}]` : targetHost
+  return { method: protocol === 'POST' ? 'POST' : 'CONNECT', target: `${host}:${targetPort}` }
 }
 
 type DiscoveryKind = 'eds' | 'strictDns' | 'logicalDns' | Direct

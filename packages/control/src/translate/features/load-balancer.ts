@@ -1,7 +1,7 @@
 /** `loadBalancer` of DestinationRules: the cluster's balancer and the hash that requests carry for it. */
 import { parseDurationMs } from '@weft/base'
 import type { LoadBalancerSettings } from '@weft/config'
-import type { HashPolicy, LoadBalancer } from '@weft/model'
+import type { HashPolicy, LoadBalancer, SlowStart } from '@weft/model'
 
 const LEAST_REQUEST: LoadBalancer = { kind: 'leastRequest', choices: 2 }
 /** Istio's default for `minimumRingSize`; Envoy's for Maglev's table. */
@@ -26,6 +26,25 @@ export function loadBalancer(settings: LoadBalancerSettings | undefined): LoadBa
       return LEAST_REQUEST
   }
 }
+
+/** New endpoints warm up; only for round robin and least request, as in Envoy. */
+export function slowStart(settings: LoadBalancerSettings | undefined): SlowStart | undefined {
+  const { kind } = loadBalancer(settings)
+  if (kind !== 'roundRobin' && kind !== 'leastRequest') return undefined
+  const warmup = settings?.warmup
+  const duration = warmup?.duration ?? settings?.warmupDurationSecs
+  const windowMs = duration === undefined ? undefined : parseDurationMs(duration)
+  if (windowMs === undefined || windowMs <= 0) return undefined
+  // Istio refuses an aggression below 1, which is also its default.
+  return {
+    windowMs,
+    aggression: Math.max(1, warmup?.aggression ?? 1),
+    minPercent: warmup?.minimumPercent ?? MIN_WARMUP_PERCENT,
+  }
+}
+
+/** Envoy's and Istio's default. */
+const MIN_WARMUP_PERCENT = 10
 
 /** The request property that decides, for routes to such a cluster. */
 export function hashPolicies(settings: LoadBalancerSettings | undefined): readonly HashPolicy[] {

@@ -2,9 +2,11 @@
  * Filter chains for bytes of captured connections: where TCP goes, and which TLS
  * goes where by its server name.
  */
-import type { FilterChain } from '@weft/model'
+import type { FilterChain, TcpProxy } from '@weft/model'
 import { MATCH_ALL } from '@weft/model'
 import type { MeshService, ServicePort } from '../../registries/registry.ts'
+import { policyFor } from '../clusters/applied-rule.ts'
+import { tcpSettings } from '../features/connection-pool.ts'
 import { BLACK_HOLE_CLUSTER, outboundCluster, PASSTHROUGH_CLUSTER } from '../names.ts'
 import { MESH_GATEWAY } from '../routes/route-context.ts'
 import { meshVirtualServices, serviceTcpRoutes } from '../routes/service-routes.ts'
@@ -37,8 +39,24 @@ function tcpChains(scope: ProxyScope, { service, port, prefixes }: BytePort): Fi
       ...MATCH_ALL,
       destinationPrefixes: destinationPrefixes.length > 0 ? destinationPrefixes : prefixes,
     },
-    filter: tcpProxy(scope.mesh, statPrefix(service, port), targets),
+    filter: tcpProxy(
+      scope.mesh,
+      statPrefix(service, port),
+      targets,
+      bytesSettings(scope, service, port),
+    ),
   }))
+}
+
+/** What the service's DestinationRule says of its connections. */
+function bytesSettings(
+  scope: ProxyScope,
+  service: MeshService,
+  port: ServicePort,
+): Partial<TcpProxy> {
+  const { connectionPool, loadBalancer } = policyFor(scope.ruleFor(service), port.port)
+  const hashSourceIp = loadBalancer?.consistentHash?.useSourceIp === true
+  return { ...tcpSettings(connectionPool), ...(hashSourceIp ? { hashSourceIp } : {}) }
 }
 
 /** `tls[]` of VirtualServices for the service's host; without any, all TLS for the service. */
@@ -46,6 +64,7 @@ function tlsChains(scope: ProxyScope, one: BytePort): readonly FilterChain[] {
   const { service, port, prefixes } = one
   const context = { scope, port: port.port, gateways: MESH_GATEWAY }
   const prefix = statPrefix(service, port)
+  const settings = bytesSettings(scope, service, port)
   const written = meshVirtualServices(scope, service.host).flatMap(({ bound }) =>
     tlsRoutes(bound, context).map((route, i) => ({
       name: `${bound.document.metadata.namespace}.${bound.document.metadata.name}.tls.${i}`,
@@ -56,12 +75,12 @@ function tlsChains(scope: ProxyScope, one: BytePort): readonly FilterChain[] {
         destinationPrefixes:
           route.destinationPrefixes.length > 0 ? route.destinationPrefixes : prefixes,
       },
-      filter: tcpProxy(scope.mesh, prefix, route.targets),
+      filter: tcpProxy(scope.mesh, prefix, route.targets, settings),
     })),
   )
   if (written.length > 0) return written
   const cluster = outboundCluster(service.host, port.port)
-  const filter = tcpProxy(scope.mesh, prefix, [{ cluster, weight: 1 }])
+  const filter = tcpProxy(scope.mesh, prefix, [{ cluster, weight: 1 }], settings)
   const aliases = scope.aliasesOf.get(service.host) ?? []
   if (!one.needsServerName) return [{ name: 'tcp', match: MATCH_ALL, filter }]
   return [

@@ -29,8 +29,8 @@ export function httpManager(
     filters: face === 'mesh' ? [] : [{ kind: 'cors' }, { kind: 'fault' }],
     useRemoteAddress: face === 'outside',
     xffTrustedHops: 0,
-    normalizePath: true,
-    mergeSlashes: false,
+    normalizePath: mesh.normalizePath,
+    mergeSlashes: mesh.mergeSlashes,
     upgrades,
     acceptHttp10: true,
     generateRequestId: true,
@@ -47,6 +47,7 @@ export function tcpProxy(
   mesh: MeshSettings,
   statPrefix: string,
   targets: TcpProxy['targets'],
+  settings: Partial<TcpProxy> = {},
 ): TcpProxy {
   return {
     kind: 'tcp',
@@ -54,9 +55,12 @@ export function tcpProxy(
     targets,
     idleTimeoutMs: IDLE_TIMEOUT_MS,
     accessLogs: accessLogs(mesh),
+    ...settings,
   }
 }
 
-function accessLogs({ accessLogFile }: MeshSettings): readonly AccessLogTarget[] {
-  return accessLogFile === '' ? [] : [{ path: accessLogFile }]
+function accessLogs({ accessLogFile, accessLogFormat }: MeshSettings): readonly AccessLogTarget[] {
+  if (accessLogFile === '') return []
+  const format = accessLogFormat === undefined ? {} : { format: accessLogFormat }
+  return [{ path: accessLogFile, ...format }]
 }
