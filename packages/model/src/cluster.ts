@@ -131,6 +131,8 @@ export interface OutlierDetection {
   readonly minHealthPercent: number
   /** Ejection time grows with each ejection up to this, in milliseconds; absent: 300 000. */
   readonly maxEjectionMs?: number
+  /** Up to this many milliseconds are added at random, so that not all return at once; absent: 0. */
+  readonly maxEjectionJitterMs?: number
   /** Compares each endpoint with all; absent: off. */
   readonly successRate?: {
     /** Endpoints with enough requests in an interval, for statistics to mean anything. */
@@ -149,10 +151,12 @@ export interface OutlierDetection {
 
 /** Retries as a share of requests, so that they cannot become the outage. */
 export interface RetryBudget {
-  /** Of active requests, 0 to 100. */
+  /** Of active requests, or of those of the last `intervalMs`; 0 to 100. */
   readonly percent: number
   /** Always allowed, however few requests are active. */
   readonly minRetryConcurrency: number
+  /** Requests and retries are counted over so many milliseconds; absent: those under way. */
+  readonly intervalMs?: number
 }
 
 /** The service a cluster stands for, for metrics (`destination_service…`). */

@@ -27,6 +27,14 @@ export const NEW_MESSAGES = {
       ['invert_match', 3, 'bool'],
     ],
   },
+  [`${ROUTE}.RateLimit.Action.QueryParameters`]: {
+    in: `${ROUTE}.RateLimit.Action`,
+    fields: [
+      ['query_parameter_name', 1, 'string'],
+      ['descriptor_key', 2, 'string'],
+      ['skip_if_absent', 3, 'bool'],
+    ],
+  },
   [`${ROUTE}.RateLimit.HitsAddend`]: {
     in: `${ROUTE}.RateLimit`,
     fields: [
@@ -135,6 +143,9 @@ export const FIELDS = {
   ],
   [`${ROUTE}.VirtualHost`]: [['request_body_buffer_limit', 25, 'google.protobuf.UInt64Value']],
   [`${ROUTE}.Route`]: [['request_body_buffer_limit', 20, 'google.protobuf.UInt64Value']],
+  [`${ROUTE}.RateLimit.Action`]: [
+    ['query_parameters', 12, `${ROUTE}.RateLimit.Action.QueryParameters`, 'action_specifier'],
+  ],
   [`${ROUTE}.RateLimit`]: [
     ['hits_addend', 5, `${ROUTE}.RateLimit.HitsAddend`],
     ['apply_on_stream_done', 6, 'bool'],

@@ -15,9 +15,9 @@ envoy/service/{discovery/v3/ads,listener/v3/lds,route/v3/rds,route/v3/srds,clust
 envoy/extensions/access_loggers/{file/v3/file,filters/cel/v3/cel,grpc/v3/als,stream/v3/stream,wasm/v3/wasm}
 envoy/extensions/bootstrap/internal_listener/v3/internal_listener
 envoy/extensions/clusters/{aggregate/v3/cluster,dynamic_forward_proxy/v3/cluster}
-envoy/extensions/compression/gzip/compressor/v3/gzip
+envoy/extensions/compression/{gzip/compressor/v3/gzip,brotli/compressor/v3/brotli,zstd/compressor/v3/zstd}
 envoy/extensions/filters/common/fault/v3/fault
-envoy/extensions/filters/http/{buffer/v3/buffer,composite/v3/composite,compressor/v3/compressor,cors/v3/cors,csrf/v3/csrf,dynamic_forward_proxy/v3/dynamic_forward_proxy,ext_authz/v3/ext_authz,ext_proc/v3/ext_proc,fault/v3/fault,grpc_http1_bridge/v3/config,grpc_json_transcoder/v3/transcoder,grpc_stats/v3/config,grpc_web/v3/grpc_web,header_mutation/v3/header_mutation,header_to_metadata/v3/header_to_metadata,health_check/v3/health_check}
+envoy/extensions/filters/http/{adaptive_concurrency/v3/adaptive_concurrency,buffer/v3/buffer,composite/v3/composite,compressor/v3/compressor,cors/v3/cors,csrf/v3/csrf,dynamic_forward_proxy/v3/dynamic_forward_proxy,ext_authz/v3/ext_authz,ext_proc/v3/ext_proc,fault/v3/fault,grpc_http1_bridge/v3/config,grpc_json_transcoder/v3/transcoder,grpc_stats/v3/config,grpc_web/v3/grpc_web,header_mutation/v3/header_mutation,header_to_metadata/v3/header_to_metadata,health_check/v3/health_check}
 envoy/extensions/filters/http/{jwt_authn/v3/config,local_ratelimit/v3/local_rate_limit,lua/v3/lua,on_demand/v3/on_demand,original_src/v3/original_src,ratelimit/v3/rate_limit,rbac/v3/rbac,router/v3/router,set_filter_state/v3/set_filter_state,set_metadata/v3/set_metadata,stateful_session/v3/stateful_session,tap/v3/tap,upstream_codec/v3/upstream_codec,wasm/v3/wasm}
 envoy/extensions/filters/listener/{http_inspector/v3/http_inspector,original_dst/v3/original_dst,proxy_protocol/v3/proxy_protocol,tls_inspector/v3/tls_inspector}
 envoy/extensions/filters/network/{connection_limit/v3/connection_limit,direct_response/v3/config,echo/v3/echo,ext_authz/v3/ext_authz,http_connection_manager/v3/http_connection_manager,local_ratelimit/v3/local_rate_limit,ratelimit/v3/rate_limit,rbac/v3/rbac,redis_proxy/v3/redis_proxy,mongo_proxy/v3/mongo_proxy,set_filter_state/v3/set_filter_state,sni_cluster/v3/sni_cluster,sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy,tcp_proxy/v3/tcp_proxy,thrift_proxy/v3/thrift_proxy,thrift_proxy/router/v3/router,dubbo_proxy/v3/dubbo_proxy,dubbo_proxy/router/v3/router,wasm/v3/wasm}
@@ -30,6 +30,7 @@ envoy/extensions/load_balancing_policies/{client_side_weighted_round_robin/v3/cl
 envoy/extensions/matching/{common_inputs/network/v3/network_inputs,common_inputs/ssl/v3/ssl_inputs,input_matchers/ip/v3/ip}
 envoy/extensions/outlier_detection_monitors/consecutive_errors/v3/consecutive_errors
 envoy/extensions/path/{match/uri_template/v3/uri_template_match,rewrite/uri_template/v3/uri_template_rewrite}
+envoy/extensions/rate_limit_descriptors/expr/v3/expr
 envoy/extensions/rbac/{matchers/upstream_ip_port/v3/upstream_ip_port_matcher,audit_loggers/stream/v3/stream}
 envoy/extensions/request_id/uuid/v3/uuid
 envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections

@@ -70,7 +70,10 @@ function clusterProblem(cluster: Cluster): Problem {
     if (problem !== undefined) return `load_assignment: ${problem}`
   }
   return problemOf(() =>
-    createClusterBalancer({ policy: loadBalancer, panicPercent: 0 }, { random: () => 0 }),
+    createClusterBalancer(
+      { policy: loadBalancer, panicPercent: 0 },
+      { random: () => 0, nowMs: () => 0 },
+    ),
   )
 }
 

@@ -74,7 +74,7 @@ export class UpstreamCluster {
     const { loadBalancer } = this.#model
     return createClusterBalancer(
       { policy: loadBalancer, panicPercent: 0 },
-      { random: this.#deps.random },
+      { random: this.#deps.random, nowMs: () => this.#deps.clock.monotonicMs() },
     )
   }
 

@@ -10,6 +10,7 @@ import type { Endpoint, LoadBalancer } from '@weft/model'
 import { mixedHash } from '../hash.ts'
 import { createClusterBalancer } from './cluster-balancer.ts'
 
+const DEPS = { random: Math.random, nowMs: () => 0 }
 const PICKS = 200_000
 
 const POLICIES: readonly LoadBalancer[] = [
@@ -31,7 +32,7 @@ function endpoints(count: number, even: boolean): Endpoint[] {
 for (const policy of POLICIES) {
   for (const even of [true, false]) {
     const columns = [10, 100, 1_000].map((count) => {
-      const balancer = createClusterBalancer({ policy, panicPercent: 0 }, Math)
+      const balancer = createClusterBalancer({ policy, panicPercent: 0 }, DEPS)
       balancer.update({
         name: 'bench',
         localities: [

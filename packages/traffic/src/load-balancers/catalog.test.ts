@@ -8,11 +8,13 @@ import { mixedHash } from '../hash.ts'
 import { buildPolicy, loadBalancers } from './catalog.ts'
 import { Host } from './host.ts'
 import { type Candidate, FIRST_PICK } from './load-balancer.ts'
+import { observeLatency } from './peak-ewma.ts'
 
 const SETTINGS: { readonly [Kind in LoadBalancer['kind']]: LoadBalancer } = {
   roundRobin: { kind: 'roundRobin' },
   leastRequest: { kind: 'leastRequest', choices: 2 },
   random: { kind: 'random' },
+  peakEwma: { kind: 'peakEwma', decayMs: 10_000 },
   ringHash: { kind: 'ringHash', minRingSize: 4_096 },
   maglev: { kind: 'maglev', tableSize: 65_537 },
 }
@@ -22,7 +24,7 @@ function candidates(...weights: number[]): Candidate[] {
 }
 
 function build(settings: LoadBalancer, list: readonly Candidate[], seed = 1) {
-  return buildPolicy(settings)(list, { random: seededRandom(seed) })
+  return buildPolicy(settings)(list, { random: seededRandom(seed), nowMs: () => 0 })
 }
 
 /** How often each host is picked in `picks` requests with different hashes. */
@@ -158,6 +160,102 @@ describe('least request', () => {
     c.host.activeRequests = 2
     const tried = new Set([a.host])
     assert.equal(build(SETTINGS.leastRequest, list).pick({ hash: undefined, tried }), c.host)
+  })
+})
+
+describe('peak EWMA', () => {
+  const DECAY_MS = 10_000
+
+  /** Picks of a pair whose clock stands at `nowMs`. */
+  function countAt(list: readonly Candidate[], nowMs: number): number[] {
+    const deps = { random: seededRandom(1), nowMs: () => nowMs }
+    const balancer = buildPolicy(SETTINGS.peakEwma)(list, deps)
+    const picks = Array.from({ length: 1_000 }, () => balancer.pick(FIRST_PICK))
+    return list.map(({ host }) => picks.filter((pick) => pick === host).length)
+  }
+
+  function pair(): [Candidate, Candidate] {
+    const [a, b] = candidates(1, 1)
+    assert.ok(a && b)
+    return [a, b]
+  }
+
+  const ok = (host: Host, latencyMs: number, nowMs: number) =>
+    observeLatency(host, { latencyMs, failed: false }, nowMs, DECAY_MS)
+
+  test('the faster of two is picked', () => {
+    const [slow, fast] = pair()
+    ok(slow.host, 30, 0)
+    ok(fast.host, 10, 0)
+    assert.deepEqual(countAt([slow, fast], 0), [0, 1_000])
+  })
+
+  test('load counts with latency', () => {
+    const [slow, fast] = pair()
+    ok(slow.host, 30, 0)
+    ok(fast.host, 10, 0)
+    fast.host.activeRequests = 3
+    assert.deepEqual(countAt([slow, fast], 0), [1_000, 0])
+  })
+
+  test('one slow answer counts whole at once, and fast ones make up for it over the decay time', () => {
+    const [a, b] = pair()
+    for (let t = 0; t < 1_000; t += 10) ok(a.host, 10, t)
+    for (let t = 0; t < 1_000; t += 10) ok(b.host, 12, t)
+    assert.deepEqual(countAt([a, b], 1_000), [1_000, 0])
+    ok(a.host, 500, 1_000)
+    assert.equal(a.host.latency.ms, 500)
+    assert.deepEqual(countAt([a, b], 1_000), [0, 1_000])
+    for (let t = 1_010; t <= 1_000 + DECAY_MS; t += 10) ok(a.host, 10, t)
+    // After one decay time 1/e of the peak is left.
+    assert.ok(Math.abs(a.host.latency.ms - (10 + 490 / Math.E)) < 1, `${a.host.latency.ms}`)
+  })
+
+  test('a host that fails fast does not look fast, and a row of failures costs more each time', () => {
+    const [bad, good] = pair()
+    ok(good.host, 40, 0)
+    ok(bad.host, 2, 0)
+    const fail = () => observeLatency(bad.host, { latencyMs: 1, failed: true }, 0, DECAY_MS)
+    fail()
+    assert.equal(bad.host.latency.ms, 100)
+    assert.deepEqual(countAt([bad, good], 0), [0, 1_000])
+    fail()
+    assert.equal(bad.host.latency.ms, 200)
+    for (let i = 0; i < 20; i++) fail()
+    assert.equal(bad.host.latency.ms, DECAY_MS)
+  })
+
+  test('a host that nobody asks is forgiven in time', () => {
+    const [bad, good] = pair()
+    observeLatency(bad.host, { latencyMs: 1, failed: true }, 0, DECAY_MS)
+    for (let t = 0; t <= 60_000; t += 100) ok(good.host, 40, t)
+    assert.deepEqual(countAt([bad, good], 60_000), [1_000, 0])
+  })
+
+  test('a new host gets one request, and no second one before its first answer', () => {
+    const [fresh, known] = pair()
+    ok(known.host, 10, 0)
+    assert.deepEqual(countAt([fresh, known], 0), [1_000, 0])
+    fresh.host.activeRequests = 1
+    assert.deepEqual(countAt([fresh, known], 0), [0, 1_000])
+  })
+
+  test('a slow host of ten gets far less than its share', () => {
+    const list = candidates(...Array.from({ length: 10 }, () => 1))
+    const random = seededRandom(7)
+    let nowMs = 0
+    const balancer = buildPolicy(SETTINGS.peakEwma)(list, { random, nowMs: () => nowMs })
+    const counts = new Map<Host, number>()
+    for (let i = 0; i < 10_000; i++) {
+      nowMs += 1
+      const host = balancer.pick(FIRST_PICK)
+      assert.ok(host)
+      counts.set(host, (counts.get(host) ?? 0) + 1)
+      const latencyMs = host === list[0]?.host ? 200 : 10 + random() * 10
+      observeLatency(host, { latencyMs, failed: false }, nowMs, DECAY_MS)
+    }
+    const slow = list[0] === undefined ? 0 : (counts.get(list[0].host) ?? 0)
+    assert.ok(slow < 200, `${slow} of 10000 where the fair share is 1000`)
   })
 })
 

@@ -1,6 +1,7 @@
 /** Every load balancing policy, by its kind in the model. Adding one is adding a line. */
 // not a member: cluster-balancer.ts
 // not a member: host.ts
+// not a member: power-of-choices.ts
 // not a member: priority-load.ts
 // not a member: weighted-rotation.ts
 // not a member: weighted-sampler.ts
@@ -8,6 +9,7 @@ import type { LoadBalancer } from '@weft/model'
 import { leastRequest } from './least-request.ts'
 import type { LoadBalancerPolicy } from './load-balancer.ts'
 import { maglev } from './maglev.ts'
+import { peakEwma } from './peak-ewma.ts'
 import { random } from './random.ts'
 import { ringHash } from './ring-hash.ts'
 import { roundRobin } from './round-robin.ts'
@@ -18,6 +20,7 @@ export const loadBalancers = {
   roundRobin: () => roundRobin,
   leastRequest: ({ choices }) => leastRequest(choices),
   random: () => random,
+  peakEwma: ({ decayMs }) => peakEwma(decayMs),
   ringHash: ({ minRingSize }) => ringHash(minRingSize),
   maglev: ({ tableSize }) => maglev(tableSize),
 } as const satisfies {
@@ -33,6 +36,8 @@ export function buildPolicy(settings: LoadBalancer): LoadBalancerPolicy {
       return loadBalancers.leastRequest(settings)
     case 'random':
       return loadBalancers.random()
+    case 'peakEwma':
+      return loadBalancers.peakEwma(settings)
     case 'ringHash':
       return loadBalancers.ringHash(settings)
     case 'maglev':

@@ -32,7 +32,10 @@ function group(net: number, count: number, bad = 0, health: EndpointHealth = 'un
 }
 
 function balancer(panicPercent = 0, policy: LoadBalancer = { kind: 'roundRobin' }) {
-  return createClusterBalancer({ policy, panicPercent }, { random: seededRandom(3) })
+  return createClusterBalancer(
+    { policy, panicPercent },
+    { random: seededRandom(3), nowMs: () => 0 },
+  )
 }
 
 /** Picks per subnet (third part of the address). */
@@ -275,6 +278,25 @@ describe('cluster balancer', () => {
     assert.equal(of.hosts[0], kept)
     assert.equal(kept.activeRequests, 5)
     assert.equal(kept.endpoint.weight, 7)
+  })
+
+  test('a session stays with its host as long as that may be used', () => {
+    const of = balancer()
+    of.update(endpoints(locality(group(0, 3)), locality(group(1, 1), { priority: 1 })))
+    const preferred = { host: '10.0.1.0', port: 80 }
+    const request = { hash: undefined, tried: undefined, preferred }
+    for (let i = 0; i < 10; i++) assert.equal(of.pick(request)?.key, '10.0.1.0:80')
+    const host = of.pick(request)
+    assert.ok(host)
+    assert.notEqual(of.pick({ ...request, tried: new Set([host]) }), host)
+    host.ejected = true
+    of.healthChanged()
+    assert.match(of.pick(request)?.key ?? '', /^10\.0\.0\./)
+    host.ejected = false
+    of.update(endpoints(locality(group(0, 3)), locality(group(1, 1, 1, 'draining'))))
+    assert.match(of.pick(request)?.key ?? '', /^10\.0\.0\./)
+    const stranger = { ...request, preferred: { host: '10.9.9.9', port: 80 } }
+    assert.match(of.pick(stranger)?.key ?? '', /^10\.0\.0\./)
   })
 
   test('affinity spans localities', () => {

@@ -114,6 +114,11 @@ class PriorityBalancer implements ClusterBalancer {
   }
 
   pick(request: PickRequest): Host | undefined {
+    if (request.preferred !== undefined) {
+      const host = this.#hosts.get(renderAddress(request.preferred))
+      // A session stays with a host of any priority, as long as the host may be used at all.
+      if (host?.available === true && request.tried?.has(host) !== true) return host
+    }
     const chosen = this.#chooseLevel(request.hash)
     if (chosen === undefined) return undefined
     const host = pickFrom(chosen, request)

@@ -10,6 +10,8 @@ export class Host {
   readonly key: string
   /** Requests under way. The engine counts up and down. */
   activeRequests = 0
+  /** Belongs to latency-aware balancing. `ms` is as of `atMs`. */
+  readonly latency = { ms: 0, atMs: 0 }
   /** Set by outlier detection. */
   ejected = false
   /** Belongs to outlier detection. */

@@ -8,6 +8,7 @@
  * A policy sees hosts that are eligible already: health, priorities and
  * localities are settled before (`cluster-balancer.ts`).
  */
+import type { SocketAddress } from '@weft/model'
 import type { Host } from './host.ts'
 
 export type LoadBalancerPolicy = (candidates: readonly Candidate[], deps: BalancerDeps) => Balancer
@@ -21,6 +22,8 @@ export interface Candidate {
 export interface BalancerDeps {
   /** Uniform in [0, 1). */
   random(): number
+  /** Monotonic, in milliseconds; only asked by what depends on time. */
+  nowMs(): number
 }
 
 export interface Balancer {
@@ -33,6 +36,8 @@ export interface PickRequest {
   readonly hash: number | undefined
   /** Hosts that this request had already; `undefined` on the first attempt. */
   readonly tried: ReadonlySet<Host> | undefined
+  /** The host of the client's session: taken as long as it is there and may be used. */
+  readonly preferred?: SocketAddress
 }
 
 export const FIRST_PICK: PickRequest = { hash: undefined, tried: undefined }

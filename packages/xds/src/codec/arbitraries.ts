@@ -3,11 +3,10 @@
  * the model's comments allow and Envoy accepts.
  */
 import type {
-  Cluster,
-  Endpoints,
   FilterChain,
   HeaderChanges,
   HeaderMatch,
+  HedgePolicy,
   HttpConnectionManager,
   Listener,
   PathMatch,
@@ -16,59 +15,26 @@ import type {
   RouteAction,
   RouteTable,
   Secret,
-  StringMatch,
   TcpProxy,
 } from '@weft/model'
 import { RETRY_CONDITIONS } from '@weft/model'
 import fc from 'fast-check'
+import { cluster, endpoints } from './arbitrary-cluster.ts'
+import {
+  type Arb,
+  address,
+  ms,
+  origins,
+  percent,
+  port,
+  positiveMs,
+  record,
+  regex,
+  stringMatch,
+  text,
+  word,
+} from './arbitrary-values.ts'
 
-type Arb<T> = fc.Arbitrary<T>
-
-const word = fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/)
-const text = fc.oneof(word, fc.string({ minLength: 1, maxLength: 12, unit: 'grapheme-ascii' }))
-const regex = fc.constantFrom('.*', '[a-z]+', '/v[0-9]+/.*', '(a|b)c?', '\\d{1,3}')
-const ms = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 3_600_000 }))
-const positiveMs = fc.integer({ min: 1, max: 3_600_000 })
-const percent = fc.oneof(
-  fc.integer({ min: 0, max: 100 }),
-  fc.integer({ min: 0, max: 1_000_000 }).map((n) => n / 10_000),
-)
-const port = fc.integer({ min: 1, max: 65_535 })
-const ip = fc.oneof(fc.ipV4(), fc.constantFrom('::1', 'fd00::1', '2001:db8::7'))
-const address = fc.record({ host: ip, port })
-
-/** Leaves optional fields out instead of setting them to `undefined`, as the model's types demand. */
-function record<T, K extends keyof T = keyof T>(
-  fields: { [P in keyof T]-?: Arb<Exclude<T[P], undefined>> },
-  optional: readonly K[] = [],
-): Arb<T> {
-  const requiredKeys = (Object.keys(fields) as (keyof T)[]).filter(
-    (key) => !(optional as readonly (keyof T)[]).includes(key),
-  )
-  return fc.record(fields, { requiredKeys, noNullPrototype: true }) as unknown as Arb<T>
-}
-
-const origins = fc.array(
-  record(
-    {
-      kind: fc.constantFrom('VirtualService', 'Service'),
-      namespace: word,
-      name: word,
-      path: word,
-      file: text,
-      line: fc.integer({ min: 1, max: 9_999 }),
-    },
-    ['path', 'file', 'line'],
-  ),
-  { maxLength: 2 },
-)
-
-const stringMatch: Arb<StringMatch> = fc.oneof(
-  ...(['exact', 'prefix', 'suffix', 'contains'] as const).map((kind) =>
-    fc.record({ kind: fc.constant(kind), value: text, ignoreCase: fc.boolean() }),
-  ),
-  fc.record({ kind: fc.constant('regex' as const), value: regex }),
-)
 const presentOr = fc.oneof(stringMatch, fc.constant({ kind: 'present' as const }))
 
 const headerMatch: Arb<HeaderMatch> = fc.record({
@@ -158,13 +124,22 @@ const action: Arb<RouteAction> = fc.oneof(
       targets,
       timeoutMs: ms,
       idleTimeoutMs: ms,
+      maxStreamDurationMs: ms,
+      grpcTimeoutMaxMs: ms,
+      hedge: record<HedgePolicy>(
+        { afterMs: ms, afterPercentile: percent, maxAttempts: fc.integer({ min: 2, max: 5 }) },
+        ['afterMs', 'afterPercentile'],
+      ),
       retry,
       hostRewrite,
       pathRewrite,
       mirrors: fc.array(fc.record({ cluster: word, percent }), { maxLength: 2 }),
       hashPolicies: fc.array(hashPolicy, { maxLength: 2 }),
     },
-    ['idleTimeoutMs', 'retry', 'hostRewrite', 'pathRewrite'],
+    [
+      ...(['idleTimeoutMs', 'maxStreamDurationMs', 'grpcTimeoutMaxMs', 'hedge', 'retry'] as const),
+      ...(['hostRewrite', 'pathRewrite'] as const),
+    ],
   ),
   record<Extract<RouteAction, { kind: 'redirect' }>>(
     {
@@ -256,129 +231,6 @@ const routeTable: Arb<RouteTable> = record(
   ['ignorePort'],
 )
 
-const endpoint = record(
-  {
-    address,
-    weight: fc.integer({ min: 1, max: 100 }),
-    health: fc.constantFrom('healthy' as const, 'unhealthy' as const, 'draining' as const),
-    workload: fc.record({ name: word, namespace: word, app: word, version: word, cluster: word }),
-  },
-  ['workload'],
-)
-
-/** Localities are unique and priorities have no gaps. */
-const endpoints: Arb<Endpoints> = fc
-  .record({
-    name: word,
-    localities: fc.uniqueArray(
-      fc.record({
-        locality: fc.record({ region: word, zone: word, subZone: fc.oneof(word, fc.constant('')) }),
-        weight: fc.integer({ min: 1, max: 100 }),
-        endpoints: fc.uniqueArray(endpoint, {
-          maxLength: 3,
-          selector: ({ address: { host, port } }) => `${host} ${port}`,
-        }),
-      }),
-      { maxLength: 3, selector: ({ locality }) => locality.region },
-    ),
-  })
-  .map(({ name, localities }) => ({
-    name,
-    localities: localities.map((group, priority) => ({ ...group, priority })),
-  }))
-
-/** For DNS clusters: a host name, and one endpoint only where Envoy insists on it. */
-const dnsEndpoints = fc.record({ name: word, host: word, port }).map(({ name, host, port }) => ({
-  name,
-  localities: [
-    {
-      locality: { region: '', zone: '', subZone: '' },
-      priority: 0,
-      weight: 1,
-      endpoints: [
-        { address: { host: `${host}.test`, port }, weight: 1, health: 'healthy' as const },
-      ],
-    },
-  ],
-}))
-
-const upstreamTls = record(
-  {
-    certificate: word,
-    validation: word,
-    sni: word,
-    subjectAltNames: fc.uniqueArray(
-      fc.oneof(word, fc.constantFrom('spiffe://d/ns/a/sa/b', '10.0.0.1')),
-      { maxLength: 2 },
-    ),
-    alpn: fc.subarray(['h2', 'http/1.1']),
-  },
-  ['certificate', 'validation', 'sni'],
-)
-
-const limit = fc.oneof(fc.constant(4_294_967_295), fc.integer({ min: 1, max: 10_000 }))
-const cluster: Arb<Cluster> = record<Cluster>(
-  {
-    name: word,
-    discovery: fc.oneof(
-      fc.record({ kind: fc.constant('eds' as const), name: word }),
-      fc.record({ kind: fc.constant('static' as const), endpoints }),
-      fc.record({ kind: fc.constant('strictDns' as const), endpoints: dnsEndpoints }),
-      fc.record({ kind: fc.constant('logicalDns' as const), endpoints: dnsEndpoints }),
-      fc.constant({ kind: 'originalDst' as const }),
-      fc.constant({ kind: 'forwardProxy' as const }),
-    ),
-    loadBalancer: fc.oneof(
-      fc.constantFrom({ kind: 'roundRobin' as const }, { kind: 'random' as const }),
-      fc.record({
-        kind: fc.constant('leastRequest' as const),
-        choices: fc.integer({ min: 2, max: 9 }),
-      }),
-      fc.record({
-        kind: fc.constant('ringHash' as const),
-        minRingSize: fc.integer({ min: 1, max: 8_192 }),
-      }),
-      fc.record({ kind: fc.constant('maglev' as const), tableSize: fc.constantFrom(251, 65_537) }),
-    ),
-    connectTimeoutMs: positiveMs,
-    limits: fc.record({
-      maxConnections: limit,
-      maxPendingRequests: limit,
-      maxRequests: limit,
-      maxRetries: limit,
-    }),
-    http: fc.record({
-      protocol: fc.constantFrom('http1' as const, 'http2' as const, 'downstream' as const),
-      idleTimeoutMs: ms,
-      maxRequestsPerConnection: fc.integer({ min: 0, max: 100 }),
-      maxConcurrentStreams: fc.integer({ min: 0, max: 100 }),
-    }),
-    tcpKeepalive: fc.record({
-      probes: fc.integer({ min: 1, max: 9 }),
-      timeMs: positiveMs,
-      intervalMs: positiveMs,
-    }),
-    outlierDetection: fc.record({
-      consecutive5xx: fc.integer({ min: 0, max: 10 }),
-      consecutiveGatewayErrors: fc.integer({ min: 0, max: 10 }),
-      consecutiveLocalOriginFailures: fc.integer({ min: 0, max: 10 }),
-      splitLocalOriginErrors: fc.boolean(),
-      intervalMs: positiveMs,
-      baseEjectionMs: fc.integer({ min: 1, max: 300_000 }),
-      maxEjectionPercent: fc.integer({ min: 0, max: 100 }),
-      minHealthPercent: fc.integer({ min: 0, max: 100 }),
-    }),
-    retryBudget: fc.record({
-      percent: fc.integer({ min: 0, max: 100 }),
-      minRetryConcurrency: fc.integer({ min: 0, max: 10 }),
-    }),
-    tls: upstreamTls,
-    service: fc.record({ host: word, name: word, namespace: word }),
-    origins,
-  },
-  ['tcpKeepalive', 'outlierDetection', 'retryBudget', 'tls', 'service'],
-)
-
 const accessLogs = fc.array(
   fc.record({ path: fc.constantFrom('/dev/stdout', '/dev/stderr', '/dev/null') }),
   {
@@ -455,7 +307,7 @@ const filterChain: Arb<FilterChain> = record<FilterChain>(
   ['tls'],
 )
 
-const listener: Arb<Listener> = record<Listener>(
+const listener: Arb<Listener> = record<Omit<Listener, 'proxyProtocol'>>(
   {
     name: word,
     address,

@@ -2,48 +2,76 @@
  * Load balancers ⇄ Envoy's `lb_policy`.
  *
  * Clusters without endpoints of their own (original destination, forward proxy) must have
- * `CLUSTER_PROVIDED` in Envoy; the model's choice travels in the metadata.
+ * `CLUSTER_PROVIDED` in Envoy; the model's choice travels in the metadata. So does what no Envoy
+ * has a policy for: stock ones get the nearest that they know.
  */
 import type { JsonObject } from '@bufbuild/protobuf'
-import type { Cluster, LoadBalancer } from '@weft/model'
+import type { Cluster, LoadBalancer, SlowStart } from '@weft/model'
 import {
   Cluster_LeastRequestLbConfigSchema,
   Cluster_MaglevLbConfigSchema,
   Cluster_RingHashLbConfigSchema,
+  Cluster_RoundRobinLbConfigSchema,
+  Cluster_SlowStartConfigSchema,
   type Cluster as ClusterProto,
   type ClusterSchema,
   Cluster_RingHashLbConfig_HashFunction as HashFunction,
   Cluster_LbPolicy as LbPolicy,
 } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
+import { decodeSlowStart, encodeSlowStart } from './common-lb-config.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
 import { type Extras, type Init, isObject } from './values.ts'
+
+/** Envoy's defaults. */
+const DEFAULTS = { choices: 2, minRingSize: 1_024, tableSize: 65_537 } as const
 
 interface EncodedBalancer {
   readonly init: Pick<Init<typeof ClusterSchema>, 'lbPolicy' | 'lbConfig'>
   readonly extras: Extras
-  /** Whether localities get traffic by the weight that the endpoints give them. */
-  readonly weighsLocalities: boolean
 }
 
-export function encodeLoadBalancer({ discovery, loadBalancer }: Cluster): EncodedBalancer {
-  if (discovery.kind === 'originalDst' || discovery.kind === 'forwardProxy') {
-    return {
-      init: { lbPolicy: LbPolicy.CLUSTER_PROVIDED },
-      extras: loadBalancer.kind === 'roundRobin' ? {} : { loadBalancer: { ...loadBalancer } },
-      weighsLocalities: false,
-    }
+export function encodeLoadBalancer(cluster: Cluster): EncodedBalancer {
+  const { discovery, loadBalancer, slowStart } = cluster
+  const provided = discovery.kind === 'originalDst' || discovery.kind === 'forwardProxy'
+  const { kind } = loadBalancer
+  const hasRamp = !provided && (kind === 'roundRobin' || kind === 'leastRequest')
+  const inMetadata = provided ? kind !== 'roundRobin' : kind === 'peakEwma'
+  return {
+    init: provided
+      ? { lbPolicy: LbPolicy.CLUSTER_PROVIDED }
+      : encodePolicy(loadBalancer, slowStart),
+    extras: {
+      ...(inMetadata ? { loadBalancer: { ...loadBalancer } } : {}),
+      ...(slowStart === undefined || hasRamp ? {} : { slowStart: { ...slowStart } }),
+    },
   }
-  return { init: encodePolicy(loadBalancer), extras: {}, weighsLocalities: true }
 }
 
-function encodePolicy(balancer: LoadBalancer): EncodedBalancer['init'] {
+function encodePolicy(
+  balancer: LoadBalancer,
+  slowStart: SlowStart | undefined,
+): EncodedBalancer['init'] {
+  const ramp = slowStart === undefined ? {} : { slowStartConfig: encodeSlowStart(slowStart) }
   switch (balancer.kind) {
     case 'roundRobin':
-      return { lbPolicy: LbPolicy.ROUND_ROBIN }
+      return {
+        lbPolicy: LbPolicy.ROUND_ROBIN,
+        ...(slowStart === undefined
+          ? {}
+          : { lbConfig: { case: 'roundRobinLbConfig', value: ramp } }),
+      }
     case 'leastRequest':
       return {
         lbPolicy: LbPolicy.LEAST_REQUEST,
-        lbConfig: { case: 'leastRequestLbConfig', value: { choiceCount: balancer.choices } },
+        lbConfig: {
+          case: 'leastRequestLbConfig',
+          value: { choiceCount: balancer.choices, ...ramp },
+        },
+      }
+    case 'peakEwma':
+      return {
+        lbPolicy: LbPolicy.LEAST_REQUEST,
+        lbConfig: { case: 'leastRequestLbConfig', value: { choiceCount: DEFAULTS.choices } },
       }
     case 'random':
       return { lbPolicy: LbPolicy.RANDOM }
@@ -64,7 +92,12 @@ function encodePolicy(balancer: LoadBalancer): EncodedBalancer['init'] {
 
 const LEAST_REQUEST = covers(
   Cluster_LeastRequestLbConfigSchema,
-  ...['choice_count', 'active_request_bias'],
+  ...['choice_count', 'active_request_bias', 'slow_start_config'],
+)
+const ROUND_ROBIN = covers(Cluster_RoundRobinLbConfigSchema, 'slow_start_config')
+const SLOW_START = covers(
+  Cluster_SlowStartConfigSchema,
+  ...['slow_start_window', 'aggression', 'min_weight_percent'],
 )
 const RING_HASH = covers(
   Cluster_RingHashLbConfigSchema,
@@ -72,10 +105,29 @@ const RING_HASH = covers(
 )
 const MAGLEV = covers(Cluster_MaglevLbConfigSchema, 'table_size')
 
-/** Envoy's defaults. */
-const DEFAULTS = { choices: 2, minRingSize: 1_024, tableSize: 65_537 } as const
-
 export function decodeLoadBalancer(
+  proto: ClusterProto,
+  extras: JsonObject,
+  path: string,
+  problems: Problems,
+): Pick<Cluster, 'loadBalancer' | 'slowStart'> {
+  const { lbConfig } = proto
+  const ramp =
+    lbConfig.case === 'roundRobinLbConfig' || lbConfig.case === 'leastRequestLbConfig'
+      ? lbConfig.value.slowStartConfig
+      : undefined
+  if (ramp !== undefined) refuseOthers(SLOW_START, ramp, `${path}.slow_start_config`, problems)
+  if (lbConfig.case === 'roundRobinLbConfig') {
+    refuseOthers(ROUND_ROBIN, lbConfig.value, `${path}.round_robin_lb_config`, problems)
+  }
+  const slowStart = decodeSlowStart(ramp, extras)
+  return {
+    loadBalancer: decodePolicy(proto, extras, path, problems),
+    ...(slowStart === undefined ? {} : { slowStart }),
+  }
+}
+
+function decodePolicy(
   proto: ClusterProto,
   extras: JsonObject,
   path: string,
@@ -88,6 +140,8 @@ export function decodeLoadBalancer(
     case LbPolicy.RANDOM:
       return { kind: 'random' }
     case LbPolicy.LEAST_REQUEST: {
+      const named = readPolicy(extras)
+      if (named?.kind === 'peakEwma') return named
       if (config.case !== 'leastRequestLbConfig') {
         return { kind: 'leastRequest', choices: DEFAULTS.choices }
       }
@@ -112,19 +166,21 @@ export function decodeLoadBalancer(
       return { kind: 'maglev', tableSize: Number(size) }
     }
     case LbPolicy.CLUSTER_PROVIDED:
-      return decodeProvided(extras)
+      return readPolicy(extras) ?? { kind: 'roundRobin' }
     default:
       problems.add(`${path}.lb_policy`, `${LbPolicy[proto.lbPolicy]} is not supported`)
       return { kind: 'roundRobin' }
   }
 }
 
-function decodeProvided({ loadBalancer }: JsonObject): LoadBalancer {
-  if (!isObject(loadBalancer)) return { kind: 'roundRobin' }
-  const { kind, choices, minRingSize, tableSize } = loadBalancer
+/** What the metadata names; `undefined` when that is nothing we know. */
+function readPolicy({ loadBalancer }: JsonObject): LoadBalancer | undefined {
+  if (!isObject(loadBalancer)) return undefined
+  const { kind, choices, decayMs, minRingSize, tableSize } = loadBalancer
   if (kind === 'random') return { kind }
   if (kind === 'leastRequest' && typeof choices === 'number') return { kind, choices }
+  if (kind === 'peakEwma' && typeof decayMs === 'number' && decayMs > 0) return { kind, decayMs }
   if (kind === 'ringHash' && typeof minRingSize === 'number') return { kind, minRingSize }
   if (kind === 'maglev' && typeof tableSize === 'number') return { kind, tableSize }
-  return { kind: 'roundRobin' }
+  return undefined
 }

@@ -6,7 +6,6 @@ import {
   CircuitBreakersSchema,
 } from '../gen/envoy/config/cluster/v3/circuit_breaker_pb.js'
 import {
-  Cluster_CommonLbConfigSchema,
   type Cluster as ClusterProto,
   ClusterSchema,
   UpstreamConnectionOptionsSchema,
@@ -14,9 +13,11 @@ import {
 import { RoutingPriority } from '../gen/envoy/config/core/v3/base_pb.js'
 import { decodeDiscovery, encodeDiscovery } from './cluster-discovery.ts'
 import { decodeLoadBalancer, encodeLoadBalancer } from './cluster-load-balancer.ts'
+import { decodeTransport, encodeTransport } from './cluster-transport.ts'
+import { decodeCommonLb, encodeCommonLb } from './common-lb-config.ts'
+import { decodeHealthCheck, encodeHealthCheck } from './health-check.ts'
 import { decodeOutlier, encodeOutlier } from './outlier-detection.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
-import { decodeUpstreamTls, encodeUpstreamTls } from './tls.ts'
 import { decodeUpstreamHttp, encodeUpstreamHttp } from './upstream-http.ts'
 import {
   decodeDuration,
@@ -38,11 +39,22 @@ export function encodeCluster(
   const http = encodeUpstreamHttp(cluster.http)
   const discovery = encodeDiscovery(cluster)
   const balancer = encodeLoadBalancer(cluster)
+  const common = encodeCommonLb(cluster)
+  const transport = encodeTransport(cluster)
+  const { healthChecks, retryBudget, tunnel } = cluster
   const metadata = encodeMetadata(
     cluster.origins,
     {
       ...http.extras,
       ...balancer.extras,
+      ...common.extras,
+      ...(tunnel === undefined ? {} : { tunnel: { ...tunnel } }),
+      ...(outlierDetection === undefined || outlierDetection.minHealthPercent === 0
+        ? {}
+        : { minHealthPercent: outlierDetection.minHealthPercent }),
+      ...(retryBudget?.intervalMs === undefined
+        ? {}
+        : { retryBudgetIntervalMs: retryBudget.intervalMs }),
       ...(service === undefined ? {} : { service: encodeService(service) }),
       ...(tls === undefined || tls.validation !== undefined || tls.subjectAltNames.length === 0
         ? {}
@@ -60,13 +72,8 @@ export function encodeCluster(
     connectTimeout: encodeDuration(cluster.connectTimeoutMs),
     circuitBreakers: { thresholds: [encodeThresholds(cluster.limits, cluster.retryBudget)] },
     ...http.init,
-    commonLbConfig: {
-      // Zero where nothing is said: a cluster that is half down must not get all traffic back.
-      healthyPanicThreshold: { value: outlierDetection?.minHealthPercent ?? 0 },
-      ...(balancer.weighsLocalities
-        ? { localityConfigSpecifier: { case: 'localityWeightedLbConfig', value: {} } }
-        : {}),
-    },
+    commonLbConfig: common.init,
+    ...(healthChecks === undefined ? {} : { healthChecks: healthChecks.map(encodeHealthCheck) }),
     ...(outlierDetection === undefined
       ? {}
       : { outlierDetection: encodeOutlier(outlierDetection) }),
@@ -81,7 +88,7 @@ export function encodeCluster(
             },
           },
         }),
-    ...(tls === undefined ? {} : { transportSocket: encodeUpstreamTls(tls) }),
+    ...(transport === undefined ? {} : { transportSocket: transport }),
     ...(metadata === undefined ? {} : { metadata }),
   }
 }
@@ -117,7 +124,7 @@ const CLUSTER = covers(
   ...['load_assignment', 'circuit_breakers', 'typed_extension_protocol_options'],
   ...['outlier_detection', 'ring_hash_lb_config', 'maglev_lb_config', 'least_request_lb_config'],
   ...['round_robin_lb_config', 'common_lb_config', 'transport_socket', 'metadata'],
-  'upstream_connection_options',
+  ...['upstream_connection_options', 'health_checks'],
   // How and how often names are resolved, what is counted, when unused hosts are forgotten.
   ...['alt_stat_name', 'per_connection_buffer_limit_bytes', 'dns_refresh_rate'],
   ...['dns_failure_refresh_rate', 'respect_dns_ttl', 'dns_lookup_family', 'cleanup_interval'],
@@ -125,12 +132,6 @@ const CLUSTER = covers(
   ...['track_cluster_stats', 'lrs_server', 'lrs_report_endpoint_metrics'],
   ...['close_connections_on_host_health_failure', 'ignore_health_on_host_removal'],
   ...['max_requests_per_connection', 'preconnect_policy'],
-)
-const COMMON_LB = covers(
-  Cluster_CommonLbConfigSchema,
-  ...['healthy_panic_threshold', 'zone_aware_lb_config', 'locality_weighted_lb_config'],
-  ...['update_merge_window', 'ignore_new_hosts_until_first_hc'],
-  ...['close_connections_on_host_set_change', 'override_host_status'],
 )
 const CONNECTION = covers(
   UpstreamConnectionOptionsSchema,
@@ -143,18 +144,28 @@ const DEFAULT_CONNECT_TIMEOUT_MS = 5_000
 export function decodeCluster(proto: ClusterProto, problems: Problems): Cluster {
   const path = `cluster ${proto.name}`
   refuseOthers(CLUSTER, proto, path, problems)
-  const common = proto.commonLbConfig
-  if (common !== undefined) refuseOthers(COMMON_LB, common, `${path}.common_lb_config`, problems)
   const extras = weftMetadata(proto.metadata)
   const service = decodeService(extras)
-  const panicPercent = common?.healthyPanicThreshold?.value ?? DEFAULT_PANIC_PERCENT
-  const budget = decodeRetryBudget(proto)
-  const tls = decodeUpstreamTls(proto.transportSocket, `${path}.transport_socket`, problems)
+  const budget = decodeRetryBudget(proto, extras)
+  const { tls, proxyProtocol } = decodeTransport(
+    proto.transportSocket,
+    `${path}.transport_socket`,
+    problems,
+  )
+  const tunnel = decodeTunnel(extras)
   const keepalive = decodeKeepalive(proto, extras, path, problems)
   return {
     name: proto.name,
     discovery: decodeDiscovery(proto, path, problems),
-    loadBalancer: decodeLoadBalancer(proto, extras, path, problems),
+    ...decodeLoadBalancer(proto, extras, path, problems),
+    ...decodeCommonLb(proto, extras, path, problems),
+    ...(proto.healthChecks.length === 0
+      ? {}
+      : {
+          healthChecks: proto.healthChecks.map((check, index) =>
+            decodeHealthCheck(check, `${path}.health_checks[${index}]`, problems),
+          ),
+        }),
     connectTimeoutMs: decodeDuration(proto.connectTimeout, DEFAULT_CONNECT_TIMEOUT_MS),
     limits: decodeLimits(proto, path, problems),
     http: decodeUpstreamHttp(proto, extras, path, problems),
@@ -164,19 +175,19 @@ export function decodeCluster(proto: ClusterProto, problems: Problems): Cluster 
       : {
           outlierDetection: decodeOutlier(
             proto.outlierDetection,
-            panicPercent,
+            typeof extras.minHealthPercent === 'number' ? extras.minHealthPercent : 0,
             `${path}.outlier_detection`,
             problems,
           ),
         }),
     ...(budget === undefined ? {} : { retryBudget: budget }),
     ...(tls === undefined ? {} : { tls: withUncheckedNames(tls, extras) }),
+    ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+    ...(tunnel === undefined ? {} : { tunnel }),
     ...(service === undefined ? {} : { service }),
     origins: decodeOrigins(proto.metadata),
   }
 }
-
-const DEFAULT_PANIC_PERCENT = 50
 
 function withUncheckedNames(
   tls: NonNullable<Cluster['tls']>,
@@ -184,6 +195,13 @@ function withUncheckedNames(
 ): NonNullable<Cluster['tls']> {
   if (tls.validation !== undefined || !Array.isArray(uncheckedNames)) return tls
   return { ...tls, subjectAltNames: uncheckedNames.map(textOf) }
+}
+
+/** In Envoy the TCP proxy in front knows of tunnels, not the cluster. */
+function decodeTunnel({ tunnel }: JsonObject): Cluster['tunnel'] {
+  if (!isObject(tunnel)) return undefined
+  const method = tunnel.method === 'POST' ? 'POST' : 'CONNECT'
+  return { method, target: textOf(tunnel.target) }
 }
 
 function decodeService({ service }: JsonObject): ServiceRef | undefined {
@@ -220,12 +238,16 @@ function decodeLimits(proto: ClusterProto, path: string, problems: Problems): Ci
   }
 }
 
-function decodeRetryBudget(proto: ClusterProto): RetryBudget | undefined {
+function decodeRetryBudget(
+  proto: ClusterProto,
+  { retryBudgetIntervalMs }: JsonObject,
+): RetryBudget | undefined {
   const budget = defaultThresholds(proto)?.retryBudget
   if (budget === undefined) return undefined
   return {
     percent: budget.budgetPercent?.value ?? 20,
     minRetryConcurrency: budget.minRetryConcurrency ?? 3,
+    ...(typeof retryBudgetIntervalMs === 'number' ? { intervalMs: retryBudgetIntervalMs } : {}),
   }
 }
 

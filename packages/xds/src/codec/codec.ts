@@ -31,6 +31,8 @@ import { TlsInspectorSchema } from '../gen/envoy/extensions/filters/listener/tls
 import { HttpConnectionManagerSchema } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { PreviousHostsPredicateSchema } from '../gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js'
+import { ProxyProtocolUpstreamTransportSchema } from '../gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.js'
+import { RawBufferSchema } from '../gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import { SecretSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import {
   DownstreamTlsContextSchema,
@@ -120,6 +122,7 @@ function redacted<T extends ResourceType>(type: T, resource: Resources[T]): Reso
 /** Everything that our encoders put into an `Any`; a new one that is missing here makes JSON fail. */
 const ANY_TYPES = [
   ...[HttpConnectionManagerSchema, TcpProxySchema, DownstreamTlsContextSchema],
+  ...[ProxyProtocolUpstreamTransportSchema, RawBufferSchema],
   ...[UpstreamTlsContextSchema, FileAccessLogSchema, RouterSchema, CorsSchema, CorsPolicySchema],
   ...[HTTPFaultSchema, TlsInspectorSchema, HttpInspectorSchema, PreviousHostsPredicateSchema],
   ...[HttpProtocolOptionsSchema, ClusterConfigSchema],

@@ -22,11 +22,42 @@ export function encodeOutlier(outlier: OutlierDetection): Init<typeof OutlierDet
     consecutiveLocalOriginFailure: outlier.consecutiveLocalOriginFailures,
     enforcingConsecutiveLocalOriginFailure: enforced(outlier.consecutiveLocalOriginFailures),
     splitExternalLocalOriginErrors: outlier.splitLocalOriginErrors,
-    // Statistics over all endpoints are not part of the model.
-    enforcingSuccessRate: 0,
+    ...encodeSuccessRate(outlier),
+    ...encodeFailurePercentage(outlier),
     interval: encodeDuration(outlier.intervalMs),
     baseEjectionTime: encodeDuration(outlier.baseEjectionMs),
     maxEjectionPercent: outlier.maxEjectionPercent,
+    ...(outlier.maxEjectionMs === undefined
+      ? {}
+      : { maxEjectionTime: encodeDuration(outlier.maxEjectionMs) }),
+    ...(outlier.maxEjectionJitterMs === undefined
+      ? {}
+      : { maxEjectionTimeJitter: encodeDuration(outlier.maxEjectionJitterMs) }),
+  }
+}
+
+/** The first is on in Envoy unless switched off. */
+function encodeSuccessRate({ successRate, splitLocalOriginErrors }: OutlierDetection) {
+  if (successRate === undefined) {
+    return { enforcingSuccessRate: 0, enforcingLocalOriginSuccessRate: 0 }
+  }
+  return {
+    enforcingSuccessRate: 100,
+    enforcingLocalOriginSuccessRate: splitLocalOriginErrors ? 100 : 0,
+    successRateMinimumHosts: successRate.minHosts,
+    successRateRequestVolume: successRate.minRequests,
+    successRateStdevFactor: successRate.stdevFactor,
+  }
+}
+
+function encodeFailurePercentage({ failurePercentage, splitLocalOriginErrors }: OutlierDetection) {
+  if (failurePercentage === undefined) return {}
+  return {
+    enforcingFailurePercentage: 100,
+    enforcingFailurePercentageLocalOrigin: splitLocalOriginErrors ? 100 : 0,
+    failurePercentageThreshold: failurePercentage.percent,
+    failurePercentageMinimumHosts: failurePercentage.minHosts,
+    failurePercentageRequestVolume: failurePercentage.minRequests,
   }
 }
 
@@ -36,7 +67,6 @@ const OUTLIER = covers(
   ...['enforcing_consecutive_gateway_failure', 'consecutive_local_origin_failure'],
   ...['enforcing_consecutive_local_origin_failure', 'split_external_local_origin_errors'],
   ...['interval', 'base_ejection_time', 'max_ejection_percent', 'enforcing_success_rate'],
-  // Bounds of the above, and settings of detectors that are off.
   ...['max_ejection_time', 'max_ejection_time_jitter', 'always_eject_one_host'],
   ...['success_rate_minimum_hosts', 'success_rate_request_volume', 'success_rate_stdev_factor'],
   ...['failure_percentage_threshold', 'failure_percentage_minimum_hosts'],
@@ -45,23 +75,14 @@ const OUTLIER = covers(
   'enforcing_local_origin_success_rate',
 )
 
-/** @param panicPercent The cluster's `healthy_panic_threshold`. */
+/** @param minHealthPercent What Envoy has no field for: it travels beside it. */
 export function decodeOutlier(
   proto: OutlierProto,
-  panicPercent: number,
+  minHealthPercent: number,
   path: string,
   problems: Problems,
 ): OutlierDetection {
   refuseOthers(OUTLIER, proto, path, problems)
-  const statistical = [
-    proto.enforcingSuccessRate,
-    proto.enforcingLocalOriginSuccessRate,
-    proto.enforcingFailurePercentage,
-    proto.enforcingFailurePercentageLocalOrigin,
-  ]
-  if (statistical.some((percent) => percent !== undefined && percent > 0)) {
-    problems.add(path, 'success rate and failure percentage are not supported')
-  }
   const count = (enforcedPercent: number, consecutive: number | undefined) =>
     enforcedPercent === 0 ? 0 : (consecutive ?? 5)
   return {
@@ -78,6 +99,34 @@ export function decodeOutlier(
     intervalMs: decodeDuration(proto.interval, 10_000),
     baseEjectionMs: decodeDuration(proto.baseEjectionTime, 30_000),
     maxEjectionPercent: proto.maxEjectionPercent ?? 10,
-    minHealthPercent: panicPercent,
+    minHealthPercent,
+    ...(proto.maxEjectionTime === undefined
+      ? {}
+      : { maxEjectionMs: decodeDuration(proto.maxEjectionTime, 0) }),
+    ...(proto.maxEjectionTimeJitter === undefined
+      ? {}
+      : { maxEjectionJitterMs: decodeDuration(proto.maxEjectionTimeJitter, 0) }),
+    ...((proto.enforcingSuccessRate ?? 100) === 0 ? {} : { successRate: successRateOf(proto) }),
+    ...((proto.enforcingFailurePercentage ?? 0) === 0
+      ? {}
+      : { failurePercentage: failurePercentageOf(proto) }),
+  }
+}
+
+function successRateOf(proto: OutlierProto): NonNullable<OutlierDetection['successRate']> {
+  return {
+    minHosts: proto.successRateMinimumHosts ?? 5,
+    minRequests: proto.successRateRequestVolume ?? 100,
+    stdevFactor: proto.successRateStdevFactor ?? 1_900,
+  }
+}
+
+function failurePercentageOf(
+  proto: OutlierProto,
+): NonNullable<OutlierDetection['failurePercentage']> {
+  return {
+    percent: proto.failurePercentageThreshold ?? 85,
+    minHosts: proto.failurePercentageMinimumHosts ?? 5,
+    minRequests: proto.failurePercentageRequestVolume ?? 50,
   }
 }

@@ -22,6 +22,12 @@ import { decodeHashPolicy, decodeMirror, encodeHashPolicy, encodeMirror } from '
 import { decodeRegexRewrite, encodeRewrite } from './path-rewrite.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
 import { decodeRetryPolicy, encodeRetryPolicy } from './retry-policy.ts'
+import {
+  decodeHedge,
+  decodeStreamDuration,
+  encodeHedge,
+  encodeStreamDuration,
+} from './stream-limits.ts'
 import { decodeDuration, type Extras, encodeDuration, type Init, type OneofInit } from './values.ts'
 import { decodeTargets, encodeTargets } from './weighted-targets.ts'
 
@@ -99,13 +105,16 @@ function encodeForward(action: ForwardAction, match: RouteMatch): EncodedAction 
     ...(rewrite?.kind === 'regex' ? { regexRewrite: rewrite.value } : {}),
     requestMirrorPolicies: action.mirrors.map(encodeMirror),
     hashPolicy: action.hashPolicies.map(encodeHashPolicy),
+    ...encodeStreamDuration(action),
+    ...(action.hedge === undefined ? {} : { hedgePolicy: encodeHedge(action.hedge) }),
     // A CONNECT request that is routed ends here: what follows is raw TCP to the endpoint.
     ...(match.path.kind === 'connect'
       ? { upgradeConfigs: [{ upgradeType: 'CONNECT', connectConfig: {} }] }
       : {}),
   }
   const rewritePrefix = rewrite?.kind === 'regex' ? rewrite.prefixText : undefined
-  return { init: { case: 'route', value }, extras: { ...targets.extras, rewritePrefix } }
+  const hedge = action.hedge === undefined ? {} : { hedge: { ...action.hedge } }
+  return { init: { case: 'route', value }, extras: { ...targets.extras, rewritePrefix, ...hedge } }
 }
 
 function encodeHostRewrite(
@@ -120,7 +129,7 @@ const FORWARD = covers(
   RouteActionSchema,
   ...['cluster', 'weighted_clusters', 'prefix_rewrite', 'regex_rewrite', 'host_rewrite_literal'],
   ...['auto_host_rewrite', 'timeout', 'idle_timeout', 'retry_policy', 'request_mirror_policies'],
-  ...['hash_policy', 'upgrade_configs'],
+  ...['hash_policy', 'rate_limits', 'upgrade_configs', 'hedge_policy'],
   // Caps a timeout that only gRPC clients ask for; ours is a cap already. 503 is our only answer.
   ...['max_grpc_timeout', 'grpc_timeout_offset', 'max_stream_duration'],
   'cluster_not_found_response_code',
@@ -162,6 +171,8 @@ function decodeForward(
     hashPolicies: proto.hashPolicy.map((policy, index) =>
       decodeHashPolicy(policy, `${path}.hash_policy[${index}]`, problems),
     ),
+    ...decodeStreamDuration(proto, path, problems),
+    ...decodeHedge(proto, extras, path, problems),
   }
 }
 

@@ -7,7 +7,11 @@ import type {
 } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
 import {
   HttpProtocolOptionsSchema as CommonOptionsSchema,
-  type Http2ProtocolOptionsSchema,
+  type Http1ProtocolOptions,
+  Http1ProtocolOptionsSchema,
+  type Http2ProtocolOptions,
+  Http2ProtocolOptionsSchema,
+  KeepaliveSettingsSchema,
 } from '../gen/envoy/config/core/v3/protocol_pb.js'
 import {
   type HttpProtocolOptions,
@@ -38,29 +42,57 @@ export function encodeUpstreamHttp(http: UpstreamHttp): {
       ...(http.maxRequestsPerConnection === 0
         ? {}
         : { maxRequestsPerConnection: http.maxRequestsPerConnection }),
+      ...(http.maxConnectionDurationMs === undefined
+        ? {}
+        : { maxConnectionDuration: encodeDuration(http.maxConnectionDurationMs) }),
     },
     upstreamProtocolOptions: encodeProtocol(http),
   }
   const packed = packAny(HttpProtocolOptionsSchema, options)
-  // HTTP/1.1 has no streams to limit, so Envoy has no field for it there.
-  const lost = http.protocol === 'http1' && http.maxConcurrentStreams !== 0
   return {
     init: { typedExtensionProtocolOptions: { [OPTIONS]: packed } },
-    extras: lost ? { maxConcurrentStreams: http.maxConcurrentStreams } : {},
+    extras: lostSettings(http),
   }
 }
 
-function encodeProtocol({
-  protocol,
-  maxConcurrentStreams,
-}: UpstreamHttp): OneofInit<typeof HttpProtocolOptionsSchema, 'upstreamProtocolOptions'> {
-  const http2: Init<typeof Http2ProtocolOptionsSchema> =
-    maxConcurrentStreams === 0 ? {} : { maxConcurrentStreams }
+/** What the other version of HTTP has no field for, and what is Envoy's way anyway. */
+function lostSettings({ protocol, ...http }: UpstreamHttp): Extras {
+  const { keepAlive, headerCase, maxConcurrentStreams } = http
+  return {
+    ...(protocol === 'http1' && maxConcurrentStreams !== 0 ? { maxConcurrentStreams } : {}),
+    ...(protocol === 'http1' && keepAlive !== undefined
+      ? { http2KeepAliveMs: [keepAlive.intervalMs, keepAlive.timeoutMs] }
+      : {}),
+    ...(headerCase === 'lower' || (headerCase === 'proper' && protocol === 'http2')
+      ? { headerCase }
+      : {}),
+  }
+}
+
+function encodeProtocol(
+  http: UpstreamHttp,
+): OneofInit<typeof HttpProtocolOptionsSchema, 'upstreamProtocolOptions'> {
+  const { protocol, maxConcurrentStreams, keepAlive, headerCase } = http
+  const http1: Init<typeof Http1ProtocolOptionsSchema> =
+    headerCase === 'proper'
+      ? { headerKeyFormat: { headerFormat: { case: 'properCaseWords', value: {} } } }
+      : {}
+  const http2: Init<typeof Http2ProtocolOptionsSchema> = {
+    ...(maxConcurrentStreams === 0 ? {} : { maxConcurrentStreams }),
+    ...(keepAlive === undefined
+      ? {}
+      : {
+          connectionKeepalive: {
+            interval: encodeDuration(keepAlive.intervalMs),
+            timeout: encodeDuration(keepAlive.timeoutMs),
+          },
+        }),
+  }
   switch (protocol) {
     case 'http1':
       return {
         case: 'explicitHttpConfig',
-        value: { protocolConfig: { case: 'httpProtocolOptions', value: {} } },
+        value: { protocolConfig: { case: 'httpProtocolOptions', value: http1 } },
       }
     case 'http2':
       return {
@@ -70,7 +102,12 @@ function encodeProtocol({
     case 'downstream':
       return {
         case: 'useDownstreamProtocolConfig',
-        value: { httpProtocolOptions: {}, http2ProtocolOptions: http2 },
+        value: { httpProtocolOptions: http1, http2ProtocolOptions: http2 },
+      }
+    case 'alpn':
+      return {
+        case: 'autoConfig',
+        value: { httpProtocolOptions: http1, http2ProtocolOptions: http2 },
       }
   }
 }
@@ -78,12 +115,33 @@ function encodeProtocol({
 const HTTP = covers(
   HttpProtocolOptionsSchema,
   ...['common_http_protocol_options', 'explicit_http_config', 'use_downstream_protocol_config'],
+  // `alpn`: whatever the handshake agrees on.
+  'auto_config',
   // SNI and names that Envoy may derive from the request; they need TLS, which is checked elsewhere.
   'header_validation_config',
 )
 const COMMON = covers(
   CommonOptionsSchema,
   ...['idle_timeout', 'max_requests_per_connection', 'max_headers_count'],
+  'max_connection_duration',
+)
+const HTTP1 = covers(
+  Http1ProtocolOptionsSchema,
+  ...['allow_absolute_url', 'accept_http_10', 'default_host_for_http_10', 'header_key_format'],
+  // How lenient the parser is; ours takes what RFC 9112 does.
+  ...['enable_trailers', 'allow_chunked_length', 'use_balsa_parser', 'allow_custom_methods'],
+  'override_stream_error_on_invalid_http_message',
+)
+// Windows and the limits against floods are ours to choose.
+const HTTP2 = covers(
+  Http2ProtocolOptionsSchema,
+  ...Http2ProtocolOptionsSchema.fields
+    .map(({ name }) => name)
+    .filter((name) => name !== 'custom_settings_parameters' && name !== 'allow_metadata'),
+)
+const KEEPALIVE = covers(
+  KeepaliveSettingsSchema,
+  ...['interval', 'timeout', 'interval_jitter', 'connection_idle_interval'],
 )
 
 export function decodeUpstreamHttp(
@@ -102,32 +160,81 @@ export function decodeUpstreamHttp(
   if (common !== undefined) {
     refuseOthers(COMMON, common, `${at}.common_http_protocol_options`, problems)
   }
-  const { protocol, streams } = decodeProtocol(options, at, problems)
+  const { protocol, http1, http2 } = decodeProtocol(options, at, problems)
+  if (http1 !== undefined) refuseOthers(HTTP1, http1, `${at}.http_protocol_options`, problems)
+  if (http2 !== undefined) refuseOthers(HTTP2, http2, `${at}.http2_protocol_options`, problems)
   const lost = extras.maxConcurrentStreams
+  const keepAlive = decodeKeepAlive(http2, extras, at, problems)
+  const headerCase = decodeHeaderCase(http1, extras)
   return {
     protocol,
     idleTimeoutMs: decodeDuration(common?.idleTimeout, DEFAULT_IDLE_TIMEOUT_MS),
     maxRequestsPerConnection: common?.maxRequestsPerConnection ?? 0,
-    maxConcurrentStreams: typeof lost === 'number' ? lost : streams,
+    maxConcurrentStreams: typeof lost === 'number' ? lost : (http2?.maxConcurrentStreams ?? 0),
+    ...(common?.maxConnectionDuration === undefined
+      ? {}
+      : { maxConnectionDurationMs: decodeDuration(common.maxConnectionDuration, 0) }),
+    ...(keepAlive === undefined ? {} : { keepAlive }),
+    ...(headerCase === undefined ? {} : { headerCase }),
   }
+}
+
+function decodeKeepAlive(
+  http2: Http2ProtocolOptions | undefined,
+  { http2KeepAliveMs }: JsonObject,
+  path: string,
+  problems: Problems,
+): UpstreamHttp['keepAlive'] {
+  const settings = http2?.connectionKeepalive
+  if (settings !== undefined) {
+    refuseOthers(KEEPALIVE, settings, `${path}.http2_protocol_options`, problems)
+    // Without an interval Envoy only asks connections that rested; ours are asked anyway.
+    if (settings.interval === undefined) return undefined
+    return {
+      intervalMs: decodeDuration(settings.interval, 0),
+      timeoutMs: decodeDuration(settings.timeout, 0),
+    }
+  }
+  const [intervalMs, timeoutMs] = Array.isArray(http2KeepAliveMs) ? http2KeepAliveMs : []
+  if (typeof intervalMs !== 'number' || typeof timeoutMs !== 'number') return undefined
+  return { intervalMs, timeoutMs }
+}
+
+function decodeHeaderCase(
+  http1: Http1ProtocolOptions | undefined,
+  { headerCase }: JsonObject,
+): UpstreamHttp['headerCase'] {
+  if (http1?.headerKeyFormat?.headerFormat.case === 'properCaseWords') return 'proper'
+  return headerCase === 'lower' || headerCase === 'proper' ? headerCase : undefined
+}
+
+interface DecodedProtocol {
+  readonly protocol: UpstreamHttp['protocol']
+  readonly http1?: Http1ProtocolOptions | undefined
+  readonly http2?: Http2ProtocolOptions | undefined
 }
 
 function decodeProtocol(
   options: HttpProtocolOptions | undefined,
   path: string,
   problems: Problems,
-): { readonly protocol: UpstreamHttp['protocol']; readonly streams: number } {
+): DecodedProtocol {
   const upstream = options?.upstreamProtocolOptions
-  if (upstream?.case === 'useDownstreamProtocolConfig') {
-    const streams = upstream.value.http2ProtocolOptions?.maxConcurrentStreams ?? 0
-    return { protocol: 'downstream', streams }
+  if (upstream?.case === 'useDownstreamProtocolConfig' || upstream?.case === 'autoConfig') {
+    const { httpProtocolOptions: http1, http2ProtocolOptions: http2 } = upstream.value
+    const protocol = upstream.case === 'autoConfig' ? 'alpn' : 'downstream'
+    if (upstream.value.http3ProtocolOptions !== undefined) {
+      problems.add(`${path}.http3_protocol_options`, 'is not supported')
+    }
+    return { protocol, http1, http2 }
   }
   const config = upstream?.case === 'explicitHttpConfig' ? upstream.value.protocolConfig : undefined
-  if (config?.case === 'http2ProtocolOptions') {
-    return { protocol: 'http2', streams: config.value.maxConcurrentStreams ?? 0 }
-  }
+  if (config?.case === 'http2ProtocolOptions') return { protocol: 'http2', http2: config.value }
   if (config?.case === 'http3ProtocolOptions') {
     problems.add(`${path}.http3_protocol_options`, 'is not supported')
   }
-  return { protocol: 'http1', streams: 0 }
+  return {
+    protocol: 'http1',
+    http1: config?.case === 'httpProtocolOptions' ? config.value : undefined,
+  }
 }

@@ -90,7 +90,10 @@ describe('resource files', () => {
       .replace('"resources":[{', '"resources":[{"health_checks":[{}],')
     writeFileSync(join(dir, 'cds.json'), refused)
     await source.reload()
-    assert.match(source.rejections()[0]?.problem ?? '', /health_checks: is not supported/)
+    assert.match(
+      source.rejections()[0]?.problem ?? '',
+      /health_checks\[0\]: a check without a kind is not supported/,
+    )
 
     rmSync(join(dir, 'cds.json'))
     await source.reload()
