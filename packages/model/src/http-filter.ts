@@ -53,6 +53,8 @@ export interface LocalRateLimit {
   readonly actions: readonly RateLimitActions[]
   /** One bucket per connection in place of one per proxy. */
   readonly perConnection: boolean
+  /** The default bucket also pays for what a descriptor's bucket let pass. Absent: false. */
+  readonly alwaysConsumeDefault?: boolean
   /** `x-ratelimit-limit`, `-remaining`, `-reset` on answers (draft version 3). */
   readonly headers: boolean
   readonly responseHeaders: readonly { readonly name: string; readonly value: string }[]

@@ -20,6 +20,7 @@ import type {
 import { RETRY_CONDITIONS } from '@weft/model'
 import fc from 'fast-check'
 import { cluster, endpoints } from './arbitrary-cluster.ts'
+import { filterOverrides, httpFilters } from './arbitrary-filters.ts'
 import {
   type Arb,
   address,
@@ -201,24 +202,29 @@ const route = record(
     responseHeaders: headerChanges,
     fault,
     cors,
+    filters: filterOverrides(headerMatch),
     origins,
   },
-  ['fault', 'cors'],
+  ['fault', 'cors', 'filters'],
 )
 
 const routeTable: Arb<RouteTable> = record(
   {
     name: word,
     virtualHosts: fc.uniqueArray(
-      fc.record({
-        name: word,
-        domains: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
-        routes: fc.array(route, { maxLength: 3 }),
-        requireTls: fc.constantFrom('none' as const, 'all' as const),
-        requestHeaders: headerChanges,
-        responseHeaders: headerChanges,
-        origins,
-      }),
+      record(
+        {
+          name: word,
+          domains: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+          routes: fc.array(route, { maxLength: 3 }),
+          requireTls: fc.constantFrom('none' as const, 'all' as const),
+          requestHeaders: headerChanges,
+          responseHeaders: headerChanges,
+          filters: filterOverrides(headerMatch),
+          origins,
+        },
+        ['filters'],
+      ),
       {
         maxLength: 3,
         // Domains are unique in a table: two hosts that share one are one host too many.
@@ -245,7 +251,7 @@ const httpConnectionManager: Arb<HttpConnectionManager> = fc.record({
     fc.record({ kind: fc.constant('rds' as const), name: word }),
     fc.record({ kind: fc.constant('inline' as const), table: routeTable }),
   ),
-  filters: fc.subarray([{ kind: 'cors' as const }, { kind: 'fault' as const }]),
+  filters: httpFilters(headerMatch),
   useRemoteAddress: fc.boolean(),
   xffTrustedHops: fc.integer({ min: 0, max: 3 }),
   normalizePath: fc.boolean(),

@@ -43,6 +43,7 @@ import type { JsonValue } from '../node.ts'
 import { TYPE_URLS } from '../type-urls.ts'
 import { decodeCluster, encodeCluster } from './cluster.ts'
 import { decodeEndpoints, encodeEndpoints } from './endpoints.ts'
+import { FILTER_TYPES } from './http-filters/any-types.ts'
 import { decodeListener, encodeListener } from './listener.ts'
 import { Problems } from './problems.ts'
 import type { ResourceCodec } from './resource-codec.ts'
@@ -124,6 +125,7 @@ const ANY_TYPES = [
   ...[HttpConnectionManagerSchema, TcpProxySchema, DownstreamTlsContextSchema],
   ...[ProxyProtocolUpstreamTransportSchema, RawBufferSchema],
   ...[UpstreamTlsContextSchema, FileAccessLogSchema, RouterSchema, CorsSchema, CorsPolicySchema],
+  ...FILTER_TYPES,
   ...[HTTPFaultSchema, TlsInspectorSchema, HttpInspectorSchema, PreviousHostsPredicateSchema],
   ...[HttpProtocolOptionsSchema, ClusterConfigSchema],
   ...[StdoutAccessLogSchema, StderrAccessLogSchema],

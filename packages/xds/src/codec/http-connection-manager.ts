@@ -5,24 +5,18 @@
  * the filter chain; Envoy then takes the next larger one.
  */
 import type { JsonObject } from '@bufbuild/protobuf'
-import type { HttpConnectionManager, HttpFilterConfig, RouteSource } from '@weft/model'
+import type { HttpConnectionManager, RouteSource } from '@weft/model'
 import {
   Http1ProtocolOptionsSchema,
   HttpProtocolOptionsSchema,
 } from '../gen/envoy/config/core/v3/protocol_pb.js'
-import { CorsSchema } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js'
-import { HTTPFaultSchema } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
-import { FilterConfigSchema as GrpcStatsSchema } from '../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
-import { RouterSchema } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
 import {
   type HttpConnectionManager as HcmProto,
   HttpConnectionManagerSchema,
-  type HttpFilter,
-  type HttpFilterSchema,
 } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { decodeAccessLogs, encodeAccessLogs } from './access-log.ts'
+import { decodeFilters, encodeFilters } from './http-filters/catalog.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
-import { CORS_FILTER, FAULT_FILTER } from './route-filters.ts'
 import { decodeRouteTable, encodeRouteTable } from './route-table.ts'
 import {
   checkFromAds,
@@ -33,11 +27,8 @@ import {
   FROM_ADS,
   type Init,
   type OneofInit,
-  packAny,
-  unpackAny,
 } from './values.ts'
 
-const ROUTER_FILTER = 'envoy.filters.http.router'
 const KIB = 1_024
 
 /** Envoy's defaults. */
@@ -54,7 +45,7 @@ export function encodeHttpConnectionManager(
   const init: Init<typeof HttpConnectionManagerSchema> = {
     statPrefix: hcm.statPrefix,
     routeSpecifier: encodeRoutes(hcm.routes, options),
-    httpFilters: [...hcm.filters.map((config) => encodeFilter(config)), router()],
+    httpFilters: encodeFilters(hcm.filters),
     useRemoteAddress: hcm.useRemoteAddress,
     xffNumTrustedHops: hcm.xffTrustedHops,
     normalizePath: hcm.normalizePath,
@@ -79,25 +70,6 @@ function encodeRoutes(
   return routes.kind === 'rds'
     ? { case: 'rds', value: { configSource: FROM_ADS, routeConfigName: routes.name } }
     : { case: 'routeConfig', value: encodeRouteTable(routes.table, options) }
-}
-
-function encodeFilter({ kind }: HttpFilterConfig): Init<typeof HttpFilterSchema> {
-  switch (kind) {
-    case 'cors':
-      return filter(CORS_FILTER, packAny(CorsSchema, {}))
-    case 'fault':
-      return filter(FAULT_FILTER, packAny(HTTPFaultSchema, {}))
-    default:
-      throw new TypeError(`no encoding for the filter ${kind}`)
-  }
-}
-
-function router(): Init<typeof HttpFilterSchema> {
-  return filter(ROUTER_FILTER, packAny(RouterSchema, {}))
-}
-
-function filter(name: string, value: ReturnType<typeof packAny>): Init<typeof HttpFilterSchema> {
-  return { name, configType: { case: 'typedConfig', value } }
 }
 
 const HCM = covers(
@@ -169,26 +141,6 @@ function decodeRoutes(proto: HcmProto, path: string, problems: Problems): RouteS
   }
   problems.add(path, 'neither rds nor route_config is set')
   return { kind: 'rds', name: '' }
-}
-
-function decodeFilters(
-  filters: readonly HttpFilter[],
-  path: string,
-  problems: Problems,
-): HttpFilterConfig[] {
-  const found: HttpFilterConfig[] = []
-  for (const [index, { name, configType, disabled, isOptional }] of filters.entries()) {
-    const at = `${path}.http_filters[${index}]`
-    if (disabled) problems.add(`${at}.disabled`, 'is not supported')
-    const any = configType.case === 'typedConfig' ? configType.value : undefined
-    if (unpackAny(any, CorsSchema) !== undefined) found.push({ kind: 'cors' })
-    else if (unpackAny(any, HTTPFaultSchema) !== undefined) found.push({ kind: 'fault' })
-    else if (unpackAny(any, RouterSchema) !== undefined) continue
-    // Counts messages, changes none.
-    else if (unpackAny(any, GrpcStatsSchema) !== undefined) continue
-    else if (!isOptional) problems.add(at, `filter ${name} is not supported`)
-  }
-  return found
 }
 
 function decodeUpgrades(proto: HcmProto, path: string, problems: Problems): string[] {

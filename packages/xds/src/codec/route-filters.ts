@@ -1,4 +1,4 @@
-/** What filters do for one route ⇄ Envoy's `typed_per_filter_config`: faults and CORS. */
+/** What filters do for one route ⇄ Envoy's `typed_per_filter_config`: faults, CORS and whatever `http-filters/` has. */
 import type { JsonObject } from '@bufbuild/protobuf'
 import type { Any } from '@bufbuild/protobuf/wkt'
 import type { CorsPolicy, Fault, Route } from '@weft/model'
@@ -12,6 +12,9 @@ import {
   type HTTPFault,
   HTTPFaultSchema,
 } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
+import { filterCodecs } from './http-filters/catalog.ts'
+import type { AnyInit } from './http-filters/filter-codec.ts'
+import { decodeOverrides, encodeOverrides } from './http-filters/overrides.ts'
 import { decodeString, encodeString } from './matchers.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
 import {
@@ -24,22 +27,24 @@ import {
   unpackAny,
 } from './values.ts'
 
-export const CORS_FILTER = 'envoy.filters.http.cors'
-export const FAULT_FILTER = 'envoy.filters.http.fault'
+type Configured = Pick<Route, 'fault' | 'cors' | 'filters'>
 
-type AnyInit = ReturnType<typeof packAny>
-
-export function encodeFilterConfigs(route: Pick<Route, 'fault' | 'cors'>): {
+/** @param rateLimitsHaveRoom Envoy knows the place's `rate_limits`. */
+export function encodeFilterConfigs(
+  route: Configured,
+  rateLimitsHaveRoom: boolean,
+): {
   readonly init: { [name: string]: AnyInit }
   readonly extras: Extras
 } {
   const { cors, fault } = route
   const init: { [name: string]: AnyInit } = {}
-  if (cors !== undefined) init[CORS_FILTER] = encodeCors(cors)
-  if (fault !== undefined) init[FAULT_FILTER] = encodeFault(fault)
+  if (cors !== undefined) init[filterCodecs.cors.name] = encodeCors(cors)
+  if (fault !== undefined) init[filterCodecs.fault.name] = encodeFault(fault)
   // Envoy aborts with an HTTP status or a gRPC status; the model knows both.
   const replaced = fault?.abort?.grpcStatus === undefined ? undefined : fault.abort.status
-  return { init, extras: { abortStatus: replaced } }
+  const others = encodeOverrides(route.filters, init, rateLimitsHaveRoom)
+  return { init: others.init, extras: { abortStatus: replaced, ...others.extras } }
 }
 
 export function decodeFilterConfigs(
@@ -47,10 +52,11 @@ export function decodeFilterConfigs(
   extras: JsonObject,
   path: string,
   problems: Problems,
-): Pick<Route, 'fault' | 'cors'> {
+): Configured {
   let fault: Fault | undefined
   let cors: CorsPolicy | undefined
-  for (const [name, any] of Object.entries(configs)) {
+  const { overrides, others } = decodeOverrides(configs, extras, path, problems)
+  for (const [name, any] of Object.entries(others)) {
     const at = `${path}.typed_per_filter_config[${name}]`
     const corsProto = unpackAny(any, CorsPolicySchema)
     const faultProto = unpackAny(any, HTTPFaultSchema)
@@ -58,7 +64,11 @@ export function decodeFilterConfigs(
     else if (faultProto !== undefined) fault = decodeFault(faultProto, extras, at, problems)
     else problems.add(at, `${any.typeUrl} is not supported`)
   }
-  return { ...(fault === undefined ? {} : { fault }), ...(cors === undefined ? {} : { cors }) }
+  return {
+    ...(fault === undefined ? {} : { fault }),
+    ...(cors === undefined ? {} : { cors }),
+    ...(Object.keys(overrides).length === 0 ? {} : { filters: overrides }),
+  }
 }
 
 function encodeFault({ delay, abort }: Fault): AnyInit {

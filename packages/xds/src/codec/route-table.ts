@@ -1,6 +1,9 @@
 /** Route tables ⇄ Envoy's `RouteConfiguration` with its virtual hosts and routes. */
-import type { Route, RouteTable, VirtualHost } from '@weft/model'
+import { create } from '@bufbuild/protobuf'
+import type { FilterOverrides, RateLimitActions, Route, RouteTable, VirtualHost } from '@weft/model'
 import {
+  type RateLimit,
+  RateLimitSchema,
   type Route as RouteProto,
   RouteSchema,
   VirtualHost_TlsRequirementType as TlsRequirement,
@@ -12,6 +15,7 @@ import {
   RouteConfigurationSchema,
 } from '../gen/envoy/config/route/v3/route_pb.js'
 import { decodeHeaderChanges, encodeHeaderChanges, HEADER_CHANGE_FIELDS } from './header-changes.ts'
+import { decodeRateLimits, encodeRateLimits } from './http-filters/rate-limit-actions.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
 import { decodeAction, encodeAction } from './route-action.ts'
 import { decodeFilterConfigs, encodeFilterConfigs } from './route-filters.ts'
@@ -80,13 +84,19 @@ function encodeVirtualHost(
   host: VirtualHost,
   options: EncodeOptions,
 ): Init<typeof VirtualHostSchema> {
-  const metadata = encodeMetadata(host.origins, {}, options)
+  const { init: typedPerFilterConfig, extras } = encodeFilterConfigs(
+    host.filters === undefined ? {} : { filters: host.filters },
+    true,
+  )
+  const metadata = encodeMetadata(host.origins, extras, options)
   return {
     name: host.name,
     domains: [...host.domains],
     routes: host.routes.map((route) => encodeRoute(route, options)),
     requireTls: host.requireTls === 'all' ? TlsRequirement.ALL : TlsRequirement.NONE,
     ...encodeHeaderChanges(host),
+    typedPerFilterConfig,
+    rateLimits: encodeRateLimits(host.filters?.rateLimits ?? []),
     ...(metadata === undefined ? {} : { metadata }),
   }
 }
@@ -94,6 +104,7 @@ function encodeVirtualHost(
 const VIRTUAL_HOST = covers(
   VirtualHostSchema,
   ...['name', 'domains', 'routes', 'require_tls', ...HEADER_CHANGE_FIELDS, 'metadata'],
+  ...['typed_per_filter_config', 'rate_limits'],
   // Statistics and informational headers.
   ...['virtual_clusters', 'include_request_attempt_count', 'include_attempt_count_in_response'],
   'include_is_timeout_retry_header',
@@ -105,6 +116,15 @@ function decodeVirtualHost(proto: VirtualHostProto, path: string, problems: Prob
   if (proto.requireTls === TlsRequirement.EXTERNAL_ONLY) {
     problems.add(`${path}.require_tls`, 'EXTERNAL_ONLY is not supported')
   }
+  const configured = decodeFilterConfigs(
+    proto.typedPerFilterConfig,
+    weftMetadata(proto.metadata),
+    path,
+    problems,
+  )
+  if (configured.cors !== undefined || configured.fault !== undefined) {
+    problems.add(`${path}.typed_per_filter_config`, 'cors and fault are supported on routes only')
+  }
   return {
     name: proto.name,
     domains: proto.domains,
@@ -113,6 +133,7 @@ function decodeVirtualHost(proto: VirtualHostProto, path: string, problems: Prob
     ),
     requireTls: proto.requireTls === TlsRequirement.NONE ? 'none' : 'all',
     ...decodeHeaderChanges(proto, path, problems),
+    ...readRateLimits(configured.filters, proto.rateLimits, path, problems),
     origins: decodeOrigins(proto.metadata),
   }
 }
@@ -120,17 +141,38 @@ function decodeVirtualHost(proto: VirtualHostProto, path: string, problems: Prob
 function encodeRoute(route: Route, options: EncodeOptions): Init<typeof RouteSchema> {
   const action = encodeAction(route.action, route.match)
   const match = encodeRouteMatch(route.match)
-  const filters = encodeFilterConfigs(route)
+  const isForward = action.init.case === 'route'
+  const filters = encodeFilterConfigs(route, isForward)
   const extras = { ...match.extras, ...action.extras, ...filters.extras }
   const metadata = encodeMetadata(route.origins, extras, options)
   return {
     name: route.name,
     match: match.init,
-    action: action.init,
+    action: withRateLimits(action.init, route.filters?.rateLimits),
     ...encodeHeaderChanges(route),
     typedPerFilterConfig: filters.init,
     ...(metadata === undefined ? {} : { metadata }),
   }
+}
+
+function withRateLimits(
+  action: ReturnType<typeof encodeAction>['init'],
+  limits: readonly RateLimitActions[] | undefined,
+): ReturnType<typeof encodeAction>['init'] {
+  if (action.case !== 'route' || limits === undefined) return action
+  const rateLimits = encodeRateLimits(limits).map((limit) => create(RateLimitSchema, limit))
+  return { case: 'route', value: { ...action.value, rateLimits } }
+}
+
+function readRateLimits(
+  filters: FilterOverrides | undefined,
+  protos: readonly RateLimit[],
+  path: string,
+  problems: Problems,
+): { readonly filters?: FilterOverrides } {
+  if (protos.length === 0) return filters === undefined ? {} : { filters }
+  const rateLimits = decodeRateLimits(protos, `${path}.rate_limits`, problems)
+  return { filters: { ...filters, rateLimits } }
 }
 
 const ROUTE = covers(
@@ -145,12 +187,15 @@ function decodeRoute(proto: RouteProto, path: string, problems: Problems): Route
   refuseOthers(ROUTE, proto, path, problems)
   const extras = weftMetadata(proto.metadata)
   const match = decodeRouteMatch(proto.match, extras, `${path}.match`, problems)
+  const configured = decodeFilterConfigs(proto.typedPerFilterConfig, extras, path, problems)
+  const limits = proto.action.case === 'route' ? proto.action.value.rateLimits : []
   return {
     name: proto.name,
     match,
     action: decodeAction(proto.action, extras, path, problems),
     ...decodeHeaderChanges(proto, path, problems),
-    ...decodeFilterConfigs(proto.typedPerFilterConfig, extras, path, problems),
+    ...configured,
+    ...readRateLimits(configured.filters, limits, `${path}.route`, problems),
     origins: decodeOrigins(proto.metadata),
   }
 }

@@ -1,0 +1,187 @@
+/** How descriptors come out of a request ⇄ `envoy.config.route.v3.RateLimit`. */
+import type { RateLimitAction, RateLimitActions } from '@weft/model'
+import {
+  type RateLimit,
+  type RateLimit_Action,
+  RateLimit_Action_QueryParametersSchema,
+  RateLimit_Action_RequestHeadersSchema,
+  RateLimit_ActionSchema,
+  RateLimitSchema,
+} from '../../gen/envoy/config/route/v3/route_components_pb.js'
+import { DescriptorSchema } from '../../gen/envoy/extensions/rate_limit_descriptors/expr/v3/expr_pb.js'
+import { decodeHeaderMatch, encodeHeaderMatch } from '../matchers.ts'
+import { covers, type Problems, refuseOthers } from '../problems.ts'
+import { type Init, packAny, unpackAny } from '../values.ts'
+
+/** Envoy has no action of its own for the peer's identity, but an expression that yields it. */
+const PRINCIPAL = 'connection.uri_san_peer_certificate'
+const PRINCIPAL_KEY = 'source_principal'
+const EXPRESSION_EXTENSION = 'envoy.rate_limit_descriptors.expr'
+/** `path` and `method` are header actions in Envoy. */
+const PSEUDO = { path: ':path', method: ':method' } as const
+
+type ActionInit = NonNullable<Init<typeof RateLimit_ActionSchema>['actionSpecifier']>
+
+export function encodeRateLimits(
+  limits: readonly RateLimitActions[],
+): Init<typeof RateLimitSchema>[] {
+  return limits.map(({ actions, stage, disableKey }) => ({
+    actions: actions.map((action) => ({ actionSpecifier: encodeAction(action) })),
+    ...(stage === 0 ? {} : { stage }),
+    ...(disableKey === undefined ? {} : { disableKey }),
+  }))
+}
+
+function encodeAction(action: RateLimitAction): ActionInit {
+  switch (action.kind) {
+    case 'genericKey': {
+      const { key, value } = action
+      return { case: 'genericKey', value: { descriptorKey: key, descriptorValue: value } }
+    }
+    case 'header': {
+      const { header: headerName, key: descriptorKey, skipIfAbsent } = action
+      return { case: 'requestHeaders', value: { headerName, descriptorKey, skipIfAbsent } }
+    }
+    case 'query': {
+      const { name: queryParameterName, key: descriptorKey, skipIfAbsent } = action
+      return { case: 'queryParameters', value: { queryParameterName, descriptorKey, skipIfAbsent } }
+    }
+    case 'path':
+    case 'method':
+      return {
+        case: 'requestHeaders',
+        value: { headerName: PSEUDO[action.kind], descriptorKey: action.kind },
+      }
+    case 'maskedRemoteAddress': {
+      const { v4Bits: v4PrefixMaskLen, v6Bits: v6PrefixMaskLen } = action
+      return { case: 'maskedRemoteAddress', value: { v4PrefixMaskLen, v6PrefixMaskLen } }
+    }
+    case 'sourcePrincipal': {
+      const expression = {
+        descriptorKey: PRINCIPAL_KEY,
+        exprSpecifier: { case: 'text', value: PRINCIPAL },
+      } as const
+      const typedConfig = packAny(DescriptorSchema, expression)
+      return { case: 'extension', value: { name: EXPRESSION_EXTENSION, typedConfig } }
+    }
+    case 'headerValueMatch': {
+      const { key, value, expectMatch, headers } = action
+      return {
+        case: 'headerValueMatch',
+        value: {
+          descriptorKey: key,
+          descriptorValue: value,
+          expectMatch,
+          headers: headers.map(encodeHeaderMatch),
+        },
+      }
+    }
+    default:
+      return { case: action.kind, value: {} }
+  }
+}
+
+const LIMIT = covers(RateLimitSchema, 'stage', 'disable_key', 'actions')
+const ACTION = covers(
+  RateLimit_ActionSchema,
+  ...['source_cluster', 'destination_cluster', 'request_headers', 'remote_address', 'generic_key'],
+  ...['header_value_match', 'extension', 'masked_remote_address', 'query_parameters'],
+)
+const HEADERS = covers(
+  RateLimit_Action_RequestHeadersSchema,
+  ...['header_name', 'descriptor_key', 'skip_if_absent'],
+)
+const QUERY = covers(
+  RateLimit_Action_QueryParametersSchema,
+  ...['query_parameter_name', 'descriptor_key', 'skip_if_absent'],
+)
+
+export function decodeRateLimits(
+  limits: readonly RateLimit[],
+  path: string,
+  problems: Problems,
+): RateLimitActions[] {
+  return limits.map((limit, index) => {
+    const at = `${path}[${index}]`
+    refuseOthers(LIMIT, limit, at, problems)
+    return {
+      actions: limit.actions.flatMap((action, i) =>
+        decodeAction(action, `${at}.actions[${i}]`, problems),
+      ),
+      stage: limit.stage ?? 0,
+      ...(limit.disableKey === '' ? {} : { disableKey: limit.disableKey }),
+    }
+  })
+}
+
+function decodeAction(
+  proto: RateLimit_Action,
+  path: string,
+  problems: Problems,
+): RateLimitAction[] {
+  refuseOthers(ACTION, proto, path, problems)
+  const { actionSpecifier: action } = proto
+  switch (action.case) {
+    case 'sourceCluster':
+    case 'destinationCluster':
+    case 'remoteAddress':
+      return [{ kind: action.case }]
+    case 'requestHeaders':
+      refuseOthers(HEADERS, action.value, `${path}.request_headers`, problems)
+      return [decodeHeaderAction(action.value)]
+    case 'genericKey': {
+      const { descriptorKey, descriptorValue: value } = action.value
+      return [{ kind: 'genericKey', key: descriptorKey || 'generic_key', value }]
+    }
+    case 'queryParameters': {
+      refuseOthers(QUERY, action.value, `${path}.query_parameters`, problems)
+      const { queryParameterName: name, descriptorKey: key, skipIfAbsent } = action.value
+      return [{ kind: 'query', name, key, skipIfAbsent }]
+    }
+    case 'maskedRemoteAddress': {
+      const { v4PrefixMaskLen, v6PrefixMaskLen } = action.value
+      const v4Bits = v4PrefixMaskLen ?? 32
+      return [{ kind: 'maskedRemoteAddress', v4Bits, v6Bits: v6PrefixMaskLen ?? 128 }]
+    }
+    case 'headerValueMatch': {
+      const { descriptorKey, descriptorValue: value, expectMatch, headers } = action.value
+      return [
+        {
+          kind: 'headerValueMatch',
+          key: descriptorKey || 'header_match',
+          value,
+          expectMatch: expectMatch ?? true,
+          headers: headers.map((header, index) =>
+            decodeHeaderMatch(header, `${path}.header_value_match.headers[${index}]`, problems),
+          ),
+        },
+      ]
+    }
+    case 'extension': {
+      const expression = unpackAny(action.value.typedConfig, DescriptorSchema)
+      const text = expression?.exprSpecifier.case === 'text' ? expression.exprSpecifier.value : ''
+      if (text === PRINCIPAL && expression?.descriptorKey === PRINCIPAL_KEY) {
+        return [{ kind: 'sourcePrincipal' }]
+      }
+      problems.add(`${path}.extension`, `only the expression ${PRINCIPAL} is supported`)
+      return []
+    }
+    case undefined:
+      problems.add(path, 'has no action that is known')
+      return []
+    default:
+      return []
+  }
+}
+
+function decodeHeaderAction(value: {
+  readonly headerName: string
+  readonly descriptorKey: string
+  readonly skipIfAbsent: boolean
+}): RateLimitAction {
+  const { headerName, descriptorKey: key, skipIfAbsent } = value
+  const header = headerName.toLowerCase()
+  if (!skipIfAbsent && header === PSEUDO.path && key === 'path') return { kind: 'path' }
+  if (!skipIfAbsent && header === PSEUDO.method && key === 'method') return { kind: 'method' }
+  return { kind: 'header', header, key, skipIfAbsent }
+}
