@@ -3,7 +3,7 @@
  * stream state machines (measured: 0.7 to 2.5 us less CPU a request).
  *
  * `process.binding` is internal to Node. This is the only file of Weft that
- * touches it; `pick-transport.ts` tests at start that it behaves as written here
+ * touches it (TLS gets what it needs by `takeHandle`); `pick-transport.ts` tests at start that it behaves as written here
  * and falls back to public API when it does not.
  *
  * What libuv promises and this file relies on: `writeBuffer` first tries to write
@@ -49,14 +49,15 @@ interface NameOut {
   port?: number
 }
 
-interface Request {
+export interface HandleRequest {
   oncomplete: (status: number) => void
   socket: HandleSocket | undefined
   /** Keeps the memory alive while libuv owns it. */
   bytes: Uint8Array | undefined
 }
+type Request = HandleRequest
 
-interface Internals {
+export interface HandleInternals {
   readonly TCP: new (type: number) => Handle
   readonly TCPConnectWrap: new () => Request
   readonly WriteWrap: new () => Request
@@ -69,14 +70,30 @@ interface Internals {
   readonly readResult: number
   readonly lastWriteWasAsync: number
 }
+type Internals = HandleInternals
 
 const EOF = -4095
 
+export interface HandleTransportOptions {
+  /** TLS takes Node's handles over after the handshake; false: it stays with Node's streams. */
+  readonly tlsTakeover?: boolean
+}
+
+/** A connected socket's own handle, for a layer above that takes over. */
+export interface TakenHandle {
+  readonly handle: object
+  readonly internals: HandleInternals
+  /** All reads of the thread go in here. */
+  readonly shared: Buffer
+}
+
 /** @throws {Error} When this Node has no such internals. */
-export function createHandleTransport(): Transport {
+export function createHandleTransport({
+  tlsTakeover = true,
+}: HandleTransportOptions = {}): Transport {
   const internals = loadInternals()
   const shared = Buffer.allocUnsafeSlow(SHARED_READ_BYTES)
-  const io = new HandleIo(internals, shared)
+  const io = new HandleIo(internals, shared, tlsTakeover)
   return {
     name: 'handle',
     listen: (options, accept) => listen(io, options, accept),
@@ -114,12 +131,14 @@ function loadInternals(): Internals {
 class HandleIo {
   readonly internals: Internals
   readonly shared: Buffer
+  readonly tlsTakeover: boolean
   /** Reused until a write stays pending and takes it along. */
   writeRequest: Request
 
-  constructor(internals: Internals, shared: Buffer) {
+  constructor(internals: Internals, shared: Buffer, tlsTakeover: boolean) {
     this.internals = internals
     this.shared = shared
+    this.tlsTakeover = tlsTakeover
     this.writeRequest = new internals.WriteWrap()
   }
 }
@@ -132,11 +151,15 @@ async function listen(
   const { internals } = io
   const { host, port } = options.address
   const where = `listen on ${host}:${port}`
-  const handle = new internals.TCP(internals.SERVER)
+  const inherited = options.inherited as Handle | undefined
+  const handle = inherited ?? new internals.TCP(internals.SERVER)
   const flags = options.reusePort === true ? internals.REUSEPORT : 0
-  const bound = host.includes(':')
-    ? handle.bind6(host, port, flags)
-    : handle.bind(host, port, flags)
+  const bound =
+    inherited !== undefined
+      ? 0
+      : host.includes(':')
+        ? handle.bind6(host, port, flags)
+        : handle.bind(host, port, flags)
   const failed = bound !== 0 ? bound : handle.listen(options.backlog ?? 4_096)
   if (failed !== 0) {
     handle.close(() => undefined)
@@ -154,6 +177,7 @@ async function listen(
   let closing: Promise<void> | undefined
   return {
     address: { host, port: name.port ?? port },
+    handle,
     close() {
       closing ??= new Promise((resolve) => handle.close(resolve))
       return closing
@@ -319,6 +343,16 @@ class HandleSocket implements Socket {
     this.#close(error)
   }
 
+  /** Nothing is reported from now on; the handle is somebody else's. */
+  take(): TakenHandle | undefined {
+    const { internals, shared, tlsTakeover } = this.#io
+    if (this.closed || !tlsTakeover || this.pendingBytes > 0) return undefined
+    this.closed = true
+    this.#handle.readStop()
+    this.#releaseBulk()
+    return { handle: this.#handle, internals, shared }
+  }
+
   #close(error: Error | undefined): void {
     if (this.closed) return
     this.closed = true
@@ -345,6 +379,11 @@ class HandleSocket implements Socket {
     this.#local = plainAddress(name)
     return this.#local
   }
+}
+
+/** `undefined`: not a socket of this transport, or it keeps its handle. */
+export function takeHandle(socket: Socket): TakenHandle | undefined {
+  return socket instanceof HandleSocket ? socket.take() : undefined
 }
 
 /** Between construction and the first assignment of a handler. */

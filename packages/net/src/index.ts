@@ -5,6 +5,15 @@ export { openFileLimit } from './open-file-limit.ts'
 export { type PickedTransport, pickTransport } from './pick-transport.ts'
 export { type Resolve, resolveHost } from './resolve.ts'
 export { type Timed, TimerWheel } from './timer-wheel.ts'
+export { type ClientTls, PeerRefused, type ServerTls } from './tls/secure-socket.ts'
+export {
+  type ClientTlsContext,
+  clientTlsContext,
+  type ServerTlsContext,
+  serverTlsContext,
+} from './tls/tls-context.ts'
+export type { PeerCertificate, TlsFacts } from './tls/tls-facts.ts'
+export { connectTls, upgradeToTls } from './tls/upgrade.ts'
 export type {
   Listening,
   ListenOptions,

@@ -29,7 +29,8 @@ function listen(
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     const { backlog = 4_096, reusePort = false } = options
-    server.listen({ host, port, backlog, reusePort }, () => {
+    const where = options.inherited ?? { host, port, backlog, reusePort }
+    server.listen(where, () => {
       server.off('error', reject)
       // A failed accept (out of descriptors) must not end the process.
       server.on('error', () => undefined)
@@ -37,6 +38,7 @@ function listen(
       const actual = typeof bound === 'object' && bound !== null ? bound.port : port
       resolve({
         address: { host, port: actual },
+        handle: server,
         // Resolves at once: `close` of node:net waits for all connections, ours does not.
         close: async () => void server.close(),
       })

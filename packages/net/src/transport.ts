@@ -8,6 +8,7 @@
  * took them at once.
  */
 import type { SocketAddress } from '@weft/model'
+import type { TlsFacts } from './tls/tls-facts.ts'
 
 export type TransportName = 'handle' | 'node' | 'memory'
 
@@ -31,11 +32,15 @@ export interface ListenOptions {
   readonly backlog?: number
   /** Several processes or threads listen on the same port (SO_REUSEPORT). */
   readonly reusePort?: boolean
+  /** A bound socket that another process handed over, taken in place of a new one. */
+  readonly inherited?: object
 }
 
 export interface Listening {
   /** With the port the kernel chose when 0 was asked for. */
   readonly address: SocketAddress
+  /** What can be sent to a child process, which then listens on the same socket. */
+  readonly handle?: object
   /** Stops accepting; accepted connections stay. */
   close(): Promise<void>
 }
@@ -45,6 +50,8 @@ export interface Socket {
   handler: SocketHandler
   readonly remoteAddress: SocketAddress
   readonly localAddress: SocketAddress
+  /** What the handshake found; absent on plaintext connections and before it is done. */
+  readonly tls?: TlsFacts | undefined
   /** Bytes written that the kernel has not taken yet. */
   readonly pendingBytes: number
   /** True from the moment `close` or `reset` was called, or `onClose` was delivered. */

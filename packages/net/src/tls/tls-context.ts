@@ -1,0 +1,99 @@
+/**
+ * What handshakes of one configuration share: keys, trust, versions and, with
+ * them, the tickets and sessions of earlier connections. A change of any secret
+ * makes a new context, so no session outlives the trust it was made under.
+ */
+import { constants, createHash } from 'node:crypto'
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+import type { TlsParameters } from '@weft/model'
+import type { PeerRules } from './verify-peer.ts'
+
+interface ContextBase extends PeerRules {
+  readonly secure: SecureContext
+  readonly alpn: readonly string[]
+  /** Whether the peer's certificate has to chain to a CA of ours. */
+  readonly verifies: boolean
+}
+
+export interface ServerTlsContext extends ContextBase {
+  /** `optional`: a certificate is asked for, and checked when one comes. */
+  readonly clientCertificate: 'none' | 'optional' | 'required'
+}
+
+export interface ClientTlsContext extends ContextBase {
+  readonly sessions: SessionCache
+}
+
+export interface TlsContextParts extends PeerRules {
+  readonly parameters: TlsParameters
+  /** PEM; chain and key at the same index. */
+  readonly certificates: readonly { readonly chainPem: string; readonly keyPem: string }[]
+  /** PEM; absent: peers are not checked. */
+  readonly trust?: { readonly caPem: string; readonly crlPem?: string } | undefined
+  readonly alpn: readonly string[]
+}
+
+/** @throws {Error} When a key does not fit its certificate, or something is not PEM. */
+export function serverTlsContext(
+  parts: TlsContextParts,
+  clientCertificate: 'none' | 'optional' | 'required',
+): ServerTlsContext {
+  const id = createHash('sha256')
+  for (const { chainPem } of parts.certificates) id.update(chainPem)
+  // Without an id OpenSSL refuses to go on with the session of a client that has a certificate.
+  id.update(parts.trust?.caPem ?? '')
+  const sessionIdContext = id.digest('hex').slice(0, 32)
+  // Node does not tell a server whose session goes on, so clients with certificates begin anew.
+  const secureOptions = clientCertificate === 'none' ? 0 : constants.SSL_OP_NO_TICKET
+  return { ...common(parts, { sessionIdContext, secureOptions }), clientCertificate }
+}
+
+/** @throws {Error} As `serverTlsContext`. */
+export function clientTlsContext(parts: TlsContextParts): ClientTlsContext {
+  return { ...common(parts, {}), sessions: new SessionCache() }
+}
+
+function common(parts: TlsContextParts, extra: SecureContextOptions): ContextBase {
+  const { parameters, certificates, trust, alpn, spki, hashes, names } = parts
+  const { minVersion, maxVersion, cipherSuites, ecdhCurves } = parameters
+  const versions = { '1.0': 'TLSv1', '1.1': 'TLSv1.1', '1.2': 'TLSv1.2', '1.3': 'TLSv1.3' } as const
+  const secure = createSecureContext({
+    ...extra,
+    ...(certificates.length === 0
+      ? {}
+      : {
+          cert: certificates.map(({ chainPem }) => chainPem),
+          key: certificates.map(({ keyPem }) => keyPem),
+        }),
+    ...(trust === undefined ? {} : { ca: trust.caPem }),
+    ...(trust?.crlPem === undefined ? {} : { crl: trust.crlPem }),
+    minVersion: versions[minVersion ?? '1.2'],
+    maxVersion: versions[maxVersion ?? '1.3'],
+    ...(cipherSuites === undefined || cipherSuites.length === 0
+      ? {}
+      : { ciphers: cipherSuites.join(':') }),
+    ...(ecdhCurves === undefined || ecdhCurves.length === 0
+      ? {}
+      : { ecdhCurve: ecdhCurves.join(':') }),
+  })
+  return { secure, alpn, verifies: trust !== undefined, spki, hashes, names }
+}
+
+const MAX_SESSIONS = 1_024
+
+/** The last session with each peer. The oldest goes when there are too many. */
+export class SessionCache {
+  readonly #sessions = new Map<string, Buffer>()
+
+  get(key: string): Buffer | undefined {
+    return this.#sessions.get(key)
+  }
+
+  set(key: string, session: Buffer): void {
+    this.#sessions.delete(key)
+    this.#sessions.set(key, session)
+    if (this.#sessions.size <= MAX_SESSIONS) return
+    const [oldest] = this.#sessions.keys()
+    if (oldest !== undefined) this.#sessions.delete(oldest)
+  }
+}

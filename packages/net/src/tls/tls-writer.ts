@@ -1,0 +1,105 @@
+/** The writing half of a taken-over TLS handle: one write at a time, what waits goes as one. */
+import type { HandleInternals, HandleRequest } from '../handle-transport.ts'
+import { systemError } from '../system-error.ts'
+
+/** Node's `TLSWrap`. */
+export interface TlsHandle {
+  onread: () => Uint8Array | undefined
+  onerror: (error: Error) => void
+  /** The TCP handle below. */
+  readonly _parent: { readonly writeQueueSize: number }
+  useUserBuffer(buffer: Uint8Array): void
+  readStart(): number
+  readStop(): number
+  writeBuffer(request: HandleRequest, bytes: Uint8Array): number
+  shutdown(request: HandleRequest): number
+}
+
+export interface TlsWriterEvents {
+  /** Everything is with the kernel, after a `write` that said false. */
+  onDrain(): void
+  onError(error: Error): void
+}
+
+/** One record: when the kernel's queue is empty after such a write, it has all of it. */
+const RECORD_BYTES = 16_384
+
+export class TlsWriter {
+  readonly handle: TlsHandle
+  pendingBytes = 0
+  readonly #internals: HandleInternals
+  readonly #events: TlsWriterEvents
+  #isBusy = false
+  #mustTell = false
+  #waiting: Uint8Array[] = []
+  #ends = false
+
+  constructor(handle: TlsHandle, internals: HandleInternals, events: TlsWriterEvents) {
+    this.handle = handle
+    this.#internals = internals
+    this.#events = events
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#isBusy) {
+      this.pendingBytes += bytes.length
+      this.#mustTell = true
+      this.#waiting.push(Buffer.from(bytes))
+      return false
+    }
+    if (!this.#send(bytes)) return true
+    if (bytes.length <= RECORD_BYTES && this.handle._parent.writeQueueSize === 0) return true
+    this.pendingBytes += bytes.length
+    this.#mustTell = true
+    return false
+  }
+
+  /** After what was written: the end of our stream. */
+  end(): void {
+    this.#ends = true
+    if (!this.#isBusy) this.#shutdown()
+  }
+
+  /** False when it failed, which was reported. */
+  #send(bytes: Uint8Array): boolean {
+    const request = new this.#internals.WriteWrap()
+    request.oncomplete = (status) => this.#sent(status)
+    this.#isBusy = true
+    const failed = this.handle.writeBuffer(request, bytes)
+    if (failed === 0) return true
+    this.#events.onError(systemError('write', failed))
+    return false
+  }
+
+  #sent(status: number): void {
+    this.#isBusy = false
+    if (status !== 0) {
+      this.#events.onError(systemError('write', status))
+      return
+    }
+    const waiting = this.#waiting
+    const [first] = waiting
+    if (first !== undefined) {
+      this.#waiting = []
+      const all = waiting.length === 1 ? first : Buffer.concat(waiting)
+      this.pendingBytes = all.length
+      this.#send(all)
+      return
+    }
+    this.pendingBytes = 0
+    if (this.#mustTell) {
+      this.#mustTell = false
+      this.#events.onDrain()
+    }
+    // The handler may have written again.
+    if (this.#ends && !this.#isBusy) this.#shutdown()
+  }
+
+  #shutdown(): void {
+    this.#ends = false
+    const request = new this.#internals.ShutdownWrap()
+    // A failed shutdown means the peer is gone, which the next read reports.
+    request.oncomplete = () => undefined
+    this.handle.shutdown(request)
+  }
+}
