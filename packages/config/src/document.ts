@@ -22,8 +22,10 @@ import type {
   Service,
 } from './kinds/kubernetes.ts'
 import type { ListenerSet } from './kinds/listener-set.ts'
+import type { RateLimit } from './kinds/rate-limit.ts'
 import type { ServiceEntry, WorkloadEntry } from './kinds/service-entry.ts'
 import type { TcpRoute, TlsRoute } from './kinds/stream-routes.ts'
+import type { TrafficPolicySpec } from './kinds/traffic-policy.ts'
 import type { VirtualService } from './kinds/virtual-service.ts'
 
 /** The specs by document type. Istio's and Gateway API's `Gateway` share a kind, so the type tells them apart. */
@@ -52,6 +54,8 @@ export interface Specs {
   readonly BackendTLSPolicy: BackendTlsPolicy
   readonly XBackendTrafficPolicy: BackendTrafficPolicy
   readonly ReferenceGrant: ReferenceGrant
+  readonly RateLimit: RateLimit
+  readonly TrafficPolicy: TrafficPolicySpec
 }
 
 export type DocumentType = keyof Specs

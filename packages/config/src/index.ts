@@ -50,9 +50,12 @@ export type {
 export type { ListenerSet } from './kinds/listener-set.ts'
 export type { MeshConfig } from './kinds/mesh-config.ts'
 export type { ParentRef } from './kinds/parent-refs.ts'
+export type { PolicyTarget } from './kinds/policy-target.ts'
+export type { RateLimit, RequestLimit } from './kinds/rate-limit.ts'
 export type { ServiceEntry, ServiceEntryPort, WorkloadEntry } from './kinds/service-entry.ts'
 export type { GatewaySessionPersistence } from './kinds/session-persistence.ts'
 export type { StreamRouteRule, TcpRoute, TlsRoute } from './kinds/stream-routes.ts'
+export type { TrafficPolicySpec } from './kinds/traffic-policy.ts'
 export type {
   Destination,
   HeaderOperations,

@@ -59,6 +59,8 @@ export const PROBLEM_CODES = {
   'reference-not-granted': 'No ReferenceGrant allows the reference into another namespace.',
   'host-not-served': 'The Gateway does not serve the host.',
   'conflicting-hosts': 'Several VirtualServices have rules for one host of the mesh.',
+  'missing-target': 'What a policy attaches to does not exist.',
+  'conflicting-policies': 'Several policies say the same for one target.',
   'conflicting-rules': 'Several DestinationRules define the same for one host.',
   'conflicting-gateways': 'Several Gateways open one port for one host on the same proxies.',
   'addresses-required': 'Plain TCP cannot be told apart without addresses.',

@@ -8,6 +8,7 @@ import { checkDuplicates } from './duplicates.ts'
 import { checkGatewayApi } from './gateway-api.ts'
 import { checkIstioGateways } from './istio-gateways.ts'
 import { checkMeshHosts } from './mesh-hosts.ts'
+import { checkPolicies } from './policies.ts'
 import { checkRoutes } from './routes.ts'
 
 export const CHECKS = {
@@ -17,4 +18,5 @@ export const CHECKS = {
   destinationRules: checkDestinationRules,
   istioGateways: checkIstioGateways,
   gatewayApi: checkGatewayApi,
+  policies: checkPolicies,
 } as const satisfies Record<string, Check>

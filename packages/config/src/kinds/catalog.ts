@@ -4,6 +4,7 @@
 // not a member: istio-common.ts
 // not a member: mesh-config.ts
 // not a member: metadata.ts
+// not a member: policy-target.ts
 // not a member: parent-refs.ts
 // not a member: session-persistence.ts
 
@@ -23,6 +24,7 @@ import {
   checkNamespace,
   checkService,
 } from '../rules/kubernetes.ts'
+import { checkRateLimit, checkTrafficPolicy } from '../rules/policies.ts'
 import type { Rules } from '../rules/rules.ts'
 import { checkServiceEntry, checkWorkloadEntry } from '../rules/service-entry.ts'
 import { checkVirtualService } from '../rules/virtual-service.ts'
@@ -44,8 +46,10 @@ import {
   service,
 } from './kubernetes.ts'
 import { listenerSet } from './listener-set.ts'
+import { rateLimit } from './rate-limit.ts'
 import { serviceEntry, workloadEntry } from './service-entry.ts'
 import { tcpRoute, tlsRoute } from './stream-routes.ts'
+import { trafficPolicy } from './traffic-policy.ts'
 import { virtualService } from './virtual-service.ts'
 
 export interface KindDefinition {
@@ -73,6 +77,13 @@ const ISTIO = {
 const GATEWAY_API = {
   group: 'gateway.networking.k8s.io',
   versions: ['v1', 'v1beta1'],
+  isNamespaced: true,
+  body: 'spec',
+  isSpecRequired: true,
+} as const
+const WEFT = {
+  group: 'weft.io',
+  versions: ['v1'],
   isNamespaced: true,
   body: 'spec',
   isSpecRequired: true,
@@ -167,6 +178,14 @@ export const KINDS: Readonly<Record<DocumentType, KindDefinition>> = {
     rules: none,
   },
   ReferenceGrant: { ...GATEWAY_API, kind: 'ReferenceGrant', schema: referenceGrant, rules: none },
+
+  RateLimit: { ...WEFT, kind: 'RateLimit', schema: rateLimit, rules: checkRateLimit },
+  TrafficPolicy: {
+    ...WEFT,
+    kind: 'TrafficPolicy',
+    schema: trafficPolicy,
+    rules: checkTrafficPolicy,
+  },
 
   Service: { ...CORE, kind: 'Service', schema: service, rules: checkService },
   Endpoints: { ...CORE, kind: 'Endpoints', schema: endpoints, rules: checkEndpoints, body: 'root' },
