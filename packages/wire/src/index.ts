@@ -19,3 +19,11 @@ export { OutBuffer } from './http1/out-buffer.ts'
 export { parseRequestHead } from './http1/parse-request.ts'
 export { parseResponseHead } from './http1/parse-response.ts'
 export { PROBLEM, problemStatus, problemText } from './http1/problem.ts'
+export {
+  H2_ERROR,
+  type HeadTarget,
+  type Http2Handler,
+  type Http2Options,
+  type Http2SessionApi,
+} from './http2/contract.ts'
+export type { Http2Stream } from './http2/stream.ts'

@@ -100,7 +100,7 @@ function readVersion(bytes: Uint8Array, from: number, end: number): number {
 }
 
 /** What only the whole head shows: target form against method, Host, framing. */
-function checkRequest(head: MessageHead, bytes: Uint8Array, base: number): number {
+export function checkRequest(head: MessageHead, bytes: Uint8Array, base: number): number {
   if (head.chunked) {
     if (head.contentLength >= 0) return PROBLEM.lengthAndCoding
     if (head.minor === 0) return PROBLEM.badTransferEncoding

@@ -1,0 +1,246 @@
+/**
+ * The sending half of a session: heads, bodies within both windows, and what waits
+ * for one. Bytes that do not fit a window are copied once into their stream's queue;
+ * the owner is told to stop, so a queue is as long as one call of `sendData`.
+ */
+import type { MessageHead } from '../http1/message-head.ts'
+import type { OutBuffer } from '../http1/out-buffer.ts'
+import type { AbuseGuard } from './abuse.ts'
+import type { Http2Handler, PseudoFields } from './contract.ts'
+import {
+  beginFrame,
+  DEFAULT_WINDOW,
+  endHeaders,
+  FLAG,
+  FRAME,
+  HEADER_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_WINDOW,
+} from './frames.ts'
+import { HeadWriter } from './head-writer.ts'
+import type { Http2Stream } from './stream.ts'
+
+interface Session {
+  readonly out: OutBuffer
+  readonly handler: Http2Handler
+  readonly guard: AbuseGuard
+  readonly streams: ReadonlyMap<number, Http2Stream>
+  touch(): void
+  maybeClose(stream: Http2Stream): void
+}
+
+export class SendSide {
+  readonly heads: HeadWriter
+  pendingBytes = 0
+  /** Of the connection. */
+  window = DEFAULT_WINDOW
+  /** Of new streams. */
+  initialWindow = DEFAULT_WINDOW
+  readonly #session: Session
+  readonly #maxOutBytes: number
+  /** Streams whose owner was told to wait, the longest first. */
+  readonly #waiting = new Set<Http2Stream>()
+
+  constructor(session: Session, maxOutBytes: number) {
+    this.#session = session
+    this.#maxOutBytes = maxOutBytes
+    this.heads = new HeadWriter(session.out)
+  }
+
+  request(
+    stream: Http2Stream,
+    pseudo: PseudoFields,
+    head: MessageHead | undefined,
+    bytes: Buffer,
+    cuts: Uint8Array,
+    extra: Buffer,
+    extraLength: number,
+    endStream: boolean,
+  ): void {
+    const at = this.#beginHead()
+    this.heads.beginRequest(pseudo)
+    if (head !== undefined) this.heads.fields(head, bytes, cuts, true)
+    this.heads.lines(extra, 0, extraLength, true)
+    this.#endHead(stream, at, endStream)
+  }
+
+  response(
+    stream: Http2Stream,
+    status: number,
+    head: MessageHead | undefined,
+    bytes: Buffer,
+    cuts: Uint8Array,
+    extra: Buffer,
+    extraLength: number,
+    endStream: boolean,
+  ): void {
+    const at = this.#beginHead()
+    this.heads.beginResponse(status)
+    if (head !== undefined) this.heads.fields(head, bytes, cuts, false)
+    this.heads.lines(extra, 0, extraLength, false)
+    this.#endHead(stream, at, endStream && status >= 200)
+  }
+
+  #beginHead(): number {
+    const { out } = this.#session
+    this.#session.touch()
+    out.reserve(HEADER_BYTES)
+    const at = out.length
+    out.length += HEADER_BYTES
+    return at
+  }
+
+  #endHead(stream: Http2Stream, at: number, endStream: boolean): void {
+    const flags = endStream ? FLAG.endStream : 0
+    endHeaders(this.#session.out, at, flags, stream.id, MAX_FRAME_BYTES)
+    if (endStream) this.#ended(stream)
+  }
+
+  #ended(stream: Http2Stream): void {
+    stream.localEnded = true
+    this.#session.maybeClose(stream)
+  }
+
+  data(stream: Http2Stream, bytes: Buffer, from: number, to: number, ends: boolean): boolean {
+    let at = from
+    if (stream.queue === undefined) {
+      at = this.#write(stream, bytes, from, to, ends)
+      if (at === to && (to > from || ends)) {
+        if (ends) this.#ended(stream)
+        return this.#mayGoOn(stream)
+      }
+    }
+    if (at === to && !ends) return this.#mayGoOn(stream)
+    this.#enqueue(stream, bytes, at, to)
+    stream.queueEnds = ends
+    return false
+  }
+
+  #mayGoOn(stream: Http2Stream): boolean {
+    if (this.#roomy || stream.closed || stream.localEnded) return true
+    this.#wait(stream)
+    return false
+  }
+
+  get #roomy(): boolean {
+    return this.#session.out.length + this.pendingBytes < this.#maxOutBytes
+  }
+
+  #wait(stream: Http2Stream): void {
+    stream.waiting = true
+    this.#waiting.add(stream)
+  }
+
+  #enqueue(stream: Http2Stream, bytes: Buffer, from: number, to: number): void {
+    const { queue } = stream
+    const more = bytes.subarray(from, to)
+    stream.queue =
+      queue === undefined
+        ? Buffer.from(more)
+        : Buffer.concat([queue.subarray(stream.queueFrom), more])
+    stream.queueFrom = 0
+    this.#wait(stream)
+  }
+
+  /** Writes as many DATA frames as the windows allow. @returns Where it stopped. */
+  #write(stream: Http2Stream, bytes: Buffer, from: number, to: number, ends: boolean): number {
+    const { out, guard } = this.#session
+    let at = from
+    while (at < to || (ends && from === to)) {
+      const size = Math.min(to - at, stream.sendWindow, this.window, MAX_FRAME_BYTES)
+      if (size <= 0 && at < to) return at
+      this.#session.touch()
+      const last = ends && at + size === to
+      beginFrame(out, size, FRAME.data, last ? FLAG.endStream : 0, stream.id)
+      out.copy(bytes, at, at + size)
+      stream.sendWindow -= size
+      this.window -= size
+      guard.dataSent()
+      at += size
+      if (last) break
+    }
+    return at
+  }
+
+  trailers(stream: Http2Stream, lines: Buffer): void {
+    if (stream.queue !== undefined) {
+      stream.queueTrailers = Buffer.from(lines)
+      return
+    }
+    const at = this.#beginHead()
+    this.heads.beginTrailers()
+    this.heads.lines(lines, 0, lines.length, false)
+    // Nothing but the end: an empty block would be no trailers.
+    if (this.#session.out.length === at + HEADER_BYTES) {
+      this.#session.out.length = at
+      beginFrame(this.#session.out, 0, FRAME.data, FLAG.endStream, stream.id)
+      this.#ended(stream)
+      return
+    }
+    this.#endHead(stream, at, true)
+  }
+
+  /** The connection's window grew. */
+  open(more: number): void {
+    this.window += more
+    this.pump()
+  }
+
+  /** The peer's SETTINGS_INITIAL_WINDOW_SIZE. @returns `false` when a window overflows. */
+  resizeWindows(value: number): boolean {
+    const change = value - this.initialWindow
+    this.initialWindow = value
+    for (const stream of this.#session.streams.values()) {
+      stream.sendWindow += change
+      if (stream.sendWindow > MAX_WINDOW) return false
+    }
+    return true
+  }
+
+  /** Goes on with every stream that waits, in turn. */
+  pump(): void {
+    for (const stream of [...this.#waiting]) {
+      if (!this.#roomy) return
+      this.pumpStream(stream)
+    }
+  }
+
+  pumpStream(stream: Http2Stream): void {
+    if (!stream.waiting || !this.#roomy) return
+    if (stream.queue !== undefined && !this.#pumpQueue(stream)) return
+    if (stream.closed || stream.localEnded) return
+    stream.waiting = false
+    this.#waiting.delete(stream)
+    this.#session.handler.onWritable(stream)
+  }
+
+  /** @returns Whether the queue is empty now. */
+  #pumpQueue(stream: Http2Stream): boolean {
+    const queue = stream.queue as Buffer
+    const ends = stream.queueEnds
+    stream.queueFrom = this.#write(stream, queue, stream.queueFrom, queue.length, ends)
+    if (stream.queueFrom < queue.length) {
+      // To the end of the line: others wait, too.
+      this.#waiting.delete(stream)
+      this.#waiting.add(stream)
+      return false
+    }
+    stream.queue = undefined
+    stream.queueFrom = 0
+    const { queueTrailers } = stream
+    if (ends || queueTrailers !== undefined) {
+      stream.waiting = false
+      this.#waiting.delete(stream)
+    }
+    if (ends) this.#ended(stream)
+    else if (queueTrailers !== undefined) this.trailers(stream, queueTrailers)
+    return true
+  }
+
+  forget(stream: Http2Stream): void {
+    this.#waiting.delete(stream)
+    stream.queue = undefined
+    stream.queueTrailers = undefined
+    stream.waiting = false
+  }
+}

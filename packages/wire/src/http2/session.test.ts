@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { newEnd, settle, taken } from './session-fixture.ts'
+
+const text = (value: string) => Buffer.from(value, 'latin1')
+const none = Buffer.alloc(0)
+
+function pair(server = {}, client = {}) {
+  const ends = { server: newEnd('server', server), client: newEnd('client', client) }
+  settle(ends.client, ends.server)
+  return ends
+}
+
+const GET = text('GET /a?b HTTP/1.1\r\nHost: weft.test\r\nX-A: 1\r\nConnection: close\r\n\r\n')
+const OK = text('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n')
+
+test('a request and its answer arrive as heads of HTTP/1.1', () => {
+  const { server, client } = pair()
+  const sent = client.session.sendRequestText('http', GET, 0, GET.length, true)
+  assert.equal(sent?.id, 1)
+  settle(client, server)
+  assert.deepEqual(server.told.log, [
+    'headers 1 end "GET /a?b HTTP/1.1\\r\\nhost: weft.test\\r\\nx-a: 1\\r\\n\\r\\n"',
+  ])
+  const stream = server.told.streams.get(1)
+  assert.ok(stream)
+  server.session.sendResponseText(stream, OK, 0, OK.length, false)
+  server.session.sendData(stream, text('ok'), 0, 2, true)
+  settle(client, server)
+  assert.deepEqual(client.told.log, [
+    'headers 1 "HTTP/1.1 200 \\r\\ncontent-length: 2\\r\\n\\r\\n"',
+    'end 1 ok',
+    'closed 1',
+  ])
+  assert.equal(server.session.activeStreams + client.session.activeStreams, 0)
+})
+
+test('the same fields again are indexed and arrive the same', () => {
+  const { server, client } = pair()
+  const sizes: number[] = []
+  for (let i = 0; i < 4; i++) {
+    const { session } = client
+    session.sendRequestText('http', GET, 0, GET.length, true)
+    sizes.push(session.out.length)
+    settle(client, server)
+  }
+  assert.ok((sizes[3] as number) < (sizes[0] as number) / 2, sizes.join())
+  const heads = server.told.log.map((line) => line.replace(/^headers \d+/, ''))
+  assert.equal(new Set(heads).size, 1)
+})
+
+test('a body waits for the window and its sender is told', () => {
+  const { server, client } = pair({ streamWindowBytes: 65_535 })
+  server.told.consume = false
+  const body = Buffer.alloc(200_000, 0x61)
+  const stream = client.session.sendRequestText(
+    'http',
+    text('POST / HTTP/1.1\r\nhost: a\r\n\r\n'),
+    0,
+    30,
+    false,
+  )
+  assert.ok(stream)
+  assert.equal(client.session.sendData(stream, body, 0, body.length, false), false)
+  settle(client, server)
+  assert.equal(server.told.bodies.get(1)?.length, 65_535)
+  assert.deepEqual(client.told.log, [])
+  server.told.consume = true
+  const received = server.told.streams.get(1)
+  assert.ok(received)
+  server.session.consumed(received, 65_535)
+  settle(client, server)
+  assert.equal(server.told.bodies.get(1)?.length, 200_000)
+  assert.deepEqual(client.told.log, ['writable 1'])
+  client.session.sendTrailers(stream, text('x-t: 1\r\n'), 0, 8)
+  settle(client, server)
+  assert.equal(server.told.log.at(-1), 'trailers 1 "x-t: 1\\r\\n"')
+})
+
+test('an upgrade goes as extended CONNECT and arrives as one', () => {
+  const { server, client } = pair({ allowConnect: true })
+  assert.equal(client.session.peerAllowsConnect, true)
+  const upgrade = text(
+    'GET /chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n',
+  )
+  client.session.sendRequestText('http', upgrade, 0, upgrade.length, false)
+  settle(client, server)
+  assert.equal(server.told.streams.get(1)?.extendedConnect, true)
+  assert.equal(
+    server.told.text(1),
+    'GET /chat HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n',
+  )
+})
+
+test('GOAWAY lets running streams finish and opens no more', () => {
+  const { server, client } = pair()
+  client.session.sendRequestText('http', GET, 0, GET.length, true)
+  settle(client, server)
+  server.session.drain()
+  server.session.goaway(0)
+  settle(client, server)
+  assert.equal(client.session.canOpen, false)
+  const stream = server.told.streams.get(1)
+  assert.ok(stream)
+  server.session.sendResponse(stream, 204, undefined, none, new Uint8Array(0), none, 0, true)
+  settle(client, server)
+  assert.deepEqual(client.told.log.slice(-2), [
+    'headers 1 end "HTTP/1.1 204 \\r\\n\\r\\n"',
+    'closed 1',
+  ])
+})
+
+test('pings are answered', () => {
+  const { server, client } = pair()
+  client.session.ping()
+  settle(client, server)
+  assert.deepEqual(client.told.log, ['ping ack'])
+  assert.equal(taken(server).length, 0)
+})
