@@ -8,9 +8,11 @@ export {
   type ClusterBalancer,
   type ClusterBalancerConfig,
   createClusterBalancer,
+  DEFAULT_PANIC_PERCENT,
 } from './load-balancers/cluster-balancer.ts'
 export type { Host } from './load-balancers/host.ts'
 export { type BalancerDeps, FIRST_PICK, type PickRequest } from './load-balancers/load-balancer.ts'
+export type { LatencySample } from './load-balancers/peak-ewma.ts'
 export { mirrorsOf } from './mirror.ts'
 export { createOutlierDetector, type OutlierDetector } from './outlier.ts'
 export { type OutlierEvent, outlierEventOf } from './outlier-state.ts'

@@ -19,6 +19,7 @@ import type {
   HeaderValue,
   HttpConnectionManager,
   Listener,
+  Locality,
   Route,
   SocketAddress,
   TcpProxy,
@@ -39,6 +40,8 @@ export interface EngineDeps {
   readonly log: Logger
   /** Hosts that requests name themselves to addresses; default: the system's resolver, every time. */
   readonly resolve?: Resolve
+  /** Where this proxy runs, for zone aware routing; absent: nowhere in particular. */
+  readonly locality?: Locality
 }
 
 export interface ListenerRuntime {
@@ -99,7 +102,7 @@ export interface ExchangeRecord {
   /** As the client sent it, with query. */
   readonly path: string
   readonly authority: string
-  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1'
+  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'
   /** What the client got, or would have got; 0 when it left before any. */
   readonly status: number
   /** Envoy's response flags, comma separated; `-` when none. */

@@ -9,9 +9,11 @@ import type { Cluster, Endpoints, SocketAddress } from '@weft/model'
 import { NO_LOCALITY, renderAddress } from '@weft/model'
 import {
   type ClusterBalancer,
+  type ClusterBalancerConfig,
   ClusterLimits,
   createClusterBalancer,
   createOutlierDetector,
+  DEFAULT_PANIC_PERCENT,
   type Host,
   type OutlierDetector,
   outlierEventOf,
@@ -30,7 +32,6 @@ export class UpstreamCluster {
   #model: Cluster
   readonly #deps: EngineDeps
   #balancer: ClusterBalancer
-  #endpoints: Endpoints | undefined
   #outlier: OutlierDetector | undefined
   #cancelSweep: (() => void) | undefined
   #closed = false
@@ -63,23 +64,27 @@ export class UpstreamCluster {
     const before = this.#model
     this.#model = model
     this.limits.configure(model.limits, model.retryBudget)
-    if (JSON.stringify(before.loadBalancer) !== JSON.stringify(model.loadBalancer)) {
-      this.#balancer = this.#createBalancer()
-      if (this.#endpoints !== undefined) this.updateEndpoints(this.#endpoints)
-    }
+    if (!isBalancedAlike(before, model)) this.#balancer.configure(this.#balancing())
     this.#configureOutlier()
   }
 
   #createBalancer(): ClusterBalancer {
-    const { loadBalancer } = this.#model
-    return createClusterBalancer(
-      { policy: loadBalancer, panicPercent: 0 },
-      { random: this.#deps.random, nowMs: () => this.#deps.clock.monotonicMs() },
-    )
+    const { random, clock } = this.#deps
+    return createClusterBalancer(this.#balancing(), { random, nowMs: () => clock.monotonicMs() })
+  }
+
+  #balancing(): ClusterBalancerConfig {
+    const { loadBalancer, panicPercent, localities, slowStart } = this.#model
+    return {
+      policy: loadBalancer,
+      panicPercent: panicPercent ?? DEFAULT_PANIC_PERCENT,
+      localities,
+      slowStart,
+      place: this.#deps.locality,
+    }
   }
 
   updateEndpoints(endpoints: Endpoints): void {
-    this.#endpoints = endpoints
     const gone = this.#balancer.update(endpoints)
     for (const host of gone) this.#dropPool(host)
   }
@@ -132,6 +137,14 @@ export class UpstreamCluster {
     return this.#pools.get(host)?.connections ?? 0
   }
 
+  /** An attempt ended: what that says of the host, for outlier detection and for the balancer. */
+  noteDone(host: Host, result: AttemptResult, nowMs: number): void {
+    const { status, latencyMs } = result
+    if (status === undefined) this.noteFailure(host, nowMs)
+    else this.noteStatus(host, status, nowMs)
+    this.#balancer.observed(host, { latencyMs, failed: status === undefined || status >= 500 })
+  }
+
   /** A response came: what its status says of the host. */
   noteStatus(host: Host, status: number, nowMs: number): void {
     if (this.#outlier === undefined) return
@@ -178,4 +191,19 @@ export class UpstreamCluster {
     this.#cancelSweep?.()
     for (const pool of this.#pools.values()) pool.close()
   }
+}
+
+/** Of one attempt. */
+export interface AttemptResult {
+  /** Absent: no response came, it was refused, reset or timed out. */
+  readonly status?: number
+  /** Until the response began, or the attempt was given up. */
+  readonly latencyMs: number
+}
+
+/** Whether the balancer can stay as it is. */
+function isBalancedAlike(a: Cluster, b: Cluster): boolean {
+  const balancing = ({ loadBalancer, panicPercent, localities, slowStart }: Cluster) =>
+    JSON.stringify([loadBalancer, panicPercent, localities, slowStart])
+  return balancing(a) === balancing(b)
 }

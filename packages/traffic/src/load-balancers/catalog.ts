@@ -3,8 +3,10 @@
 // not a member: host.ts
 // not a member: power-of-choices.ts
 // not a member: priority-load.ts
+// not a member: slow-start.ts
 // not a member: weighted-rotation.ts
 // not a member: weighted-sampler.ts
+// not a member: zone-aware.ts
 import type { LoadBalancer } from '@weft/model'
 import { leastRequest } from './least-request.ts'
 import type { LoadBalancerPolicy } from './load-balancer.ts'

@@ -33,7 +33,7 @@ function group(net: number, count: number, bad = 0, health: EndpointHealth = 'un
 
 function balancer(panicPercent = 0, policy: LoadBalancer = { kind: 'roundRobin' }) {
   return createClusterBalancer(
-    { policy, panicPercent },
+    { policy, panicPercent, localities: { kind: 'weighted' } },
     { random: seededRandom(3), nowMs: () => 0 },
   )
 }
@@ -312,4 +312,136 @@ describe('cluster balancer', () => {
     }
     assert.ok(Math.abs(first - 65_537 * 0.75) < 700, `${first}`)
   })
+})
+
+describe('localities that do not matter', () => {
+  test('share by their endpoints', () => {
+    const of = createClusterBalancer(
+      { policy: { kind: 'roundRobin' }, panicPercent: 0 },
+      { random: seededRandom(3), nowMs: () => 0 },
+    )
+    of.update(endpoints(locality(group(0, 1), { weight: 9 }), locality(group(1, 3))))
+    assert.deepEqual(countNets(of, 400), { 0: 100, 1: 300 })
+  })
+})
+
+describe('zone aware routing', () => {
+  const PICKS = 10_000
+
+  /** `hosts` endpoints in each of the zones z0, z1, …; picks per zone of a caller in z0, in percent. */
+  function shares(hosts: readonly number[], more: { percent?: number; min?: number } = {}) {
+    const { percent = 100, min = 0 } = more
+    const of = createClusterBalancer(
+      {
+        policy: { kind: 'random' },
+        panicPercent: 50,
+        localities: { kind: 'zoneAware', routedPercent: percent, minEndpoints: min },
+        place: { region: 'r', zone: 'z0', subZone: '' },
+      },
+      { random: seededRandom(3), nowMs: () => 0 },
+    )
+    of.update(
+      endpoints(
+        ...hosts.map((count, i) => ({
+          ...locality(group(i, count)),
+          locality: { region: 'r', zone: `z${i}`, subZone: '' },
+        })),
+      ),
+    )
+    const counts = countNets(of, PICKS)
+    return hosts.map((_, i) => Math.round((100 * (counts[i] ?? 0)) / PICKS))
+  }
+
+  const near = (got: readonly number[], wanted: readonly number[]) => {
+    for (const [i, share] of got.entries()) {
+      assert.ok(Math.abs(share - (wanted[i] ?? 0)) <= 2, `${got} instead of ${wanted}`)
+    }
+  }
+
+  test('a zone with its share of the endpoints keeps all of its traffic', () => {
+    assert.deepEqual(shares([3, 3, 3]), [100, 0, 0])
+    assert.deepEqual(shares([6, 3]), [100, 0])
+  })
+
+  test('a zone with too few sends away what would overload them, where there is room', () => {
+    // A sixth of the endpoints for a third of the callers: half stays, the rest goes to z2.
+    near(shares([1, 2, 3]), [50, 0, 50])
+    near(shares([1, 3]), [50, 50])
+  })
+
+  test('too few endpoints altogether, or none in the zone: all endpoints alike', () => {
+    near(shares([1, 1, 2], { min: 6 }), [25, 25, 50])
+    near(shares([0, 1, 3]), [0, 25, 75])
+  })
+
+  test('only the given share of requests is routed by zone', () => {
+    near(shares([5, 5], { percent: 50 }), [75, 25])
+    near(shares([5, 5], { percent: 0 }), [50, 50])
+  })
+})
+
+describe('slow start', () => {
+  for (const policy of [{ kind: 'roundRobin' }, { kind: 'leastRequest', choices: 2 }] as const) {
+    test(`${policy.kind}: a new host gets its share bit by bit`, () => {
+      let nowMs = 0
+      const of = createClusterBalancer(
+        {
+          policy,
+          panicPercent: 0,
+          slowStart: { windowMs: 10_000, aggression: 1, minPercent: 10 },
+        },
+        { random: seededRandom(3), nowMs: () => nowMs },
+      )
+      of.update(endpoints(locality(group(0, 1))))
+      nowMs = 20_000
+      of.update(endpoints(locality([...group(0, 1), ...group(1, 1)])))
+      /** Share of the new host, relative to the old one's, over a moment at `atMs` of its life. */
+      const share = (atMs: number) => {
+        nowMs = 20_000 + atMs
+        const counts = countNets(of, 5_000)
+        return (counts[1] ?? 0) / (counts[0] ?? 1)
+      }
+      if (policy.kind === 'roundRobin') {
+        assert.ok(Math.abs(share(0) - 0.1) < 0.02, `${share(0)}`)
+        assert.ok(Math.abs(share(5_000) - 0.5) < 0.02, `${share(5_000)}`)
+      }
+      const early = share(6_000)
+      assert.ok(early < 0.9, `${early}`)
+      assert.ok(Math.abs(share(10_000) - 1) < 0.1, `${share(10_000)}`)
+    })
+  }
+
+  test('shares hold when they are computed anew between two picks', () => {
+    let nowMs = 0
+    const of = createClusterBalancer(
+      {
+        policy: { kind: 'roundRobin' },
+        panicPercent: 0,
+        slowStart: { windowMs: 100_000, aggression: 1, minPercent: 10 },
+      },
+      { random: seededRandom(3), nowMs: () => nowMs },
+    )
+    of.update(endpoints(locality(group(0, 3))))
+    nowMs = 200_000
+    of.update(endpoints(locality([...group(0, 3), ...group(1, 1)])))
+    let fresh = 0
+    for (let i = 0; i < 3_000; i++) {
+      nowMs = 200_000 + (i % 2) * 5_000
+      of.healthChanged()
+      if (of.pick(FIRST_PICK)?.key.startsWith('10.0.1.') === true) fresh++
+    }
+    // Its share is 97; neither starved nor favoured, though every pick is a first one.
+    assert.ok(fresh > 50 && fresh < 130, `${fresh}`)
+  })
+})
+
+test('settings change in place: hosts and their counts stay', () => {
+  const of = balancer()
+  of.update(endpoints(locality(group(0, 2))))
+  const [host] = of.hosts
+  assert.ok(host)
+  host.activeRequests = 7
+  of.configure({ policy: { kind: 'leastRequest', choices: 2 }, panicPercent: 50 })
+  assert.equal(of.hosts[0], host)
+  for (let i = 0; i < 50; i++) assert.notEqual(of.pick(FIRST_PICK), host)
 })

@@ -12,8 +12,12 @@ export class Host {
   activeRequests = 0
   /** Belongs to latency-aware balancing. `ms` is as of `atMs`. */
   readonly latency = { ms: 0, atMs: 0 }
+  /** Since when it is part of the cluster or passes its checks; for slow start. Monotonic. */
+  startedAtMs = 0
   /** Set by outlier detection. */
   ejected = false
+  /** Set by active health checks. */
+  failedCheck = false
   /** Belongs to outlier detection. */
   outlier: OutlierState = FRESH
 
@@ -24,6 +28,6 @@ export class Host {
 
   /** Whether new requests may go there in ordinary times. */
   get available(): boolean {
-    return !this.ejected && this.endpoint.health === 'healthy'
+    return !this.ejected && !this.failedCheck && this.endpoint.health === 'healthy'
   }
 }

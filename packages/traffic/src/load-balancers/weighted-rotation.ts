@@ -8,6 +8,8 @@
  * Equal weights need neither: a counter goes round.
  */
 
+const GOLDEN = 0.618_033_988_749_894_9
+
 export class WeightedRotation {
   readonly #size: number
   #turn: number
@@ -29,8 +31,7 @@ export class WeightedRotation {
     this.#deadlines = new Float64Array(even ? 0 : weights.length)
     this.#heap = new Int32Array(even ? 0 : weights.length)
     if (this.#strides === undefined) return
-    const total = weights.reduce((sum, weight) => sum + weight, 0)
-    this.#fillHeap(this.#strides, (start * weights.length) / total)
+    this.#fillHeap(this.#strides, start)
   }
 
   /** The number of the entry whose turn it is. The rotation must not be empty. */
@@ -47,11 +48,14 @@ export class WeightedRotation {
     return top
   }
 
-  /** Deadlines as if the schedule had run for `elapsed` already. */
-  #fillHeap(strides: Float64Array, elapsed: number): void {
+  /**
+   * Every entry begins anywhere in its stride, so that shares hold on average however soon
+   * the rotation is thrown away and made anew. Multiples of the golden ratio spread evenly.
+   */
+  #fillHeap(strides: Float64Array, start: number): void {
     for (let i = 0; i < this.#size; i++) {
-      const stride = strides[i] ?? 1
-      this.#deadlines[i] = (Math.floor(elapsed / stride) + 1) * stride
+      const phase = (start + i * GOLDEN) % 1
+      this.#deadlines[i] = phase * (strides[i] ?? 1)
       this.#heap[i] = i
     }
     for (let i = (this.#size >> 1) - 1; i >= 0; i--) this.#sink(i)
