@@ -11,6 +11,7 @@
  * `writeBuffer` returns, but every write ends later, and one may run at a time.
  * So what comes meanwhile is gathered and goes out as one.
  */
+import type { X509Certificate } from 'node:crypto'
 import { Socket as NetSocket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket, connect as tlsConnect } from 'node:tls'
@@ -66,6 +67,9 @@ export class SecureSocket implements Socket {
   #early: Uint8Array[] = []
   #endEarly = false
   #error: Error | undefined
+  /** The peer's, as it was when the session began. */
+  #kept: X509Certificate | undefined
+  #certificate: X509Certificate | undefined
 
   /** @param firstBytes What was read from `raw` already. */
   constructor(
@@ -112,7 +116,8 @@ export class SecureSocket implements Socket {
   #connect(below: Duplex, side: ClientTls): TLSSocket {
     const { context, serverName, alpn = context.alpn } = side
     const key = `${side.peerKey} ${serverName ?? ''} ${alpn.join()}`
-    const session = context.sessions.get(key)
+    const kept = context.sessions.get(key)
+    this.#kept = kept?.certificate
     const tls = tlsConnect({
       socket: below,
       secureContext: context.secure,
@@ -122,9 +127,14 @@ export class SecureSocket implements Socket {
       allowHalfOpen: true,
       ...(serverName === undefined ? {} : { servername: serverName }),
       ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
-      ...(session === undefined ? {} : { session }),
+      ...(kept === undefined ? {} : { session: kept.session }),
     } as object)
-    tls.on('session', (next: Buffer) => context.sessions.set(key, next))
+    tls.on('session', (session: Buffer) => {
+      // Who was refused does not come in by a session.
+      if (this.tls !== undefined && !this.closed) {
+        context.sessions.set(key, { session, certificate: this.#certificate })
+      }
+    })
     tls.on('secureConnect', () => this.#secured())
     return tls
   }
@@ -148,7 +158,9 @@ export class SecureSocket implements Socket {
   /** Finds the facts, too. */
   #checkPeer(): string | undefined {
     const tls = this.#tls
-    const certificate = tls.getPeerX509Certificate()
+    const certificate =
+      tls.getPeerX509Certificate() ?? (tls.isSessionReused() ? this.#kept : undefined)
+    this.#certificate = certificate
     const peer = certificate === undefined ? undefined : peerCertificate(certificate)
     this.tls = {
       alpn: typeof tls.alpnProtocol === 'string' ? tls.alpnProtocol : undefined,

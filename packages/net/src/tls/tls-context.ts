@@ -3,7 +3,7 @@
  * them, the tickets and sessions of earlier connections. A change of any secret
  * makes a new context, so no session outlives the trust it was made under.
  */
-import { constants, createHash } from 'node:crypto'
+import { constants, createHash, type X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import type { TlsParameters } from '@weft/model'
 import type { PeerRules } from './verify-peer.ts'
@@ -81,15 +81,21 @@ function common(parts: TlsContextParts, extra: SecureContextOptions): ContextBas
 
 const MAX_SESSIONS = 1_024
 
+/** A session, and who it is with: when it goes on no certificate is sent. */
+export interface KeptSession {
+  readonly session: Buffer
+  readonly certificate: X509Certificate | undefined
+}
+
 /** The last session with each peer. The oldest goes when there are too many. */
 export class SessionCache {
-  readonly #sessions = new Map<string, Buffer>()
+  readonly #sessions = new Map<string, KeptSession>()
 
-  get(key: string): Buffer | undefined {
+  get(key: string): KeptSession | undefined {
     return this.#sessions.get(key)
   }
 
-  set(key: string, session: Buffer): void {
+  set(key: string, session: KeptSession): void {
     this.#sessions.delete(key)
     this.#sessions.set(key, session)
     if (this.#sessions.size <= MAX_SESSIONS) return
