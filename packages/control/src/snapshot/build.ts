@@ -21,6 +21,7 @@ import { mergeRegistries } from '../registries/state/merge.ts'
 import { shareMap, shareState } from '../registries/state/share.ts'
 import type { Condition } from '../status/object-status.ts'
 import { attachRoutes } from './gateway-api/attachment.ts'
+import { CertificateAuthorities } from './gateway-api/certificate-authorities.ts'
 import { servedListeners } from './gateway-api/listeners.ts'
 import { DEFAULT_MESH, meshSettings } from './mesh-settings.ts'
 import { type MeshSnapshot, objectKey } from './mesh-snapshot.ts'
@@ -65,10 +66,15 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
   const namespaces = new Map(
     documentsOf(documents, 'Namespace').map((one) => [one.metadata.name, one.metadata.labels]),
   )
-  const secrets = shareMap(previous?.secrets ?? new Map(), tlsSecrets(documents, input.tlsFiles))
-  const listeners = servedListeners(documents, secrets)
+  const declared = shareMap(previous?.secrets ?? new Map(), tlsSecrets(documents, input.tlsFiles))
+  const authorities = new CertificateAuthorities(documents, declared)
+  const listeners = servedListeners(documents, { secrets: declared, namespaces, authorities })
   const grants = documentsOf(documents, 'ReferenceGrant')
   const attached = attachRoutes(documents, { listeners, namespaces, services, grants, domain })
+  const secrets = shareMap(
+    previous?.secrets ?? new Map(),
+    new Map([...declared, ...authorities.secrets]),
+  )
   const settled = settleReferences(
     {
       virtualServices: documentsOf(documents, 'VirtualService'),
@@ -94,6 +100,7 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
     istioGateways: documentsOf(documents, 'IstioGateway'),
     listeners: listeners.served,
     httpRoutes: attached.routes,
+    streamRoutes: attached.streams,
     secrets,
     conditions,
   }
@@ -141,7 +148,13 @@ const SHAPING: readonly DocumentType[] = [
   'IstioGateway',
   'KubernetesGateway',
   'GatewayClass',
+  'ListenerSet',
   'HTTPRoute',
+  'GRPCRoute',
+  'TLSRoute',
+  'TCPRoute',
+  'BackendTLSPolicy',
+  'XBackendTrafficPolicy',
   'ReferenceGrant',
   'Namespace',
   'Secret',

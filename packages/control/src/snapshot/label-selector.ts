@@ -33,3 +33,13 @@ export function selectsLabels(
     })
   )
 }
+
+/** Every namespace carries its own name as a label, whether written down or not. */
+export function selectsNamespace(
+  selector: LabelSelector | undefined,
+  namespace: string,
+  labels: ReadonlyMap<string, Readonly<Record<string, string>>>,
+): boolean {
+  const own = { 'kubernetes.io/metadata.name': namespace, ...labels.get(namespace) }
+  return selector !== undefined && selectsLabels(selector, own)
+}

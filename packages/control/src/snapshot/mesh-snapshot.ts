@@ -7,8 +7,8 @@ import type { DocumentOf } from '@weft/config'
 import type { Secret } from '@weft/model'
 import type { MeshService, ServiceInstance } from '../registries/registry.ts'
 import type { Condition } from '../status/object-status.ts'
-import type { HttpRouteAttachment } from './gateway-api/attachment.ts'
-import type { ServedListener } from './gateway-api/listeners.ts'
+import type { HttpRouteAttachment, StreamRouteAttachment } from './gateway-api/attachment.ts'
+import type { JudgedListener } from './gateway-api/listeners.ts'
 import type { MeshSettings } from './mesh-settings.ts'
 import type { BoundVirtualService } from './virtual-services.ts'
 
@@ -31,9 +31,11 @@ export interface MeshSnapshot {
   /** In order of precedence. */
   readonly istioGateways: readonly DocumentOf<'IstioGateway'>[]
   /** Listeners of Gateway API gateways that are ours and accepted. */
-  readonly listeners: readonly ServedListener[]
-  /** HTTPRoutes with what each parent said. In order of precedence. */
+  readonly listeners: readonly JudgedListener[]
+  /** HTTPRoutes and GRPCRoutes with what each parent said. In order of precedence. */
   readonly httpRoutes: readonly HttpRouteAttachment[]
+  /** TLSRoutes and TCPRoutes. In order of precedence. */
+  readonly streamRoutes: readonly StreamRouteAttachment[]
   /** TLS material by `kubernetes://<namespace>/<name>`. */
   readonly secrets: ReadonlyMap<string, Secret>
   /** What building found out about objects, by `objectKey`. */

@@ -20,9 +20,25 @@ export interface ObjectStatus {
   readonly summary: string
 }
 
+export type ConditionType =
+  | 'Accepted'
+  | 'ResolvedRefs'
+  | 'Programmed'
+  | 'Conflicted'
+  | 'PartiallyInvalid'
+  | 'SupportedVersion'
+  | 'InsecureFrontendValidationMode'
+
+/** Those whose `true` is bad news. */
+export const NEGATIVE_CONDITIONS: ReadonlySet<ConditionType> = new Set([
+  'Conflicted',
+  'PartiallyInvalid',
+  'InsecureFrontendValidationMode',
+])
+
 /** As in Kubernetes. `where` names what it is about when that is a part: a listener, a parent. */
 export interface Condition {
-  readonly type: 'Accepted' | 'ResolvedRefs' | 'Programmed'
+  readonly type: ConditionType
   readonly status: boolean
   readonly reason: string
   readonly message: string

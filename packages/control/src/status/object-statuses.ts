@@ -7,7 +7,12 @@ import { keyOf } from '../snapshot/build.ts'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
 import type { Refusal, SourceState } from '../sources/source.ts'
 import { originKey } from './delivery.ts'
-import type { AppliedSummary, Condition, ObjectStatus } from './object-status.ts'
+import {
+  type AppliedSummary,
+  type Condition,
+  NEGATIVE_CONDITIONS,
+  type ObjectStatus,
+} from './object-status.ts'
 
 export interface StatusInput {
   readonly state: SourceState
@@ -124,11 +129,11 @@ function refusedStatus(refusal: Refusal, problems: readonly Problem[]): ObjectSt
 
 function summaryOf(conditions: readonly Condition[], applied: AppliedSummary | undefined): string {
   const bad = conditions
-    .filter(({ status, type }) => !status && type !== 'Programmed')
+    .filter(({ status, type }) => status === NEGATIVE_CONDITIONS.has(type) && type !== 'Programmed')
     .map(({ type, reason, message }) =>
       type === 'Accepted' && reason === 'Invalid'
         ? `refused: ${message}`
-        : `${type}=False (${reason}): ${message}`,
+        : `${type}=${NEGATIVE_CONDITIONS.has(type) ? 'True' : 'False'} (${reason}): ${message}`,
     )
   return [...bad, appliedText(applied)].filter((part) => part !== '').join('; ') || 'accepted'
 }

@@ -1,107 +1,123 @@
 /**
- * HTTPRoutes and their parents: who lets them attach, for which hosts, and what
- * their backends mean. Worked out once per snapshot, because none of it depends
- * on the proxy.
+ * Routes of Gateway API and their parents: who lets them attach, for which hosts,
+ * and what their backends mean. Worked out once per snapshot, because none of it
+ * depends on the proxy.
  */
-import { type Document, type DocumentOf, documentsOf, type ParentRef } from '@weft/config'
+import type { Document, DocumentOf, ParentRef } from '@weft/config'
 import type { Condition } from '../../status/object-status.ts'
-import { compareHosts, covers, intersectHosts } from '../hosts.ts'
-import { selectsLabels } from '../label-selector.ts'
 import { compareObjects } from '../precedence.ts'
-import {
-  type AnyBackendRef,
-  type BackendContext,
-  type BackendTarget,
-  GATEWAY_API,
-  resolveBackend,
-} from './backend.ts'
+import { type AnyBackendRef, type BackendTarget, resolveBackend } from './backend.ts'
 import { unusableFilters } from './backend-filters.ts'
-import type { Listeners, ServedListener } from './listeners.ts'
-
-type HttpRouteDocument = DocumentOf<'HTTPRoute'>
+import { httpFormOf } from './grpc-form.ts'
+import type { JudgedListener } from './listeners.ts'
+import {
+  type AcceptedParent,
+  judgeParent,
+  type ParentContext,
+  renderParent,
+  type Verdict,
+} from './parents.ts'
+import { type RouteDocument, routeDocuments } from './route-kinds.ts'
 
 /** A route with parents of both kinds attaches twice. */
-export interface HttpRouteAttachment {
-  readonly document: HttpRouteDocument
+export interface RouteAttachment<D> {
+  readonly document: D
   readonly parents: readonly AcceptedParent[]
   /** By the reference object in the document. */
   readonly backends: ReadonlyMap<AnyBackendRef, BackendTarget>
 }
 
-type AcceptedParent =
-  | {
-      readonly kind: 'gateway'
-      readonly listener: ServedListener
-      /** What the route's and the listener's host names have in common; `*` for all. */
-      readonly hosts: readonly string[]
-    }
-  /** A mesh route (GAMMA). */
-  | {
-      readonly kind: 'service'
-      /** Fully qualified. */
-      readonly host: string
-      /** Absent: all ports. */
-      readonly port?: number
-      /** `producer` routes bind every caller, `consumer` ones the callers of the route's namespace. */
-      readonly scope: 'producer' | 'consumer'
-    }
+/** GRPCRoutes are here too, in their HTTP form. */
+export type HttpRouteAttachment = RouteAttachment<DocumentOf<'HTTPRoute'>>
+export type StreamRouteAttachment = RouteAttachment<DocumentOf<'TLSRoute'> | DocumentOf<'TCPRoute'>>
 
-export interface AttachmentContext extends BackendContext {
-  readonly listeners: Listeners
-  readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>
+/** What one parent of a route says. */
+export interface ParentVerdict {
+  readonly ref: ParentRef
+  readonly conditions: readonly Condition[]
 }
 
 export interface Attachments {
   /** In order of precedence. */
   readonly routes: readonly HttpRouteAttachment[]
-  readonly conditions: ReadonlyMap<HttpRouteDocument, readonly Condition[]>
+  /** In order of precedence. */
+  readonly streams: readonly StreamRouteAttachment[]
+  readonly conditions: ReadonlyMap<RouteDocument, readonly Condition[]>
+  readonly parents: ReadonlyMap<RouteDocument, readonly ParentVerdict[]>
+  /** How many routes each listener has, whether it is served or not. */
+  readonly attachedRoutes: ReadonlyMap<JudgedListener, number>
 }
 
-export function attachRoutes(
-  documents: readonly Document[],
-  context: AttachmentContext,
-): Attachments {
+export function attachRoutes(documents: readonly Document[], context: ParentContext): Attachments {
   const routes: HttpRouteAttachment[] = []
-  const conditions = new Map<HttpRouteDocument, readonly Condition[]>()
-  for (const document of documentsOf(documents, 'HTTPRoute').toSorted(compareObjects)) {
-    const { namespace } = document.metadata
-    const backendsWith = (grants: AttachmentContext['grants']) =>
-      new Map(
-        referencesOf(document).map((ref) => [
-          ref,
-          resolveBackend(ref, namespace, { ...context, grants }),
-        ]),
-      )
-    // In the mesh callers reach other namespaces anyway: who may is for authorization to say.
-    const byKind = { gateway: backendsWith(context.grants), service: backendsWith(undefined) }
-    const judged = (document.spec.parentRefs ?? []).map((ref) => ({
-      ref,
-      verdict: judgeParent(document, ref, context),
-    }))
+  const streams: StreamRouteAttachment[] = []
+  const conditions = new Map<RouteDocument, readonly Condition[]>()
+  const parents = new Map<RouteDocument, readonly ParentVerdict[]>()
+  const counts = new Map<JudgedListener, number>()
+  for (const source of routeDocuments(documents).toSorted(compareObjects)) {
+    const document = source.type === 'GRPCRoute' ? httpFormOf(source) : source
+    const byKind = backendsOf(document, source.type, context)
+    const judged = (source.spec.parentRefs ?? []).flatMap((ref) => {
+      const verdict = judgeParent(source, ref, context)
+      if (verdict === undefined) return []
+      return [{ ref, ...settle(document, verdict, [...byKind[kindOf(ref)].values()]) }]
+    })
+    parents.set(source, judged)
     conditions.set(
-      document,
-      judged.flatMap(({ ref, verdict }) =>
-        verdict === undefined
-          ? []
-          : [verdict.condition, resolvedRefs(document, [...byKind[kindOf(ref)].values()])].map(
-              (condition) => ({ ...condition, where: renderParent(ref, namespace) }),
-            ),
+      source,
+      judged.flatMap((one) =>
+        one.conditions.map((condition) => ({
+          ...condition,
+          where: renderParent(one.ref, source.metadata.namespace),
+        })),
       ),
     )
-    const accepted = judged.flatMap(({ verdict }) => verdict?.parents ?? [])
+    const accepted = judged.flatMap((one) => one.parents)
+    for (const listener of new Set(accepted.flatMap((one) => listenerOf(one) ?? []))) {
+      counts.set(listener, (counts.get(listener) ?? 0) + 1)
+    }
     for (const kind of ['gateway', 'service'] as const) {
-      const parents = accepted.filter((parent) => parent.kind === kind)
-      if (parents.length > 0) routes.push({ document, parents, backends: byKind[kind] })
+      const own = accepted.filter((parent) => parent.kind === kind && isServed(parent))
+      if (own.length === 0) continue
+      const backends = byKind[kind]
+      if (document.type === 'HTTPRoute') routes.push({ document, parents: own, backends })
+      else streams.push({ document, parents: own, backends })
     }
   }
-  return { routes, conditions }
+  return { routes, streams, conditions, parents, attachedRoutes: counts }
+}
+
+function listenerOf(parent: AcceptedParent): JudgedListener | undefined {
+  return parent.kind === 'gateway' ? parent.listener : undefined
+}
+
+function isServed(parent: AcceptedParent): boolean {
+  return listenerOf(parent)?.isServed !== false
 }
 
 function kindOf(ref: ParentRef): AcceptedParent['kind'] {
   return ref.kind === 'Service' ? 'service' : 'gateway'
 }
 
-function referencesOf(document: HttpRouteDocument): readonly AnyBackendRef[] {
+type AttachedDocument = DocumentOf<'HTTPRoute'> | DocumentOf<'TLSRoute'> | DocumentOf<'TCPRoute'>
+
+/** In the mesh callers reach other namespaces anyway: who may is for authorization to say. */
+function backendsOf(document: AttachedDocument, kind: string, context: ParentContext) {
+  const { namespace } = document.metadata
+  const backendsWith = (grants: ParentContext['grants']) =>
+    new Map(
+      referencesOf(document).map((ref) => [
+        ref,
+        resolveBackend(ref, kind, namespace, { ...context, grants }),
+      ]),
+    )
+  return { gateway: backendsWith(context.grants), service: backendsWith(undefined) }
+}
+
+function referencesOf(document: AttachedDocument): readonly AnyBackendRef[] {
+  if (document.type !== 'HTTPRoute') {
+    return document.spec.rules.flatMap(({ backendRefs }) => backendRefs)
+  }
   return document.spec.rules.flatMap((rule) => [
     ...(rule.backendRefs ?? []),
     ...[...(rule.filters ?? []), ...(rule.backendRefs ?? []).flatMap((ref) => ref.filters ?? [])]
@@ -110,155 +126,35 @@ function referencesOf(document: HttpRouteDocument): readonly AnyBackendRef[] {
   ])
 }
 
-interface Verdict {
-  readonly parents: readonly AcceptedParent[]
-  readonly condition: Condition
-}
-
-/** `undefined` when the parent is none of ours: then another controller speaks. */
-function judgeParent(
-  document: HttpRouteDocument,
-  ref: ParentRef,
-  context: AttachmentContext,
-): Verdict | undefined {
-  if (ref.group === GATEWAY_API && ref.kind === 'Gateway') {
-    return judgeGatewayParent(document, ref, context)
+/** The verdict of the parent together with what the route itself is worth. */
+function settle(
+  document: AttachedDocument,
+  { parents, condition }: Verdict,
+  backends: readonly BackendTarget[],
+): { readonly parents: Verdict['parents']; readonly conditions: readonly Condition[] } {
+  const refs = resolvedRefs(backends)
+  if (document.type !== 'HTTPRoute') return { parents, conditions: [condition, refs] }
+  const paths = unusableFilters(document.spec.rules)
+  if (paths.length === 0 || !condition.status) return { parents, conditions: [condition, refs] }
+  const rules = new Set(paths.map((path) => /^spec\.rules\[\d+\]/.exec(path)?.[0]))
+  const message = `${paths.join(', ')} cannot be honoured: their requests are answered with 500`
+  if (rules.size === document.spec.rules.length) {
+    const refused = { ...condition, status: false, reason: 'UnsupportedValue', message }
+    return { parents, conditions: [refused, refs] }
   }
-  if (ref.group === '' && ref.kind === 'Service') return judgeServiceParent(document, ref, context)
-  return refuse('InvalidKind', `parents of kind ${ref.group}/${ref.kind} are not supported`)
-}
-
-function judgeServiceParent(
-  document: HttpRouteDocument,
-  ref: ParentRef,
-  context: AttachmentContext,
-): Verdict {
-  const namespace = ref.namespace ?? document.metadata.namespace
-  const host = `${ref.name}.${namespace}.svc.${context.domain}`
-  const service = context.services.get(host)
-  if (service === undefined) return refuse('NoMatchingParent', `service ${host} does not exist`)
-  if (ref.port !== undefined && !service.ports.some((one) => one.port === ref.port)) {
-    return refuse('NoMatchingParent', `service ${host} has no port ${ref.port}`)
+  const partial: Condition = {
+    type: 'PartiallyInvalid',
+    status: true,
+    reason: 'UnsupportedValue',
+    message: `Dropped Rule: ${message}`,
   }
-  return accept([
-    {
-      kind: 'service',
-      host,
-      ...(ref.port === undefined ? {} : { port: ref.port }),
-      scope: namespace === document.metadata.namespace ? 'producer' : 'consumer',
-    },
-  ])
+  return { parents, conditions: [condition, refs, partial] }
 }
 
-function judgeGatewayParent(
-  document: HttpRouteDocument,
-  ref: ParentRef,
-  context: AttachmentContext,
-): Verdict | undefined {
-  const namespace = ref.namespace ?? document.metadata.namespace
-  const gateway = [...context.listeners.gateways].find(
-    ({ metadata }) => metadata.name === ref.name && metadata.namespace === namespace,
-  )
-  if (gateway === undefined) return undefined
-  const named = context.listeners.served.filter(
-    (one) =>
-      one.gateway === gateway &&
-      (ref.sectionName === undefined || one.spec.name === ref.sectionName) &&
-      (ref.port === undefined || one.spec.port === ref.port),
-  )
-  if (named.length === 0) {
-    return refuse('NoMatchingParent', `gateway ${namespace}/${ref.name} serves no such listener`)
-  }
-  const allowing = named.filter((one) => allows(one, document, context))
-  if (allowing.length === 0) {
-    const message = `no listener of gateway ${namespace}/${ref.name} allows HTTPRoutes of ${document.metadata.namespace}`
-    return refuse('NotAllowedByListeners', message)
-  }
-  const siblings = context.listeners.served.filter((one) => one.gateway === gateway)
-  const parents = allowing.flatMap((listener): AcceptedParent[] => {
-    const common = commonHosts(document.spec.hostnames, listener.spec.hostname)
-    if (common.length === 0) return []
-    const hosts = common.filter((host) => isMostSpecific(listener, host, siblings))
-    return [{ kind: 'gateway', listener, hosts }]
-  })
-  if (parents.length === 0) {
-    const message = `no listener of gateway ${namespace}/${ref.name} has a host name in common with the route`
-    return refuse('NoMatchingListenerHostname', message)
-  }
-  return accept(parents)
-}
-
-function allows(
-  { gateway, spec }: ServedListener,
-  document: HttpRouteDocument,
-  context: AttachmentContext,
-): boolean {
-  const { kinds, namespaces } = spec.allowedRoutes
-  const isKindAllowed =
-    kinds === undefined ||
-    kinds.length === 0 ||
-    kinds.some((one) => one.kind === 'HTTPRoute' && (one.group ?? GATEWAY_API) === GATEWAY_API)
-  if (!isKindAllowed) return false
-  const { namespace } = document.metadata
-  switch (namespaces.from) {
-    case 'All':
-      return true
-    case 'Same':
-      return namespace === gateway.metadata.namespace
-    case 'Selector': {
-      // Every namespace carries its own name as a label, whether written down or not.
-      const labels = {
-        'kubernetes.io/metadata.name': namespace,
-        ...context.namespaces.get(namespace),
-      }
-      return namespaces.selector !== undefined && selectsLabels(namespaces.selector, labels)
-    }
-  }
-}
-
-/** Empty: nothing in common. */
-function commonHosts(
-  routeHosts: readonly string[] | undefined,
-  listenerHost: string | undefined,
-): readonly string[] {
-  const bound = listenerHost === undefined || listenerHost === '' ? '*' : listenerHost.toLowerCase()
-  if (routeHosts === undefined || routeHosts.length === 0) return [bound]
-  const common = routeHosts.flatMap((host) => intersectHosts(bound, host.toLowerCase()) ?? [])
-  return [...new Set(common)].sort(compareHosts)
-}
-
-/**
- * A request belongs to the one listener of its port whose host name fits best,
- * and a route of another listener must not get it ("listener isolation").
- */
-function isMostSpecific(
-  listener: ServedListener,
-  host: string,
-  siblings: readonly ServedListener[],
-): boolean {
-  const own = listener.spec.hostname ?? '*'
-  return !siblings.some((other) => {
-    const rival = other.spec.hostname ?? '*'
-    return (
-      other !== listener &&
-      other.spec.port === listener.spec.port &&
-      other.spec.protocol === listener.spec.protocol &&
-      rival !== own &&
-      covers(rival, host) &&
-      compareHosts(rival, own) < 0
-    )
-  })
-}
-
-function resolvedRefs({ spec }: HttpRouteDocument, backends: readonly BackendTarget[]): Condition {
+function resolvedRefs(backends: readonly BackendTarget[]): Condition {
   const fault = backends.find((one) => one.kind === 'invalid')
   if (fault?.kind === 'invalid') {
     return { type: 'ResolvedRefs', status: false, reason: fault.reason, message: fault.message }
-  }
-  const paths = unusableFilters(spec.rules)
-  if (paths.length > 0) {
-    const message = `${paths.join(', ')} cannot be honoured: their requests are answered with 500`
-    return { type: 'ResolvedRefs', status: false, reason: 'UnsupportedValue', message }
   }
   return {
     type: 'ResolvedRefs',
@@ -266,19 +162,4 @@ function resolvedRefs({ spec }: HttpRouteDocument, backends: readonly BackendTar
     reason: 'ResolvedRefs',
     message: 'all backends exist',
   }
-}
-
-function accept(parents: readonly AcceptedParent[]): Verdict {
-  const message = 'route accepted'
-  return { parents, condition: { type: 'Accepted', status: true, reason: 'Accepted', message } }
-}
-
-function refuse(reason: string, message: string): Verdict {
-  return { parents: [], condition: { type: 'Accepted', status: false, reason, message } }
-}
-
-function renderParent(ref: ParentRef, namespace: string): string {
-  const section = ref.sectionName === undefined ? '' : `/${ref.sectionName}`
-  const port = ref.port === undefined ? '' : `:${ref.port}`
-  return `${ref.kind} ${ref.namespace ?? namespace}/${ref.name}${section}${port}`
 }

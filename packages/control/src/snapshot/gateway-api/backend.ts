@@ -9,7 +9,7 @@ export type BackendTarget =
   | { readonly kind: 'service'; readonly host: string; readonly port: number }
   | { readonly kind: 'invalid'; readonly reason: BackendFault; readonly message: string }
 
-type BackendFault = 'BackendNotFound' | 'RefNotPermitted' | 'InvalidKind'
+type BackendFault = 'BackendNotFound' | 'RefNotPermitted' | 'InvalidKind' | 'UnsupportedProtocol'
 
 /** Both `backendRefs` and the reference inside a mirror. */
 export type AnyBackendRef = Pick<HttpBackendRef, 'group' | 'kind' | 'name' | 'namespace' | 'port'>
@@ -21,8 +21,10 @@ export interface BackendContext {
   readonly domain: string
 }
 
+/** @param kind Of the route that refers; a ReferenceGrant names it. */
 export function resolveBackend(
   ref: AnyBackendRef,
+  kind: string,
   namespace: string,
   context: BackendContext,
 ): BackendTarget {
@@ -31,13 +33,13 @@ export function resolveBackend(
     return invalid('InvalidKind', `backend kind ${ref.group}/${ref.kind} is not supported`)
   }
   const target = ref.namespace ?? namespace
-  const from = { group: GATEWAY_API, kind: 'HTTPRoute', namespace }
+  const from = { group: GATEWAY_API, kind, namespace }
   const to = { group: ref.group, kind: ref.kind, namespace: target, name: ref.name }
   const { grants } = context
   if (grants !== undefined && ref.kind !== 'Hostname' && !isReferencePermitted(from, to, grants)) {
     return invalid(
       'RefNotPermitted',
-      `no ReferenceGrant in ${target} lets HTTPRoutes of ${namespace} refer to ${ref.kind} ${ref.name}`,
+      `no ReferenceGrant in ${target} lets ${kind}s of ${namespace} refer to ${ref.kind} ${ref.name}`,
     )
   }
   const service = findService(context.services, host)
@@ -46,8 +48,12 @@ export function resolveBackend(
   if (port === undefined) {
     return invalid('BackendNotFound', `backend ${ref.name} names no port of service ${host}`)
   }
-  if (!service.ports.some((one) => one.port === port)) {
+  const found = service.ports.find((one) => one.port === port)
+  if (found === undefined) {
     return invalid('BackendNotFound', `service ${host} has no port ${port}`)
+  }
+  if (found.protocol === 'udp') {
+    return invalid('UnsupportedProtocol', `port ${port} of service ${host} is UDP`)
   }
   return { kind: 'service', host: service.host, port }
 }

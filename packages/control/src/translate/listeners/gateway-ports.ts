@@ -4,7 +4,7 @@
  */
 import type { DocumentOf, GatewayServer } from '@weft/config'
 import { selects } from '../../registries/declared/workload-ref.ts'
-import type { ServedListener } from '../../snapshot/gateway-api/listeners.ts'
+import type { JudgedListener } from '../../snapshot/gateway-api/listeners.ts'
 import type { ProxyScope } from '../scope.ts'
 
 export type GatewayDoor =
@@ -14,7 +14,7 @@ export type GatewayDoor =
       readonly server: GatewayServer
       readonly index: number
     }
-  | { readonly kind: 'kubernetes'; readonly listener: ServedListener }
+  | { readonly kind: 'kubernetes'; readonly listener: JudgedListener }
 
 export interface GatewayPort {
   /** Address to bind and to be named by, e.g. `0.0.0.0`. */
@@ -56,7 +56,7 @@ export function gatewayPorts(scope: ProxyScope): readonly GatewayPort[] {
 }
 
 /** A proxy that is labelled for one gateway serves that one; others serve all. */
-function serves(scope: ProxyScope, { gateway }: ServedListener): boolean {
+function serves(scope: ProxyScope, { gateway }: JudgedListener): boolean {
   const own = scope.proxy.labels[GATEWAY_NAME_LABEL]
   if (own === undefined) return true
   return own === gateway.metadata.name && scope.proxy.namespace === gateway.metadata.namespace
@@ -86,7 +86,7 @@ export type DoorProtocol = 'http' | 'https' | 'passthrough' | 'tls' | 'tcp'
 
 /** `tls` terminates and passes bytes on; `passthrough` looks at the SNI only. */
 export function doorProtocol(door: GatewayDoor): DoorProtocol {
-  if (door.kind === 'kubernetes') return door.listener.spec.protocol === 'HTTPS' ? 'https' : 'http'
+  if (door.kind === 'kubernetes') return listenerProtocol(door.listener)
   const { port, tls } = door.server
   const isPassthrough = tls?.mode === 'PASSTHROUGH' || tls?.mode === 'AUTO_PASSTHROUGH'
   switch (port.protocol.toUpperCase()) {
@@ -101,6 +101,19 @@ export function doorProtocol(door: GatewayDoor): DoorProtocol {
       return 'http'
     default:
       return tls === undefined || isPassthrough ? 'tcp' : 'tls'
+  }
+}
+
+function listenerProtocol({ spec }: JudgedListener): DoorProtocol {
+  switch (spec.protocol) {
+    case 'HTTPS':
+      return 'https'
+    case 'TLS':
+      return spec.tls?.mode === 'Passthrough' ? 'passthrough' : 'tls'
+    case 'TCP':
+      return 'tcp'
+    default:
+      return 'http'
   }
 }
 

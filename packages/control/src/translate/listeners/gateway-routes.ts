@@ -61,7 +61,7 @@ export function kubernetesOrigin({
   listener,
 }: Extract<GatewayDoor, { kind: 'kubernetes' }>): Origin {
   const path = `spec.listeners[${listener.index}]`
-  return { ...listener.gateway.origin, path, line: listener.gateway.lineOf(path) }
+  return { ...listener.owner.origin, path, line: listener.owner.lineOf(path) }
 }
 
 function partsOf(hosts: Map<string, HostParts>, host: string): HostParts {

@@ -20,8 +20,8 @@ export function downstreamTls(
 ): DownstreamTls | undefined {
   const alpn = isHttp ? httpAlpn(scope) : []
   if (door.kind === 'kubernetes') {
-    const { certificates } = door.listener
-    return { certificates, requireClientCertificate: false, alpn }
+    const { tls } = door.listener
+    return tls === undefined ? undefined : { ...tls, alpn }
   }
   const { tls } = door.server
   if (tls === undefined) return undefined

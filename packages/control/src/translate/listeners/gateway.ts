@@ -23,6 +23,7 @@ import {
   istioOrigin,
   kubernetesOrigin,
 } from './gateway-routes.ts'
+import { listenerTcpChains, listenerTlsChains } from './gateway-streams.ts'
 import { downstreamTls } from './gateway-tls.ts'
 import { httpManager, tcpProxy } from './http-manager.ts'
 import type { RoleResources } from './role-resources.ts'
@@ -72,7 +73,9 @@ function plainChains(
     ]
   }
   const tcp = port.doors.filter((door) => doorProtocol(door) === 'tcp')
-  return tcp.flatMap((door) => (door.kind === 'istio' ? tcpChains(scope, port, door) : []))
+  return tcp.flatMap((door) =>
+    door.kind === 'istio' ? tcpChains(scope, port, door) : listenerTcpChains(scope, port, door),
+  )
 }
 
 function tlsChains(
@@ -91,7 +94,11 @@ function chainsOf(
 ): readonly FilterChain[] {
   const protocol = doorProtocol(door)
   if (protocol === 'https') return httpsChains(scope, port, door, routes)
-  if (door.kind !== 'istio') return []
+  if (door.kind !== 'istio') {
+    return protocol === 'tls' || protocol === 'passthrough'
+      ? listenerTlsChains(scope, port, door)
+      : []
+  }
   if (protocol === 'passthrough') return passthroughChains(scope, port, door)
   return protocol === 'tls' ? terminatedChains(scope, port, door) : []
 }

@@ -22,6 +22,7 @@ import {
   liftedFilters,
   usedRefs,
 } from '../../snapshot/gateway-api/backend-filters.ts'
+import { isGrpc } from '../../snapshot/gateway-api/grpc-form.ts'
 import { repeatable } from '../../snapshot/retry-policy.ts'
 import { policyFor } from '../clusters/applied-rule.ts'
 import { headerModifier } from '../features/headers.ts'
@@ -33,6 +34,8 @@ import { asTargets, plainTarget } from './default-route.ts'
 import type { RouteContext } from './route-context.ts'
 
 const FAIL: RespondAction = { kind: 'respond', status: 500, body: '' }
+/** A gRPC client reads 503 as UNAVAILABLE, which is what the specification wants. */
+const UNAVAILABLE: RespondAction = { kind: 'respond', status: 503, body: '' }
 
 export function httpRouteAction(
   attachment: HttpRouteAttachment,
@@ -42,11 +45,12 @@ export function httpRouteAction(
 ): RouteAction {
   const filters = rule.filters ?? []
   // A filter that cannot be honoured must not be skipped: requests would go on unfiltered.
-  if (filters.some(isUnsupported)) return FAIL
+  const fail = isGrpc(attachment.document) ? UNAVAILABLE : FAIL
+  if (filters.some(isUnsupported)) return fail
   const redirect = filters.find((filter) => filter.requestRedirect !== undefined)?.requestRedirect
   if (redirect !== undefined) return gatewayRedirect(redirect, path, context.port)
   const targets = asTargets(targetsOf(attachment, rule).filter(isValid))
-  if (targets === undefined) return FAIL
+  if (targets === undefined) return fail
   const lifted = liftedFilters(rule)
   const ofBackend = lifted.find((filter) => filter.requestRedirect !== undefined)?.requestRedirect
   if (ofBackend !== undefined) return gatewayRedirect(ofBackend, path, context.port)

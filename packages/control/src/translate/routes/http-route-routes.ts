@@ -6,10 +6,14 @@ import type { HttpRouteMatch, HttpRouteRuleSpec } from '@weft/config'
 import type { PathMatch, QueryMatch, Route, RouteMatch } from '@weft/model'
 import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.ts'
 import { liftedFilters } from '../../snapshot/gateway-api/backend-filters.ts'
+import { isGrpc } from '../../snapshot/gateway-api/grpc-form.ts'
 import { gatewayCors } from '../features/cors.ts'
 import { headerModifier } from '../features/headers.ts'
 import { httpRouteAction, invalidPercent } from './http-route-action.ts'
 import type { RouteContext } from './route-context.ts'
+
+/** Of gRPC. */
+const UNAVAILABLE = 14
 
 interface RankedRoute {
   readonly route: Route
@@ -48,6 +52,7 @@ function routeOf(
   const action = httpRouteAction(attachment, rule, routeMatch.path, context)
   // Requests that fall to an invalid backend are answered 500, those beside it are not disturbed.
   const failing = action.kind === 'forward' ? invalidPercent(attachment, rule) : 0
+  const failure = isGrpc(document) ? { status: 503, grpcStatus: UNAVAILABLE } : { status: 500 }
   const all = [...filters, ...liftedFilters(rule)]
   const cors = gatewayCors(all.find((filter) => filter.cors !== undefined)?.cors)
   const find = <K extends 'requestHeaderModifier' | 'responseHeaderModifier'>(kind: K) =>
@@ -58,7 +63,7 @@ function routeOf(
     action,
     requestHeaders: headerModifier(find('requestHeaderModifier')),
     responseHeaders: headerModifier(find('responseHeaderModifier')),
-    ...(failing === 0 ? {} : { fault: { abort: { percent: failing, status: 500 } } }),
+    ...(failing === 0 ? {} : { fault: { abort: { percent: failing, ...failure } } }),
     ...(cors === undefined ? {} : { cors }),
     origins: [{ ...document.origin, path, line: document.lineOf(path) }],
   }
