@@ -1,7 +1,7 @@
 /**
  * Runs one suite of tests with the flags they need.
  *
- *     node tools/test.ts unit|e2e|interop [FILE…]
+ *     node tools/test.ts unit|e2e|interop|chaos [FILE…]
  */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
@@ -9,6 +9,7 @@ import { globSync } from 'node:fs'
 const suites: Readonly<Record<string, { readonly files: string; readonly timeoutMs: number }>> = {
   unit: { files: '{packages/*/src,tools,bench,test/http1}/**/*.test.ts', timeoutMs: 120_000 },
   e2e: { files: 'test/e2e/**/*.test.ts', timeoutMs: 300_000 },
+  chaos: { files: 'test/chaos/**/*.test.ts', timeoutMs: 120_000 },
   interop: { files: 'test/interop/**/*.test.ts', timeoutMs: 300_000 },
 }
 

@@ -4,6 +4,7 @@
  */
 import { realClock } from '@weft/base'
 import { dispatch } from './dispatch.ts'
+import { SUCCESSOR } from './run/successor.ts'
 import { colourStyle, plainStyle, wantsColour } from './terminal/style.ts'
 import type { Terminal } from './terminal/terminal.ts'
 
@@ -53,7 +54,8 @@ function processTerminal(): Terminal {
  */
 function watchParent(): void {
   if (process.env.npm_command !== undefined) watchNpm(process.ppid)
-  if (process.channel === undefined) return
+  // A successor's channel ends when it has taken over, and that is no reason to go.
+  if (process.channel === undefined || process.env[SUCCESSOR] !== undefined) return
   process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'))
   process.channel.unref()
 }

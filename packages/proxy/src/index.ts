@@ -8,3 +8,4 @@ export {
   type ProxyOptions,
   type ProxyTimings,
 } from './proxy-options.ts'
+export { type HandedSocket, HandedSockets } from './upgrade/handed-sockets.ts'

@@ -29,6 +29,7 @@ function fixture() {
     }
     return {
       address: { host: wanted.host, port },
+      handle: undefined,
       slot,
       get connections() {
         return connections.get(slot) ?? 0

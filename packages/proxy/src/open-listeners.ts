@@ -12,6 +12,7 @@ import type { Clock, Logger } from '@weft/base'
 import { type Listener, renderAddress, type SocketAddress } from '@weft/model'
 import type { ListenerRuntime } from './exchange/contract.ts'
 import type { OpenListener } from './listen/listener.ts'
+import { type HandedSocket, socketKey } from './upgrade/handed-sockets.ts'
 
 export interface WantedListener {
   readonly address: SocketAddress
@@ -33,8 +34,8 @@ export type IncludesDirection = (direction: Listener['direction']) => boolean
 export interface OpenListenersDeps {
   readonly clock: Clock
   readonly log: Logger
-  /** Binds; rejects with the system's error. */
-  open(address: SocketAddress): Promise<OpenListener>
+  /** Binds; rejects with the system's error. The name tells sockets with port 0 apart. */
+  open(address: SocketAddress, name: string): Promise<OpenListener>
   /** What could be opened is open; also after a later try at what could not. */
   onApplied?(): void
 }
@@ -120,6 +121,14 @@ export class OpenListeners {
     for (const { direction, socket } of this.#entries) {
       if (includes(direction)) socket.slot.draining = true
     }
+  }
+
+  /** What a successor needs to accept on the same sockets. */
+  handOver(): readonly HandedSocket[] {
+    return this.#entries.flatMap(({ name, wanted, socket, isAccepting }) => {
+      const { handle } = socket
+      return isAccepting && handle !== undefined ? [{ key: socketKey(name, wanted), handle }] : []
+    })
   }
 
   async stopAccepting(includes: IncludesDirection): Promise<void> {
@@ -209,7 +218,7 @@ export class OpenListeners {
     direction: Listener['direction'],
     isHeld: boolean,
   ): Promise<Entry> {
-    const socket = await this.#deps.open(wanted)
+    const socket = await this.#deps.open(wanted, name)
     const entry = { name, direction, wanted, socket, isHeld, isAccepting: true }
     this.#entries.push(entry)
     this.#deps.log.info('listener opens', { listener: name, at: renderAddress(socket.address) })

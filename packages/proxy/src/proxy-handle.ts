@@ -2,6 +2,7 @@
 import type { Clock, LogScopes } from '@weft/base'
 import type { OfferedPort, SocketAddress } from '@weft/model'
 import type { Transport } from '@weft/net'
+import type { HandedSocket, HandedSockets } from './upgrade/handed-sockets.ts'
 
 export interface ProxyDeps {
   readonly clock: Clock
@@ -10,6 +11,10 @@ export interface ProxyDeps {
   readonly logs: LogScopes
   /** Absent: the fastest that passes its self-test here. */
   readonly transport?: Transport
+  /** Sockets of the process that this one succeeds, see `ProxyHandle.handOver`. */
+  readonly handed?: HandedSockets
+  /** Starts a successor; on `POST /upgrade`. */
+  readonly onUpgrade?: () => void
   /**
    * Ends the process after the drain: with 0 on `POST /quitquitquit`, with 1 on an
    * error that nobody caught, which the proxy listens for when this is given.
@@ -29,6 +34,10 @@ export interface ProxyHandle {
   listeners(): ReadonlyMap<string, SocketAddress>
   /** Goes on in new files after a rotation renamed the access logs. */
   reopenLogs(): Promise<void>
+  /** Its listening sockets, admin's too, for a successor to accept on. */
+  handOver(): readonly HandedSocket[]
+  /** Once the successor is ready: takes nothing new, lets what runs end, then closes. */
+  leave(): Promise<void>
   /** Reports unhealthy, lets what runs end, then closes. Resolves when closed. */
   drain(): Promise<void>
   /** Closes at once. */

@@ -66,6 +66,10 @@ export interface ProxyTimings {
   readonly drainMs: number
   /** Between being reported unhealthy and refusing new connections. */
   readonly drainNoticeMs: number
+  /** After a successor took over: how long connections without a request may stay. */
+  readonly upgradeIdleMs: number
+  /** After a successor took over: how long tunnels and requests may go on. */
+  readonly upgradeDrainMs: number
   readonly probeIntervalMs: number
   readonly probeTimeoutMs: number
   /** Between two resolutions of a DNS cluster (Envoy `dns_refresh_rate`). */
@@ -76,6 +80,8 @@ export const DEFAULT_TIMINGS: ProxyTimings = {
   holdMs: 30_000,
   drainMs: 30_000,
   drainNoticeMs: 1_000,
+  upgradeIdleMs: 10_000,
+  upgradeDrainMs: 600_000,
   probeIntervalMs: 1_000,
   probeTimeoutMs: 1_000,
   dnsRefreshMs: 5_000,

@@ -13,6 +13,7 @@ import { registerConnectionMetrics } from './observe/server-metrics.ts'
 import { OpenListeners } from './open-listeners.ts'
 import { DEFAULT_TIMINGS, type ProxyOptions } from './proxy-options.ts'
 import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
+import { type HandedSockets, socketKey } from './upgrade/handed-sockets.ts'
 
 export interface ProxyParts {
   readonly telemetry: ProxyTelemetry
@@ -27,6 +28,8 @@ interface PartsDeps {
   readonly logs: LogScopes
   /** Descriptors this process may hold. */
   readonly fileLimit: number | undefined
+  /** From the process that this one succeeds. */
+  readonly handed?: HandedSockets
 }
 
 /** Names that requests to anywhere may make the resolver remember. */
@@ -38,7 +41,7 @@ const MAX_LOOKUPS = 2
 export function buildProxyParts(
   options: ProxyOptions,
   transport: Transport,
-  { clock, random, logs, fileLimit }: PartsDeps,
+  { clock, random, logs, fileLimit, handed }: PartsDeps,
   onApplied: () => void,
 ): ProxyParts {
   const { holdMs, dnsRefreshMs } = { ...DEFAULT_TIMINGS, ...options.timings }
@@ -53,6 +56,7 @@ export function buildProxyParts(
     random,
     log: logs.logger('engine'),
     resolve: (name) => resolver.resolve(name),
+    locality: options.workload.locality,
   }
   const telemetry = new ProxyTelemetry(options, clock)
   const clusters = new ClusterStore(engine, resolver)
@@ -69,7 +73,11 @@ export function buildProxyParts(
   const listeners = new OpenListeners({
     clock,
     log: logs.logger('listeners'),
-    open: (address) => openListener({ address, holdMs, connections }, new ListenerSlot(), engine),
+    open(address, name) {
+      const inherited = handed?.take(socketKey(name, address))
+      const own = inherited === undefined ? {} : { inherited }
+      return openListener({ address, holdMs, connections, ...own }, new ListenerSlot(), engine)
+    },
     onApplied,
   })
   return { telemetry, clusters, builder, listeners }

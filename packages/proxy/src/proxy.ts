@@ -35,6 +35,7 @@ import { DEFAULT_TIMINGS, type ProxyOptions, type ProxyTimings } from './proxy-o
 import { buildProxyParts } from './proxy-parts.ts'
 import type { ProxyTelemetry } from './proxy-telemetry.ts'
 import { clusterStatus } from './proxy-view.ts'
+import { ADMIN_SOCKET, type HandedSocket } from './upgrade/handed-sockets.ts'
 
 const SWEEP_MS = 10_000
 
@@ -145,7 +146,8 @@ class RunningProxy implements ProxyHandle {
     const view = await this.#view(node)
     registerServerMetrics(this.#telemetry.registry, view, clock)
     if (admin !== undefined) {
-      this.#admin = await openAdminServer(admin, view, logs.logger('admin'))
+      const inherited = this.#deps.handed?.take(ADMIN_SOCKET)
+      this.#admin = await openAdminServer(admin, view, logs.logger('admin'), inherited)
     }
     const feed = await openConfigFeed(source, node, {
       clock,
@@ -222,6 +224,32 @@ class RunningProxy implements ProxyHandle {
     await this.close()
   }
 
+  handOver(): readonly HandedSocket[] {
+    const admin = this.#admin
+    const own = admin === undefined ? [] : [{ key: ADMIN_SOCKET, handle: admin.server }]
+    return [...own, ...this.#listeners.handOver()]
+  }
+
+  leave(): Promise<void> {
+    this.#draining ??= this.#leave()
+    return this.#draining
+  }
+
+  /** The successor speaks for the workload already: nobody is told that it is unhealthy. */
+  async #leave(): Promise<void> {
+    const { upgradeIdleMs, upgradeDrainMs } = this.#timings
+    this.#state = 'DRAINING'
+    this.#log.info('proxy leaves to its successor', { connections: this.#listeners.connections })
+    this.#stopProbe?.()
+    await this.#feed?.close()
+    this.#feed = undefined
+    await this.#admin?.close()
+    this.#listeners.announceDrain(() => true)
+    await this.#listeners.stopAccepting(() => true)
+    await this.#listeners.drain({ idleMs: upgradeIdleMs, deadlineMs: upgradeDrainMs })
+    await this.close()
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -294,6 +322,7 @@ class RunningProxy implements ProxyHandle {
       listeners: () => this.#listeners.list(),
       clusters: () => [...this.#clusters.clusters.values()].map(clusterStatus),
       drainListeners: (request) => this.#drainListeners(request),
+      upgrade: this.#deps.onUpgrade,
       quit: () => void this.drain().then(() => onQuit?.(0)),
     }
   }

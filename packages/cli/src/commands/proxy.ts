@@ -24,6 +24,8 @@ export const proxy: Command = {
     'A sidecar takes the HTTP_PROXY traffic of an application and the calls to the ports it offers',
     '(`weft run` starts one together with its application). A gateway serves the Gateway objects whose',
     'selector matches its labels; without --label it has istio=ingressgateway.',
+    'SIGUSR2, or POST /upgrade on the admin port, replaces the process by one of the program on disk:',
+    'sockets are handed over, no request is lost, tunnels go on in the old process until they end.',
   ].join('\n'),
   options: {
     role: {

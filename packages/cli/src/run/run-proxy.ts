@@ -1,11 +1,12 @@
-/** A proxy in a process of its own, until a signal drains it. */
+/** A proxy in a process of its own, until a signal drains it or a successor takes over. */
 import type { LogScopes } from '@weft/base'
 import { renderAddress } from '@weft/model'
-import { type ProxyHandle, type ProxyOptions, startProxy } from '@weft/proxy'
+import { type HandedSockets, type ProxyHandle, type ProxyOptions, startProxy } from '@weft/proxy'
 import { CommandError } from '../command.ts'
 import { programVersion } from '../program-version.ts'
 import { firstSignal, type Terminal } from '../terminal/terminal.ts'
 import { reportReady } from './report-ready.ts'
+import { receiveSockets, startSuccessor, tellReady } from './upgrade.ts'
 
 export async function runProxy(
   options: Omit<ProxyOptions, 'version'>,
@@ -14,7 +15,17 @@ export async function runProxy(
   logs: LogScopes,
 ): Promise<number> {
   const stopped = firstSignal(terminal, () => process.exit(130))
-  const proxy = await openProxy(options, terminal, logs)
+  const handed = await receiveSockets()
+  let upgrade = (): void => undefined
+  const more = {
+    onUpgrade: () => upgrade(),
+    ...(handed === undefined ? {} : { handed }),
+  }
+  const proxy = await openProxy(options, terminal, logs, more)
+  const succeeded = new Promise<'succeeded'>((resolve) => {
+    upgrade = upgradeOnce(proxy, logs, () => resolve('succeeded'))
+  })
+  process.on('SIGUSR2', () => upgrade())
   const up = describe(options, proxy)
   terminal.out(shown.isJson ? `${JSON.stringify({ ready: false, ...up })}\n` : renderUp(up))
   reportReady({
@@ -24,15 +35,34 @@ export async function runProxy(
       ...(proxy.outbound === undefined ? {} : { outbound: proxy.outbound.port }),
     },
   })
-  const first = await Promise.race([proxy.ready.then(() => 'ready'), stopped])
+  const ended = Promise.race([stopped, succeeded])
+  const first = await Promise.race([proxy.ready.then(() => 'ready'), ended])
   if (first === 'ready') {
     terminal.out(
       shown.isJson ? `${JSON.stringify({ ready: true, ...up })}\n` : 'It has its configuration.\n',
     )
-    await stopped
+    if (handed !== undefined) tellReady()
   }
-  await proxy.drain()
+  if ((await ended) === 'succeeded') {
+    await Promise.race([proxy.leave(), stopped.then(() => proxy.close())])
+  } else {
+    await proxy.drain()
+  }
   return 0
+}
+
+/** One at a time; after a failure it may be tried again. */
+function upgradeOnce(proxy: ProxyHandle, logs: LogScopes, succeeded: () => void): () => void {
+  const log = logs.logger('upgrade')
+  let isRunning = false
+  return () => {
+    if (isRunning) return
+    isRunning = true
+    startSuccessor(proxy, log).then(succeeded, (error: unknown) => {
+      isRunning = false
+      log.error('upgrade failed; this process goes on', { error })
+    })
+  }
 }
 
 /** @throws {CommandError} If a port is taken or an option does not fit. */
@@ -40,6 +70,7 @@ export async function openProxy(
   options: Omit<ProxyOptions, 'version'>,
   terminal: Terminal,
   logs: LogScopes,
+  more: { readonly handed?: HandedSockets; readonly onUpgrade?: () => void } = {},
 ): Promise<ProxyHandle> {
   try {
     return await startProxy(
@@ -49,6 +80,7 @@ export async function openProxy(
         random: terminal.random,
         logs,
         onQuit: (exitCode) => process.exit(exitCode),
+        ...more,
       },
     )
   } catch (error) {

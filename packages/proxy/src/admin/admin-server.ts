@@ -23,6 +23,8 @@ const { createServer }: typeof import('node:http') = createRequire(import.meta.u
 
 export interface AdminServer {
   readonly address: SocketAddress
+  /** Can be sent to a process that takes over. */
+  readonly server: Server
   close(): Promise<void>
 }
 
@@ -34,6 +36,7 @@ export async function openAdminServer(
   address: SocketAddress,
   proxy: ProxyView,
   log: Logger,
+  inherited?: object,
 ): Promise<AdminServer> {
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
     serve(request, response, proxy).catch((error: unknown) => {
@@ -43,13 +46,14 @@ export async function openAdminServer(
     })
   })
   server.maxConnections = MAX_CONNECTIONS
-  await listen(server, address)
+  await listen(server, inherited ?? { host: address.host, port: address.port })
   const bound = server.address()
   return {
     address:
       typeof bound === 'object' && bound !== null
         ? { host: address.host, port: bound.port }
         : address,
+    server,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())
@@ -58,10 +62,10 @@ export async function openAdminServer(
   }
 }
 
-function listen(server: Server, address: SocketAddress): Promise<void> {
+function listen(server: Server, where: object): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host: address.host, port: address.port }, () => {
+    server.listen(where, () => {
       server.removeListener('error', reject)
       resolve()
     })

@@ -127,6 +127,7 @@ function fixture() {
       },
     ],
     drainListeners: (options) => done.push(options),
+    upgrade: () => {},
     quit: () => done.push('quit'),
   }
   const call = (method: string, target: string, headers: Record<string, string> = {}) => {

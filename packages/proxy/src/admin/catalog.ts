@@ -11,6 +11,7 @@ import { ready } from './ready.ts'
 import { serverInfo } from './server-info.ts'
 import { stats } from './stats.ts'
 import { prometheusStats } from './stats-prometheus.ts'
+import { upgrade } from './upgrade.ts'
 
 // not a member: admin-server.ts
 // not a member: endpoint.ts
@@ -27,6 +28,7 @@ const members = {
   '/server_info': serverInfo,
   '/stats': stats,
   '/stats/prometheus': prometheusStats,
+  '/upgrade': upgrade,
 } as const satisfies Record<string, AdminEndpoint>
 
 export const adminEndpoints: Readonly<Record<string, AdminEndpoint>> = {

@@ -60,6 +60,8 @@ export interface ProxyView {
   clusters(): readonly ClusterStatus[]
   /** Stops accepting. Graceful: tells the clients first and lets what runs end. */
   drainListeners(options: DrainRequest): void
+  /** Starts a successor; absent where nobody can. */
+  readonly upgrade: (() => void) | undefined
   quit(): void
 }
 

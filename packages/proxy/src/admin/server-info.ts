@@ -36,6 +36,7 @@ export const serverInfo: AdminEndpoint = {
       // Not Envoy's: which of our transports carries the traffic, and what the control plane says.
       weft: {
         role: options.role,
+        pid: process.pid,
         transport: transport.name,
         transport_fallback_reason: transport.fallbackReason,
         control_plane: proxy.control() ?? null,

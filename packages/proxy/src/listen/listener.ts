@@ -22,6 +22,8 @@ export interface ListenerOptions {
   readonly connections?: ConnectionBudget
   readonly address: SocketAddress
   readonly reusePort?: boolean
+  /** See `ListenOptions.inherited`. */
+  readonly inherited?: object
   /** How long connections and requests wait for a configuration, in milliseconds. */
   readonly holdMs?: number
   /** How many may wait; more connections are closed, more requests answered with 503. */
@@ -31,6 +33,8 @@ export interface ListenerOptions {
 export interface OpenListener {
   /** With the port the kernel chose. */
   readonly address: SocketAddress
+  /** See `Listening.handle`. */
+  readonly handle: object | undefined
   readonly slot: ListenerSlot
   /** Open connections, tunnels among them. */
   readonly connections: number
@@ -79,11 +83,18 @@ class Listener implements OpenListener, HttpHome {
   }
 
   async open(): Promise<void> {
-    const { address, reusePort = false } = this.#options
+    const { address, reusePort = false, inherited } = this.#options
     const { transport } = this.#deps
-    this.#listening = await transport.listen({ address, reusePort }, (socket) =>
-      this.#accept(socket),
-    )
+    const socketOptions = {
+      address,
+      reusePort,
+      ...(inherited === undefined ? {} : { inherited }),
+    }
+    this.#listening = await transport.listen(socketOptions, (socket) => this.#accept(socket))
+  }
+
+  get handle(): object | undefined {
+    return this.#listening?.handle
   }
 
   get address(): SocketAddress {

@@ -1,0 +1,147 @@
+/** Sends requests all the time and checks every answer: whose it is, and what arrived. */
+import { createHash } from 'node:crypto'
+import { Agent, request } from 'node:http'
+
+export interface Tally {
+  sent: number
+  ok: number
+  /** Answers of 5xx: said, not lost. */
+  refused: number
+  /** No answer, or half of one. */
+  lost: number
+  /** An idle connection was closed as it was used again, before a byte: sent again, as RFC 9112 §9.3.1 has it. */
+  races: number
+  /** Somebody else's answer, or another body than was sent. */
+  wrong: number
+  readonly errors: Map<string, number>
+}
+
+export interface Client extends AsyncDisposable {
+  readonly tally: Tally
+  /** Resolves after so many more good answers. */
+  answers(count: number): Promise<void>
+  /** Stops sending; resolves when nothing is under way. */
+  stop(): Promise<Tally>
+}
+
+const PAUSE_MS = 2
+const BODIES = [Buffer.alloc(0), Buffer.alloc(100, 'a'), Buffer.alloc(20_000, 'b')]
+
+export function startClient(
+  port: number,
+  options: { readonly connections?: number; readonly method?: 'GET' | 'POST' | 'mixed' } = {},
+): Client {
+  const { connections = 16, method = 'mixed' } = options
+  const agent = new Agent({ keepAlive: true, maxSockets: connections })
+  const tally: Tally = {
+    sent: 0,
+    ok: 0,
+    refused: 0,
+    lost: 0,
+    races: 0,
+    wrong: 0,
+    errors: new Map(),
+  }
+  const waiting = new Set<() => void>()
+  let isRunning = true
+  const loop = async (worker: number): Promise<void> => {
+    for (let i = 0; isRunning; i++) {
+      const isPost = method === 'POST' || (method === 'mixed' && i % 4 === 3)
+      const body = isPost ? (BODIES[i % BODIES.length] ?? BODIES[0]) : undefined
+      const id = `${port}-${worker}-${i}`
+      tally.sent++
+      let outcome = await exchange(agent, port, id, body)
+      if (outcome.kind === 'race' && !isPost) {
+        tally.races++
+        outcome = await exchange(agent, port, id, body)
+      }
+      record(tally, outcome)
+      for (const check of waiting) check()
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+    }
+  }
+  const loops = Promise.all(Array.from({ length: connections }, (_, i) => loop(i)))
+  const stop = async (): Promise<Tally> => {
+    isRunning = false
+    await loops
+    agent.destroy()
+    return tally
+  }
+  return {
+    tally,
+    stop,
+    answers(count) {
+      const goal = tally.ok + count
+      return new Promise((resolve, reject) => {
+        const limit = setTimeout(() => {
+          waiting.delete(check)
+          reject(new Error(`Only ${tally.ok} of ${goal} answers came: ${renderTally(tally)}`))
+        }, 30_000)
+        const check = () => {
+          if (tally.ok < goal) return
+          waiting.delete(check)
+          clearTimeout(limit)
+          resolve()
+        }
+        waiting.add(check)
+      })
+    },
+    [Symbol.asyncDispose]: async () => void (await stop()),
+  }
+}
+
+export function renderTally({ sent, ok, refused, lost, races, wrong, errors }: Tally): string {
+  const why = [...errors].map(([error, count]) => `${error} ×${count}`).join(', ')
+  const counts = `${sent} sent, ${ok} ok, ${refused} refused with 5xx, ${lost} lost, ${races} closed before a byte, ${wrong} wrong`
+  return why === '' ? counts : `${counts} (${why})`
+}
+
+type Outcome =
+  | { readonly kind: 'ok' | 'wrong' }
+  | { readonly kind: 'refused' | 'lost' | 'race'; readonly why: string }
+
+function exchange(agent: Agent, port: number, id: string, body: Buffer | undefined) {
+  return new Promise<Outcome>((resolve) => {
+    const method = body === undefined ? 'GET' : 'POST'
+    const headers = { host: 'app', 'x-id': id, ...(body && { 'content-length': body.length }) }
+    let hasAnswer = false
+    const call = request({ agent, host: '127.0.0.1', port, method, headers }, (response) => {
+      hasAnswer = true
+      let text = ''
+      response.setEncoding('utf8').on('data', (piece: string) => {
+        text += piece
+      })
+      response.once('error', () => undefined)
+      response.once('close', () => {
+        if (!response.complete) resolve({ kind: 'lost', why: 'cut in the middle of an answer' })
+        else resolve(judge(response.statusCode ?? 0, text, id, body))
+      })
+    })
+    call.once('error', (error: NodeJS.ErrnoException) => {
+      const isRace = call.reusedSocket && !hasAnswer && error.code === 'ECONNRESET'
+      resolve({ kind: isRace ? 'race' : 'lost', why: error.code ?? error.message })
+    })
+    call.end(body)
+  })
+}
+
+function judge(status: number, text: string, id: string, body: Buffer | undefined): Outcome {
+  if (status >= 500) return { kind: 'refused', why: String(status) }
+  const hash = createHash('sha256')
+    .update(body ?? '')
+    .digest('hex')
+  try {
+    const answer = JSON.parse(text) as { id?: string; hash?: string }
+    return { kind: status === 200 && answer.id === id && answer.hash === hash ? 'ok' : 'wrong' }
+  } catch {
+    return { kind: 'wrong' }
+  }
+}
+
+function record(tally: Tally, outcome: Outcome): void {
+  if (outcome.kind === 'ok') tally.ok++
+  else if (outcome.kind === 'wrong') tally.wrong++
+  else if (outcome.kind === 'refused') tally.refused++
+  else tally.lost++
+  if ('why' in outcome) tally.errors.set(outcome.why, (tally.errors.get(outcome.why) ?? 0) + 1)
+}

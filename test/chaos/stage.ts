@@ -1,0 +1,163 @@
+/** Applications and a proxy between them and the client, as processes of their own. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { freePort, type Running, startWeft, temporaryFolder } from '../e2e/weft.ts'
+
+const APP = fileURLToPath(new URL('app.ts', import.meta.url))
+const TYPE = 'type.googleapis.com/envoy'
+
+export interface App {
+  readonly port: number
+  readonly process: ChildProcess
+}
+
+export interface Stage extends AsyncDisposable {
+  readonly proxy: Running
+  /** Where the client goes. */
+  readonly port: number
+  readonly admin: number
+  readonly apps: App[]
+  /** Ids of the POSTs that the applications took, in order. */
+  posts(): string[]
+  startApp(port?: number): Promise<App>
+  writeResources(file: string, type: string, resources: readonly object[]): void
+}
+
+/** @param options More of `weft proxy`'s. */
+export async function openStage(options: readonly string[] = []): Promise<Stage> {
+  const folder = await temporaryFolder()
+  const resources = join(folder.path, 'xds')
+  await mkdir(resources)
+  const journal = join(folder.path, 'posts')
+  writeFileSync(journal, '')
+  const apps: App[] = []
+  const startApp = async (wanted?: number): Promise<App> => {
+    const port = wanted ?? (await freePort())
+    const child = spawn(process.execPath, [APP, String(port), journal], { stdio: 'inherit' })
+    await untilAccepts(port)
+    const app = { port, process: child }
+    apps.push(app)
+    return app
+  }
+  const first = await startApp()
+  const second = await startApp()
+  const [port, admin] = [await freePort(), await freePort()]
+  const writeResources = (file: string, type: string, list: readonly object[]) => {
+    const typed = list.map((each) => ({ '@type': type, ...each }))
+    // Renamed into place: nobody reads half a file.
+    const path = join(resources, file)
+    writeFileSync(
+      `${path}.new`,
+      JSON.stringify({ version_info: '1', type_url: type, resources: typed }),
+    )
+    renameSync(`${path}.new`, path)
+  }
+  writeResources('listeners.json', LISTENER, [listener('stage', port)])
+  writeResources('clusters.json', CLUSTER, [cluster([first.port, second.port])])
+  const proxy = startWeft([
+    ...['proxy', '--role', 'gateway', '--name', 'stage', '--resources', resources],
+    ...['--admin', `127.0.0.1:${admin}`, ...options],
+  ])
+  await proxy.saw('It has its configuration')
+  return {
+    proxy,
+    port,
+    admin,
+    apps,
+    posts: () => readFileSync(journal, 'utf8').split('\n').filter(Boolean),
+    startApp,
+    writeResources,
+    async [Symbol.asyncDispose]() {
+      await proxy[Symbol.asyncDispose]()
+      for (const app of apps) {
+        if (app.process.exitCode === null && app.process.signalCode === null) {
+          app.process.kill('SIGKILL')
+          await once(app.process, 'exit')
+        }
+      }
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export const LISTENER = `${TYPE}.config.listener.v3.Listener`
+export const CLUSTER = `${TYPE}.config.cluster.v3.Cluster`
+
+export function listener(name: string, port: number): object {
+  const retry = { retry_on: 'connect-failure,refused-stream,reset', num_retries: 3 }
+  const manager = {
+    '@type': `${TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: name,
+    upgrade_configs: [{ upgrade_type: 'websocket' }],
+    http_filters: [
+      {
+        name: 'envoy.filters.http.router',
+        typed_config: { '@type': `${TYPE}.extensions.filters.http.router.v3.Router` },
+      },
+    ],
+    request_headers_timeout: '2s',
+    route_config: {
+      name,
+      virtual_hosts: [
+        {
+          name,
+          domains: ['*'],
+          routes: [
+            {
+              match: { prefix: '/' },
+              route: { cluster: 'app', timeout: '10s', retry_policy: retry },
+            },
+          ],
+        },
+      ],
+    },
+  }
+  const filter = { name: 'envoy.filters.network.http_connection_manager', typed_config: manager }
+  return {
+    name,
+    address: { socket_address: { address: '127.0.0.1', port_value: port } },
+    filter_chains: [{ name, filters: [filter] }],
+  }
+}
+
+export function cluster(ports: readonly number[], more: object = {}): object {
+  const endpoints = ports.map((port) => ({
+    endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: port } } },
+  }))
+  return {
+    name: 'app',
+    type: 'STATIC',
+    connect_timeout: '1s',
+    lb_policy: 'ROUND_ROBIN',
+    load_assignment: { cluster_name: 'app', endpoints: [{ lb_endpoints: endpoints }] },
+    ...more,
+  }
+}
+
+export function untilAccepts(port: number): Promise<void> {
+  return new Promise((resolve) => {
+    const attempt = () => {
+      const socket = connect(port, '127.0.0.1')
+      socket.once('connect', () => {
+        socket.destroy()
+        resolve()
+      })
+      socket.once('error', () => setTimeout(attempt, 10))
+    }
+    attempt()
+  })
+}
+
+/** One line a row, as the fault table has them. */
+export function report(row: string, figure: string): void {
+  console.log(`${row}: ${figure}`)
+}
+
+export async function adminText(port: number, path: string, method = 'GET'): Promise<string> {
+  return (await fetch(`http://127.0.0.1:${port}${path}`, { method })).text()
+}
