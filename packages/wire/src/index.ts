@@ -22,8 +22,12 @@ export { PROBLEM, problemStatus, problemText } from './http1/problem.ts'
 export {
   H2_ERROR,
   type HeadTarget,
+  type Http2Counters,
   type Http2Handler,
   type Http2Options,
   type Http2SessionApi,
+  newHttp2Counters,
 } from './http2/contract.ts'
+export { Http2Session } from './http2/session.ts'
 export type { Http2Stream } from './http2/stream.ts'
+export { type ClientHello, parseClientHello } from './tls/client-hello.ts'
