@@ -216,7 +216,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     return objectStatuses({
       state: sourceState(),
       snapshot,
-      applied: rollUp(deliveries),
+      applied: rollUp(deliveries, snapshot.generation),
       analysis: analysis(),
     })
   }

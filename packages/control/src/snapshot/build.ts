@@ -23,6 +23,7 @@ import type { Condition } from '../status/object-status.ts'
 import { attachRoutes } from './gateway-api/attachment.ts'
 import { CertificateAuthorities } from './gateway-api/certificate-authorities.ts'
 import { servedListeners } from './gateway-api/listeners.ts'
+import { classConditions, objectParts } from './gateway-api/object-parts.ts'
 import { DEFAULT_MESH, meshSettings } from './mesh-settings.ts'
 import { type MeshSnapshot, objectKey } from './mesh-snapshot.ts'
 import { compareObjects, compareText } from './precedence.ts'
@@ -85,8 +86,13 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
     },
     previous,
   )
+  const parts = objectParts(documents, listeners, attached)
   const conditions = new Map<string, readonly Condition[]>()
-  for (const [document, found] of [...listeners.conditions, ...attached.conditions]) {
+  for (const [document, found] of [
+    ...classConditions(documents),
+    ...listeners.conditions,
+    ...attached.conditions,
+  ]) {
     conditions.set(keyOf(document), found)
   }
   for (const [document, found] of settled.conditions) conditions.set(keyOf(document), [found])
@@ -98,11 +104,15 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
     virtualServices: settled.virtualServices,
     destinationRules: settled.destinationRules,
     istioGateways: documentsOf(documents, 'IstioGateway'),
+    rateLimits: documentsOf(documents, 'RateLimit'),
+    trafficPolicies: documentsOf(documents, 'TrafficPolicy'),
     listeners: listeners.served,
     httpRoutes: attached.routes,
     streamRoutes: attached.streams,
     secrets,
     conditions,
+    parts: new Map([...parts].map(([document, found]) => [keyOf(document), found])),
+    gateways: new Map([...listeners.byOwner.keys()].map((one) => [keyOf(one), one])),
   }
   const shape = shapeHash(body, documents)
   if (previous?.shape === shape && previous.instances === instances) {
@@ -145,6 +155,8 @@ type Body = Omit<MeshSnapshot, 'generation' | 'shape'>
 
 /** What decides routes, listeners and clusters. Instances have a hash of their own. */
 const SHAPING: readonly DocumentType[] = [
+  'RateLimit',
+  'TrafficPolicy',
   'IstioGateway',
   'KubernetesGateway',
   'GatewayClass',

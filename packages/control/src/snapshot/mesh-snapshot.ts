@@ -6,9 +6,10 @@
 import type { DocumentOf } from '@weft/config'
 import type { Secret } from '@weft/model'
 import type { MeshService, ServiceInstance } from '../registries/registry.ts'
+import type { ObjectParts } from '../status/gateway-api-status.ts'
 import type { Condition } from '../status/object-status.ts'
 import type { HttpRouteAttachment, StreamRouteAttachment } from './gateway-api/attachment.ts'
-import type { JudgedListener } from './gateway-api/listeners.ts'
+import type { JudgedListener, ListenerOwner } from './gateway-api/listeners.ts'
 import type { MeshSettings } from './mesh-settings.ts'
 import type { BoundVirtualService } from './virtual-services.ts'
 
@@ -36,10 +37,17 @@ export interface MeshSnapshot {
   readonly httpRoutes: readonly HttpRouteAttachment[]
   /** TLSRoutes and TCPRoutes. In order of precedence. */
   readonly streamRoutes: readonly StreamRouteAttachment[]
+  /** Weft's own policies, in order of precedence. */
+  readonly rateLimits: readonly DocumentOf<'RateLimit'>[]
+  readonly trafficPolicies: readonly DocumentOf<'TrafficPolicy'>[]
   /** TLS material by `kubernetes://<namespace>/<name>`. */
   readonly secrets: ReadonlyMap<string, Secret>
   /** What building found out about objects, by `objectKey`. */
   readonly conditions: ReadonlyMap<string, readonly Condition[]>
+  /** What parts of Gateway API objects say, by `objectKey`. */
+  readonly parts: ReadonlyMap<string, ObjectParts>
+  /** Gateway API's gateways and listener sets that the snapshot was made from. */
+  readonly gateways: ReadonlyMap<string, ListenerOwner>
 }
 
 /** `VirtualService/default/reviews`; the Gateway of Gateway API is `KubernetesGateway/…`. */

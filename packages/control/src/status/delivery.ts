@@ -14,18 +14,28 @@ export interface ProxyDelivery {
   readonly set: ResourceSet
 }
 
-/** By `kind/namespace/name`. */
-export function rollUp(deliveries: readonly ProxyDelivery[]): ReadonlyMap<string, AppliedSummary> {
+/**
+ * By `kind/namespace/name`.
+ *
+ * @param generation Of the snapshot in force, to tell proxies that have all of it.
+ */
+export function rollUp(
+  deliveries: readonly ProxyDelivery[],
+  generation?: string,
+): ReadonlyMap<string, AppliedSummary> {
   const summaries = new Map<
     string,
-    { proxies: number; acknowledged: number; rejected: Map<string, string> }
+    { proxies: number; acknowledged: number; current: number; rejected: Map<string, string> }
   >()
   for (const delivery of deliveries) {
     const answers = answersOf(delivery.connection)
+    const { ackedGeneration } = delivery.connection
+    const isCurrent = ackedGeneration !== undefined && ackedGeneration === generation
     for (const [object, resources] of resourcesByObject(delivery.set)) {
-      const summary = summaries.get(object) ?? { proxies: 0, acknowledged: 0, rejected: new Map() }
+      const summary = summaries.get(object) ?? newSummary()
       summaries.set(object, summary)
       summary.proxies++
+      if (isCurrent) summary.current++
       const own = resources.map((resource) => answers.get(resource))
       const rejected = own.find((answer) => answer?.state === 'rejected')
       if (rejected !== undefined) summary.rejected.set(delivery.name, rejected.message ?? '')
@@ -33,15 +43,20 @@ export function rollUp(deliveries: readonly ProxyDelivery[]): ReadonlyMap<string
     }
   }
   return new Map(
-    [...summaries].map(([object, { proxies, acknowledged, rejected }]) => [
+    [...summaries].map(([object, { proxies, acknowledged, current, rejected }]) => [
       object,
       {
         proxies,
         acknowledged,
+        current,
         rejected: [...rejected].map(([proxy, message]) => ({ proxy, message })),
       },
     ]),
   )
+}
+
+function newSummary() {
+  return { proxies: 0, acknowledged: 0, current: 0, rejected: new Map<string, string>() }
 }
 
 export function originKey({

@@ -13,6 +13,8 @@ export interface ObjectStatus {
   readonly file?: string
   readonly line?: number
   readonly conditions: readonly Condition[]
+  /** Of Gateway API objects of ours: the `status` as Kubernetes keeps it. */
+  readonly status?: Readonly<Record<string, unknown>>
   readonly problems: readonly Problem[]
   /** Absent for objects that no proxy's resources come from. */
   readonly applied?: AppliedSummary
@@ -49,5 +51,7 @@ export interface AppliedSummary {
   /** Proxies that have resources made from the object. */
   readonly proxies: number
   readonly acknowledged: number
+  /** Of `proxies` those that have accepted everything of the snapshot in force. */
+  readonly current: number
   readonly rejected: readonly { readonly proxy: string; readonly message: string }[]
 }

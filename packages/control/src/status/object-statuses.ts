@@ -2,11 +2,13 @@
  * The status of every object: what its file says, what the snapshot made of it,
  * and what the proxies answered. Pure.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { Document, Problem } from '@weft/config'
 import { keyOf } from '../snapshot/build.ts'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
 import type { Refusal, SourceState } from '../sources/source.ts'
 import { originKey } from './delivery.ts'
+import { gatewayApiStatus, type Programming } from './gateway-api-status.ts'
 import {
   type AppliedSummary,
   type Condition,
@@ -62,7 +64,11 @@ function statusOf(
   const { namespace, name } = metadata
   const applied = input.applied.get(originKey({ kind, namespace, name }))
   const found = input.snapshot.conditions.get(keyOf(document)) ?? []
-  const conditions = [...acceptance(refusal, found), ...found, ...programmed(document, applied)]
+  const programming = programmingOf(document, input.snapshot, applied)
+  const judged = [...acceptance(refusal, found), ...found]
+  const conditions = [...judged, ...programmed(document, judged, programming)]
+  const parts = input.snapshot.parts.get(keyOf(document))
+  const own = conditions.filter(({ where }) => where === undefined)
   return {
     kind,
     apiVersion,
@@ -71,6 +77,7 @@ function statusOf(
     ...(origin.file === undefined ? {} : { file: origin.file }),
     ...(origin.line === undefined ? {} : { line: origin.line }),
     conditions,
+    ...(parts === undefined ? {} : { status: gatewayApiStatus(document, parts, own, programming) }),
     problems,
     ...(applied === undefined ? {} : { applied }),
     summary: summaryOf(conditions, applied),
@@ -97,16 +104,52 @@ function refusedCondition({ reason, keptLastGood }: Refusal): Condition {
   }
 }
 
-/** Gateways are programmed when a proxy that serves them has taken all of it. */
-function programmed(document: Document, applied: AppliedSummary | undefined): readonly Condition[] {
-  if (document.type !== 'KubernetesGateway' && document.type !== 'IstioGateway') return []
-  if ((applied?.acknowledged ?? 0) > 0) {
-    const message = `served by ${applied?.acknowledged} of ${applied?.proxies} gateway proxies`
-    return [{ type: 'Programmed', status: true, reason: 'Programmed', message }]
+function isGateway({ type }: Document): boolean {
+  return type === 'KubernetesGateway' || type === 'ListenerSet' || type === 'IstioGateway'
+}
+
+/**
+ * Gateways are programmed once every proxy that serves them has accepted all of the
+ * snapshot that holds them as they are: who waits for it gets the new answer at once.
+ */
+function programmingOf(
+  document: Document,
+  snapshot: MeshSnapshot,
+  applied: AppliedSummary | undefined,
+): Programming {
+  if (applied === undefined || applied.proxies === 0) {
+    return { isProgrammed: false, message: 'no gateway proxy serves it' }
   }
-  if (document.type === 'IstioGateway') return []
+  const { proxies, current, rejected } = applied
+  const built = snapshot.gateways.get(keyOf(document))
+  const isBuilt =
+    document.type === 'IstioGateway' ||
+    (built !== undefined && isDeepStrictEqual(built.spec, document.spec))
+  if (isBuilt && current === proxies) {
+    return { isProgrammed: true, message: `served by ${current} of ${proxies} gateway proxies` }
+  }
+  const [refusal] = rejected
   const message =
-    applied === undefined ? 'no gateway proxy serves it' : 'no gateway proxy has taken it yet'
+    refusal === undefined
+      ? `${isBuilt ? current : 0} of ${proxies} gateway proxies have taken it`
+      : `${refusal.proxy} rejected it: ${refusal.message}`
+  return { isProgrammed: false, message }
+}
+
+function programmed(
+  document: Document,
+  conditions: readonly Condition[],
+  { isProgrammed, message }: Programming,
+): readonly Condition[] {
+  if (!isGateway(document)) return []
+  const isRefused = conditions.some(({ type, status, where }) => {
+    return type === 'Accepted' && !status && where === undefined
+  })
+  if (isRefused) {
+    return [{ type: 'Programmed', status: false, reason: 'Invalid', message: 'not accepted' }]
+  }
+  if (isProgrammed) return [{ type: 'Programmed', status: true, reason: 'Programmed', message }]
+  if (document.type === 'IstioGateway') return []
   return [{ type: 'Programmed', status: false, reason: 'Pending', message }]
 }
 

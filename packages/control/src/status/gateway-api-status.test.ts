@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseDocuments } from '@weft/config'
+import type { ConnectionStatus } from '@weft/xds'
+import { buildSnapshot } from '../snapshot/build.ts'
+import { DEFAULT_PROXY } from '../translate/proxy-view.ts'
+import { translate } from '../translate/translate.ts'
+import { rollUp } from './delivery.ts'
+import { objectStatuses } from './object-statuses.ts'
+
+const text = (port: number) => `apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: weft, generation: 1}
+spec: {controllerName: weft.io/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, generation: 7}
+spec:
+  gatewayClassName: weft
+  listeners:
+  - {name: http, port: ${port}, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}]}}
+  - {name: secure, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: gone}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r, generation: 3}
+spec:
+  parentRefs: [{name: gw}]
+  rules: [{backendRefs: [{name: api, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: g}
+spec: {parentRefs: [{name: gw, sectionName: http}]}
+`
+
+/** Statuses of one mesh, with proxies that have accepted these generations (`now`: the newest). */
+function statusesOf(acked: readonly string[], written = text(80), built = text(80)) {
+  const parse = (one: string) => parseDocuments(one, { file: 'gw.yaml' }).documents
+  const snapshot = buildSnapshot({ documents: parse(built) })
+  const set = translate(snapshot, { ...DEFAULT_PROXY, role: 'gateway' })
+  const deliveries = acked.map((generation, id) => ({
+    connection: {
+      id,
+      ackedGeneration: generation === 'now' ? snapshot.generation : generation,
+      types: [],
+    } as unknown as ConnectionStatus,
+    name: `edge-${id}`,
+    set,
+  }))
+  const statuses = objectStatuses({
+    state: { documents: parse(written), problems: [], refused: [] },
+    snapshot,
+    applied: rollUp(deliveries, snapshot.generation),
+    analysis: [],
+  })
+  return new Map(statuses.map(({ kind, status }) => [kind, status]))
+}
+
+interface Written {
+  readonly conditions: readonly {
+    readonly type: string
+    readonly status: string
+    readonly reason: string
+    readonly observedGeneration?: number
+  }[]
+  readonly listeners: readonly (Written & {
+    readonly name: string
+    readonly attachedRoutes: number
+    readonly supportedKinds: readonly { readonly kind: string }[]
+  })[]
+  readonly parents: readonly Written[]
+  readonly supportedFeatures: readonly { readonly name: string }[]
+}
+
+function lines(written: Written | undefined): readonly string[] {
+  return (written?.conditions ?? []).map(
+    ({ type, status, reason, observedGeneration }) =>
+      `${type}=${status} ${reason} ${observedGeneration}`,
+  )
+}
+
+function gatewayOf(...args: Parameters<typeof statusesOf>): Written {
+  return statusesOf(...args).get('Gateway') as unknown as Written
+}
+
+test('a gateway is programmed when every proxy has the generation that holds it, not before', () => {
+  const programmed = (...args: Parameters<typeof statusesOf>) =>
+    lines(gatewayOf(...args)).find((line) => line.startsWith('Programmed'))
+  assert.equal(programmed(['now', 'now']), 'Programmed=True Programmed 7')
+  assert.equal(programmed(['now', 'before']), 'Programmed=False Pending 7')
+  assert.equal(programmed([]), 'Programmed=False Pending 7')
+  // The change is read, and not built yet: what the proxies accepted is the form before it.
+  assert.equal(programmed(['now'], text(81), text(80)), 'Programmed=False Pending 7')
+})
+
+test('each listener says what it carries, how many routes it has, and what is wrong with it', () => {
+  const { listeners, conditions } = gatewayOf(['now'])
+  const [http, secure] = listeners
+  assert.deepEqual(http?.supportedKinds, [
+    { group: 'gateway.networking.k8s.io', kind: 'HTTPRoute' },
+  ])
+  assert.equal(http?.attachedRoutes, 1, 'the GRPCRoute is of a kind that is not allowed')
+  assert.equal(secure?.attachedRoutes, 1, 'counted although the listener is not served')
+  assert.deepEqual(lines(http), [
+    'Accepted=True Accepted 7',
+    'Conflicted=False NoConflicts 7',
+    'ResolvedRefs=True ResolvedRefs 7',
+    'Programmed=True Programmed 7',
+  ])
+  assert.deepEqual(lines(secure), [
+    'Accepted=True Accepted 7',
+    'Conflicted=False NoConflicts 7',
+    'ResolvedRefs=False InvalidCertificateRef 7',
+    'Programmed=False Invalid 7',
+  ])
+  assert.equal(conditions[0]?.reason, 'ListenersNotValid')
+})
+
+test('routes answer parent by parent, the class with its features', () => {
+  const statuses = statusesOf(['now'])
+  const route = statuses.get('HTTPRoute') as unknown as Written
+  assert.deepEqual(route.parents.map(lines), [
+    ['Accepted=True Accepted 3', 'ResolvedRefs=False BackendNotFound 3'],
+  ])
+  const grpc = statuses.get('GRPCRoute') as unknown as Written
+  assert.equal(grpc.parents[0]?.conditions[0]?.reason, 'NotAllowedByListeners')
+  const parsed = statuses.get('GatewayClass') as unknown as Written
+  assert.deepEqual(lines(parsed), [
+    'Accepted=True Accepted 1',
+    'SupportedVersion=True SupportedVersion 1',
+  ])
+  const names = parsed.supportedFeatures.map(({ name }) => name)
+  assert.deepEqual(names, names.toSorted())
+})
