@@ -12,11 +12,15 @@ const FAILURES = {
   clientGone: { status: 0, flag: 'DC', details: 'downstream_remote_disconnect' },
   streamIdle: { status: 408, flag: 'SI', details: 'stream_idle_timeout' },
   // What the configuration says.
+  misdirected: { status: 421, flag: 'NR', details: 'misdirected_request' },
   noRoute: { status: 404, flag: 'NR', details: 'route_not_found' },
   noCluster: { status: 503, flag: 'NC', details: 'cluster_not_found' },
   noConfiguration: { status: 503, flag: 'NC', details: 'no_configuration_yet' },
   noFilterChain: { status: 0, flag: 'NR', details: 'filter_chain_not_found' },
   faultAbort: { status: 503, flag: 'FI', details: 'fault_filter_abort' },
+  localRateLimited: { status: 429, flag: 'RL', details: 'local_rate_limited' },
+  rateLimited: { status: 429, flag: 'RL', details: 'request_rate_limited' },
+  rateLimitService: { status: 500, flag: 'RLSE', details: 'rate_limiter_error' },
   // What the upstream is, or did.
   noHealthyEndpoint: { status: 503, flag: 'UH', details: 'no_healthy_upstream' },
   overflow: {
@@ -78,6 +82,7 @@ export function failureText(failure: Failure): string {
 }
 
 const TEXTS: Partial<Record<Failure, string>> = {
+  misdirected: 'this connection is not for that host',
   noRoute: 'no route matches this request',
   noCluster: 'the route leads to a cluster that does not exist',
   noConfiguration: 'this proxy has no configuration yet',

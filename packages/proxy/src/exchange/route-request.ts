@@ -1,5 +1,4 @@
 /** From a complete request head to an attempt, a tunnel or an answer of our own. */
-import type { HttpFilterConfig } from '@weft/model'
 import {
   type CompiledForward,
   type CompiledRedirect,
@@ -10,12 +9,12 @@ import {
   timeoutsOf,
 } from '@weft/traffic'
 import { FIELD, lowerText, SPAN } from '@weft/wire'
-import { httpFilters } from '../filters/catalog.ts'
-import type { FilterVerdict } from '../filters/http-filter.ts'
+import { type FilterChain, filterChainOf } from '../filters/bound-filters.ts'
+import type { FilterCall, FilterVerdict } from '../filters/http-filter.ts'
 import { startAttempt } from './attempt.ts'
 import { canonicalPath } from './canonical-path.ts'
 import { endTunnelHere, openTunnel } from './connect-tunnel.ts'
-import { encodeHeaderOps } from './encoded-headers.ts'
+import { encodeHeaderOps, joinEncoded } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { failureText } from './failures.ts'
 import { sendMirrors } from './mirror.ts'
@@ -50,33 +49,50 @@ export function routeRequest(x: Exchange): void {
   }
   x.virtualHost = decision.virtualHost.source
   x.route = decision.route
-  const { source } = decision.route
-  // Both filters live on what the route says; most routes say nothing.
-  const plain = source.cors === undefined && source.fault === undefined
-  if (plain || manager.filters.length === 0) applyRoute(x)
-  else runFilters(x, manager.filters, 0)
+  const chain = filterChainOf(x.deps, x.runtime, decision.virtualHost.source, decision.route)
+  if (chain.length === 0) applyRoute(x)
+  else runFilters(x, chain, 0)
 }
 
-function runFilters(x: Exchange, filters: readonly HttpFilterConfig[], from: number): void {
+function runFilters(x: Exchange, chain: FilterChain, from: number): void {
   const route = x.route?.source
   if (route === undefined) return
-  for (let i = from; i < filters.length; i++) {
-    const config = filters[i]
-    if (config === undefined) continue
-    const verdict = httpFilters[config.kind]?.onRequest(route, x.view, x.deps.random)
+  for (let i = from; i < chain.length; i++) {
+    const entry = chain[i]
+    if (entry === undefined) continue
+    const verdict =
+      entry.kind === 'plain'
+        ? entry.filter.onRequest(route, x.view, x.deps.random)
+        : entry.filter.onRequest(callOf(x))
     if (verdict === undefined) continue
-    obey(x, verdict, () => runFilters(x, filters, i + 1))
+    obey(x, verdict, () => runFilters(x, chain, i + 1))
     return
   }
   applyRoute(x)
+}
+
+function callOf(x: Exchange): FilterCall {
+  return {
+    request: x.view,
+    remoteHost: x.clientHost(),
+    principal: x.view.downstreamPeerUriSan,
+    contentLength: x.head.contentLength,
+    connection: x.downstream,
+  }
 }
 
 function obey(x: Exchange, verdict: FilterVerdict, goOn: () => void): void {
   if (verdict === undefined) goOn()
   else if (verdict.kind === 'reply') {
     x.failure = verdict.failure
-    x.detail = verdict.failure === undefined ? '' : failureText(verdict.failure)
+    x.detail =
+      verdict.failure === undefined ? (verdict.details ?? '') : failureText(verdict.failure)
     x.reply(verdict.reply)
+  } else if (verdict.kind === 'stamp') {
+    x.filterHeaders = joinEncoded(x.filterHeaders, verdict.headers)
+    goOn()
+  } else if (verdict.kind === 'wait') {
+    wait(x, verdict, goOn)
   } else {
     x.delayed = true
     x.cancelWait = x.deps.clock.after(verdict.delayMs, () => {
@@ -84,6 +100,21 @@ function obey(x: Exchange, verdict: FilterVerdict, goOn: () => void): void {
       obey(x, verdict.then, goOn)
     })
   }
+}
+
+function wait(
+  x: Exchange,
+  verdict: Extract<FilterVerdict, { readonly kind: 'wait' }>,
+  goOn: () => void,
+): void {
+  let answered = false
+  const cancel = verdict.start((next) => {
+    answered = true
+    x.cancelWait = undefined
+    obey(x, next, goOn)
+  })
+  // Whoever knew the answer at once has nothing to cancel.
+  if (!answered) x.cancelWait = cancel
 }
 
 function applyRoute(x: Exchange): void {
@@ -94,7 +125,9 @@ function applyRoute(x: Exchange): void {
     forward(x, action)
     return
   }
-  if (route.responseHeaders.length > 0) x.filterHeaders = encodeHeaderOps(route.responseHeaders)
+  if (route.responseHeaders.length > 0) {
+    x.filterHeaders = joinEncoded(x.filterHeaders, encodeHeaderOps(route.responseHeaders))
+  }
   if (action.kind === 'redirect') x.reply(redirect(x, action))
   else x.reply({ status: action.source.status, body: action.source.body })
 }

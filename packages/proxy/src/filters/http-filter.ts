@@ -1,13 +1,22 @@
 /**
- * What every HTTP filter is. One file beside this one per filter; the list of
- * them is `catalog.ts`. The router is implied as the last one.
+ * What HTTP filters are. One file beside this one per filter; the lists of them are
+ * `catalog.ts`. The router is implied as the last one.
  *
  *     onRequest    after the route was found, in the listener's order
  *     onResponse   before the answer's head is written
  *
- * Filters have no state of their own: what they need is in the route.
+ * There are two sorts. Some have no settings in the listener: what they need is in the route
+ * (`HttpFilter`). The others are bound to the settings that the listener, the virtual host and
+ * the route agree on, once per configuration, and may keep state there (`BindFilter`).
  */
-import type { HttpFilterName, RequestView, Route } from '@weft/model'
+import type {
+  FilterOverrides,
+  HttpFilterConfig,
+  HttpFilterName,
+  RequestView,
+  Route,
+} from '@weft/model'
+import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { EncodedHeaders } from '../exchange/encoded-headers.ts'
 import type { Failure } from '../exchange/failures.ts'
 import type { LocalReply } from '../exchange/write-response.ts'
@@ -19,9 +28,51 @@ export interface HttpFilter {
   onResponse?(route: Route, request: RequestView): EncodedHeaders | undefined
 }
 
+/** `undefined`: nothing to do for this route. */
+export type BindFilter<K extends HttpFilterName> = (
+  config: Extract<HttpFilterConfig, { kind: K }>,
+  scope: FilterScope,
+) => BoundFilter | undefined
+
+export interface BoundFilter {
+  onRequest(call: FilterCall): FilterVerdict
+}
+
+export interface FilterScope {
+  readonly deps: EngineDeps
+  readonly runtime: HttpRuntime
+  readonly route: Route
+  /** The virtual host's, where the route says nothing. */
+  readonly overrides: FilterOverrides
+}
+
+export interface FilterCall {
+  readonly request: RequestView
+  readonly remoteHost: string
+  /** The peer's SPIFFE id. */
+  readonly principal: string | undefined
+  /** Of the request's body; negative when it is not known. */
+  readonly contentLength: number
+  /** The same object for each request of one connection. */
+  readonly connection: object
+}
+
 /** `undefined` goes on. */
 export type FilterVerdict =
   | undefined
-  | { readonly kind: 'reply'; readonly reply: LocalReply; readonly failure?: Failure }
+  | {
+      readonly kind: 'reply'
+      readonly reply: LocalReply
+      readonly failure?: Failure
+      /** For the access log, where no failure says it. */
+      readonly details?: string
+    }
   /** Waits, then does what `then` says. */
   | { readonly kind: 'delay'; readonly delayMs: number; readonly then: FilterVerdict }
+  /** Asks somebody else, who calls `done` once unless cancelled before. */
+  | {
+      readonly kind: 'wait'
+      start(done: (verdict: FilterVerdict) => void): () => void
+    }
+  /** Goes on; the answer, whosever it is, gets these. */
+  | { readonly kind: 'stamp'; readonly headers: EncodedHeaders }

@@ -67,7 +67,8 @@ function encodeLimit(limit: LocalRateLimit): Init<typeof LocalRateLimitSchema> {
       entries: entries.map(({ key, value }) => ({ key, value })),
       tokenBucket: encodeBucket(bucket),
     })),
-    rateLimits: encodeRateLimits(limit.actions),
+    // Stages and switches are the global limit's: Envoy refuses them here.
+    rateLimits: encodeRateLimits(limit.actions.map(({ actions }) => ({ actions, stage: 0 }))),
     localRateLimitPerDownstreamConnection: limit.perConnection,
     alwaysConsumeDefaultTokenBucket: limit.alwaysConsumeDefault ?? false,
     enableXRatelimitHeaders: limit.headers ? HeaderVersion.DRAFT_VERSION_03 : HeaderVersion.OFF,

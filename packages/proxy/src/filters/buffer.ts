@@ -1,0 +1,17 @@
+/**
+ * The largest request body that a route takes (Envoy's buffer filter). A length that is declared
+ * is checked before the upstream sees a byte.
+ */
+import type { BindFilter, FilterVerdict } from './http-filter.ts'
+
+export const buffer: BindFilter<'buffer'> = (config, { overrides }) => {
+  const limit = overrides.maxRequestBytes ?? config.maxRequestBytes ?? 0
+  if (limit <= 0) return undefined
+  return {
+    onRequest({ contentLength }): FilterVerdict {
+      if (contentLength <= limit) return undefined
+      const reply = { status: 413, body: 'Payload Too Large' }
+      return { kind: 'reply', reply, details: 'request_payload_too_large' }
+    },
+  }
+}

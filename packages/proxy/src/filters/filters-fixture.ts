@@ -1,0 +1,113 @@
+/** A proxy with filters between a client and an application that says `ok`, over real sockets. */
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Clock } from '@weft/base'
+import type { FilterOverrides, HttpFilterConfig, Route } from '@weft/model'
+import type { ExchangeRecord } from '../exchange/contract.ts'
+import {
+  clusterOf,
+  engineDeps,
+  forwardTo,
+  httpRuntime,
+  listenerRuntime,
+  MANAGER,
+  routeOf,
+  tableOf,
+  upstreamOf,
+} from '../exchange/engine-fixture.ts'
+import { openListener } from '../listen/listener.ts'
+import { ListenerSlot } from '../listen/listener-slot.ts'
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly body: string
+}
+
+export interface FilteredProxy {
+  readonly records: { readonly flags: string; readonly details: string }[]
+  /** How many requests the application saw. */
+  served(): number
+  /** On a connection of its own. */
+  ask(method: string, headers?: Readonly<Record<string, string>>, body?: string): Promise<Answer>
+  /** Puts the same configuration in place again, as a push of something else does. */
+  publish(): void
+  close(): Promise<void>
+}
+
+export async function filteredProxy(
+  filters: readonly HttpFilterConfig[],
+  overrides: FilterOverrides = {},
+  changes: Partial<Route> & { readonly clock?: Clock } = {},
+): Promise<FilteredProxy> {
+  let served = 0
+  const app = createServer((_request, response) => {
+    served++
+    response.end('ok')
+  })
+  await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve))
+  const appPort = (app.address() as AddressInfo).port
+  const { clock, ...routeChanges } = changes
+  const base = engineDeps()
+  const deps = clock === undefined ? base : { ...base, clock }
+  const cluster = upstreamOf(clusterOf('app', [{ host: '127.0.0.1', port: appPort }]), deps)
+  const records: { flags: string; details: string }[] = []
+  const observer = {
+    onExchangeEnd({ responseFlags, responseCodeDetails }: ExchangeRecord) {
+      records.push({ flags: responseFlags, details: responseCodeDetails })
+    },
+    onConnectionEnd() {},
+  }
+  const build = () => {
+    const table = tableOf([
+      routeOf(forwardTo('app'), { ...structuredClone({ filters: overrides }), ...routeChanges }),
+    ])
+    const manager = { ...MANAGER, filters: structuredClone(filters) }
+    return listenerRuntime(httpRuntime(table, [cluster], { observer, manager }))
+  }
+  const slot = new ListenerSlot(build())
+  const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)
+  return {
+    records,
+    served: () => served,
+    ask: (method, headers = {}, body = '') => ask(listener.address.port, method, headers, body),
+    publish: () => slot.publish(build()),
+    async close() {
+      await listener.close()
+      app.closeAllConnections()
+      app.close()
+    },
+  }
+}
+
+function ask(
+  port: number,
+  method: string,
+  headers: Readonly<Record<string, string>>,
+  body: string,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const length = body === '' ? {} : { 'content-length': String(Buffer.byteLength(body)) }
+    const sent = request(
+      {
+        port,
+        host: '127.0.0.1',
+        method,
+        path: '/a',
+        headers: { ...headers, ...length },
+        agent: false,
+      },
+      (response) => {
+        let text = ''
+        response.setEncoding('utf8').on('data', (part: string) => {
+          text += part
+        })
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }),
+        )
+      },
+    )
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}

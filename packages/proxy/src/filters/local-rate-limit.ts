@@ -1,0 +1,115 @@
+/** Token buckets in this proxy (Envoy's local_ratelimit filter). */
+import type { LocalRateLimit } from '@weft/model'
+import type { EngineDeps } from '../exchange/contract.ts'
+import { encodeStamps } from '../exchange/encoded-headers.ts'
+import type {
+  BindFilter,
+  BoundFilter,
+  FilterCall,
+  FilterScope,
+  FilterVerdict,
+} from './http-filter.ts'
+import { descriptorsOf } from './rate-limit/descriptors.ts'
+import { LocalLimiter } from './rate-limit/local-limiter.ts'
+import type { TokenBucket } from './rate-limit/token-bucket.ts'
+
+export const localRateLimit: BindFilter<'localRateLimit'> = (config, scope) => {
+  const own = scope.overrides.localRateLimit
+  const limit = own ?? config.limit
+  if (limit === undefined || limit.enabledPercent <= 0) return undefined
+  return new LocalRateLimitFilter(limit, scope, own !== undefined)
+}
+
+class LocalRateLimitFilter implements BoundFilter {
+  readonly #limit: LocalRateLimit
+  readonly #scope: FilterScope
+  readonly #shared: LocalLimiter
+  readonly #perConnection = new WeakMap<object, LocalLimiter>()
+
+  constructor(limit: LocalRateLimit, scope: FilterScope, ofRoute: boolean) {
+    this.#limit = limit
+    this.#scope = scope
+    this.#shared = sharedLimiter(limit, scope, ofRoute)
+  }
+
+  onRequest(call: FilterCall): FilterVerdict {
+    const limit = this.#limit
+    const { clock, random } = this.#scope.deps
+    if (!hits(limit.enabledPercent, random)) return undefined
+    const nowMs = clock.monotonicMs()
+    const limiter = this.#limiterOf(call.connection, nowMs)
+    const { allowed, bucket } = limiter.check(this.#descriptors(call), nowMs)
+    const headers = limit.headers ? limitHeaders(bucket, nowMs) : []
+    if (allowed || !hits(limit.enforcedPercent, random)) {
+      return headers.length === 0 ? undefined : { kind: 'stamp', headers: encodeStamps(headers) }
+    }
+    const added = [...headers, ...limit.responseHeaders]
+    const reply = {
+      status: limit.status,
+      body: 'local_rate_limited',
+      headers: added.map(({ name, value }) => [name, value] as const),
+    }
+    return { kind: 'reply', reply, failure: 'localRateLimited' }
+  }
+
+  #limiterOf(connection: object, nowMs: number): LocalLimiter {
+    if (!this.#limit.perConnection) return this.#shared
+    const known = this.#perConnection.get(connection)
+    if (known !== undefined) return known
+    const limiter = new LocalLimiter(this.#limit, nowMs)
+    this.#perConnection.set(connection, limiter)
+    return limiter
+  }
+
+  #descriptors({ request, remoteHost, principal }: FilterCall) {
+    const { descriptors, actions } = this.#limit
+    const { overrides, route } = this.#scope
+    if (descriptors.length === 0) return []
+    // Without actions of its own it counts by those that the route has for the global limit.
+    return descriptorsOf(actions.length > 0 ? actions : (overrides.rateLimits ?? []), {
+      request,
+      remoteHost,
+      principal,
+      sourceCluster: '',
+      destinationCluster: route.action.kind === 'forward' ? route.action.targets[0].cluster : '',
+    })
+  }
+}
+
+/** Draft version 3 of the RateLimit header fields. */
+function limitHeaders(bucket: TokenBucket, nowMs: number) {
+  return [
+    { name: 'x-ratelimit-limit', value: String(bucket.maxTokens) },
+    { name: 'x-ratelimit-remaining', value: String(bucket.remaining(nowMs)) },
+    { name: 'x-ratelimit-reset', value: String(bucket.resetSeconds(nowMs)) },
+  ]
+}
+
+function hits(percent: number, random: () => number): boolean {
+  return percent >= 100 || random() * 100 < percent
+}
+
+/** Limits outlive the configuration that they came with: an unrelated push must not refill a bucket. */
+const limiters = new WeakMap<EngineDeps, Map<string, LocalLimiter>>()
+const MAX_LIMITERS = 10_000
+
+function sharedLimiter(
+  limit: LocalRateLimit,
+  { deps, runtime, route }: FilterScope,
+  ofRoute: boolean,
+): LocalLimiter {
+  let all = limiters.get(deps)
+  if (all === undefined) {
+    all = new Map()
+    limiters.set(deps, all)
+  }
+  const key = JSON.stringify([runtime.listener, ofRoute ? route.name : '', limit])
+  const limiter = all.get(key) ?? new LocalLimiter(limit, deps.clock.monotonicMs())
+  all.delete(key)
+  all.set(key, limiter)
+  if (all.size > MAX_LIMITERS) {
+    const [oldest] = all.keys()
+    if (oldest !== undefined) all.delete(oldest)
+  }
+  return limiter
+}

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { RateLimitAction, RequestView } from '@weft/model'
+import { type DescriptorFacts, descriptorsOf } from './descriptors.ts'
+
+const request: RequestView = {
+  method: 'PUT',
+  scheme: 'https',
+  authority: 'a.example',
+  path: '/p?q=1%202',
+  header: (name) => (name === 'x-user' ? 'u' : undefined),
+}
+const facts = (changes: Partial<DescriptorFacts> = {}): DescriptorFacts => ({
+  request,
+  remoteHost: '10.1.2.3',
+  principal: 'spiffe://d/ns/a/sa/b',
+  sourceCluster: 'me',
+  destinationCluster: 'app',
+  ...changes,
+})
+const read = (actions: readonly RateLimitAction[], changes: Partial<DescriptorFacts> = {}) =>
+  descriptorsOf([{ actions, stage: 0 }], facts(changes))[0]?.map(
+    ({ key, value }) => `${key}=${value}`,
+  )
+
+test('every action yields its entry, in order', () => {
+  assert.deepEqual(
+    read([
+      { kind: 'genericKey', key: 'k', value: 'v' },
+      { kind: 'header', header: 'x-user', key: 'user', skipIfAbsent: false },
+      { kind: 'query', name: 'q', key: 'q', skipIfAbsent: false },
+      { kind: 'remoteAddress' },
+      { kind: 'sourceCluster' },
+      { kind: 'destinationCluster' },
+      { kind: 'path' },
+      { kind: 'method' },
+      { kind: 'sourcePrincipal' },
+    ]),
+    [
+      ...['k=v', 'user=u', 'q=1 2', 'remote_address=10.1.2.3', 'source_cluster=me'],
+      ...['destination_cluster=app', 'path=/p?q=1%202', 'method=PUT'],
+      'source_principal=spiffe://d/ns/a/sa/b',
+    ],
+  )
+})
+
+test('one action without an entry is no descriptor, unless it may be left out', () => {
+  const generic = { kind: 'genericKey', key: 'k', value: 'v' } as const
+  const absent = { kind: 'header', header: 'x-none', key: 'h' } as const
+  assert.equal(read([generic, { ...absent, skipIfAbsent: false }]), undefined)
+  assert.deepEqual(read([generic, { ...absent, skipIfAbsent: true }]), ['k=v'])
+  assert.equal(read([{ ...absent, skipIfAbsent: true }]), undefined)
+  assert.equal(read([{ kind: 'sourcePrincipal' }], { principal: undefined }), undefined)
+})
+
+test('addresses are masked to their network', () => {
+  for (const [host, v4Bits, v6Bits, wanted] of [
+    ['10.1.2.3', 16, 64, '10.1.0.0/16'],
+    ['10.1.255.3', 20, 64, '10.1.240.0/20'],
+    ['10.1.2.3', 0, 64, '0.0.0.0/0'],
+    ['10.1.2.3', 32, 64, '10.1.2.3/32'],
+    ['2001:db8:1:2:3:4:5:6', 16, 64, '2001:db8:1:2::/64'],
+    ['2001:db8::1', 16, 32, '2001:db8::/32'],
+    ['2001:db8::1', 16, 128, '2001:db8::1/128'],
+    ['::1', 16, 0, '::/0'],
+  ] as const) {
+    const action = { kind: 'maskedRemoteAddress', v4Bits, v6Bits } as const
+    assert.deepEqual(read([action], { remoteHost: host }), [`masked_remote_address=${wanted}`])
+  }
+})
+
+test('header matches must all hold, or must not', () => {
+  const headers = [
+    { name: 'x-user', value: { kind: 'exact', value: 'u', ignoreCase: false }, invert: false },
+    { name: ':method', value: { kind: 'present' }, invert: false },
+  ] as const
+  const action = { kind: 'headerValueMatch', key: 'k', value: 'v', headers } as const
+  assert.deepEqual(read([{ ...action, expectMatch: true }]), ['k=v'])
+  assert.equal(read([{ ...action, expectMatch: false }]), undefined)
+})
