@@ -12,6 +12,7 @@ import { explicitInbound, explicitOutbound, offeredAppCluster } from './listener
 import { gatewayResources } from './listeners/gateway.ts'
 import type { RoleResources } from './listeners/role-resources.ts'
 import { BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER } from './names.ts'
+import { applyPolicies } from './policies.ts'
 import type { ProxyView } from './proxy-view.ts'
 import { explicitRouteTable } from './routes/mesh-route-tables.ts'
 import { type ProxyScope, scopeOf } from './scope.ts'
@@ -31,12 +32,13 @@ export function translate(
   for (const cluster of commonClusters(scope)) clusters.set(cluster.name, cluster)
   const own = ownResources(scope)
   for (const cluster of own.clusters) clusters.set(cluster.name, cluster)
+  const policed = applyPolicies(scope, { ...own, clusters })
   return {
-    listener: byName<Listener>(own.listeners),
-    route: byName<RouteTable>(own.routes),
-    cluster: clusters,
+    listener: byName<Listener>(policed.listeners),
+    route: byName<RouteTable>(policed.routes),
+    cluster: policed.clusters,
     endpoints: byName<Endpoints>([...endpoints.values()]),
-    secret: secretsOf(scope, own.listeners, clusters),
+    secret: secretsOf(scope, policed.listeners, policed.clusters),
   }
 }
 

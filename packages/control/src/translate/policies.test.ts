@@ -1,0 +1,255 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseDocuments } from '@weft/config'
+import type { HttpConnectionManager, ResourceSet, Route } from '@weft/model'
+import { buildSnapshot } from '../snapshot/build.ts'
+import { tokenBucket } from './features/rate-limit.ts'
+import { DEFAULT_PROXY, type ProxyView } from './proxy-view.ts'
+import { translate } from './translate.ts'
+
+const MESH = `
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec:
+  selector: {istio: ingress}
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [gw]
+  http:
+  - {name: checkout, match: [{uri: {prefix: /checkout}}], route: [{destination: {host: web}}]}
+  - {name: rest, route: [{destination: {host: web}}]}
+`
+
+const INGRESS: Partial<ProxyView> = { role: 'gateway', labels: { istio: 'ingress' } }
+const OFFER = {
+  service: 'web',
+  port: 80,
+  protocol: 'http',
+  address: '127.0.0.1',
+  listenPort: 2000,
+  appAddress: '127.0.0.1',
+  appPort: 8080,
+}
+const SIDECAR: Partial<ProxyView> = {
+  labels: { app: 'web' },
+  capture: { kind: 'explicit', outbound: { host: '127.0.0.1', port: 15001 } },
+  offers: [OFFER],
+}
+
+function resources(policies: string, view: Partial<ProxyView>): ResourceSet {
+  const { documents, problems } = parseDocuments(`${MESH}---\n${policies}`, { file: 'in.yaml' })
+  assert.deepEqual(
+    problems.filter(({ severity }) => severity === 'error'),
+    [],
+  )
+  return translate(buildSnapshot({ documents }), { ...DEFAULT_PROXY, ...view })
+}
+
+function managerOf(set: ResourceSet, listener: string): HttpConnectionManager {
+  const filter = set.listener.get(listener)?.filterChains[0]?.filter
+  assert.equal(filter?.kind, 'http')
+  return filter as HttpConnectionManager
+}
+
+function routesOf(set: ResourceSet, table: string, host: string): readonly Route[] {
+  const found = set.route.get(table)?.virtualHosts.find(({ domains }) => domains.includes(host))
+  return found?.routes ?? []
+}
+
+const policy = (kind: string, name: string, spec: string) =>
+  `apiVersion: weft.io/v1\nkind: ${kind}\nmetadata: {name: ${name}}\nspec: ${spec}\n`
+
+test('a limit for a rule of a route is on that route, and its filter on the listener', () => {
+  const set = resources(
+    policy(
+      'RateLimit',
+      'five',
+      '{targetRefs: [{kind: VirtualService, name: shop, sectionName: checkout}], limits: [{requests: 5, per: 1m}], status: 503}',
+    ),
+    INGRESS,
+  )
+  const [checkout, rest] = routesOf(set, 'http.80', 'shop.example')
+  assert.deepEqual(checkout?.filters?.localRateLimit?.bucket, {
+    maxTokens: 5,
+    tokensPerFill: 5,
+    fillIntervalMs: 60_000,
+  })
+  assert.equal(checkout?.filters?.localRateLimit?.status, 503)
+  assert.equal(rest?.filters, undefined)
+  assert.deepEqual(
+    managerOf(set, '0.0.0.0_80').filters.map(({ kind }) => kind),
+    ['cors', 'localRateLimit', 'fault'],
+  )
+})
+
+test('a limit for a Service holds where it is served, and at the gateway', () => {
+  const text = policy(
+    'RateLimit',
+    'five',
+    '{targetRefs: [{kind: Service, name: web}], limits: [{requests: 5, per: 1s}]}',
+  )
+  const sidecar = resources(text, SIDECAR)
+  const [filter] = managerOf(sidecar, 'weft:inbound|80').filters
+  assert.equal(filter?.kind === 'localRateLimit' && filter.limit?.bucket.maxTokens, 5)
+  const outbound = managerOf(sidecar, 'weft:outbound').filters
+  assert.ok(!outbound.some(({ kind }) => kind === 'localRateLimit'))
+  const [checkout] = routesOf(resources(text, INGRESS), 'http.80', 'shop.example')
+  assert.equal(checkout?.filters?.localRateLimit?.bucket.maxTokens, 5)
+})
+
+test('a rule wins over its object, and the object over the Service', () => {
+  const limit = (name: string, target: string, requests: number) =>
+    policy(
+      'RateLimit',
+      name,
+      `{targetRefs: [${target}], limits: [{requests: ${requests}, per: 1s}]}`,
+    )
+  const set = resources(
+    [
+      limit('a', '{kind: Service, name: web}', 1),
+      limit('b', '{kind: VirtualService, name: shop}', 2),
+      limit('c', '{kind: VirtualService, name: shop, sectionName: checkout}', 3),
+    ].join('---\n'),
+    INGRESS,
+  )
+  const tokens = routesOf(set, 'http.80', 'shop.example').map(
+    ({ filters }) => filters?.localRateLimit?.bucket.maxTokens,
+  )
+  assert.deepEqual(tokens, [3, 2])
+})
+
+test('limits by a property, and for some requests, are descriptors in their order', () => {
+  const set = resources(
+    policy(
+      'RateLimit',
+      'many',
+      '{targetRefs: [{kind: Gateway, name: gw}], limits: [{requests: 1, per: 1s, by: [{type: Header, name: X-User}, {type: SourceIp}]}, {requests: 2, per: 1s, match: {path: {exact: /a.b}, methods: [GET, PUT]}}, {requests: 9, per: 1h}]}',
+    ),
+    INGRESS,
+  )
+  const filter = managerOf(set, '0.0.0.0_80').filters.find(({ kind }) => kind === 'localRateLimit')
+  const limit = filter?.kind === 'localRateLimit' ? filter.limit : undefined
+  assert.equal(limit?.bucket.maxTokens, 9)
+  assert.deepEqual(
+    limit?.descriptors.map(({ entries }) => entries.map(({ key, value }) => `${key}=${value}`)),
+    [['limit=default/many/0', 'x-user=', 'remote_address='], ['limit=default/many/1']],
+  )
+  const [, second] = limit?.actions ?? []
+  assert.deepEqual(second?.actions, [
+    {
+      kind: 'headerValueMatch',
+      key: 'limit',
+      value: 'default/many/1',
+      expectMatch: true,
+      headers: [
+        { name: ':path', value: { kind: 'regex', value: '/a\\.b(\\?.*)?' }, invert: false },
+        { name: ':method', value: { kind: 'regex', value: 'GET|PUT' }, invert: false },
+      ],
+    },
+  ])
+})
+
+test('a bucket keeps its rate whatever its burst', () => {
+  const bucket = (requests: number, per: '1d' | '1h' | '1m' | '1s', burst?: number) =>
+    tokenBucket({ requests, per, ...(burst === undefined ? {} : { burst }) })
+  assert.deepEqual(bucket(10, '1s'), { maxTokens: 10, tokensPerFill: 10, fillIntervalMs: 1000 })
+  assert.equal(bucket(10, '1s', 100).maxTokens, 100)
+  for (const [requests, per, ms] of [
+    [10, '1s', 1000],
+    [1000, '1s', 1000],
+    [7, '1m', 60_000],
+    [3, '1d', 86_400_000],
+  ] as const) {
+    const { tokensPerFill, fillIntervalMs, maxTokens } = bucket(requests, per, 1)
+    assert.ok(Math.abs((tokensPerFill / fillIntervalMs) * ms - requests) < requests * 0.02)
+    assert.ok(fillIntervalMs >= 50)
+    assert.equal(maxTokens, tokensPerFill)
+  }
+})
+
+test('a TrafficPolicy for a Service changes its clusters and the routes to it', () => {
+  const set = resources(
+    policy(
+      'TrafficPolicy',
+      'web',
+      '{targetRefs: [{kind: Service, name: web}], loadBalancer: {type: PEAK_EWMA, decay: 5s}, healthChecks: [{http: {path: /healthz}}], outlierDetection: {successRate: {}}, slowStart: {window: 30s}, hedging: {after: 50ms}, headerCase: Proper, timeouts: {connectionDuration: 1h, streamIdle: 30s}, sessionPersistence: {cookie: {name: sid}}}',
+    ),
+    SIDECAR,
+  )
+  const cluster = set.cluster.get('outbound|80||web.default.svc.cluster.local')
+  assert.deepEqual(cluster?.loadBalancer, { kind: 'peakEwma', decayMs: 5000 })
+  assert.equal(cluster?.healthChecks?.[0]?.probe.kind, 'http')
+  assert.equal(cluster?.outlierDetection?.successRate?.stdevFactor, 1900)
+  assert.equal(cluster?.outlierDetection?.consecutive5xx, 0)
+  assert.equal(cluster?.slowStart?.windowMs, 30_000)
+  assert.equal(cluster?.http.maxConnectionDurationMs, 3_600_000)
+  assert.equal(cluster?.http.headerCase, 'proper')
+  const [route] = routesOf(set, 'http_proxy', 'web:80').filter(
+    ({ match }) => match.path.kind === 'prefix',
+  )
+  assert.equal(route?.action.kind, 'forward')
+  if (route?.action.kind !== 'forward') return
+  assert.deepEqual(route.action.hedge, { maxAttempts: 2, afterMs: 50 })
+  assert.equal(route.action.idleTimeoutMs, 30_000)
+  assert.deepEqual(route.filters?.session, { kind: 'cookie', name: 'sid', path: '/', ttlMs: 0 })
+})
+
+test('a selector is for what its workloads serve, and weaker than a target', () => {
+  const text = [
+    policy(
+      'TrafficPolicy',
+      'all',
+      '{selector: {matchLabels: {app: web}}, serverHeader: {action: Overwrite, value: weft}, maxRequestHeaderBytes: 2048, compression: {}, adaptiveConcurrency: {}, accessLog: {format: {text: "%RESPONSE_CODE%"}}}',
+    ),
+    policy(
+      'TrafficPolicy',
+      'one',
+      '{targetRefs: [{kind: Service, name: web}], serverHeader: {action: Remove}, buffer: {maxRequestBytes: 10}, csrf: {}, timeouts: {maxStreamDuration: 5s}}',
+    ),
+  ].join('---\n')
+  const set = resources(text, SIDECAR)
+  const manager = managerOf(set, 'weft:inbound|80')
+  assert.deepEqual(manager.serverHeader, { kind: 'remove' })
+  assert.equal(manager.maxRequestHeadBytes, 2048)
+  assert.equal(manager.maxStreamDurationMs, 5000)
+  assert.deepEqual(manager.accessLogs, [
+    { path: '/dev/stdout', format: { kind: 'text', template: '%RESPONSE_CODE%' } },
+  ])
+  assert.deepEqual(
+    manager.filters.map(({ kind }) => kind),
+    ['csrf', 'adaptiveConcurrency', 'buffer', 'compressor'],
+  )
+  assert.equal(managerOf(set, 'weft:outbound').serverHeader, undefined)
+  const elsewhere = resources(text, { ...SIDECAR, labels: { app: 'other' }, offers: [] })
+  assert.equal(elsewhere.listener.get('weft:inbound|80'), undefined)
+})
+
+test('a gateway compresses only the routes that somebody asked it for', () => {
+  const set = resources(
+    policy(
+      'TrafficPolicy',
+      'zip',
+      '{targetRefs: [{kind: VirtualService, name: shop, sectionName: rest}], compression: {encodings: [br]}}',
+    ),
+    INGRESS,
+  )
+  const [checkout, rest] = routesOf(set, 'http.80', 'shop.example')
+  assert.equal(checkout?.filters?.compressor, undefined)
+  assert.deepEqual(rest?.filters?.compressor?.encodings, ['br'])
+  assert.equal(rest?.filters?.compressor?.disabled, false)
+  const host = set.route.get('http.80')?.virtualHosts[0]
+  assert.deepEqual(host?.filters?.compressor, { disabled: true })
+  assert.ok(managerOf(set, '0.0.0.0_80').filters.some(({ kind }) => kind === 'compressor'))
+})
