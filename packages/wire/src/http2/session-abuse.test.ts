@@ -173,11 +173,7 @@ test('a reference bomb is refused before it is laid out', () => {
 })
 
 test('as many cookie crumbs as references are counted, too', () => {
-  const crumbs = Buffer.concat([
-    REQUEST,
-    Buffer.from('600162', 'hex'),
-    Buffer.alloc(12_000, 0xbe),
-  ])
+  const crumbs = Buffer.concat([REQUEST, Buffer.from('600162', 'hex'), Buffer.alloc(12_000, 0xbe)])
   const { told } = attacked([frame(FRAME.headers, WHOLE, 1, crumbs)])
   assert.match(told.log[0] ?? '', /^refused 1 /)
 })
