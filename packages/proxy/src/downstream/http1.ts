@@ -9,7 +9,15 @@
  */
 import type { SocketAddress } from '@weft/model'
 import type { Socket, SocketHandler, Timed } from '@weft/net'
-import { CR, LF, type OutBuffer, parseRequestHead, problemStatus, problemText } from '@weft/wire'
+import {
+  CR,
+  detectProtocol,
+  LF,
+  type OutBuffer,
+  parseRequestHead,
+  problemStatus,
+  problemText,
+} from '@weft/wire'
 import type { ClientSide, TakenOver } from '../exchange/client-side.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { Exchange } from '../exchange/exchange.ts'
@@ -30,7 +38,22 @@ export interface HttpHome {
   /** Whether one more may wait. */
   readonly mayHold: boolean
   /** The connection is gone. */
-  left(connection: Http1Connection): void
+  left(connection: HttpConnection): void
+  /** The client began with HTTP/2's preface: `bytes` are its first, valid only during the call. */
+  becomesHttp2(connection: HttpConnection, bytes: Buffer): void
+  /**
+   * Whether the connection's server name is one for `authority`. Absent: nobody knows, and all are.
+   */
+  covers?(socket: Socket, authority: string): boolean
+}
+
+/** A client's connection as its listener sees it. */
+export interface HttpConnection {
+  readonly socket: Socket
+  /** Asks the client to go elsewhere, if the protocol has a way between requests. */
+  drain(): void
+  /** Ends the connection if nothing runs on it. */
+  closeIfIdle(): void
 }
 
 const IDLE = 0
@@ -47,7 +70,16 @@ const LINGER_MS = 2_000
 /** Bytes that wait for a client before its next request is looked at. */
 const MAX_PENDING_BYTES = 262_144
 
-export class Http1Connection implements SocketHandler, ClientSide, Timed {
+/** `P` of `PRI * HTTP/2.0`, and of POST. */
+const FIRST_OF_PREFACE = 0x50
+/** `R`: of few methods, and not of POST. */
+const SECOND_OF_PREFACE = 0x52
+
+function joined(before: Buffer, bytes: Buffer, length: number): Buffer {
+  return Buffer.concat([before, bytes.subarray(0, length)])
+}
+
+export class Http1Connection implements SocketHandler, HttpConnection, ClientSide, Timed {
   deadlineTick = 0
   slotTick = 0
   readonly multiplexed = false
@@ -59,6 +91,9 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
   /** Bytes behind the current request. */
   #stash: Buffer | undefined
   #processing = false
+  /** No byte came yet that tells the protocol; what came is kept in `#preface`. */
+  #fresh = true
+  #preface: Buffer | undefined
   /** A CR before a request line was seen, its LF not yet. */
   #halfBlankLine = false
   #clientEnded = false
@@ -134,12 +169,42 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
 
   onData(bytes: Uint8Array, length: number): void {
     if (this.#state === LINGERING) return
+    if (this.#fresh && this.#isPreface(bytes as Buffer, length)) return
     if (this.#stash !== undefined) {
       // Reading is paused, but a transport may have had more in hand.
       this.#stash = Buffer.concat([this.#stash, bytes.subarray(0, length)])
       return
     }
     this.#process(bytes as Buffer, length)
+  }
+
+  /** Whether the bytes so far are for HTTP/2, or may become so. */
+  #isPreface(bytes: Buffer, length: number): boolean {
+    const before = this.#preface
+    if (
+      before === undefined &&
+      (bytes[0] !== FIRST_OF_PREFACE || (length > 1 && bytes[1] !== SECOND_OF_PREFACE))
+    ) {
+      this.#fresh = false
+      return false
+    }
+    const all = before === undefined ? bytes.subarray(0, length) : joined(before, bytes, length)
+    const codec = this.#home.runtime(this.socket)?.manager.codec ?? 'auto'
+    const found = codec === 'auto' ? detectProtocol(all, all.length) : 'http1'
+    if (found === 'undecided') {
+      this.#preface = Buffer.from(all)
+      return true
+    }
+    this.#fresh = false
+    this.#preface = undefined
+    if (found === 'http2') {
+      this.#deps.wheel.disarm(this)
+      this.#home.becomesHttp2(this, all)
+      return true
+    }
+    if (before === undefined) return false
+    this.#process(all, all.length)
+    return true
   }
 
   #process(bytes: Buffer, length: number): void {
@@ -414,7 +479,9 @@ export class Http1Connection implements SocketHandler, ClientSide, Timed {
     this.#home.left(this)
   }
 
-  /** Ends the connection if nothing runs on it. */
+  /** HTTP/1.1 has no way between requests: the next answer carries `Connection: close`. */
+  drain(): void {}
+
   closeIfIdle(): void {
     if (this.#state === IDLE) this.socket.close()
   }

@@ -37,7 +37,13 @@ function connectTo(x: Exchange, host: Host, fresh: boolean, nowMs: number): void
   const pool = x.cluster?.poolOf(host)
   if (pool === undefined) return
   x.pool = pool
-  pool.acquire(x, fresh, nowMs)
+  if (speaksHttp2(x)) pool.acquireStream(x, fresh)
+  else pool.acquire(x, fresh, nowMs)
+}
+
+function speaksHttp2({ cluster, downstream }: Exchange): boolean {
+  const protocol = cluster?.model.http.protocol
+  return protocol === 'http2' || (protocol === 'downstream' && downstream.multiplexed)
 }
 
 /** Writes the head and the body so far; what follows of the body is sent as it comes. */
@@ -49,6 +55,8 @@ export function sendRequest(x: Exchange, connection: UpstreamSide): void {
   plan.path = pathToSend(x)
   plan.authority = authorityToSend(x)
   plan.upgrade = x.upgrade
+  plan.multiplexed = connection.multiplexed
+  plan.chunked = needsCoding(x, connection)
   plan.edge = manager.useRemoteAddress
   plan.trustedHops = manager.xffTrustedHops
   plan.attempts = x.attempts
@@ -61,9 +69,9 @@ export function sendRequest(x: Exchange, connection: UpstreamSide): void {
   writeRequestHead(plan, out)
   const headLength = out.length
   const { request, held } = x
-  request.chunkedOut = request.open && !connection.multiplexed
+  request.chunkedOut = !connection.multiplexed && (request.framing === 'chunked' || plan.chunked)
   request.append(held.bytes, 0, held.length, out)
-  if (request.done && request.open) request.appendEnd(out)
+  if (request.done) request.appendEnd(out)
   if (!x.replayable) held.clear()
   x.sending = true
   // A connection that had to be opened first took time; a pooled one was there at once.
@@ -72,6 +80,11 @@ export function sendRequest(x: Exchange, connection: UpstreamSide): void {
   if (request.done) return
   if (taken) x.downstream.resumeBody()
   else x.downstream.pauseBody()
+}
+
+/** HTTP/2 says where a body ends by itself; HTTP/1.1 must be told in the head. */
+function needsCoding({ request, head }: Exchange, { multiplexed }: UpstreamSide): boolean {
+  return request.framing === 'stream' && !multiplexed && head.contentLength < 0
 }
 
 function pathToSend(x: Exchange): string | undefined {

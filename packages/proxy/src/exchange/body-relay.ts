@@ -25,6 +25,8 @@ export class BodyRelay {
   bytes = 0
   /** Whether the other side gets it chunked. */
   chunkedOut = false
+  /** What is relayed next is the end of a stream's body. */
+  ending = false
   /** Trailers that may go on, as lines; absent when there were none. */
   trailers: OutBuffer | undefined
   readonly #decoder = new ChunkedDecoder()
@@ -35,13 +37,9 @@ export class BodyRelay {
     this.done = framing === 'none' || (framing === 'fixed' && length === 0)
     this.bytes = 0
     this.chunkedOut = chunkedOut
+    this.ending = false
     this.trailers = undefined
     if (framing === 'chunked') this.#decoder.reset()
-  }
-
-  /** A body whose length nobody told before. */
-  get open(): boolean {
-    return this.framing !== 'fixed' && this.framing !== 'none'
   }
 
   /**
@@ -60,6 +58,7 @@ export class BodyRelay {
     if (this.framing === 'chunked') return this.#relayChunks(bytes, from, end, into)
     this.bytes += end - from
     if (into !== undefined) this.append(bytes, from, end, into)
+    if (this.ending) this.finish(into)
     return end
   }
 

@@ -139,7 +139,8 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   get listener(): string {
     return this.#x.runtime.listener
   }
-  get protocol(): 'HTTP/1.0' | 'HTTP/1.1' {
+  get protocol(): ExchangeRecord['protocol'] {
+    if (this.#x.downstream.multiplexed) return 'HTTP/2'
     return this.#x.head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1'
   }
   get status(): number {

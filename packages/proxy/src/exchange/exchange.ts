@@ -14,10 +14,11 @@
  */
 import type { VirtualHost } from '@weft/model'
 import type { CompiledForward, CompiledRoute, CompiledTarget, Host } from '@weft/traffic'
-import { MessageHead, OutBuffer } from '@weft/wire'
+import { type HeadTarget, MessageHead, OutBuffer } from '@weft/wire'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { HttpPool } from '../upstream/pool.ts'
 import type { UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
+import { AnswerTarget } from './answer-target.ts'
 import { attemptFailed, sendRequest } from './attempt.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { ClientSide } from './client-side.ts'
@@ -28,7 +29,13 @@ import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
 import { ExchangeView } from './exchange-view.ts'
 import { type Failure, failureStatus, failureText } from './failures.ts'
 import { httpDate } from './http-date.ts'
-import { relayResponse, upstreamEnded } from './relay-response.ts'
+import {
+  relayHead,
+  relayResponse,
+  relayStream,
+  upstreamEnded,
+  upstreamReset,
+} from './relay-response.ts'
 import { RequestId } from './request-id.ts'
 import { roomFor } from './room-for.ts'
 import { out } from './shared-out.ts'
@@ -71,10 +78,13 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   responseLength = 0
   responseHeadDone = false
   readonly answer = new BodyRelay()
+  #answerTarget: AnswerTarget | undefined
   interims = 0
   /** A byte of the final answer went to the client. */
   answered = false
   mustClose = false
+  /** The answer to HEAD, 204 and 304. */
+  bodyless = false
 
   virtualHost: VirtualHost | undefined
   route: CompiledRoute | undefined
@@ -134,6 +144,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
       path: undefined,
       authority: undefined,
       upgrade: false,
+      multiplexed: false,
+      chunked: false,
       edge: false,
       trustedHops: 0,
       attempts: 1,
@@ -151,6 +163,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
       chunked: false,
       dropLength: false,
       upgrade: false,
+      accept: undefined,
       serviceTimeMs: 0,
       route: undefined,
       stamps: undefined,
@@ -298,6 +311,12 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     if (this.discarding) this.finish()
   }
 
+  /** A stream's body ends here. */
+  endBody(bytes: Buffer, from: number, end: number): void {
+    this.request.ending = true
+    this.takeBody(bytes, from, end)
+  }
+
   // What the timers report.
 
   onRequestTimeout(): void {
@@ -334,6 +353,32 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.timers.quiet = 0
     this.eventMs = 0
     relayResponse(this, bytes, length)
+  }
+
+  get answerTarget(): HeadTarget {
+    this.#answerTarget ??= new AnswerTarget(this)
+    return this.#answerTarget
+  }
+
+  onUpstreamHead(last: boolean): void {
+    this.timers.quiet = 0
+    this.eventMs = 0
+    relayHead(this, last)
+  }
+
+  onUpstreamBody(bytes: Buffer, from: number, end: number, last: boolean): void {
+    this.timers.quiet = 0
+    this.eventMs = 0
+    relayStream(this, bytes, from, end, last)
+  }
+
+  onUpstreamTrailers({ head, headBytes }: HeadTarget): void {
+    this.answer.takeTrailers(head, headBytes)
+    this.onUpstreamBody(headBytes, 0, 0, true)
+  }
+
+  onUpstreamReset(refused: boolean, detail: string): void {
+    upstreamReset(this, refused, detail)
   }
 
   onUpstreamEnd(): void {

@@ -8,7 +8,7 @@
  */
 import type { Timed } from '@weft/net'
 import { type CompiledForward, FIRST_PICK, type Host, mirrorsOf } from '@weft/traffic'
-import { MessageHead, OutBuffer, parseResponseHead } from '@weft/wire'
+import { type HeadTarget, MessageHead, OutBuffer, parseResponseHead } from '@weft/wire'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
 import { BodyRelay } from './body-relay.ts'
@@ -40,6 +40,8 @@ function copyOf(x: Exchange): RequestCopy {
   plan.path = x.canonicalPath
   plan.authority = `${host}-shadow${port ?? ''}`
   plan.upgrade = false
+  plan.multiplexed = false
+  plan.chunked = request.framing === 'stream' && x.head.contentLength < 0
   plan.edge = runtime.manager.useRemoteAddress
   plan.trustedHops = runtime.manager.xffTrustedHops
   plan.attempts = 1
@@ -50,7 +52,8 @@ function copyOf(x: Exchange): RequestCopy {
   writeRequestHead(plan, copy)
   const headLength = copy.length
   copy.append(x.held.bytes.subarray(0, x.held.length))
-  const { open, trailers } = request
+  const open = request.framing === 'chunked' || plan.chunked
+  const { trailers } = request
   return { bytes: copy.bytes, headLength, length: copy.length, open, trailers }
 }
 
@@ -80,6 +83,7 @@ class MirrorCall implements UpstreamUser, Timed {
   readonly #deps: EngineDeps
   readonly #head = new MessageHead()
   readonly #body = new BodyRelay()
+  #target: HeadTarget | undefined
   #headDone = false
   #kept: Buffer = Buffer.alloc(0)
   #connection: UpstreamSide | undefined
@@ -163,6 +167,29 @@ class MirrorCall implements UpstreamUser, Timed {
     if (this.#head.connectionClose || this.#head.minor === 0) connection?.discard()
     else connection?.release(this.#deps.clock.monotonicMs())
     this.#end()
+  }
+
+  get answerTarget(): HeadTarget {
+    this.#head.reset()
+    this.#target ??= { head: this.#head, headBytes: Buffer.alloc(1_024), headLength: 0 }
+    this.#target.headLength = 0
+    return this.#target
+  }
+
+  onUpstreamHead(last: boolean): void {
+    if (last) this.#finish()
+  }
+
+  onUpstreamBody(_bytes: Buffer, _from: number, _end: number, last: boolean): void {
+    if (last) this.#finish()
+  }
+
+  onUpstreamTrailers(): void {
+    this.#finish()
+  }
+
+  onUpstreamReset(): void {
+    this.#drop()
   }
 
   onUpstreamEnd(): void {

@@ -2,6 +2,7 @@
  * From the upstream's bytes to the client's: interim answers, the final head, the
  * body. Head and the body bytes that came with it leave in one write.
  */
+import { createHash } from 'node:crypto'
 import { NO_HEADER_OPS } from '@weft/traffic'
 import { FIELD, parseResponseHead, problemText, SPAN } from '@weft/wire'
 import { httpFilters } from '../filters/catalog.ts'
@@ -52,10 +53,64 @@ export function relayResponse(x: Exchange, bytes: Buffer, length: number): void 
   }
   let headLength = 0
   if (!x.answered) {
-    if (!beginAnswer(x)) return
+    if (!beginAnswer(x, framingOf(x))) return
     headLength = out.length
   }
   relayBody(x, bytes, at, length, headLength)
+}
+
+/** An HTTP/2 upstream's head lies in `x.response`. `last`: nothing follows it. */
+export function relayHead(x: Exchange, last: boolean): void {
+  const { response } = x
+  out.clear()
+  x.responseHeadDone = true
+  if (response.status < 200) {
+    if (relayInterim(x, 0) < 0) return
+    x.downstream.send(0, false, undefined)
+    response.reset()
+    x.responseLength = 0
+    x.responseHeadDone = false
+    return
+  }
+  if (x.upgrade && response.status < 300 && !last) {
+    switchProtocols(x, x.responseBytes, 0, 0)
+    return
+  }
+  if (!beginAnswer(x, last ? 'none' : 'stream')) return
+  x.downstream.send(out.length, last, undefined)
+  if (last) endAnswer(x, false)
+}
+
+/** A piece of an HTTP/2 upstream's body. */
+export function relayStream(
+  x: Exchange,
+  bytes: Buffer,
+  from: number,
+  end: number,
+  last: boolean,
+): void {
+  const { answer, connection, downstream } = x
+  if (connection === undefined) return
+  out.clear()
+  answer.ending = last
+  answer.relay(bytes, from, end, x.bodyless ? undefined : out)
+  x.responseBodyBytes = x.bodyless ? 0 : answer.bytes
+  if (last && x.head.minor === 0) x.mustClose = true
+  if (!downstream.send(0, last, answer.trailers) && !last) connection.pauseBody()
+  if (last) endAnswer(x, false)
+}
+
+/** The stream was given up by the upstream, or with its connection. */
+export function upstreamReset(x: Exchange, refused: boolean, detail: string): void {
+  x.eventMs = 0
+  x.dropConnection()
+  if (x.answered) x.fail('upstreamCut', detail)
+  else {
+    const outcome = refused
+      ? ({ kind: 'refusedStream' } as const)
+      : ({ kind: 'reset', sentBytes: 1, reused: false } as const)
+    attemptFailed(x, outcome, 'upstreamReset', detail)
+  }
 }
 
 /** @returns The offset past the head, anything when more is needed, -1 when the attempt is over. */
@@ -101,13 +156,21 @@ function switchProtocols(x: Exchange, bytes: Buffer, at: number, length: number)
   x.status = SWITCHING
   x.answered = true
   x.firstByteMs = x.deps.clock.monotonicMs()
+  if (x.connection?.multiplexed === true) x.answerPlan.accept = acceptOf(x)
   writeHead(x, false, true)
+  x.answerPlan.accept = undefined
   x.downstream.send(out.length, false, undefined)
   startUpgradeTunnel(x, Buffer.from(bytes.subarray(at, length)))
 }
 
+/** RFC 6455, section 4.2.2. */
+function acceptOf(x: Exchange): string {
+  const key = x.view.requestHeader('sec-websocket-key') ?? ''
+  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+}
+
 /** The final head is there: retries it or writes it. False when the attempt is over. */
-function beginAnswer(x: Exchange): boolean {
+function beginAnswer(x: Exchange, framing: BodyFraming): boolean {
   const { response, cluster, host, deps } = x
   const { status } = response
   const nowMs = deps.clock.monotonicMs()
@@ -121,16 +184,11 @@ function beginAnswer(x: Exchange): boolean {
   ) {
     return false
   }
-  const bodyless = x.view.method === 'HEAD' || status === 204 || status === 304
-  const framing: BodyFraming = bodyless
-    ? 'none'
-    : response.chunked
-      ? 'chunked'
-      : response.contentLength >= 0
-        ? 'fixed'
-        : 'untilClose'
-  const open = framing === 'chunked' || framing === 'untilClose'
-  const chunked = open && x.head.minor > 0 && !x.downstream.multiplexed
+  x.bodyless = isBodyless(x)
+  const lengthKnown = framing === 'stream' && response.contentLength >= 0
+  const open = framing === 'chunked' || framing === 'untilClose' || framing === 'stream'
+  const codes = open && !lengthKnown && !x.bodyless
+  const chunked = codes && x.head.minor > 0 && !x.downstream.multiplexed
   x.answer.start(framing, response.contentLength, chunked)
   x.status = status
   x.mustClose = x.closesAfterwards() || !x.request.done
@@ -138,6 +196,18 @@ function beginAnswer(x: Exchange): boolean {
   writeHead(x, chunked, false)
   if (framing === 'fixed' && x.answer.left > BULK_BYTES) x.connection?.bulkBody(true)
   return true
+}
+
+function isBodyless({ view, response: { status } }: Exchange): boolean {
+  return view.method === 'HEAD' || status === 204 || status === 304
+}
+
+/** How an HTTP/1.1 answer tells its end. */
+function framingOf(x: Exchange): BodyFraming {
+  const { response } = x
+  if (isBodyless(x)) return 'none'
+  if (response.chunked) return 'chunked'
+  return response.contentLength >= 0 ? 'fixed' : 'untilClose'
 }
 
 function hasGrpcStatus(x: Exchange): boolean {
@@ -167,7 +237,7 @@ function writeHead(x: Exchange, chunked: boolean, upgrade: boolean): void {
   plan.bytes = responseBytes
   plan.close = x.mustClose
   plan.chunked = chunked
-  plan.dropLength = chunked || response.status === 204 || response.status < 200
+  plan.dropLength = chunked || upgrade || response.status === 204 || response.status < 200
   plan.upgrade = upgrade
   plan.serviceTimeMs = Math.round(x.firstByteMs - x.sentMs)
   plan.route = ops.length === 0 ? undefined : encodeHeaderOps(ops)
@@ -180,7 +250,7 @@ function writeHead(x: Exchange, chunked: boolean, upgrade: boolean): void {
 function filterHeaders(x: Exchange): EncodedHeaders | undefined {
   const route = x.route?.source
   if (route === undefined) return undefined
-  let all = cookieHeaders(x)
+  let all = joinEncoded(x.filterHeaders, cookieHeaders(x))
   for (const { kind } of x.runtime.manager.filters) {
     all = joinEncoded(all, httpFilters[kind]?.onResponse?.(route, x.view))
   }

@@ -62,7 +62,7 @@ function cutNominated(head: MessageHead, bytes: Buffer): void {
   }
 }
 
-function cutLine(head: MessageHead, bytes: Buffer, name: string): void {
+export function cutLine(head: MessageHead, bytes: Buffer, name: string): void {
   const lower = ascii(name)
   for (let i = 0; i < head.count; i++) {
     const at = i * SPAN

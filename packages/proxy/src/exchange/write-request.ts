@@ -1,4 +1,5 @@
 /** The request head that an upstream gets. */
+import { randomBytes } from 'node:crypto'
 import { ascii, equalsIgnoreCase, FIELD, type MessageHead, type OutBuffer, SPAN } from '@weft/wire'
 import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangeView } from './exchange-view.ts'
@@ -8,6 +9,7 @@ import {
   copyKept,
   cutHopByHop,
   cutKnown,
+  cutLine,
   cutNames,
   cuts,
   writeLines,
@@ -24,6 +26,10 @@ export interface RequestPlan {
   authority: string | undefined
   /** Name of the protocol that is switched to: the Upgrade line goes on. */
   upgrade: boolean
+  /** The upstream is an HTTP/2 stream. */
+  multiplexed: boolean
+  /** The body has no coding yet and needs one. */
+  chunked: boolean
   /** Client and its headers come from outside the mesh. */
   edge: boolean
   /** How many proxies in front of us are believed. */
@@ -40,6 +46,9 @@ export interface RequestPlan {
   readonly id: RequestId
 }
 
+const KEY_NAME = 'sec-websocket-key'
+const CHUNKED = ascii('transfer-encoding: chunked\r\n')
+const TE_TRAILERS = ascii('te: trailers\r\n')
 const HTTP11 = ascii(' HTTP/1.1\r\n')
 const HOST = ascii('host: ')
 const UPGRADE = ascii('connection: upgrade\r\n')
@@ -66,11 +75,25 @@ export function writeRequestHead(plan: RequestPlan, out: OutBuffer): void {
     out.latin1(plan.authority)
     out.append(CRLF)
   }
-  if (plan.upgrade) out.append(UPGRADE)
+  if (plan.chunked) out.append(CHUNKED)
+  if (plan.multiplexed && takesTrailers(plan)) out.append(TE_TRAILERS)
+  if (plan.upgrade) {
+    out.append(UPGRADE)
+    // RFC 8441, section 5: HTTP/2 has no use for the key, HTTP/1.1 demands one.
+    if (!plan.multiplexed && plan.view.requestHeader(KEY_NAME) === undefined) {
+      out.latin1(`${KEY_NAME}: ${randomBytes(16).toString('base64')}\r\n`)
+    }
+  }
   writeOurs(plan, out)
   if (plan.route !== undefined) writeLines(plan.route, plan.view, out)
   if (plan.stamps !== undefined) writeLines(plan.stamps, plan.view, out)
   out.append(CRLF)
+}
+
+/** The one word of TE that travels (RFC 9113, section 8.2.2). */
+function takesTrailers({ head, view }: RequestPlan): boolean {
+  if (head.at[FIELD.te] === 0) return false
+  return /(?:^|,)\s*trailers\s*(?:,|$)/i.test(view.requestHeader('te') ?? '')
 }
 
 function writeRequestLine({ head, bytes, path }: RequestPlan, out: OutBuffer): void {
@@ -94,6 +117,7 @@ function cutOurs(plan: RequestPlan): void {
   if (plan.upgrade) {
     const upgrade = head.findKnown(FIELD.upgrade)
     if (upgrade >= 0) cuts[upgrade] = 0
+    if (plan.multiplexed) cutLine(head, plan.bytes, KEY_NAME)
   }
   // An expectation without a body to wait for would make an upstream wait.
   if (head.expectsContinue && head.contentLength <= 0 && !head.chunked) cutKnown(head, FIELD.expect)

@@ -16,6 +16,8 @@ import {
 const HTTP11 = ascii('HTTP/1.1 ')
 /** Where the reason stands in `HTTP/1.1 200 OK`. */
 const AFTER_STATUS = 13
+const SWITCHING_LINES =
+  'HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nsec-websocket-accept: '
 const BLANK = ascii(' ')
 const CLOSE = ascii('connection: close\r\n')
 const UPGRADE = ascii('connection: upgrade\r\n')
@@ -33,6 +35,8 @@ export interface ResponsePlan {
   dropLength: boolean
   /** 101: the connection changes its protocol. */
   upgrade: boolean
+  /** An HTTP/2 upstream agreed to a WebSocket: what HTTP/1.1 calls 101, with this key's proof. */
+  accept: string | undefined
   /** In whole milliseconds; negative to say nothing. */
   serviceTimeMs: number
   route: EncodedHeaders | undefined
@@ -42,7 +46,8 @@ export interface ResponsePlan {
 
 export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
   const { head, bytes } = plan
-  writeStatusLine(head, bytes, out)
+  if (plan.accept === undefined) writeStatusLine(head, bytes, out)
+  else out.latin1(`${SWITCHING_LINES}${plan.accept}\r\n`)
   cutHopByHop(head, bytes)
   cutKnown(head, FIELD['transfer-encoding'])
   if (plan.dropLength) cutKnown(head, FIELD['content-length'])

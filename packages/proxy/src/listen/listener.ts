@@ -8,7 +8,8 @@ import type { SocketAddress } from '@weft/model'
 import type { Listening, Socket, SocketHandler } from '@weft/net'
 import type { FirstBytes } from '@weft/wire'
 import { FirstBytesReader } from '../detect/first-bytes.ts'
-import { Http1Connection, type HttpHome } from '../downstream/http1.ts'
+import { Http1Connection, type HttpConnection, type HttpHome } from '../downstream/http1.ts'
+import { Http2Connection } from '../downstream/http2.ts'
 import { proxyTcp } from '../downstream/tcp.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import { ExchangePool } from '../exchange/exchange-pool.ts'
@@ -69,7 +70,7 @@ class Listener implements OpenListener, HttpHome {
   readonly #options: ListenerOptions
   readonly #deps: EngineDeps
   readonly #sockets = new Set<Socket>()
-  readonly #http = new Set<Http1Connection>()
+  readonly #http = new Set<HttpConnection>()
   #listening: Listening | undefined
   readonly exchanges: ExchangePool
   #held = 0
@@ -186,10 +187,22 @@ class Listener implements OpenListener, HttpHome {
     if (chain.handler.kind === 'tcp') {
       return proxyTcp(socket, chain.handler, firstBytes, () => this.#forget(socket), this.#deps)
     }
-    const connection = new Http1Connection(socket, this, this.#deps)
+    const { codec } = chain.handler.manager
+    const isHttp2 = codec === 'http2' || (codec !== 'http1' && protocol === 'http2')
+    const Connection = isHttp2 ? Http2Connection : Http1Connection
+    const connection = new Connection(socket, this, this.#deps)
     this.#http.add(connection)
     connection.start(firstBytes)
     return connection
+  }
+
+  becomesHttp2(connection: HttpConnection, bytes: Buffer): void {
+    const { socket } = connection
+    this.#http.delete(connection)
+    const successor = new Http2Connection(socket, this, this.#deps)
+    this.#http.add(successor)
+    socket.handler = successor
+    successor.start(bytes)
   }
 
   // What an HTTP connection asks of its listener.
@@ -217,7 +230,7 @@ class Listener implements OpenListener, HttpHome {
     return this.slot.held < (this.#options.maxHeld ?? DEFAULT_MAX_HELD)
   }
 
-  left(connection: Http1Connection): void {
+  left(connection: HttpConnection): void {
     this.#http.delete(connection)
     if (connection.socket.closed) this.#forget(connection.socket)
   }
@@ -233,6 +246,7 @@ class Listener implements OpenListener, HttpHome {
 
   async drain(timing: { readonly idleMs: number; readonly deadlineMs: number }): Promise<void> {
     this.slot.draining = true
+    for (const connection of this.#http) connection.drain()
     if (this.#sockets.size === 0) return
     const { clock } = this.#deps
     await new Promise<void>((resolve) => {

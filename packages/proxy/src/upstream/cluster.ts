@@ -134,7 +134,7 @@ export class UpstreamCluster {
   }
 
   connectionsOf(host: Host): number {
-    return this.#pools.get(host)?.connections ?? 0
+    return this.#pools.get(host)?.allConnections ?? 0
   }
 
   /** An attempt ended: what that says of the host, for outlier detection and for the balancer. */

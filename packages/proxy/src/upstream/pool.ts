@@ -9,6 +9,7 @@ import type { Host } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
 import type { UpstreamCluster } from './cluster.ts'
 import { UpstreamConnection } from './connection.ts'
+import { Http2Pool } from './http2-pool.ts'
 import { IdleLimit } from './idle-limit.ts'
 import type { UpstreamUser } from './upstream-user.ts'
 
@@ -26,13 +27,24 @@ export class HttpPool implements Timed {
   #waiting: UpstreamUser[] = []
   readonly #learntIdle = new IdleLimit()
   #closing = false
-  /** Open or opening. */
+  /** Those of HTTP/1.1, open or opening. */
   connections = 0
+  #http2: Http2Pool | undefined
 
   constructor(cluster: UpstreamCluster, host: Host, deps: EngineDeps) {
     this.cluster = cluster
     this.host = host
     this.deps = deps
+  }
+
+  /** A stream of a connection that many requests share. */
+  acquireStream(user: UpstreamUser, fresh: boolean): void {
+    this.#http2 ??= new Http2Pool(this.cluster, this.host, this.deps)
+    this.#http2.acquire(user, fresh)
+  }
+
+  get allConnections(): number {
+    return this.connections + (this.#http2?.connections ?? 0)
   }
 
   /** @param fresh Does not reuse a connection, because a reused one just failed. */
@@ -56,7 +68,10 @@ export class HttpPool implements Timed {
   /** The user no longer waits for a connection. */
   abandon(user: UpstreamUser): void {
     const at = this.#waiting.indexOf(user)
-    if (at < 0) return
+    if (at < 0) {
+      this.#http2?.abandon(user)
+      return
+    }
     this.#waiting.splice(at, 1)
     this.cluster.limits.release('pending')
   }
@@ -147,6 +162,7 @@ export class HttpPool implements Timed {
   /** Closes what rests now and the rest as it comes back. */
   close(): void {
     this.#closing = true
+    this.#http2?.close()
     for (const connection of this.#idle.splice(0)) connection.socket.close()
   }
 }

@@ -3,7 +3,7 @@
  * HTTP/1.1 connection for one message, or a stream of an HTTP/2 connection.
  */
 import type { Socket } from '@weft/net'
-import type { OutBuffer } from '@weft/wire'
+import type { HeadTarget, OutBuffer } from '@weft/wire'
 import type { Failure } from '../exchange/failures.ts'
 
 export interface UpstreamSide {
@@ -35,6 +35,16 @@ export interface UpstreamUser {
   onUpstreamFailed(failure: Failure, detail: string): void
   /** HTTP/1.1: `bytes[0..length)`, valid only during the call. */
   onUpstreamData(bytes: Buffer, length: number): void
+  /** HTTP/2: where heads of the answer are laid out. */
+  readonly answerTarget: HeadTarget
+  /** HTTP/2: a head, an interim one too, lies in `answerTarget`. */
+  onUpstreamHead(last: boolean): void
+  /** HTTP/2: `bytes[from..end)`, valid only during the call. */
+  onUpstreamBody(bytes: Buffer, from: number, end: number, last: boolean): void
+  /** HTTP/2: the answer ends with these. */
+  onUpstreamTrailers(trailers: HeadTarget): void
+  /** HTTP/2: the stream is over before its end. `refused`: the upstream did nothing of it. */
+  onUpstreamReset(refused: boolean, detail: string): void
   /** The upstream ended its side. */
   onUpstreamEnd(): void
   onUpstreamDrain(): void

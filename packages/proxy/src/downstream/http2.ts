@@ -1,0 +1,258 @@
+/**
+ * A client's HTTP/2 connection: each of its streams is an exchange of its own.
+ *
+ *     open ──► draining (GOAWAY, then GOAWAY with the last stream) ──► gone
+ *
+ * The newest configuration counts for each request that begins; none closes the
+ * connection. A request that breaks a rule costs its stream, not the connection.
+ */
+import type { SocketAddress } from '@weft/model'
+import type { Socket, SocketHandler, Timed } from '@weft/net'
+import { H2_ERROR, type HeadTarget, Http2Session, type Http2Stream } from '@weft/wire'
+import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
+import type { Exchange } from '../exchange/exchange.ts'
+import { Http2Link } from '../exchange/http2-link.ts'
+import type { HttpConnection, HttpHome } from './http1.ts'
+import { ClientEvents } from './http2-events.ts'
+import { ClientStream } from './http2-stream.ts'
+
+/** Between the two GOAWAYs: longer than a round trip, so that nothing on its way is refused. */
+const DRAIN_GRACE_MS = 1_000
+/** Edge-safe (Envoy's advice for exposed listeners). */
+const MAX_STREAMS = 100
+const STREAM_WINDOW_BYTES = 65_536
+const CONNECTION_WINDOW_BYTES = 1_048_576
+
+export class Http2Connection implements SocketHandler, HttpConnection, Timed {
+  deadlineTick = 0
+  slotTick = 0
+  readonly socket: Socket
+  readonly #home: HttpHome
+  readonly #deps: EngineDeps
+  readonly #session: Http2Session
+  readonly #link: Http2Link
+  /** The newest one that there was for this connection. */
+  #runtime: HttpRuntime | undefined
+  #remote: SocketAddress | undefined
+  #local: SocketAddress | undefined
+  #drainStep: 'none' | 'announced' | 'final' = 'none'
+  #openedMs = 0
+  #pingWaits = false
+  #cancelPing: (() => void) | undefined
+  #cancelDrain: (() => void) | undefined
+
+  constructor(socket: Socket, home: HttpHome, deps: EngineDeps) {
+    this.socket = socket
+    this.#home = home
+    this.#deps = deps
+    this.#runtime = home.runtime(socket)
+    const manager = this.#runtime?.manager
+    const { http2 = {} } = manager ?? {}
+    this.#session = new Http2Session(new ClientEvents(this), {
+      role: 'server',
+      now: () => deps.clock.monotonicMs(),
+      maxConcurrentStreams: http2.maxConcurrentStreams ?? MAX_STREAMS,
+      streamWindowBytes: http2.streamWindow ?? STREAM_WINDOW_BYTES,
+      connectionWindowBytes: http2.connectionWindow ?? CONNECTION_WINDOW_BYTES,
+      allowConnect: true,
+      ...(manager === undefined ? {} : { maxHeadBytes: manager.maxRequestHeadBytes }),
+    })
+    this.#link = new Http2Link(this.#session, socket)
+  }
+
+  /** Begins with what protocol detection has read already. */
+  start(firstBytes: Buffer | undefined): void {
+    this.#openedMs = this.#deps.clock.monotonicMs()
+    this.#session.start()
+    this.#armIdle()
+    this.#pingLater()
+    if (firstBytes !== undefined) this.onData(firstBytes, firstBytes.length)
+  }
+
+  get remoteAddress(): SocketAddress {
+    this.#remote ??= this.socket.remoteAddress
+    return this.#remote
+  }
+
+  get localAddress(): SocketAddress {
+    this.#local ??= this.socket.localAddress
+    return this.#local
+  }
+
+  get draining(): boolean {
+    return this.#home.draining
+  }
+
+  get idle(): boolean {
+    return this.#session.activeStreams === 0
+  }
+
+  whenConfigured(wake: () => void): () => void {
+    return this.#home.whenPublished(wake)
+  }
+
+  /** RFC 9110, section 15.5.20: the client took this connection for another host's. */
+  misdirected(authority: string): boolean {
+    const manager = this.#runtime?.manager
+    if (manager?.refuseMisdirected === false || this.#home.covers === undefined) return false
+    return !this.#home.covers(this.socket, authority)
+  }
+
+  output(): void {
+    this.#link.schedule()
+  }
+
+  // The socket.
+
+  onOpen(): void {}
+
+  onData(bytes: Uint8Array, length: number): void {
+    this.#pingWaits = false
+    this.#session.receive(bytes as Buffer, length)
+    if (this.draining) this.drain()
+  }
+
+  onEnd(): void {
+    // A client that has ended its side cannot grant windows or reset: nothing can end well for long.
+    if (this.idle) this.socket.close()
+    else this.#endsWhenIdle = true
+  }
+
+  #endsWhenIdle = false
+
+  onDrain(): void {
+    this.#link.onDrain()
+  }
+
+  onClose(): void {
+    this.#session.close(H2_ERROR.noError)
+    this.#deps.wheel.disarm(this)
+    this.#cancelPing?.()
+    this.#cancelDrain?.()
+    this.#home.left(this)
+  }
+
+  /** A request begins: where its head goes. */
+  begin(stream: Http2Stream): HeadTarget | undefined {
+    const runtime = this.#home.runtime(this.socket) ?? this.#runtime
+    if (runtime === undefined) return undefined
+    this.#runtime = runtime
+    this.#deps.wheel.disarm(this)
+    const client = new ClientStream(this, this.#link, stream)
+    stream.user = client
+    const exchange = this.#home.exchanges.take(client, runtime)
+    exchange.startedMs = this.#deps.clock.monotonicMs()
+    client.exchange = exchange
+    return exchange
+  }
+
+  refuse(stream: Http2Stream, code: number): void {
+    this.#session.resetStream(stream, code)
+  }
+
+  /** Routes at once, or as soon as a configuration can say where to. */
+  configured(client: ClientStream, exchange: Exchange): void {
+    const newest = this.#home.runtime(this.socket)
+    if (newest?.routes !== undefined) {
+      client.route(exchange)
+      return
+    }
+    const { clock } = this.#deps
+    if (!this.#home.mayHold) {
+      exchange.fail('noConfiguration', 'too many requests wait for a configuration')
+      return
+    }
+    let cancelWait = (): void => undefined
+    const wait = (): void => {
+      cancelWait = this.#home.whenPublished(() => {
+        const runtime = this.#home.runtime(this.socket)
+        if (runtime?.routes === undefined) {
+          wait()
+          return
+        }
+        cancelTimer()
+        exchange.runtime = runtime
+        client.route(exchange)
+      })
+    }
+    const cancelTimer = clock.after(this.#home.holdMs, () => {
+      cancelWait()
+      exchange.fail('noConfiguration', 'no configuration came for this request')
+    })
+    client.hold(() => {
+      cancelWait()
+      cancelTimer()
+    })
+    wait()
+  }
+
+  pingAnswered(): void {
+    this.#pingWaits = false
+  }
+
+  streamClosed(): void {
+    if (!this.idle) return
+    if (this.#drainStep === 'final' || this.#endsWhenIdle) this.#link.end()
+    else this.#armIdle()
+  }
+
+  failed(why: string): void {
+    this.#deps.log.debug('ended an HTTP/2 connection', { why, client: this.remoteAddress })
+    this.#link.end()
+  }
+
+  // How it ends.
+
+  #armIdle(): void {
+    const manager = this.#runtime?.manager
+    if (manager === undefined) return
+    const nowMs = this.#deps.clock.monotonicMs()
+    const { idleTimeoutMs } = manager
+    if (idleTimeoutMs > 0) this.#deps.wheel.arm(this, idleTimeoutMs, nowMs)
+  }
+
+  onDeadline(): void {
+    if (this.idle) this.closeIfIdle()
+  }
+
+  /** Asks the client to go: what is on its way is answered, nothing new begins. */
+  drain(): void {
+    if (this.#drainStep !== 'none') return
+    this.#drainStep = 'announced'
+    this.#session.drain()
+    this.#cancelDrain = this.#deps.clock.after(DRAIN_GRACE_MS, () => this.#drainFinally())
+  }
+
+  #drainFinally(): void {
+    if (this.#drainStep === 'final') return
+    this.#drainStep = 'final'
+    this.#session.goaway(H2_ERROR.noError)
+    if (this.idle) this.#link.end()
+  }
+
+  /** Ends the connection if nothing runs on it; else as soon as nothing does. */
+  closeIfIdle(): void {
+    this.#cancelDrain?.()
+    this.#drainFinally()
+  }
+
+  #pingLater(): void {
+    const manager = this.#runtime?.manager
+    const keepAlive = manager?.http2?.keepAlive
+    const maxAgeMs = manager?.maxConnectionDurationMs
+    const waitMs = keepAlive?.intervalMs ?? maxAgeMs
+    if (waitMs === undefined) return
+    this.#cancelPing = this.#deps.clock.after(waitMs, () => {
+      if (maxAgeMs !== undefined && this.#deps.clock.monotonicMs() - this.#openedMs >= maxAgeMs) {
+        this.drain()
+      }
+      if (keepAlive === undefined) return
+      this.#pingWaits = true
+      this.#session.ping()
+      this.#cancelPing = this.#deps.clock.after(keepAlive.timeoutMs, () => {
+        if (this.#pingWaits) this.socket.reset()
+        else this.#pingLater()
+      })
+    })
+  }
+}

@@ -1,0 +1,60 @@
+/** The bytes of an HTTP/2 session, from and to its socket. Both sides of the proxy have one. */
+import type { Socket } from '@weft/net'
+import type { Http2SessionApi } from '@weft/wire'
+import { type Flushable, flushLater } from './flush-later.ts'
+
+export class Http2Link implements Flushable {
+  readonly session: Http2SessionApi
+  readonly socket: Socket
+  #scheduled = false
+  /** The socket closes when all is written. */
+  #ending = false
+
+  constructor(session: Http2SessionApi, socket: Socket) {
+    this.session = session
+    this.socket = socket
+  }
+
+  /** `session.out` is not empty any more. */
+  schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    flushLater(this)
+  }
+
+  flush(): void {
+    this.#scheduled = false
+    const { session, socket } = this
+    const { out } = session
+    // What the kernel did not take yet goes first; the rest waits where it can still grow together.
+    if (socket.pendingBytes > 0) return
+    // `drained` may let streams that waited write at once.
+    for (let rounds = 0; out.length > 0 && rounds < MAX_ROUNDS; rounds++) {
+      if (!socket.write(out.bytes.subarray(0, out.length))) {
+        out.detach()
+        session.pendingBytes = socket.pendingBytes
+        session.drained()
+        return
+      }
+      out.clear()
+      session.pendingBytes = 0
+      session.drained()
+    }
+    if (out.length > 0) this.schedule()
+    else if (this.#ending) socket.close()
+  }
+
+  onDrain(): void {
+    this.session.pendingBytes = 0
+    this.session.drained()
+    this.flush()
+  }
+
+  /** Writes what there is and closes. */
+  end(): void {
+    this.#ending = true
+    this.schedule()
+  }
+}
+
+const MAX_ROUNDS = 4
