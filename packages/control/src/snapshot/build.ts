@@ -21,6 +21,7 @@ import { mergeRegistries } from '../registries/state/merge.ts'
 import { shareMap, shareState } from '../registries/state/share.ts'
 import type { Condition } from '../status/object-status.ts'
 import { attachRoutes } from './gateway-api/attachment.ts'
+import { backendPolicies } from './gateway-api/backend-policies.ts'
 import { CertificateAuthorities } from './gateway-api/certificate-authorities.ts'
 import { servedListeners } from './gateway-api/listeners.ts'
 import { classConditions, objectParts } from './gateway-api/object-parts.ts'
@@ -72,6 +73,7 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
   const listeners = servedListeners(documents, { secrets: declared, namespaces, authorities })
   const grants = documentsOf(documents, 'ReferenceGrant')
   const attached = attachRoutes(documents, { listeners, namespaces, services, grants, domain })
+  const policies = backendPolicies(documents, { services, domain, authorities, attached })
   const secrets = shareMap(
     previous?.secrets ?? new Map(),
     new Map([...declared, ...authorities.secrets]),
@@ -86,12 +88,13 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
     },
     previous,
   )
-  const parts = objectParts(documents, listeners, attached)
+  const parts = objectParts(documents, listeners, attached, policies)
   const conditions = new Map<string, readonly Condition[]>()
   for (const [document, found] of [
     ...classConditions(documents),
     ...listeners.conditions,
     ...attached.conditions,
+    ...policies.conditions,
   ]) {
     conditions.set(keyOf(document), found)
   }
@@ -111,6 +114,10 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
     streamRoutes: attached.streams,
     secrets,
     conditions,
+    backendPolicies: policies,
+    clientCertificates: new Map(
+      [...listeners.clientCertificates].map(([gateway, name]) => [keyOf(gateway), name]),
+    ),
     parts: new Map([...parts].map(([document, found]) => [keyOf(document), found])),
     gateways: new Map([...listeners.byOwner.keys()].map((one) => [keyOf(one), one])),
   }

@@ -9,6 +9,7 @@ import type { MeshService, ServiceInstance } from '../registries/registry.ts'
 import type { ObjectParts } from '../status/gateway-api-status.ts'
 import type { Condition } from '../status/object-status.ts'
 import type { HttpRouteAttachment, StreamRouteAttachment } from './gateway-api/attachment.ts'
+import type { BackendPolicies } from './gateway-api/backend-policies.ts'
 import type { JudgedListener, ListenerOwner } from './gateway-api/listeners.ts'
 import type { MeshSettings } from './mesh-settings.ts'
 import type { BoundVirtualService } from './virtual-services.ts'
@@ -46,6 +47,10 @@ export interface MeshSnapshot {
   readonly conditions: ReadonlyMap<string, readonly Condition[]>
   /** What parts of Gateway API objects say, by `objectKey`. */
   readonly parts: ReadonlyMap<string, ObjectParts>
+  /** Gateway API's policies for calls to a Service. */
+  readonly backendPolicies: BackendPolicies
+  /** SDS names of what Gateway API's gateways show to backends, by `objectKey`. */
+  readonly clientCertificates: ReadonlyMap<string, string>
   /** Gateway API's gateways and listener sets that the snapshot was made from. */
   readonly gateways: ReadonlyMap<string, ListenerOwner>
 }

@@ -5,6 +5,7 @@
 import type { Cluster, Endpoints, Listener, ResourceSet, RouteTable, Secret } from '@weft/model'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
 import { TranslateCache } from './cache.ts'
+import { applyBackendPolicies } from './clusters/backend-policies.ts'
 import { outboundClusters, plainCluster, reaches } from './clusters/outbound.ts'
 import { captureInbound } from './listeners/capture-inbound.ts'
 import { captureOutbound } from './listeners/capture-outbound.ts'
@@ -29,6 +30,7 @@ export function translate(
 ): ResourceSet {
   const scope = scopeOf(snapshot, proxy, cache)
   const { clusters, endpoints } = outboundClusters(scope)
+  applyBackendPolicies(scope, clusters)
   for (const cluster of commonClusters(scope)) clusters.set(cluster.name, cluster)
   const own = ownResources(scope)
   for (const cluster of own.clusters) clusters.set(cluster.name, cluster)

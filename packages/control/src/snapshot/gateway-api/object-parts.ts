@@ -3,6 +3,7 @@ import { type Document, documentsOf } from '@weft/config'
 import type { ObjectParts } from '../../status/gateway-api-status.ts'
 import type { Condition } from '../../status/object-status.ts'
 import type { Attachments } from './attachment.ts'
+import type { BackendPolicies } from './backend-policies.ts'
 import { isOurController, type Listeners } from './listeners.ts'
 
 /** Kinds that are none of ours, or that another controller handles, are absent. */
@@ -10,6 +11,7 @@ export function objectParts(
   documents: readonly Document[],
   listeners: Listeners,
   attached: Attachments,
+  policies: BackendPolicies,
 ): ReadonlyMap<Document, ObjectParts> {
   const parts = new Map<Document, ObjectParts>()
   for (const one of documentsOf(documents, 'GatewayClass')) {
@@ -31,6 +33,9 @@ export function objectParts(
     })
   }
   for (const [route, parents] of attached.parents) parts.set(route, { kind: 'parents', parents })
+  for (const [policy, ancestors] of policies.ancestors) {
+    parts.set(policy, { kind: 'ancestors', ancestors })
+  }
   return parts
 }
 

@@ -56,7 +56,7 @@ export function gatewayPorts(scope: ProxyScope): readonly GatewayPort[] {
 }
 
 /** A proxy that is labelled for one gateway serves that one; others serve all. */
-function serves(scope: ProxyScope, { gateway }: JudgedListener): boolean {
+export function serves(scope: ProxyScope, { gateway }: JudgedListener): boolean {
   const own = scope.proxy.labels[GATEWAY_NAME_LABEL]
   if (own === undefined) return true
   return own === gateway.metadata.name && scope.proxy.namespace === gateway.metadata.namespace
