@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseDocuments } from '@weft/config'
 import type { HttpConnectionManager, ResourceSet, Route } from '@weft/model'
+import { loadCodec } from '@weft/xds'
 import { buildSnapshot } from '../snapshot/build.ts'
 import { tokenBucket } from './features/rate-limit.ts'
 import { DEFAULT_PROXY, type ProxyView } from './proxy-view.ts'
@@ -159,6 +160,58 @@ test('limits by a property, and for some requests, are descriptors in their orde
       ],
     },
   ])
+})
+
+test('requests without a header that need not be there are counted together', () => {
+  const set = resources(
+    policy(
+      'RateLimit',
+      'some',
+      '{targetRefs: [{kind: Gateway, name: gw}], limits: [{requests: 1, per: 1s, by: [{type: Header, name: a, countAbsent: true}, {type: Path}]}]}',
+    ),
+    INGRESS,
+  )
+  const filter = managerOf(set, '0.0.0.0_80').filters.find(({ kind }) => kind === 'localRateLimit')
+  const limit = filter?.kind === 'localRateLimit' ? filter.limit : undefined
+  assert.deepEqual(
+    limit?.descriptors.map(({ entries }) => entries.map(({ key }) => key)),
+    [
+      ['limit', 'a', 'path'],
+      ['limit', 'path'],
+    ],
+  )
+})
+
+test('what policies make is the same on the other end of the wire', async () => {
+  const text = [
+    policy(
+      'RateLimit',
+      'five',
+      '{targetRefs: [{kind: VirtualService, name: shop}], limits: [{requests: 5, per: 1s, by: [{type: Header, name: x}]}, {requests: 50, per: 1m}]}',
+    ),
+    policy(
+      'TrafficPolicy',
+      'web',
+      '{targetRefs: [{kind: Service, name: web}], healthChecks: [{tcp: {send: PING, receive: [PONG]}}], outlierDetection: {failurePercentage: {}}, slowStart: {window: 30s}, loadBalancer: {type: PEAK_EWMA}, hedging: {afterPercentile: 95}, buffer: {maxRequestBytes: 10}, timeouts: {streamIdle: 3s}}',
+    ),
+    policy(
+      'TrafficPolicy',
+      'gw',
+      '{targetRefs: [{kind: Gateway, name: gw}], compression: {}, csrf: {}, adaptiveConcurrency: {}, maxRequestHeaderBytes: 4096}',
+    ),
+  ].join('---\n')
+  const set = resources(text, INGRESS)
+  const codec = await loadCodec()
+  const same = (type: 'cluster' | 'listener' | 'route', name: string) => {
+    const resource = set[type].get(name)
+    assert.ok(resource !== undefined)
+    const decoded = codec.decode(type, codec.encode(type, resource as never))
+    assert.ok(decoded.ok, JSON.stringify(decoded))
+    assert.deepEqual(decoded.resource, resource)
+  }
+  same('cluster', 'outbound|80||web.default.svc.cluster.local')
+  same('listener', '0.0.0.0_80')
+  same('route', 'http.80')
 })
 
 test('a bucket keeps its rate whatever its burst', () => {

@@ -35,7 +35,9 @@ export function localRateLimit({ metadata, spec }: DocumentOf<'RateLimit'>): Loc
     enabledPercent: 100,
     enforcedPercent: 100,
     status: spec.status,
-    descriptors: lists.map(({ bucket, actions }) => ({ bucket, entries: actions.map(entryOf) })),
+    descriptors: lists.flatMap(({ bucket, actions }) =>
+      presences(actions).map((present) => ({ bucket, entries: present.map(entryOf) })),
+    ),
     actions: lists.map(({ actions }): RateLimitActions => ({ actions, stage: 0 })),
     perConnection: false,
     headers: spec.headers,
@@ -63,6 +65,17 @@ function actionsOf({ by = [], match }: RequestLimit, id: string): readonly RateL
       ? { kind: 'genericKey', key: 'limit', value: id }
       : { kind: 'headerValueMatch', key: 'limit', value: id, expectMatch: true, headers }
   return [first, ...by.map(countedAction)]
+}
+
+/** A property that may be absent leaves its entry out, so there is a descriptor for each way to be absent. */
+function presences(actions: readonly RateLimitAction[]): readonly (readonly RateLimitAction[])[] {
+  return actions.reduce<readonly (readonly RateLimitAction[])[]>(
+    (lists, action) => {
+      const without = 'skipIfAbsent' in action && action.skipIfAbsent ? lists : []
+      return [...lists.map((list) => [...list, action]), ...without]
+    },
+    [[]],
+  )
 }
 
 type Counted = NonNullable<RequestLimit['by']>[number]
