@@ -34,7 +34,6 @@ const HTTP_FILTERS = ['spec.rules[].filters[]', 'spec.rules[].backendRefs[].filt
 
 export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleField[]>>> = {
   VirtualService: idle(
-    'spec.http[].delegate',
     'spec.http[].match[].statPrefix',
     'spec.http[].retries.retryRemoteLocalities',
   ),
@@ -54,14 +53,16 @@ export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleFie
   ],
   WorkloadEntry: idle('spec.network'),
   GatewayClass: idle('spec.parametersRef'),
-  KubernetesGateway: idle(
-    'spec.listeners[].tls',
-    'spec.addresses',
-    'spec.infrastructure',
-    'spec.allowedListeners',
-    'spec.tls',
-    'spec.defaultScope',
+  KubernetesGateway: idle('spec.addresses', 'spec.infrastructure', 'spec.defaultScope'),
+  GRPCRoute: idle(
+    ...HTTP_FILTERS.map((filter) => `${filter}.extensionRef`),
+    'spec.rules[].sessionPersistence',
+    'spec.useDefaultGateways',
   ),
+  TLSRoute: idle('spec.useDefaultGateways'),
+  TCPRoute: idle('spec.useDefaultGateways'),
+  BackendTLSPolicy: idle('spec.options'),
+  XBackendTrafficPolicy: idle('spec.sessionPersistence', 'spec.retryConstraint.budget.interval'),
   HTTPRoute: idle(
     ...HTTP_FILTERS.flatMap((filter) => [`${filter}.extensionRef`, `${filter}.externalAuth`]),
     'spec.rules[].sessionPersistence',

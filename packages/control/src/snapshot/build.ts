@@ -20,6 +20,7 @@ import type { MeshService, RegistryState } from '../registries/registry.ts'
 import { mergeRegistries } from '../registries/state/merge.ts'
 import { shareMap, shareState } from '../registries/state/share.ts'
 import type { Condition } from '../status/object-status.ts'
+import { withDelegates } from './delegates.ts'
 import { attachRoutes } from './gateway-api/attachment.ts'
 import { backendPolicies } from './gateway-api/backend-policies.ts'
 import { CertificateAuthorities } from './gateway-api/certificate-authorities.ts'
@@ -80,7 +81,7 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
   )
   const settled = settleReferences(
     {
-      virtualServices: documentsOf(documents, 'VirtualService'),
+      virtualServices: withDelegates(documentsOf(documents, 'VirtualService'), mesh, domain),
       destinationRules: documentsOf(documents, 'DestinationRule'),
       services,
       domain,
