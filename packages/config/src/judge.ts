@@ -265,14 +265,7 @@ function notAnObject(raw: RawObject, path: string, message: string, suggestion?:
 const OTHER_KINDS: Readonly<Record<string, readonly string[]>> = {
   'weft.io': ['DataService', 'Plugin', 'Rollout'],
   'networking.istio.io': ['EnvoyFilter', 'ProxyConfig', 'Sidecar', 'WorkloadGroup'],
-  'gateway.networking.k8s.io': [
-    'BackendTLSPolicy',
-    'GRPCRoute',
-    'ListenerSet',
-    'TCPRoute',
-    'TLSRoute',
-    'UDPRoute',
-  ],
+  'gateway.networking.k8s.io': ['UDPRoute'],
 }
 
 /** Kinds of our groups that do not exist are typos; everything else may be anybody's. */

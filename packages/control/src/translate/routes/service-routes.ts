@@ -9,7 +9,10 @@
 import type { Origin, Route } from '@weft/model'
 import { isHttp } from '../../registries/declared/port-protocol.ts'
 import type { MeshService, ServicePort } from '../../registries/registry.ts'
-import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.ts'
+import type {
+  HttpRouteAttachment,
+  StreamRouteAttachment,
+} from '../../snapshot/gateway-api/attachment.ts'
 import { compareHosts, covers } from '../../snapshot/hosts.ts'
 import { compareObjects } from '../../snapshot/precedence.ts'
 import type { BoundVirtualService } from '../../snapshot/virtual-services.ts'
@@ -18,6 +21,7 @@ import type { ProxyScope } from '../scope.ts'
 import { defaultRoute } from './default-route.ts'
 import { httpRouteRoutes } from './http-route-routes.ts'
 import { MESH_GATEWAY, type RouteContext } from './route-context.ts'
+import { streamTargets } from './stream-routes.ts'
 import { type TcpTargets, tcpRoutes } from './tcp-routes.ts'
 import { virtualServiceRoutes } from './virtual-service-routes.ts'
 
@@ -98,6 +102,11 @@ export function serviceTcpRoutes(
       if (destinationPrefixes.length === 0) return routes
     }
   }
+  const attached = attachedStream(scope, service, port)
+  if (attached !== undefined) {
+    const origins = [attached.document.origin]
+    return [...routes, { targets: streamTargets(attached), destinationPrefixes: [], origins }]
+  }
   const targets: TcpTargets = [{ cluster: outboundCluster(service.host, port.port), weight: 1 }]
   return [...routes, { targets, destinationPrefixes: [], origins: service.origins }]
 }
@@ -120,14 +129,39 @@ export function meshVirtualServices(scope: ProxyScope, host: string): readonly C
   return candidates.sort((a, b) => (a.host === b.host ? 0 : compareHosts(a.host, b.host)))
 }
 
-/** HTTPRoutes of the caller's own namespace take the place of those beside the service. */
 function attachedRoutes(
   scope: ProxyScope,
   service: MeshService,
   port: number,
 ): readonly HttpRouteAttachment[] {
+  return attachedTo(scope, scope.snapshot.httpRoutes, service, port)
+}
+
+/** Only a TCPRoute steers all bytes of a port, and TLSRoutes need its protocol to be TLS. */
+function attachedStream(
+  scope: ProxyScope,
+  service: MeshService,
+  { port, protocol }: ServicePort,
+): StreamRouteAttachment | undefined {
+  const isTls = protocol === 'tls' || protocol === 'https'
+  const wanted = isTls ? 'TLSRoute' : 'TCPRoute'
+  const candidates = scope.snapshot.streamRoutes.filter(({ document }) => document.type === wanted)
+  return attachedTo(scope, candidates, service, port).find(
+    ({ document }) =>
+      document.type === 'TCPRoute' ||
+      document.spec.hostnames.some((one) => covers(one, service.host)),
+  )
+}
+
+/** Routes of the caller's own namespace take the place of those beside the service. */
+function attachedTo<A extends HttpRouteAttachment | StreamRouteAttachment>(
+  scope: ProxyScope,
+  candidates: readonly A[],
+  service: MeshService,
+  port: number,
+): readonly A[] {
   const fitting = (wanted: 'producer' | 'consumer') =>
-    scope.snapshot.httpRoutes.filter(({ document, parents }) =>
+    candidates.filter(({ document, parents }) =>
       parents.some(
         (parent) =>
           parent.kind === 'service' &&
