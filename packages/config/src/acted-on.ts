@@ -48,7 +48,11 @@ export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleFie
     ),
   ],
   IstioGateway: [
-    { field: 'spec.servers[].tls', unless: [{ httpsRedirect: true }, {}] },
+    // Certificates of the mesh come with its identity.
+    {
+      field: 'spec.servers[].tls.mode',
+      unless: ['PASSTHROUGH', 'SIMPLE', 'MUTUAL', 'OPTIONAL_MUTUAL'],
+    },
     ...idle('spec.servers[].defaultEndpoint'),
   ],
   WorkloadEntry: idle('spec.network'),
