@@ -1,6 +1,8 @@
 /** Which endpoint an attempt goes to: the balancer's choice, or what the request names itself. */
+import type { SocketAddress } from '@weft/model'
 import { resolveHost } from '@weft/net'
 import { FIRST_PICK, type Host } from '@weft/traffic'
+import { keepSession, preferredOf, sessionOf } from '../filters/stateful-session.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -22,11 +24,35 @@ export function chooseHost(x: Exchange): Host | undefined {
 }
 
 function balanced(x: Exchange, cluster: UpstreamCluster): Host | undefined {
+  const session = x.runtime.manager.filters.length === 0 ? undefined : sessionOf(x)
+  if (session === undefined) return picked(x, cluster, undefined)
+  // An attempt after another one goes elsewhere, and the session with it.
+  const preferred =
+    x.tried === undefined ? preferredOf(session, x.view, x.deps.clock.nowMs()) : undefined
+  const host = picked(x, cluster, preferred)
+  if (host !== undefined && !(preferred !== undefined && isAt(host, preferred))) {
+    keepSession(x, session, host)
+  }
+  return host
+}
+
+function isAt({ endpoint }: Host, { host, port }: SocketAddress): boolean {
+  return endpoint.address.host === host && endpoint.address.port === port
+}
+
+function picked(
+  x: Exchange,
+  cluster: UpstreamCluster,
+  preferred: SocketAddress | undefined,
+): Host | undefined {
   const { hash, tried } = x
-  if (hash === undefined && tried === undefined) return cluster.pick(FIRST_PICK)
+  if (hash === undefined && tried === undefined && preferred === undefined) {
+    return cluster.pick(FIRST_PICK)
+  }
+  const wanted = preferred === undefined ? {} : { preferred }
   // Rather an endpoint that failed than none, when it is the only one.
   return (
-    cluster.pick({ hash, tried }) ??
+    cluster.pick({ hash, tried, ...wanted }) ??
     (tried === undefined ? undefined : cluster.pick({ hash, tried: undefined }))
   )
 }

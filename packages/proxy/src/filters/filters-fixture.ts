@@ -1,7 +1,6 @@
 /** A proxy with filters between a client and an application that says `ok`, over real sockets. */
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Clock } from '@weft/base'
 import type { FilterOverrides, HttpFilterConfig, Route } from '@weft/model'
 import type { ExchangeRecord } from '../exchange/contract.ts'
 import {
@@ -38,19 +37,27 @@ export interface FilteredProxy {
 export async function filteredProxy(
   filters: readonly HttpFilterConfig[],
   overrides: FilterOverrides = {},
-  changes: Partial<Route> & { readonly clock?: Clock } = {},
+  changes: Partial<Route> = {},
+  applications = 1,
 ): Promise<FilteredProxy> {
   let served = 0
-  const app = createServer((_request, response) => {
-    served++
-    response.end('ok')
-  })
-  await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve))
-  const appPort = (app.address() as AddressInfo).port
-  const { clock, ...routeChanges } = changes
-  const base = engineDeps()
-  const deps = clock === undefined ? base : { ...base, clock }
-  const cluster = upstreamOf(clusterOf('app', [{ host: '127.0.0.1', port: appPort }]), deps)
+  const apps = await Promise.all(
+    Array.from({ length: applications }, async (_, index) => {
+      const app = createServer((_request, response) => {
+        served++
+        response.setHeader('x-app', String(index))
+        response.end('ok')
+      })
+      await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve))
+      return app
+    }),
+  )
+  const addresses = apps.map((app) => ({
+    host: '127.0.0.1',
+    port: (app.address() as AddressInfo).port,
+  }))
+  const deps = engineDeps()
+  const cluster = upstreamOf(clusterOf('app', addresses), deps)
   const records: { flags: string; details: string }[] = []
   const observer = {
     onExchangeEnd({ responseFlags, responseCodeDetails }: ExchangeRecord) {
@@ -60,7 +67,7 @@ export async function filteredProxy(
   }
   const build = () => {
     const table = tableOf([
-      routeOf(forwardTo('app'), { ...structuredClone({ filters: overrides }), ...routeChanges }),
+      routeOf(forwardTo('app'), { ...structuredClone({ filters: overrides }), ...changes }),
     ])
     const manager = { ...MANAGER, filters: structuredClone(filters) }
     return listenerRuntime(httpRuntime(table, [cluster], { observer, manager }))
@@ -74,8 +81,10 @@ export async function filteredProxy(
     publish: () => slot.publish(build()),
     async close() {
       await listener.close()
-      app.closeAllConnections()
-      app.close()
+      for (const app of apps) {
+        app.closeAllConnections()
+        app.close()
+      }
     },
   }
 }
