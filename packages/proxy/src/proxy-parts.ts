@@ -13,6 +13,7 @@ import { registerConnectionMetrics } from './observe/server-metrics.ts'
 import { OpenListeners } from './open-listeners.ts'
 import { DEFAULT_TIMINGS, type ProxyOptions } from './proxy-options.ts'
 import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
+import { TlsContexts } from './tls/tls-contexts.ts'
 import { type HandedSockets, socketKey } from './upgrade/handed-sockets.ts'
 
 export interface ProxyParts {
@@ -49,6 +50,7 @@ export function buildProxyParts(
     { refreshMs: dnsRefreshMs, maxConcurrent: MAX_LOOKUPS, maxNames: MAX_NAMES },
     { clock, log: logs.logger('dns') },
   )
+  const tls = new TlsContexts()
   const engine: EngineDeps = {
     transport,
     clock,
@@ -56,6 +58,7 @@ export function buildProxyParts(
     random,
     log: logs.logger('engine'),
     resolve: (name) => resolver.resolve(name),
+    tls,
     locality: options.workload.locality,
   }
   const telemetry = new ProxyTelemetry(options, clock)
@@ -65,6 +68,7 @@ export function buildProxyParts(
     { peer },
     {
       clusters,
+      tls,
       observerFor: (listener, filter) => telemetry.observerFor(listener, filter),
     },
   )

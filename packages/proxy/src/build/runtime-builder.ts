@@ -13,6 +13,7 @@ import type {
   Listener,
   ResourceSet,
   RouteTable,
+  Secret,
   TcpProxy,
 } from '@weft/model'
 import { PEER_HEADER } from '@weft/telemetry'
@@ -24,6 +25,7 @@ import type {
   ListenerRuntime,
   TcpRuntime,
 } from '../exchange/contract.ts'
+import type { TlsContexts } from '../tls/tls-contexts.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { ClusterStore } from './cluster-store.ts'
 import { isMeshCluster, stampPeer } from './peer-stamp.ts'
@@ -35,6 +37,7 @@ export interface RuntimeBuilderOptions {
 
 export interface RuntimeBuilderDeps {
   readonly clusters: ClusterStore
+  readonly tls?: TlsContexts
   /** Who watches what a listener does. */
   observerFor(listener: Listener, filter: HttpConnectionManager | TcpProxy): ExchangeObserver
 }
@@ -43,6 +46,8 @@ interface Built {
   readonly listener: Listener
   readonly tables: readonly (CompiledRouteTable | undefined)[]
   readonly clusters: ReadonlyMap<string, UpstreamCluster>
+  /** What its chains' handshakes need; those who wait for one are woken when it comes. */
+  readonly secrets: readonly (Secret | undefined)[]
   readonly runtime: ListenerRuntime
 }
 
@@ -72,6 +77,7 @@ export class RuntimeBuilder {
    * that are gone can be released once these trees are published.
    */
   build(set: ResourceSet): ReadonlyMap<string, ListenerRuntime> {
+    this.#deps.tls?.update(set.secret)
     this.#deps.clusters.apply(set.cluster, set.endpoints)
     const built = new Map<string, Built>()
     for (const [name, listener] of set.listener) built.set(name, this.#listener(listener, set))
@@ -88,11 +94,17 @@ export class RuntimeBuilder {
     const tables = chains.map(({ filter }) =>
       filter.kind === 'http' ? this.#routes(filter, set) : undefined,
     )
+    const secrets = chains.flatMap(({ tls }) =>
+      tls === undefined
+        ? []
+        : [...tls.certificates, tls.validation ?? ''].map((name) => set.secret.get(name)),
+    )
     const before = this.#built.get(listener.name)
     if (
       before !== undefined &&
       before.listener === listener &&
       before.clusters === clusters &&
+      before.secrets.every((secret, i) => secret === secrets[i]) &&
       before.tables.every((table, i) => table === tables[i])
     ) {
       return before
@@ -106,7 +118,7 @@ export class RuntimeBuilder {
         ? { chains: runtimes }
         : { chains: runtimes.slice(0, -1), defaultChain: last }),
     }
-    return { listener, tables, clusters, runtime }
+    return { listener, tables, clusters, secrets, runtime }
   }
 
   #chain(
@@ -132,7 +144,8 @@ export class RuntimeBuilder {
             ...(listener.direction === 'inbound' ? { requestStrips: [PEER_HEADER] } : {}),
             ...common,
           }
-    return { name: chain.name, match: chain.match, handler }
+    const tls = chain.tls === undefined ? {} : { tls: chain.tls }
+    return { name: chain.name, match: chain.match, ...tls, handler }
   }
 
   #routes({ routes }: HttpConnectionManager, set: ResourceSet): CompiledRouteTable {

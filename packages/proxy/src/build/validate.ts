@@ -3,6 +3,7 @@
  * a person can act on; it becomes the NACK, and the last good state stays.
  */
 import { isIP } from 'node:net'
+import { createSecureContext } from 'node:tls'
 import type {
   Cluster,
   Endpoints,
@@ -11,6 +12,7 @@ import type {
   Resources,
   ResourceType,
   RouteTable,
+  Secret,
 } from '@weft/model'
 import { compileRouteTable, createClusterBalancer } from '@weft/traffic'
 
@@ -21,7 +23,7 @@ const validators: { readonly [T in ResourceType]: (resource: Resources[T]) => Pr
   route: routeProblem,
   cluster: clusterProblem,
   endpoints: endpointsProblem,
-  secret: () => undefined,
+  secret: secretProblem,
 }
 
 /** Why the resource cannot run here, naming the part that is wrong; `undefined` when it can. */
@@ -50,7 +52,9 @@ function listenerProblem(listener: Listener): Problem {
 }
 
 function chainProblem({ tls, filter }: FilterChain): Problem {
-  if (tls !== undefined) return 'transport_socket: this version of the proxy does not terminate TLS'
+  if (tls !== undefined && tls.certificates.length === 0) {
+    return 'transport_socket: at least one certificate is needed'
+  }
   if (filter.kind === 'tcp') return undefined
   return filter.routes.kind === 'inline' ? routeProblem(filter.routes.table) : undefined
 }
@@ -60,8 +64,7 @@ function routeProblem(table: RouteTable): Problem {
 }
 
 function clusterProblem(cluster: Cluster): Problem {
-  const { tls, http, discovery, loadBalancer } = cluster
-  if (tls !== undefined) return 'transport_socket: this version of the proxy does not originate TLS'
+  const { http, discovery, loadBalancer } = cluster
   if (http.protocol === 'http2') {
     return 'http2_protocol_options: this version of the proxy speaks HTTP/1.1 to upstreams'
   }
@@ -85,6 +88,18 @@ function endpointsProblem(endpoints: Endpoints): Problem {
     }
   }
   return undefined
+}
+
+/** What OpenSSL says of it; a key that does not fit its certificate is found, too. */
+function secretProblem(secret: Secret): Problem {
+  return problemOf(() =>
+    secret.kind === 'certificate'
+      ? createSecureContext({ cert: secret.chainPem, key: secret.keyPem })
+      : createSecureContext({
+          ca: secret.caPem,
+          ...(secret.crlPem === undefined ? {} : { crl: secret.crlPem }),
+        }),
+  )
 }
 
 function problemOf(attempt: () => unknown): Problem {

@@ -14,6 +14,7 @@
 import type { Clock, Logger } from '@weft/base'
 import type {
   Cluster,
+  DownstreamTls,
   Endpoint,
   FilterChainMatch,
   HeaderValue,
@@ -27,6 +28,7 @@ import type {
 } from '@weft/model'
 import type { Resolve, TimerWheel, Transport } from '@weft/net'
 import type { CompiledRouteTable } from '@weft/traffic'
+import type { TlsContexts } from '../tls/tls-contexts.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 
 /** Everything the data path takes from its surroundings. */
@@ -40,6 +42,8 @@ export interface EngineDeps {
   readonly log: Logger
   /** Hosts that requests name themselves to addresses; default: the system's resolver, every time. */
   readonly resolve?: Resolve
+  /** Absent: nothing speaks TLS, and what has to does not connect. */
+  readonly tls?: TlsContexts
   /** Where this proxy runs, for zone aware routing; absent: nowhere in particular. */
   readonly locality?: Locality
 }
@@ -54,6 +58,8 @@ export interface ListenerRuntime {
 export interface ChainRuntime {
   readonly name: string
   readonly match: FilterChainMatch
+  /** Connections begin with a handshake; they wait while a secret has not come. */
+  readonly tls?: DownstreamTls
   readonly handler: HttpRuntime | TcpRuntime
 }
 
@@ -111,6 +117,11 @@ export interface ExchangeRecord {
   readonly responseCodeDetails: string
   /** For people: what went wrong with the upstream, with its address; empty when nothing. */
   readonly failureDetail: string
+  /** From trailers, or from the head of an answer without a body; absent: the answer is not gRPC's. */
+  readonly grpcStatus?: string | undefined
+  /** Messages of gRPC; absent: it is not gRPC. */
+  readonly requestMessages?: number | undefined
+  readonly responseMessages?: number | undefined
   /** Body bytes. */
   readonly requestBytes: number
   readonly responseBytes: number

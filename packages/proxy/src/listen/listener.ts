@@ -2,20 +2,20 @@
  * An open listening socket and its connections: from accept to the protocol that
  * takes over, and the end of both when the proxy drains.
  *
- *     accept ─► hold until configured ─► detect? ─► chain ─► http1 | tcp
+ *     accept ─► hold until configured ─► detect? ─► chain ─► TLS? ─► http1 | tcp
  */
 import type { SocketAddress } from '@weft/model'
-import type { Listening, Socket, SocketHandler } from '@weft/net'
-import type { FirstBytes } from '@weft/wire'
+import { type Listening, type Socket, type SocketHandler, upgradeToTls } from '@weft/net'
+import type { ClientHello, FirstBytes } from '@weft/wire'
 import { FirstBytesReader } from '../detect/first-bytes.ts'
 import { Http1Connection, type HttpConnection, type HttpHome } from '../downstream/http1.ts'
 import { Http2Connection } from '../downstream/http2.ts'
 import { proxyTcp } from '../downstream/tcp.ts'
-import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
+import type { ChainRuntime, EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import { ExchangePool } from '../exchange/exchange-pool.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import type { ListenerSlot } from './listener-slot.ts'
-import { type ConnectionFacts, matchChain, needsDetection } from './match-chain.ts'
+import { type ConnectionFacts, matchChain, needsDetection, serverNameScore } from './match-chain.ts'
 import { refuseUnconfigured } from './refuse-unconfigured.ts'
 
 export interface ListenerOptions {
@@ -70,6 +70,8 @@ class Listener implements OpenListener, HttpHome {
   readonly #options: ListenerOptions
   readonly #deps: EngineDeps
   readonly #sockets = new Set<Socket>()
+  /** What each connection's chain was chosen by, for the next configuration's. */
+  readonly #facts = new WeakMap<Socket, ConnectionFacts>()
   readonly #http = new Set<HttpConnection>()
   #listening: Listening | undefined
   readonly exchanges: ExchangePool
@@ -164,8 +166,8 @@ class Listener implements OpenListener, HttpHome {
     return new FirstBytesReader(
       socket,
       this.#deps,
-      (protocol, bytes) => {
-        socket.handler = this.#dispatch(socket, protocol, bytes)
+      (protocol, bytes, hello) => {
+        socket.handler = this.#dispatch(socket, protocol, bytes, hello)
       },
       () => this.#forget(socket),
     )
@@ -175,15 +177,105 @@ class Listener implements OpenListener, HttpHome {
     socket: Socket,
     protocol: FirstBytes | undefined,
     firstBytes: Buffer | undefined,
+    hello?: ClientHello,
   ): SocketHandler {
     const runtime = this.slot.current
-    const facts = factsOf(socket, protocol)
+    const facts = factsOf(socket, protocol, hello)
     const chain = runtime === undefined ? undefined : matchChain(runtime, facts)
     if (chain === undefined) {
       this.#deps.log.debug('closed a connection: no filter chain matches', { facts })
       socket.close()
       return new Ended(() => this.#forget(socket))
     }
+    this.#facts.set(socket, facts)
+    if (chain.tls !== undefined) return this.#secure(socket, chain, hello, firstBytes)
+    return this.#serve(socket, chain, protocol, firstBytes)
+  }
+
+  /** The chain wants TLS: a client that does not speak it is closed, one before the secrets waits. */
+  #secure(
+    raw: Socket,
+    { tls, name }: ChainRuntime,
+    hello: ClientHello | undefined,
+    firstBytes: Buffer | undefined,
+  ): SocketHandler {
+    const gone = new Ended(() => this.#forget(raw))
+    if (tls === undefined || hello === undefined) {
+      this.#deps.log.debug('closed a connection: its chain takes only TLS', { chain: name })
+      raw.close()
+      return gone
+    }
+    const context = this.#deps.tls?.server(tls)
+    if (context === undefined) return this.#awaitSecret(raw, hello, firstBytes)
+    const side = {
+      kind: 'server',
+      context,
+      offeredAlpn: hello.alpn,
+      serverName: hello.serverName,
+    } as const
+    const shaking = new Shaking((error) => {
+      this.#deps.log.debug('TLS handshake failed', { error })
+      this.#forget(socket)
+    })
+    const socket = upgradeToTls(raw, firstBytes, side, shaking, this.#deps)
+    shaking.secured = () => this.#secured(socket)
+    this.#sockets.delete(raw)
+    this.#sockets.add(socket)
+    const facts = this.#facts.get(raw)
+    if (facts !== undefined) this.#facts.set(socket, facts)
+    return gone
+  }
+
+  /** A secret has not come: nothing is said, least of all in plaintext. */
+  #awaitSecret(raw: Socket, hello: ClientHello, firstBytes: Buffer | undefined): SocketHandler {
+    if (!this.mayHold) {
+      raw.close()
+      return new Ended(() => this.#forget(raw))
+    }
+    raw.pause()
+    const stop = (): void => {
+      cancelTimer()
+      cancelWait()
+    }
+    const cancelWait = this.slot.whenPublished(() => {
+      stop()
+      if (raw.closed) return
+      raw.handler = this.#dispatch(raw, 'tls', firstBytes, hello)
+    })
+    const cancelTimer = this.#deps.clock.after(this.holdMs, () => {
+      stop()
+      this.#deps.log.warn('closed a connection: its TLS secret did not come', {
+        waitedMs: this.holdMs,
+      })
+      raw.close()
+    })
+    return new Ended(() => {
+      stop()
+      this.#forget(raw)
+    })
+  }
+
+  /** The newest tree counts: it may have come during the handshake. */
+  #secured(socket: Socket): void {
+    const { current } = this.slot
+    const facts = this.#facts.get(socket)
+    const chain =
+      current === undefined || facts === undefined ? undefined : matchChain(current, facts)
+    if (chain === undefined) {
+      socket.handler = new Ended(() => this.#forget(socket))
+      socket.close()
+    } else {
+      const protocol = socket.tls?.alpn === 'h2' ? 'http2' : undefined
+      socket.handler = this.#serve(socket, chain, protocol, undefined)
+    }
+  }
+
+  #serve(
+    socket: Socket,
+    chain: ChainRuntime,
+    protocol: FirstBytes | undefined,
+    firstBytes: Buffer | undefined,
+  ): SocketHandler {
     if (chain.handler.kind === 'tcp') {
       return proxyTcp(socket, chain.handler, firstBytes, () => this.#forget(socket), this.#deps)
     }
@@ -214,8 +306,22 @@ class Listener implements OpenListener, HttpHome {
     const chain =
       current.chains.length === 1 && current.defaultChain === undefined
         ? only
-        : matchChain(current, factsOf(socket, 'http1'))
+        : matchChain(current, this.#facts.get(socket) ?? factsOf(socket, 'http1', undefined))
     return chain?.handler.kind === 'http' ? chain.handler : undefined
+  }
+
+  /** False: another chain than the connection's is the one for this host. */
+  covers(socket: Socket, authority: string): boolean {
+    const { current } = this.slot
+    const facts = this.#facts.get(socket)
+    if (current === undefined || facts?.serverName === undefined) return true
+    const host = authority.replace(/:\d+$/, '').toLowerCase()
+    const own = matchChain(current, facts)
+    if (own === undefined || host === facts.serverName) return true
+    if (serverNameScore(own.match.serverNames, host) > 0) return true
+    return !current.chains.some(
+      (chain) => chain !== own && serverNameScore(chain.match.serverNames, host) > 0,
+    )
   }
 
   whenPublished(wake: () => void): () => void {
@@ -273,12 +379,18 @@ class Listener implements OpenListener, HttpHome {
   }
 }
 
-function factsOf(socket: Socket, protocol: FirstBytes | undefined): ConnectionFacts {
+function factsOf(
+  socket: Socket,
+  protocol: FirstBytes | undefined,
+  hello: ClientHello | undefined,
+): ConnectionFacts {
   return {
     destination: socket.localAddress,
     source: socket.remoteAddress,
     transport: protocol === undefined ? undefined : protocol === 'tls' ? 'tls' : 'raw_buffer',
-    protocol: protocol === 'http1' ? 'http/1.1' : protocol === 'http2' ? 'h2c' : undefined,
+    serverName: hello?.serverName,
+    protocols:
+      hello?.alpn ?? (protocol === 'http1' ? ['http/1.1'] : protocol === 'http2' ? ['h2c'] : []),
   }
 }
 
@@ -297,5 +409,27 @@ class Ended implements SocketHandler {
 
   onClose(): void {
     this.#gone()
+  }
+}
+
+/** A connection whose TLS handshake goes on. */
+class Shaking implements SocketHandler {
+  secured: () => void = () => undefined
+  readonly #failed: (error: Error | undefined) => void
+
+  constructor(failed: (error: Error | undefined) => void) {
+    this.#failed = failed
+  }
+
+  onOpen(): void {
+    this.secured()
+  }
+
+  onData(): void {}
+  onEnd(): void {}
+  onDrain(): void {}
+
+  onClose(error: Error | undefined): void {
+    this.#failed(error)
   }
 }

@@ -31,7 +31,7 @@ function facts(changes: Partial<ConnectionFacts> = {}): ConnectionFacts {
     destination: { host: '10.1.2.3', port: 80 },
     source: { host: '10.9.9.9', port: 5_000 },
     transport: 'raw_buffer',
-    protocol: 'http/1.1',
+    protocols: ['http/1.1'],
     ...changes,
   }
 }
@@ -62,8 +62,8 @@ test('protocols decide where a listener asks for them, IPv6 prefixes too', () =>
   )
   assert.ok(needsDetection(runtime))
   assert.equal(matchChain(runtime, facts())?.name, 'http')
-  assert.equal(matchChain(runtime, facts({ protocol: undefined }))?.name, 'default')
-  const six = facts({ protocol: undefined, destination: { host: 'fd00::1', port: 80 } })
+  assert.equal(matchChain(runtime, facts({ protocols: [] }))?.name, 'default')
+  const six = facts({ protocols: [], destination: { host: 'fd00::1', port: 80 } })
   assert.equal(matchChain(runtime, six)?.name, 'six')
 })
 

@@ -16,14 +16,18 @@ export interface ConnectionFacts {
   readonly source: SocketAddress
   /** `undefined` before the first bytes were looked at. */
   readonly transport: 'raw_buffer' | 'tls' | undefined
-  /** `http/1.1` or `h2c` when detected. */
-  readonly protocol: string | undefined
+  /** Asked for in a ClientHello; lower case. */
+  readonly serverName?: string | undefined
+  /** Offered in a ClientHello, in the client's order; else what was detected: `http/1.1`, `h2c`. */
+  readonly protocols: readonly string[]
 }
 
 /** Whether choosing a chain depends on what the client sends first. */
 export function needsDetection(runtime: ListenerRuntime): boolean {
+  if (runtime.defaultChain?.tls !== undefined) return true
   return runtime.chains.some(
-    ({ match }) =>
+    ({ match, tls }) =>
+      tls !== undefined ||
       match.applicationProtocols.length > 0 ||
       match.serverNames.length > 0 ||
       match.transportProtocol !== undefined,
@@ -68,17 +72,20 @@ function scoresOf(match: FilterChainMatch, facts: ConnectionFacts): number[] | u
   const destination = prefixScore(match.destinationPrefixes, facts.destination.host)
   const source = prefixScore(match.sourcePrefixes, facts.source.host)
   if (destination < 0 || source < 0) return undefined
-  // Server names come with TLS, which these listeners do not terminate yet.
-  if (match.serverNames.length > 0) return undefined
+  const server = serverNameScore(match.serverNames, facts.serverName)
+  if (server < 0) return undefined
   const transport = match.transportProtocol
   if (transport !== undefined && transport !== facts.transport) return undefined
   const protocols = match.applicationProtocols
-  if (protocols.length > 0 && !protocols.includes(facts.protocol ?? '')) return undefined
+  const offered = facts.protocols.findIndex((protocol) => protocols.includes(protocol))
+  if (protocols.length > 0 && offered < 0) return undefined
   return [
     port === undefined ? 0 : 1,
     destination,
+    server,
     transport === undefined ? 0 : 1,
-    protocols.length === 0 ? 0 : 1,
+    // What the client would rather speak comes first.
+    protocols.length === 0 ? 0 : facts.protocols.length - offered,
     source,
   ]
 }
@@ -89,6 +96,19 @@ function isHigher(a: readonly number[], b: readonly number[]): boolean {
     if (score !== other) return score > other
   }
   return false
+}
+
+/** An exact name before the longest wildcard (`*.example.com`, any depth), that before none; -1: no match. */
+export function serverNameScore(names: readonly string[], wanted: string | undefined): number {
+  if (names.length === 0) return 0
+  if (wanted === undefined) return -1
+  let best = -1
+  for (const pattern of names) {
+    const name = pattern.toLowerCase()
+    if (name === wanted) return Number.POSITIVE_INFINITY
+    if (name.startsWith('*.') && wanted.endsWith(name.slice(1))) best = Math.max(best, name.length)
+  }
+  return best
 }
 
 /** Length of the longest prefix that holds the address plus one; 0 for no criterion, -1 for no match. */

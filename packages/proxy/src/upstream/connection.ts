@@ -10,6 +10,7 @@ import { renderAddress } from '@weft/model'
 import type { Socket, SocketHandler, Timed } from '@weft/net'
 import type { OutBuffer } from '@weft/wire'
 import { flushTo } from '../exchange/shared-out.ts'
+import { connectUpstream } from '../tls/connect-upstream.ts'
 import type { HttpPool } from './pool.ts'
 import type { UpstreamSide, UpstreamUser } from './upstream-user.ts'
 
@@ -34,7 +35,7 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
     this.user = user
     this.counted = counted
     const { deps, host } = pool
-    this.socket = deps.transport.connect(host.endpoint.address, this)
+    this.socket = connectUpstream(pool.cluster.model, host.endpoint.address, this, deps)
     deps.wheel.arm(this, pool.cluster.model.connectTimeoutMs, deps.clock.monotonicMs())
   }
 

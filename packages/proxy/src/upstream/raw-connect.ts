@@ -4,6 +4,7 @@ import type { Socket, SocketHandler, Timed } from '@weft/net'
 import type { Host } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
 import type { Failure } from '../exchange/failures.ts'
+import { connectUpstream } from '../tls/connect-upstream.ts'
 import type { UpstreamCluster } from './cluster.ts'
 
 export interface RawConnectHandler {
@@ -41,7 +42,7 @@ class RawConnect implements SocketHandler, Timed {
     this.#host = host
     this.#deps = deps
     this.#handler = handler
-    this.#socket = deps.transport.connect(host.endpoint.address, this)
+    this.#socket = connectUpstream(cluster.model, host.endpoint.address, this, deps)
     deps.wheel.arm(this, cluster.model.connectTimeoutMs, deps.clock.monotonicMs())
   }
 

@@ -1,0 +1,128 @@
+/**
+ * TLS settings with the secrets they name, ready for handshakes. A context is made
+ * at first use and stays while its settings and secrets are the same objects; a
+ * secret that changes makes a new one for handshakes from then on.
+ */
+import type { DownstreamTls, Secret, SubjectAltNameMatch, UpstreamTls } from '@weft/model'
+import {
+  type ClientTlsContext,
+  clientTlsContext,
+  type PeerCertificate,
+  type ServerTlsContext,
+  serverTlsContext,
+} from '@weft/net'
+import { TextMatcher } from '@weft/traffic'
+
+type Secrets = ReadonlyMap<string, Secret>
+
+interface Made<Context> {
+  readonly secrets: readonly Secret[]
+  readonly context: Context
+}
+
+export class TlsContexts {
+  #secrets: Secrets = new Map()
+  readonly #servers = new WeakMap<DownstreamTls, Made<ServerTlsContext>>()
+  readonly #clients = new WeakMap<UpstreamTls, Made<ClientTlsContext>>()
+
+  /** Those of the newest configuration. */
+  update(secrets: Secrets): void {
+    this.#secrets = secrets
+  }
+
+  /** `undefined` while a secret it needs has not come. */
+  server(tls: DownstreamTls): ServerTlsContext | undefined {
+    const secrets = this.#find([...tls.certificates, tls.validation])
+    if (secrets === undefined) return undefined
+    const known = this.#servers.get(tls)
+    if (known !== undefined && isSame(known.secrets, secrets)) return known.context
+    const asks = tls.requireClientCertificate ? 'required' : 'optional'
+    const context = serverTlsContext(
+      { ...parts(tls, secrets), names: namesRule(tls.subjectAltNames ?? []) },
+      tls.validation === undefined && !tls.requireClientCertificate ? 'none' : asks,
+    )
+    this.#servers.set(tls, { secrets, context })
+    return context
+  }
+
+  /** As `server`. */
+  client(tls: UpstreamTls): ClientTlsContext | undefined {
+    const secrets = this.#find([tls.certificate, tls.validation])
+    if (secrets === undefined) return undefined
+    const known = this.#clients.get(tls)
+    if (known !== undefined && isSame(known.secrets, secrets)) return known.context
+    const names: SubjectAltNameMatch[] = tls.subjectAltNames.map((value) => ({
+      type: 'any',
+      value: { kind: 'exact', value, ignoreCase: false },
+    }))
+    const rule = namesRule([...names, ...(tls.subjectAltNameMatches ?? [])])
+    const context = clientTlsContext({
+      ...parts(tls, secrets),
+      // Names that nobody vouches for say nothing: without a CA they are not looked at.
+      names: tls.validation === undefined ? undefined : rule,
+    })
+    this.#clients.set(tls, { secrets, context })
+    return context
+  }
+
+  #find(names: readonly (string | undefined)[]): readonly Secret[] | undefined {
+    const secrets: Secret[] = []
+    for (const name of names) {
+      if (name === undefined) continue
+      const secret = this.#secrets.get(name)
+      if (secret === undefined) return undefined
+      secrets.push(secret)
+    }
+    return secrets
+  }
+}
+
+function isSame(a: readonly Secret[], b: readonly Secret[]): boolean {
+  return a.length === b.length && a.every((secret, i) => secret === b[i])
+}
+
+function parts(tls: DownstreamTls | UpstreamTls, secrets: readonly Secret[]) {
+  return {
+    parameters: tls,
+    certificates: secrets.filter((secret) => secret.kind === 'certificate'),
+    trust: secrets.find((secret) => secret.kind === 'validation'),
+    alpn: tls.alpn,
+    spki: tls.verifySpki,
+    hashes: tls.verifyHash,
+  }
+}
+
+/** `undefined` when any name will do. */
+function namesRule(
+  wanted: readonly SubjectAltNameMatch[],
+): ((peer: PeerCertificate) => boolean) | undefined {
+  if (wanted.length === 0) return undefined
+  const rules = wanted.map(({ type, value }) => {
+    const matcher = new TextMatcher(value, 'match_typed_subject_alt_names')
+    const isExact = value.kind === 'exact'
+    return {
+      type,
+      matches: (name: string) => matcher.matches(name),
+      text: isExact ? value.value : '',
+    }
+  })
+  return (peer) =>
+    rules.some(({ type, matches, text }) => {
+      const isAny = type === 'any'
+      return (
+        ((isAny || type === 'uri') && peer.uriSans.some(matches)) ||
+        ((isAny || type === 'ip') && peer.ipSans.some(matches)) ||
+        ((isAny || type === 'email') && peer.emailSans.some(matches)) ||
+        ((isAny || type === 'dns') &&
+          peer.dnsSans.some((name) => matches(name) || coversName(name, text)))
+      )
+    })
+}
+
+/** A DNS name in a certificate may be `*.example.com`, for one label (RFC 6125, section 6.4.3). */
+function coversName(pattern: string, name: string): boolean {
+  const lower = pattern.toLowerCase()
+  if (!lower.startsWith('*.')) return lower === name.toLowerCase()
+  const dot = name.indexOf('.')
+  return dot > 0 && name.slice(dot).toLowerCase() === lower.slice(1)
+}
