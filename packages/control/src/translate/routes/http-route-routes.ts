@@ -9,6 +9,7 @@ import { liftedFilters } from '../../snapshot/gateway-api/backend-filters.ts'
 import { isGrpc } from '../../snapshot/gateway-api/grpc-form.ts'
 import { gatewayCors } from '../features/cors.ts'
 import { headerModifier } from '../features/headers.ts'
+import { sessionOf } from '../features/session-persistence.ts'
 import { httpRouteAction, invalidPercent } from './http-route-action.ts'
 import type { RouteContext } from './route-context.ts'
 
@@ -55,6 +56,7 @@ function routeOf(
   const failure = isGrpc(document) ? { status: 503, grpcStatus: UNAVAILABLE } : { status: 500 }
   const all = [...filters, ...liftedFilters(rule)]
   const cors = gatewayCors(all.find((filter) => filter.cors !== undefined)?.cors)
+  const session = sessionOf(rule.sessionPersistence)
   const find = <K extends 'requestHeaderModifier' | 'responseHeaderModifier'>(kind: K) =>
     filters.find((filter) => filter[kind] !== undefined)?.[kind]
   return {
@@ -65,6 +67,7 @@ function routeOf(
     responseHeaders: headerModifier(find('responseHeaderModifier')),
     ...(failing === 0 ? {} : { fault: { abort: { percent: failing, ...failure } } }),
     ...(cors === undefined ? {} : { cors }),
+    ...(session === undefined ? {} : { filters: { session } }),
     origins: [{ ...document.origin, path, line: document.lineOf(path) }],
   }
 }
