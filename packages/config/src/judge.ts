@@ -2,6 +2,7 @@
 
 import { findIdle, IDLE_FIELDS } from './acted-on.ts'
 import type { Document, DocumentOf, DocumentType, ObjectMeta } from './document.ts'
+import { replacementsFor } from './envoy-filter-recipes.ts'
 import { KINDS, type KindDefinition, typeOf } from './kinds/catalog.ts'
 import { metadata as metadataSchema } from './kinds/metadata.ts'
 import type { ParsedObject, SkippedObject } from './parse.ts'
@@ -46,11 +47,18 @@ export function judgeObject(raw: RawObject): Judged {
     if (wrong !== undefined) return notAnObject(raw, wrong.path, wrong.message, wrong.suggestion)
     return {
       kind: 'skipped',
-      skipped: { object, file, line, note: `kind ${kind} is not read by the mesh` },
+      skipped: { object, file, line, note: skippedNote(kind, value) },
     }
   }
   const judge = new ObjectJudge(raw, object, line)
   return { kind: 'object', object: judge.judge(type, KINDS[type], version, value) }
+}
+
+function skippedNote(kind: string, value: Readonly<Record<string, unknown>>): string {
+  const note = `kind ${kind} is not read by the mesh`
+  if (kind !== 'EnvoyFilter') return note
+  const fields = replacementsFor(value.spec)
+  return fields.length === 0 ? note : `${note}; write ${fields.join(', ')} in its place`
 }
 
 class ObjectJudge {
