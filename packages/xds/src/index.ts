@@ -2,6 +2,7 @@
  * xDS v3 for both planes. Importing this package is cheap: the generated Envoy code (some 60
  * modules) is loaded by the first call that needs it, hence the promises.
  */
+
 import type {
   AdsClient,
   AdsClientDeps,
@@ -10,6 +11,7 @@ import type {
   ResourceSinkDeps,
 } from './client/ads-client.ts'
 import type { ResourceCodec } from './codec/resource-codec.ts'
+import type { RateLimitMessages } from './rate-limit/rate-limit-messages.ts'
 import type { AdsServer, AdsServerDeps, AdsServerOptions } from './server/ads-server.ts'
 
 export type {
@@ -25,6 +27,7 @@ export type {
 } from './client/ads-client.ts'
 export type { Decoded, ResourceCodec } from './codec/resource-codec.ts'
 export { type ClientKind, clientKind, type JsonValue, type XdsNode } from './node.ts'
+export type { RateLimitAnswer, RateLimitMessages } from './rate-limit/rate-limit-messages.ts'
 export type {
   AdsServer,
   AdsServerDeps,
@@ -75,4 +78,9 @@ export async function watchResourceFiles(
   deps: ResourceSinkDeps,
 ): Promise<ResourceFiles> {
   return (await import('./files/resource-files.ts')).openResourceFiles(path, deps)
+}
+
+/** Loaded when a limit is used: most proxies never are. */
+export async function loadRateLimitMessages(): Promise<RateLimitMessages> {
+  return await import('./rate-limit/rate-limit-messages.ts')
 }

@@ -54,6 +54,8 @@ function bind(config: HttpFilterConfig, scope: FilterScope): ChainFilter[] {
       return bound(boundFilters.csrf(config, scope))
     case 'localRateLimit':
       return bound(boundFilters.localRateLimit(config, scope))
+    case 'rateLimit':
+      return bound(boundFilters.rateLimit(config, scope))
     case 'buffer':
       return bound(boundFilters.buffer(config, scope))
     default:

@@ -6,9 +6,10 @@ import { csrf } from './csrf.ts'
 import { fault } from './fault.ts'
 import type { HttpFilter } from './http-filter.ts'
 import { localRateLimit } from './local-rate-limit.ts'
+import { rateLimit } from './rate-limit.ts'
 
 /** What these need is in the route. */
 export const httpFilters: Readonly<Partial<Record<HttpFilterName, HttpFilter>>> = { cors, fault }
 
 /** These have settings. */
-export const boundFilters = { csrf, localRateLimit, buffer } as const
+export const boundFilters = { csrf, localRateLimit, rateLimit, buffer } as const

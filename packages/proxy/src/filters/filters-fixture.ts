@@ -39,6 +39,7 @@ export async function filteredProxy(
   overrides: FilterOverrides = {},
   changes: Partial<Route> = {},
   applications = 1,
+  more: Readonly<Record<string, number>> = {},
 ): Promise<FilteredProxy> {
   let served = 0
   const apps = await Promise.all(
@@ -58,6 +59,9 @@ export async function filteredProxy(
   }))
   const deps = engineDeps()
   const cluster = upstreamOf(clusterOf('app', addresses), deps)
+  const others = Object.entries(more).map(([name, port]) =>
+    upstreamOf(clusterOf(name, [{ host: '127.0.0.1', port }]), deps),
+  )
   const records: { flags: string; details: string }[] = []
   const observer = {
     onExchangeEnd({ responseFlags, responseCodeDetails }: ExchangeRecord) {
@@ -70,7 +74,7 @@ export async function filteredProxy(
       routeOf(forwardTo('app'), { ...structuredClone({ filters: overrides }), ...changes }),
     ])
     const manager = { ...MANAGER, filters: structuredClone(filters) }
-    return listenerRuntime(httpRuntime(table, [cluster], { observer, manager }))
+    return listenerRuntime(httpRuntime(table, [cluster, ...others], { observer, manager }))
   }
   const slot = new ListenerSlot(build())
   const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)

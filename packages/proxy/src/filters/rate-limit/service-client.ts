@@ -1,0 +1,94 @@
+/**
+ * Asks a rate limit service over gRPC. One HTTP/2 connection per endpoint carries all questions;
+ * it is made again after it broke. Plain text only: the service stands beside the proxy.
+ */
+import { type ClientHttp2Session, connect, constants } from 'node:http2'
+import { renderAddress, type SocketAddress } from '@weft/model'
+
+const PATH = '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit'
+const PREFIX_BYTES = 5
+/** An answer is a few hundred bytes. */
+const MAX_ANSWER_BYTES = 65_536
+
+export interface Question {
+  readonly address: SocketAddress
+  readonly authority: string
+  readonly timeoutMs: number
+  readonly message: Uint8Array
+}
+
+export class ServiceClient {
+  readonly #sessions = new Map<string, ClientHttp2Session>()
+
+  /** @returns Cancels. `done` is called once unless cancelled: the answer's message, or `undefined`. */
+  ask(question: Question, done: (message: Uint8Array | undefined) => void): () => void {
+    let open = true
+    const stream = this.#sessionOf(question.address).request({
+      ':method': 'POST',
+      ':path': PATH,
+      ':authority': question.authority,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'grpc-timeout': `${Math.ceil(question.timeoutMs)}m`,
+    })
+    const parts: Buffer[] = []
+    let length = 0
+    let ok = false
+    const end = (message: Uint8Array | undefined): void => {
+      if (!open) return
+      open = false
+      clearTimeout(timer)
+      done(message)
+    }
+    const timer = setTimeout(() => {
+      end(undefined)
+      stream.close(constants.NGHTTP2_CANCEL)
+    }, question.timeoutMs)
+    const readStatus = (headers: { readonly [name: string]: unknown }): void => {
+      if (headers['grpc-status'] !== undefined) ok = headers['grpc-status'] === '0'
+    }
+    stream.on('response', readStatus).on('trailers', readStatus)
+    stream.on('data', (part: Buffer) => {
+      length += part.length
+      if (length > MAX_ANSWER_BYTES) stream.close(constants.NGHTTP2_CANCEL)
+      else parts.push(part)
+    })
+    stream.on('error', () => end(undefined))
+    stream.on('close', () => end(ok ? messageIn(Buffer.concat(parts)) : undefined))
+    stream.end(framed(question.message))
+    return () => {
+      open = false
+      clearTimeout(timer)
+      stream.close(constants.NGHTTP2_CANCEL)
+    }
+  }
+
+  #sessionOf(address: SocketAddress): ClientHttp2Session {
+    const key = renderAddress(address)
+    const known = this.#sessions.get(key)
+    if (known !== undefined && !known.closed && !known.destroyed) return known
+    const session = connect(`http://${key}`)
+    const forget = (): void => {
+      if (this.#sessions.get(key) === session) this.#sessions.delete(key)
+    }
+    session.on('error', forget).on('close', forget).on('goaway', forget)
+    // Resting, it keeps no process alive.
+    session.unref()
+    this.#sessions.set(key, session)
+    return session
+  }
+}
+
+function framed(message: Uint8Array): Buffer {
+  const bytes = Buffer.alloc(PREFIX_BYTES + message.length)
+  bytes.writeUInt32BE(message.length, 1)
+  bytes.set(message, PREFIX_BYTES)
+  return bytes
+}
+
+/** One message, not compressed; anything else is no answer. */
+function messageIn(bytes: Buffer): Uint8Array | undefined {
+  if (bytes.length < PREFIX_BYTES || bytes[0] !== 0) return undefined
+  const message = bytes.subarray(PREFIX_BYTES)
+  return message.length === bytes.readUInt32BE(1) ? message : undefined
+}
