@@ -14,6 +14,7 @@ export function clusterStatus(upstream: UpstreamCluster): ClusterStatus {
         weight: endpoint.weight,
         health: endpoint.health,
         ejected: host.ejected,
+        failedCheck: host.failedCheck,
         activeRequests: host.activeRequests,
         activeConnections: upstream.connectionsOf(host),
       }

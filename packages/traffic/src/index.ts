@@ -3,6 +3,7 @@ export { type FaultDecision, rollFault } from './fault.ts'
 export { type HashFacts, type HashResult, hashRequest } from './hash-policy.ts'
 export { type HeaderOp, NO_HEADER_OPS } from './headers/header-ops.ts'
 export { type HeaderContext, type HeaderTemplate, renderTemplate } from './headers/template.ts'
+export { type CheckOutcome, HealthState } from './health-state.ts'
 export { ClusterLimits, type LimitedResource } from './limits.ts'
 export {
   type ClusterBalancer,

@@ -28,6 +28,8 @@ export interface OutlierDetector {
   configure(policy: OutlierDetection): void
   /** Returns whether the host was ejected by this result; then call the balancer's `healthChanged`. */
   onResult(host: Host, event: OutlierEvent, nowMs: number): boolean
+  /** The host proved to be well: it is back at once. */
+  forgive(host: Host): void
   /** To be called every `intervalMs`. Returns whether a host came back; then as above. */
   sweep(nowMs: number): boolean
 }
@@ -51,6 +53,11 @@ export function createOutlierDetector(
       host.ejected = true
       host.outlier = ejected(host.outlier, nowMs)
       return true
+    },
+
+    forgive(host) {
+      host.ejected = false
+      host.outlier = returned(host.outlier)
     },
 
     sweep(nowMs) {

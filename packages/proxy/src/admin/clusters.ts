@@ -53,6 +53,7 @@ function hostLines(host: HostStatus): string[] {
 /** In Envoy's words. */
 function healthFlags(host: HostStatus): string {
   const flags = [
+    ...(host.failedCheck ? ['/failed_active_hc'] : []),
     ...(host.ejected ? ['/failed_outlier_check'] : []),
     ...(host.health === 'unhealthy' ? ['/failed_eds_health'] : []),
     ...(host.health === 'draining' ? ['/eds_status_draining'] : []),
@@ -95,6 +96,7 @@ function clusterJson({ cluster, hosts }: ClusterStatus): unknown {
       ],
       health_status: {
         eds_health_status: host.health.toUpperCase(),
+        ...(host.failedCheck ? { failed_active_health_check: true } : {}),
         ...(host.ejected ? { failed_outlier_check: true } : {}),
       },
       weight: host.weight,

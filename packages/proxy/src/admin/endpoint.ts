@@ -104,6 +104,8 @@ export interface HostStatus {
   readonly weight: number
   readonly health: 'healthy' | 'unhealthy' | 'draining'
   readonly ejected: boolean
+  /** By active health checks. */
+  readonly failedCheck?: boolean
   readonly activeRequests: number
   readonly activeConnections: number
 }

@@ -93,7 +93,9 @@ export function registerServerMetrics(
     for (const { cluster, hosts, inUse } of proxy.clusters()) {
       const slot = clusters.slot([cluster.name])
       members.set(slot, hosts.length)
-      healthy.set(slot, hosts.filter((host) => host.health === 'healthy' && !host.ejected).length)
+      const isWell = (host: (typeof hosts)[number]) =>
+        host.health === 'healthy' && !host.ejected && host.failedCheck !== true
+      healthy.set(slot, hosts.filter(isWell).length)
       ejected.set(slot, hosts.filter((host) => host.ejected).length)
       active.set(slot, inUse.requests)
       pending.set(slot, inUse.pending)

@@ -20,6 +20,7 @@ import {
   type PickRequest,
 } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
+import { HealthChecker } from './health-check.ts'
 import { HttpPool } from './pool.ts'
 
 /** Addresses that requests name themselves (forward proxy, original destination) are remembered up to here. */
@@ -34,6 +35,9 @@ export class UpstreamCluster {
   #balancer: ClusterBalancer
   #outlier: OutlierDetector | undefined
   #cancelSweep: (() => void) | undefined
+  #checker: HealthChecker | undefined
+  /** Whether anybody was ever sent here; checks of idle clusters may be rarer. */
+  #used = false
   #closed = false
   readonly #pools = new Map<Host, HttpPool>()
   readonly #named = new Map<string, Host>()
@@ -49,6 +53,7 @@ export class UpstreamCluster {
     this.#balancer = this.#createBalancer()
     this.#configureOutlier()
     if (endpoints !== undefined) this.updateEndpoints(endpoints)
+    this.#configureChecks()
   }
 
   get model(): Cluster {
@@ -66,6 +71,9 @@ export class UpstreamCluster {
     this.limits.configure(model.limits, model.retryBudget)
     if (!isBalancedAlike(before, model)) this.#balancer.configure(this.#balancing())
     this.#configureOutlier()
+    if (JSON.stringify(before.healthChecks) !== JSON.stringify(model.healthChecks)) {
+      this.#configureChecks()
+    }
   }
 
   #createBalancer(): ClusterBalancer {
@@ -87,6 +95,9 @@ export class UpstreamCluster {
   updateEndpoints(endpoints: Endpoints): void {
     const gone = this.#balancer.update(endpoints)
     for (const host of gone) this.#dropPool(host)
+    if (this.#checker === undefined) return
+    this.#checker.update(this.#balancer.hosts)
+    this.#balancer.healthChanged()
   }
 
   #dropPool(host: Host): void {
@@ -128,6 +139,7 @@ export class UpstreamCluster {
   poolOf(host: Host): HttpPool {
     const known = this.#pools.get(host)
     if (known !== undefined) return known
+    this.#used = true
     const pool = new HttpPool(this, host, this.#deps)
     this.#pools.set(host, pool)
     return pool
@@ -156,6 +168,32 @@ export class UpstreamCluster {
     if (this.#outlier?.onResult(host, 'localFailure', nowMs) === true) {
       this.#balancer.healthChanged()
     }
+  }
+
+  #configureChecks(): void {
+    const { healthChecks } = this.#model
+    const { hosts } = this.#balancer
+    this.#checker?.stop()
+    this.#checker = undefined
+    for (const host of hosts) host.failedCheck = false
+    if (healthChecks !== undefined && healthChecks.length > 0 && !this.#closed) {
+      const { clock, random } = this.#deps
+      this.#checker = new HealthChecker(healthChecks, hosts, {
+        clock,
+        random,
+        connect: (address, handler) => this.#deps.transport.connect(address, handler),
+        cluster: this.#model.name,
+        hasTraffic: () => this.#used,
+        onChange: (host) => this.#noteCheck(host),
+      })
+    }
+    this.#balancer.healthChanged()
+  }
+
+  /** A host that passes a check may come back at once, whatever it did before (as in Envoy). */
+  #noteCheck(host: Host): void {
+    if (host.ejected && !host.failedCheck) this.#outlier?.forgive(host)
+    this.#balancer.healthChanged()
   }
 
   #configureOutlier(): void {
@@ -189,6 +227,7 @@ export class UpstreamCluster {
   close(): void {
     this.#closed = true
     this.#cancelSweep?.()
+    this.#checker?.stop()
     for (const pool of this.#pools.values()) pool.close()
   }
 }
