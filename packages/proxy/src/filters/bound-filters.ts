@@ -10,7 +10,7 @@ import { cors } from './cors.ts'
 import { fault } from './fault.ts'
 import type { BoundFilter, FilterScope, HttpFilter } from './http-filter.ts'
 
-export type ChainFilter =
+type ChainFilter =
   | { readonly kind: 'plain'; readonly filter: HttpFilter }
   | { readonly kind: 'bound'; readonly filter: BoundFilter }
 
