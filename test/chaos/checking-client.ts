@@ -5,8 +5,10 @@ import { Agent, request } from 'node:http'
 export interface Tally {
   sent: number
   ok: number
-  /** Answers of 5xx: said, not lost. */
+  /** Requests that may be repeated and were answered with 5xx. */
   refused: number
+  /** POSTs answered with 5xx: it is said that nobody knows, once. */
+  refusedPosts: number
   /** No answer, or half of one. */
   lost: number
   /** An idle connection was closed as it was used again, before a byte: sent again, as RFC 9112 §9.3.1 has it. */
@@ -29,14 +31,15 @@ const BODIES = [Buffer.alloc(0), Buffer.alloc(100, 'a'), Buffer.alloc(20_000, 'b
 
 export function startClient(
   port: number,
-  options: { readonly connections?: number; readonly method?: 'GET' | 'POST' | 'mixed' } = {},
+  options: { readonly connections?: number; readonly host?: string } = {},
 ): Client {
-  const { connections = 16, method = 'mixed' } = options
+  const { connections = 16, host = 'app' } = options
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
   const tally: Tally = {
     sent: 0,
     ok: 0,
     refused: 0,
+    refusedPosts: 0,
     lost: 0,
     races: 0,
     wrong: 0,
@@ -46,16 +49,16 @@ export function startClient(
   let isRunning = true
   const loop = async (worker: number): Promise<void> => {
     for (let i = 0; isRunning; i++) {
-      const isPost = method === 'POST' || (method === 'mixed' && i % 4 === 3)
+      const isPost = i % 4 === 3
       const body = isPost ? (BODIES[i % BODIES.length] ?? BODIES[0]) : undefined
       const id = `${port}-${worker}-${i}`
       tally.sent++
-      let outcome = await exchange(agent, port, id, body)
+      let outcome = await exchange(agent, { port, host, id, body })
       if (outcome.kind === 'race' && !isPost) {
         tally.races++
-        outcome = await exchange(agent, port, id, body)
+        outcome = await exchange(agent, { port, host, id, body })
       }
-      record(tally, outcome)
+      record(tally, outcome, isPost)
       for (const check of waiting) check()
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
     }
@@ -90,9 +93,18 @@ export function startClient(
   }
 }
 
-export function renderTally({ sent, ok, refused, lost, races, wrong, errors }: Tally): string {
+export function renderTally({
+  sent,
+  ok,
+  refused,
+  refusedPosts,
+  lost,
+  races,
+  wrong,
+  errors,
+}: Tally): string {
   const why = [...errors].map(([error, count]) => `${error} ×${count}`).join(', ')
-  const counts = `${sent} sent, ${ok} ok, ${refused} refused with 5xx, ${lost} lost, ${races} closed before a byte, ${wrong} wrong`
+  const counts = `${sent} sent, ${ok} ok, ${refused} refused with 5xx (and ${refusedPosts} POSTs), ${lost} lost, ${races} closed before a byte, ${wrong} wrong`
   return why === '' ? counts : `${counts} (${why})`
 }
 
@@ -100,10 +112,17 @@ type Outcome =
   | { readonly kind: 'ok' | 'wrong' }
   | { readonly kind: 'refused' | 'lost' | 'race'; readonly why: string }
 
-function exchange(agent: Agent, port: number, id: string, body: Buffer | undefined) {
+interface Call {
+  readonly port: number
+  readonly host: string
+  readonly id: string
+  readonly body: Buffer | undefined
+}
+
+function exchange(agent: Agent, { port, host, id, body }: Call) {
   return new Promise<Outcome>((resolve) => {
     const method = body === undefined ? 'GET' : 'POST'
-    const headers = { host: 'app', 'x-id': id, ...(body && { 'content-length': body.length }) }
+    const headers = { host, 'x-id': id, ...(body && { 'content-length': body.length }) }
     let hasAnswer = false
     const call = request({ agent, host: '127.0.0.1', port, method, headers }, (response) => {
       hasAnswer = true
@@ -138,10 +157,10 @@ function judge(status: number, text: string, id: string, body: Buffer | undefine
   }
 }
 
-function record(tally: Tally, outcome: Outcome): void {
+function record(tally: Tally, outcome: Outcome, isPost: boolean): void {
   if (outcome.kind === 'ok') tally.ok++
   else if (outcome.kind === 'wrong') tally.wrong++
-  else if (outcome.kind === 'refused') tally.refused++
+  else if (outcome.kind === 'refused') tally[isPost ? 'refusedPosts' : 'refused']++
   else tally.lost++
   if ('why' in outcome) tally.errors.set(outcome.why, (tally.errors.get(outcome.why) ?? 0) + 1)
 }

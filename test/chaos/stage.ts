@@ -28,8 +28,8 @@ export interface Stage extends AsyncDisposable {
   writeResources(file: string, type: string, resources: readonly object[]): void
 }
 
-/** @param options More of `weft proxy`'s. */
-export async function openStage(options: readonly string[] = []): Promise<Stage> {
+/** @param maxFiles Descriptors that the proxy may hold. */
+export async function openStage(maxFiles?: number): Promise<Stage> {
   const folder = await temporaryFolder()
   const resources = join(folder.path, 'xds')
   await mkdir(resources)
@@ -59,10 +59,16 @@ export async function openStage(options: readonly string[] = []): Promise<Stage>
   }
   writeResources('listeners.json', LISTENER, [listener('stage', port)])
   writeResources('clusters.json', CLUSTER, [cluster([first.port, second.port])])
-  const proxy = startWeft([
+  const node = maxFiles === undefined ? undefined : join(folder.path, 'limited-node')
+  if (node !== undefined) {
+    const script = `#!/bin/sh\nulimit -n ${maxFiles}\nexec '${process.execPath}' "$@"\n`
+    writeFileSync(node, script, { mode: 0o755 })
+  }
+  const args = [
     ...['proxy', '--role', 'gateway', '--name', 'stage', '--resources', resources],
-    ...['--admin', `127.0.0.1:${admin}`, ...options],
-  ])
+    ...['--admin', `127.0.0.1:${admin}`],
+  ]
+  const proxy = startWeft(args, node === undefined ? {} : { node })
   await proxy.saw('It has its configuration')
   return {
     proxy,
@@ -89,7 +95,20 @@ export const LISTENER = `${TYPE}.config.listener.v3.Listener`
 export const CLUSTER = `${TYPE}.config.cluster.v3.Cluster`
 
 export function listener(name: string, port: number): object {
-  const retry = { retry_on: 'connect-failure,refused-stream,reset', num_retries: 3 }
+  const retry = {
+    retry_on: 'connect-failure,refused-stream,reset',
+    num_retries: 3,
+    per_try_timeout: '1s',
+    retry_host_predicate: [
+      {
+        name: 'envoy.retry_host_predicates.previous_hosts',
+        typed_config: {
+          '@type': `${TYPE}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate`,
+        },
+      },
+    ],
+    host_selection_retry_max_attempts: 5,
+  }
   const manager = {
     '@type': `${TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
     stat_prefix: name,
@@ -134,6 +153,12 @@ export function cluster(ports: readonly number[], more: object = {}): object {
     type: 'STATIC',
     connect_timeout: '1s',
     lb_policy: 'ROUND_ROBIN',
+    // The default budget, a fifth of what is under way, is less than what one dead host of two asks for.
+    circuit_breakers: {
+      thresholds: [
+        { retry_budget: { budget_percent: { value: 100 }, min_retry_concurrency: 100 } },
+      ],
+    },
     load_assignment: { cluster_name: 'app', endpoints: [{ lb_endpoints: endpoints }] },
     ...more,
   }
