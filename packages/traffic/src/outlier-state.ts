@@ -24,12 +24,16 @@ export interface OutlierState {
   readonly ejectedAtMs: number | undefined
   /** How many base ejection times the next ejection lasts, minus one. */
   readonly ejections: number
+  /** Added to the time of the present ejection. */
+  readonly jitterMs: number
 }
 
 export type OutlierReason =
   | 'consecutive5xx'
   | 'consecutiveGatewayErrors'
   | 'consecutiveLocalFailures'
+  | 'successRate'
+  | 'failurePercentage'
 
 export const FRESH: OutlierState = {
   serverErrors: 0,
@@ -37,6 +41,7 @@ export const FRESH: OutlierState = {
   localFailures: 0,
   ejectedAtMs: undefined,
   ejections: 0,
+  jitterMs: 0,
 }
 
 export function outlierEventOf(status: number): OutlierEvent {
@@ -80,8 +85,9 @@ export function outlierReason(
 }
 
 /** Counts start again; the next ejection lasts longer. */
-export function ejected(state: OutlierState, nowMs: number): OutlierState {
-  return { ...state, ...NO_FAILURES, ejectedAtMs: nowMs, ejections: state.ejections + 1 }
+export function ejected(state: OutlierState, nowMs: number, jitterMs: number): OutlierState {
+  const ejections = state.ejections + 1
+  return { ...state, ...NO_FAILURES, ejectedAtMs: nowMs, ejections, jitterMs }
 }
 
 export function returned(state: OutlierState): OutlierState {

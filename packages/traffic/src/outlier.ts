@@ -12,11 +12,13 @@
  */
 import type { OutlierDetection } from '@weft/model'
 import type { Host } from './load-balancers/host.ts'
+import { countForRates, findOutliers, type HostCounts, newHostCounts } from './outlier-rates.ts'
 import {
   countOutcome,
   ejected,
   forgiven,
   type OutlierEvent,
+  type OutlierReason,
   outlierReason,
   returned,
 } from './outlier-state.ts'
@@ -30,50 +32,131 @@ export interface OutlierDetector {
   onResult(host: Host, event: OutlierEvent, nowMs: number): boolean
   /** The host proved to be well: it is back at once. */
   forgive(host: Host): void
-  /** To be called every `intervalMs`. Returns whether a host came back; then as above. */
+  /** To be called every `intervalMs`. Returns whether a host came back or went; then as above. */
   sweep(nowMs: number): boolean
+  /** Since the detector exists; Envoy's `outlier_detection.ejections_…`. */
+  readonly counts: OutlierTotals
 }
 
-/** @param hosts The cluster's hosts at the moment. */
+export interface OutlierTotals {
+  readonly enforced: number
+  /** Hosts that would have been ejected had not too many been already. */
+  readonly overflow: number
+  readonly byReason: ReadonlyMap<OutlierReason, number>
+}
+
+/**
+ * @param hosts The cluster's hosts at the moment.
+ * @param random Uniform in [0, 1); for the jitter of ejections.
+ */
 export function createOutlierDetector(
   policy: OutlierDetection,
   hosts: () => readonly Host[],
+  random: () => number = () => 0,
 ): OutlierDetector {
-  let current = policy
-  return {
-    configure(next) {
-      current = next
-    },
+  return new Detector(policy, hosts, random)
+}
 
-    onResult(host, event, nowMs) {
-      host.outlier = countOutcome(host.outlier, event, current)
-      if (event === 'success' || host.ejected) return false
-      if (outlierReason(host.outlier, current) === undefined) return false
-      if (!mayEject(hosts(), current)) return false
-      host.ejected = true
-      host.outlier = ejected(host.outlier, nowMs)
-      return true
-    },
+class Detector implements OutlierDetector {
+  readonly #hosts: () => readonly Host[]
+  readonly #random: () => number
+  #policy: OutlierDetection
+  #rates = new Map<Host, HostCounts>()
+  #enforced = 0
+  #overflow = 0
+  readonly #byReason = new Map<OutlierReason, number>()
 
-    forgive(host) {
-      host.ejected = false
-      host.outlier = returned(host.outlier)
-    },
+  constructor(policy: OutlierDetection, hosts: () => readonly Host[], random: () => number) {
+    this.#policy = policy
+    this.#hosts = hosts
+    this.#random = random
+  }
 
-    sweep(nowMs) {
-      let changed = false
-      for (const host of hosts()) {
-        const { ejectedAtMs, ejections } = host.outlier
-        if (ejectedAtMs === undefined) {
-          host.outlier = forgiven(host.outlier)
-        } else if (nowMs - ejectedAtMs >= ejectionMs(ejections, current)) {
-          host.ejected = false
-          host.outlier = returned(host.outlier)
-          changed = true
-        }
+  get counts(): OutlierTotals {
+    return { enforced: this.#enforced, overflow: this.#overflow, byReason: this.#byReason }
+  }
+
+  configure(next: OutlierDetection): void {
+    this.#policy = next
+    if (!this.#hasRates()) this.#rates.clear()
+  }
+
+  onResult(host: Host, event: OutlierEvent, nowMs: number): boolean {
+    const policy = this.#policy
+    host.outlier = countOutcome(host.outlier, event, policy)
+    if (this.#hasRates()) countForRates(this.#ratesOf(host), event, policy)
+    if (event === 'success' || host.ejected) return false
+    const reason = outlierReason(host.outlier, policy)
+    return reason !== undefined && this.#eject(host, reason, nowMs)
+  }
+
+  forgive(host: Host): void {
+    host.ejected = false
+    host.outlier = returned(host.outlier)
+  }
+
+  sweep(nowMs: number): boolean {
+    let changed = false
+    for (const host of this.#hosts()) {
+      const { ejectedAtMs, ejections, jitterMs } = host.outlier
+      if (ejectedAtMs === undefined) host.outlier = forgiven(host.outlier)
+      else if (nowMs - ejectedAtMs >= ejectionMs(ejections, this.#policy) + jitterMs) {
+        this.forgive(host)
+        changed = true
       }
-      return changed
-    },
+    }
+    return this.#sweepRates(nowMs) || changed
+  }
+
+  #sweepRates(nowMs: number): boolean {
+    if (!this.#hasRates()) return false
+    const before = this.#rates
+    this.#rates = new Map()
+    const judged = this.#hosts().flatMap((host) => {
+      const counts = before.get(host)
+      return counts === undefined ? [] : [[host, counts] as const]
+    })
+    const outliers = new Map([
+      ...findOutliers(
+        judged.map(([host, { answers }]) => [host, answers] as const),
+        this.#policy,
+      ),
+      ...findOutliers(
+        judged.map(([host, { local }]) => [host, local] as const),
+        this.#policy,
+      ),
+    ])
+    let changed = false
+    for (const [host, reason] of outliers) {
+      if (!host.ejected && this.#eject(host, reason, nowMs)) changed = true
+    }
+    return changed
+  }
+
+  #eject(host: Host, reason: OutlierReason, nowMs: number): boolean {
+    if (!mayEject(this.#hosts(), this.#policy)) {
+      this.#overflow++
+      return false
+    }
+    this.#enforced++
+    this.#byReason.set(reason, (this.#byReason.get(reason) ?? 0) + 1)
+    const jitterMs = this.#random() * (this.#policy.maxEjectionJitterMs ?? 0)
+    host.ejected = true
+    host.outlier = ejected(host.outlier, nowMs, jitterMs)
+    return true
+  }
+
+  #hasRates(): boolean {
+    const { successRate, failurePercentage } = this.#policy
+    return successRate !== undefined || failurePercentage !== undefined
+  }
+
+  #ratesOf(host: Host): HostCounts {
+    const known = this.#rates.get(host)
+    if (known !== undefined) return known
+    const counts = newHostCounts()
+    this.#rates.set(host, counts)
+    return counts
   }
 }
 
@@ -91,6 +174,6 @@ function mayEject(hosts: readonly Host[], policy: OutlierDetection): boolean {
 }
 
 function ejectionMs(ejections: number, policy: OutlierDetection): number {
-  const longest = Math.max(MAX_EJECTION_MS, policy.baseEjectionMs)
+  const longest = Math.max(policy.maxEjectionMs ?? MAX_EJECTION_MS, policy.baseEjectionMs)
   return Math.min(policy.baseEjectionMs * Math.max(1, ejections), longest)
 }

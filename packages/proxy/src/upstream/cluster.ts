@@ -20,6 +20,7 @@ import {
   type PickRequest,
 } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
+import { connectUpstream } from '../tls/connect-upstream.ts'
 import { HealthChecker } from './health-check.ts'
 import { HttpPool } from './pool.ts'
 
@@ -181,7 +182,7 @@ export class UpstreamCluster {
       this.#checker = new HealthChecker(healthChecks, hosts, {
         clock,
         random,
-        connect: (address, handler) => this.#deps.transport.connect(address, handler),
+        connect: (address, handler) => connectUpstream(this.#model, address, handler, this.#deps),
         cluster: this.#model.name,
         hasTraffic: () => this.#used,
         onChange: (host) => this.#noteCheck(host),
@@ -207,7 +208,11 @@ export class UpstreamCluster {
       return
     }
     if (this.#outlier === undefined) {
-      this.#outlier = createOutlierDetector(outlierDetection, () => this.#balancer.hosts)
+      this.#outlier = createOutlierDetector(
+        outlierDetection,
+        () => this.#balancer.hosts,
+        this.#deps.random,
+      )
     } else this.#outlier.configure(outlierDetection)
     this.#cancelSweep?.()
     this.#sweepLater(outlierDetection.intervalMs)
