@@ -7,7 +7,7 @@ import { realClock, silentLogger } from '@weft/base'
 import type { ResourceSet, SocketAddress } from '@weft/model'
 import { type AdsServer, createAdsServer } from '@weft/xds'
 import { adminGet, get, openApp, openProxy, outboundTo, REVIEWS, until } from './test-proxy.ts'
-import { cluster } from './test-resources.ts'
+import { cluster, endpoints } from './test-resources.ts'
 
 interface Control {
   readonly server: AdsServer
@@ -85,14 +85,15 @@ describe('proxy over ADS', () => {
     })
     try {
       const good = outboundTo(app.port, proxy)
-      const tls = { subjectAltNames: [], alpn: [] }
+      const named = endpoints('misnamed', ['no-address'], false)
+      const discovery = { kind: 'static', endpoints: named } as const
       const bad: ResourceSet = {
         ...good,
-        cluster: new Map([...good.cluster, ['secured', { ...cluster('secured'), tls }]]),
+        cluster: new Map([...good.cluster, ['misnamed', cluster('misnamed', discovery)]]),
       }
       control.server.publish('all', bad, 'g1')
       await until(() => control.nacks.length > 0)
-      assert.match(control.nacks[0] ?? '', /secured.*does not originate TLS/)
+      assert.match(control.nacks[0] ?? '', /misnamed.*must be an IP address/)
       control.server.publish('all', good, 'g2')
       await proxy.ready
       assert.equal((await get(proxy.outbound?.port ?? 0, 'http://reviews:9080/')).body, 'hello')

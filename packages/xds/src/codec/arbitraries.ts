@@ -289,8 +289,10 @@ const downstreamTls = record(
     alpn: fc.subarray(['h2', 'http/1.1']),
     minVersion: version,
     maxVersion: version,
+    cipherSuites: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+    ecdhCurves: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
   },
-  ['validation', 'minVersion', 'maxVersion'],
+  ['validation', 'minVersion', 'maxVersion', 'cipherSuites', 'ecdhCurves'],
 )
 
 const filterChain: Arb<FilterChain> = record<FilterChain>(

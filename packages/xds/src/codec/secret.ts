@@ -22,7 +22,11 @@ export function encodeSecret(secret: Secret): Init<typeof SecretSchema> {
       return { name: secret.name, type: { case: 'tlsCertificate', value } }
     }
     case 'validation': {
-      const value = { trustedCa: inline(secret.caPem) }
+      const { crlPem } = secret
+      const value = {
+        trustedCa: inline(secret.caPem),
+        ...(crlPem === undefined ? {} : { crl: inline(crlPem) }),
+      }
       return { name: secret.name, type: { case: 'validationContext', value } }
     }
   }
@@ -34,7 +38,7 @@ function inline(value: string): Init<typeof DataSourceSchema> {
 
 const SECRET = covers(SecretSchema, 'name', 'tls_certificate', 'validation_context')
 const CERTIFICATE = covers(TlsCertificateSchema, 'certificate_chain', 'private_key')
-const VALIDATION = covers(CertificateValidationContextSchema, 'trusted_ca')
+const VALIDATION = covers(CertificateValidationContextSchema, 'trusted_ca', 'crl')
 const SOURCE = covers(DataSourceSchema, 'inline_string', 'inline_bytes')
 
 export function decodeSecret(proto: SecretProto, problems: Problems): Secret {
@@ -56,7 +60,9 @@ export function decodeSecret(proto: SecretProto, problems: Problems): Secret {
       const path = 'secret.validation_context'
       refuseOthers(VALIDATION, type.value, path, problems)
       const caPem = decodeSource(type.value.trustedCa, `${path}.trusted_ca`, problems)
-      return { kind: 'validation', name, caPem }
+      const { crl } = type.value
+      if (crl === undefined) return { kind: 'validation', name, caPem }
+      return { kind: 'validation', name, caPem, crlPem: decodeSource(crl, `${path}.crl`, problems) }
     }
     default:
       problems.add('secret', 'neither tls_certificate nor validation_context is set')

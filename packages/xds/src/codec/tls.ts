@@ -1,6 +1,6 @@
 /** TLS contexts ⇄ Envoy's `transport_socket`. Certificates always come by SDS name. */
 import { isIP } from 'node:net'
-import type { DownstreamTls, TlsVersion, UpstreamTls } from '@weft/model'
+import type { DownstreamTls, TlsParameters, TlsVersion, UpstreamTls } from '@weft/model'
 import type { TransportSocket, TransportSocketSchema } from '../gen/envoy/config/core/v3/base_pb.js'
 import { RawBufferSchema } from '../gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import {
@@ -8,6 +8,7 @@ import {
   CertificateValidationContextSchema,
   SubjectAltNameMatcher_SanType as SanType,
   type SubjectAltNameMatcherSchema,
+  type TlsParameters as TlsParametersProto,
   TlsParametersSchema,
   TlsParameters_TlsProtocol as TlsProtocol,
 } from '../gen/envoy/extensions/transport_sockets/tls/v3/common_pb.js'
@@ -39,16 +40,12 @@ const TLS_VERSIONS = ['1.0', '1.1', '1.2', '1.3'] as const
 type SocketInit = Init<typeof TransportSocketSchema>
 
 export function encodeDownstreamTls(tls: DownstreamTls): SocketInit {
-  const { minVersion, maxVersion, validation } = tls
-  const limits = {
-    ...(minVersion === undefined ? {} : { tlsMinimumProtocolVersion: TLS_PROTOCOLS[minVersion] }),
-    ...(maxVersion === undefined ? {} : { tlsMaximumProtocolVersion: TLS_PROTOCOLS[maxVersion] }),
-  }
+  const { validation } = tls
   return socket(DownstreamTlsContextSchema, {
     commonTlsContext: {
       tlsCertificateSdsSecretConfigs: tls.certificates.map(secretConfig),
       alpnProtocols: [...tls.alpn],
-      ...(Object.keys(limits).length === 0 ? {} : { tlsParams: limits }),
+      ...encodeParameters(tls),
       ...(validation === undefined
         ? {}
         : {
@@ -74,6 +71,7 @@ export function encodeUpstreamTls(tls: UpstreamTls): SocketInit {
     commonTlsContext: {
       tlsCertificateSdsSecretConfigs: certificate === undefined ? [] : [secretConfig(certificate)],
       alpnProtocols: [...tls.alpn],
+      ...encodeParameters(tls),
       ...(validation === undefined
         ? {}
         : {
@@ -91,6 +89,35 @@ export function encodeUpstreamTls(tls: UpstreamTls): SocketInit {
           }),
     },
   })
+}
+
+function encodeParameters(tls: TlsParameters) {
+  const { minVersion, maxVersion, cipherSuites, ecdhCurves } = tls
+  const tlsParams = {
+    ...(minVersion === undefined ? {} : { tlsMinimumProtocolVersion: TLS_PROTOCOLS[minVersion] }),
+    ...(maxVersion === undefined ? {} : { tlsMaximumProtocolVersion: TLS_PROTOCOLS[maxVersion] }),
+    ...(cipherSuites === undefined ? {} : { cipherSuites: [...cipherSuites] }),
+    ...(ecdhCurves === undefined ? {} : { ecdhCurves: [...ecdhCurves] }),
+  }
+  return Object.keys(tlsParams).length === 0 ? {} : { tlsParams }
+}
+
+function decodeParameters(
+  params: TlsParametersProto | undefined,
+  path: string,
+  problems: Problems,
+): TlsParameters {
+  if (params === undefined) return {}
+  refuseOthers(PARAMETERS, params, path, problems)
+  const minVersion = decodeVersion(params.tlsMinimumProtocolVersion)
+  const maxVersion = decodeVersion(params.tlsMaximumProtocolVersion)
+  const { cipherSuites, ecdhCurves } = params
+  return {
+    ...(minVersion === undefined ? {} : { minVersion }),
+    ...(maxVersion === undefined ? {} : { maxVersion }),
+    ...(cipherSuites.length === 0 ? {} : { cipherSuites }),
+    ...(ecdhCurves.length === 0 ? {} : { ecdhCurves }),
+  }
 }
 
 function socket<Schema extends typeof DownstreamTlsContextSchema | typeof UpstreamTlsContextSchema>(
@@ -133,6 +160,7 @@ const UPSTREAM = covers(
 const PARAMETERS = covers(
   TlsParametersSchema,
   ...['tls_minimum_protocol_version', 'tls_maximum_protocol_version'],
+  ...['cipher_suites', 'ecdh_curves'],
 )
 const COMBINED = covers(
   CommonTlsContext_CombinedCertificateValidationContextSchema,
@@ -157,10 +185,6 @@ export function decodeDownstreamTls(
   refuseOthers(DOWNSTREAM, context, path, problems)
   const common = context.commonTlsContext
   const at = `${path}.common_tls_context`
-  const params = common?.tlsParams
-  if (params !== undefined) refuseOthers(PARAMETERS, params, `${at}.tls_params`, problems)
-  const minVersion = decodeVersion(params?.tlsMinimumProtocolVersion)
-  const maxVersion = decodeVersion(params?.tlsMaximumProtocolVersion)
   const { certificates, validation, names } = decodeCommon(common, at, problems)
   if (certificates.length === 0) {
     problems.add(`${at}.tls_certificate_sds_secret_configs`, 'must not be empty')
@@ -173,8 +197,7 @@ export function decodeDownstreamTls(
     ...(validation === undefined ? {} : { validation }),
     requireClientCertificate: context.requireClientCertificate ?? false,
     alpn: common?.alpnProtocols ?? [],
-    ...(minVersion === undefined ? {} : { minVersion }),
-    ...(maxVersion === undefined ? {} : { maxVersion }),
+    ...decodeParameters(common?.tlsParams, `${at}.tls_params`, problems),
   }
 }
 
@@ -192,9 +215,6 @@ export function decodeUpstreamTls(
   refuseOthers(UPSTREAM, context, path, problems)
   const at = `${path}.common_tls_context`
   const { certificates, validation, names } = decodeCommon(context.commonTlsContext, at, problems)
-  if (context.commonTlsContext?.tlsParams !== undefined) {
-    problems.add(`${at}.tls_params`, 'is not supported')
-  }
   const [certificate, second] = certificates
   if (second !== undefined) {
     problems.add(`${at}.tls_certificate_sds_secret_configs`, 'only one is supported')
@@ -205,6 +225,7 @@ export function decodeUpstreamTls(
     ...(context.sni === '' ? {} : { sni: context.sni }),
     subjectAltNames: names,
     alpn: context.commonTlsContext?.alpnProtocols ?? [],
+    ...decodeParameters(context.commonTlsContext?.tlsParams, `${at}.tls_params`, problems),
   }
 }
 
