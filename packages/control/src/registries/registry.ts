@@ -80,6 +80,8 @@ export type ServiceResolution =
   | 'dns'
   /** As `dns`, but one address at a time. */
   | 'dnsRoundRobin'
+  /** The host that each request names, resolved when it is called. */
+  | 'dynamicDns'
   /** Wherever the caller was going. */
   | 'none'
 

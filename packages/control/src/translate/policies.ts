@@ -42,7 +42,7 @@ interface Place {
   readonly sections: readonly string[]
 }
 
-export interface PlacePolicy {
+interface PlacePolicy {
   readonly traffic: TrafficPolicySpec
   readonly limit: LocalRateLimit | undefined
 }

@@ -16,7 +16,7 @@ const RESOLUTIONS: Readonly<Record<string, ServiceResolution>> = {
   NONE: 'none',
   STATIC: 'registry',
   DNS: 'dns',
-  DYNAMIC_DNS: 'none',
+  DYNAMIC_DNS: 'dynamicDns',
   DNS_ROUND_ROBIN: 'dnsRoundRobin',
 }
 
@@ -78,7 +78,7 @@ function entryInstances(
 ): readonly ServiceInstance[] {
   const { spec, metadata } = document
   const ports = spec.ports ?? []
-  if (service.resolution === 'none') return []
+  if (service.resolution === 'none' || service.resolution === 'dynamicDns') return []
   const selector = spec.workloadSelector?.labels
   if (selector !== undefined) {
     return (workloads.inNamespace.get(metadata.namespace) ?? [])

@@ -163,6 +163,8 @@ function discoveryOf(
       return 'strictDns'
     case 'dnsRoundRobin':
       return 'logicalDns'
+    case 'dynamicDns':
+      return 'forwardProxy'
     case 'none':
       return direct
   }
