@@ -156,7 +156,10 @@ export function cluster(ports: readonly number[], more: object = {}): object {
     // The default budget, a fifth of what is under way, is less than what one dead host of two asks for.
     circuit_breakers: {
       thresholds: [
-        { retry_budget: { budget_percent: { value: 100 }, min_retry_concurrency: 100 } },
+        {
+          max_retries: 1_000,
+          retry_budget: { budget_percent: { value: 100 }, min_retry_concurrency: 100 },
+        },
       ],
     },
     load_assignment: { cluster_name: 'app', endpoints: [{ lb_endpoints: endpoints }] },
