@@ -39,6 +39,9 @@ function listenerProblem(listener: Listener): Problem {
   const chains =
     defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain]
   if (chains.length === 0) return 'filter_chains: must have at least one'
+  if (listener.proxyProtocol !== undefined) {
+    return 'listener_filters: this version of the proxy does not read the PROXY protocol'
+  }
   const names = new Set<string>()
   for (const chain of chains) {
     if (chain.name !== '' && names.has(chain.name)) {
@@ -65,6 +68,9 @@ function routeProblem(table: RouteTable): Problem {
 
 function clusterProblem(cluster: Cluster): Problem {
   const { http, discovery, loadBalancer } = cluster
+  if (cluster.proxyProtocol !== undefined) {
+    return 'transport_socket: this version of the proxy does not send the PROXY protocol'
+  }
   if (http.protocol === 'http2') {
     return 'http2_protocol_options: this version of the proxy speaks HTTP/1.1 to upstreams'
   }
