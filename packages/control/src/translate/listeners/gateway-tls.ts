@@ -11,7 +11,7 @@ export function downstreamTls(
   door: GatewayDoor,
   isHttp: boolean,
 ): DownstreamTls | undefined {
-  const alpn = isHttp ? httpAlpn(scope) : []
+  const alpn = isHttp ? HTTP_ALPN : []
   if (door.kind === 'kubernetes') {
     const { tls } = door.listener
     return tls === undefined ? undefined : { ...tls, alpn }
@@ -22,10 +22,7 @@ export function downstreamTls(
   return serverTls(tls, (name) => secretOf(scope, namespace, name), alpn)
 }
 
-/** Our own proxies speak HTTP/1.1 so far; a stock Envoy takes both. */
-function httpAlpn({ proxy }: ProxyScope): readonly string[] {
-  return proxy.capture.kind === 'explicit' ? ['http/1.1'] : ['h2', 'http/1.1']
-}
+const HTTP_ALPN = ['h2', 'http/1.1'] as const
 
 /** Istio looks beside the proxy; who keeps the secret beside the Gateway is understood too. */
 function secretOf({ snapshot, proxy }: ProxyScope, namespace: string, name: string): string {
