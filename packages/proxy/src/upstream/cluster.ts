@@ -153,9 +153,12 @@ export class UpstreamCluster {
   /** An attempt ended: what that says of the host, for outlier detection and for the balancer. */
   noteDone(host: Host, result: AttemptResult, nowMs: number): void {
     const { status, latencyMs } = result
-    if (status === undefined) this.noteFailure(host, nowMs)
-    else this.noteStatus(host, status, nowMs)
-    this.#balancer.observed(host, { latencyMs, failed: status === undefined || status >= 500 })
+    if (status === undefined) {
+      this.noteFailure(host, nowMs, latencyMs)
+      return
+    }
+    this.noteStatus(host, status, nowMs)
+    this.#balancer.observed(host, { latencyMs, failed: status >= 500 })
   }
 
   /** A response came: what its status says of the host. */
@@ -165,7 +168,8 @@ export class UpstreamCluster {
   }
 
   /** No response came: refused, reset or timed out. */
-  noteFailure(host: Host, nowMs: number): void {
+  noteFailure(host: Host, nowMs: number, latencyMs = 0): void {
+    this.#balancer.observed(host, { latencyMs, failed: true })
     if (this.#outlier?.onResult(host, 'localFailure', nowMs) === true) {
       this.#balancer.healthChanged()
     }
