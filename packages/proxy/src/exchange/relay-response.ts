@@ -176,7 +176,9 @@ function beginAnswer(x: Exchange, framing: BodyFraming): boolean {
   const nowMs = deps.clock.monotonicMs()
   x.eventMs = nowMs
   if (x.firstByteMs < 0) x.firstByteMs = nowMs
-  if (cluster !== undefined && host !== undefined) cluster.noteStatus(host, status, nowMs)
+  if (cluster !== undefined && host !== undefined) {
+    cluster.noteDone(host, { status, latencyMs: nowMs - x.sentMs }, nowMs)
+  }
   if (
     x.action?.source.retry !== undefined &&
     (status >= 400 || hasGrpcStatus(x)) &&
