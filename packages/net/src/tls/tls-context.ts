@@ -82,13 +82,13 @@ function common(parts: TlsContextParts, extra: SecureContextOptions): ContextBas
 const MAX_SESSIONS = 1_024
 
 /** A session, and who it is with: when it goes on no certificate is sent. */
-export interface KeptSession {
+interface KeptSession {
   readonly session: Buffer
   readonly certificate: X509Certificate | undefined
 }
 
 /** The last session with each peer. The oldest goes when there are too many. */
-export class SessionCache {
+class SessionCache {
   readonly #sessions = new Map<string, KeptSession>()
 
   get(key: string): KeptSession | undefined {
