@@ -56,7 +56,10 @@ export function sendRequest(x: Exchange, connection: UpstreamSide): void {
   plan.authority = authorityToSend(x)
   plan.upgrade = x.upgrade
   plan.multiplexed = connection.multiplexed
-  plan.chunked = needsCoding(x, connection)
+  plan.grpcTimeoutMs = x.grpcDeadline
+    ? Math.max(1, x.startedMs + x.timers.requestMs - x.deps.clock.monotonicMs())
+    : 0
+  plan.chunked = !x.upgrade && needsCoding(x, connection)
   plan.edge = manager.useRemoteAddress
   plan.trustedHops = manager.xffTrustedHops
   plan.attempts = x.attempts
@@ -76,7 +79,9 @@ export function sendRequest(x: Exchange, connection: UpstreamSide): void {
   x.sending = true
   // A connection that had to be opened first took time; a pooled one was there at once.
   x.sentMs = connection.reused ? x.startedMs : x.deps.clock.monotonicMs()
-  const taken = connection.send(headLength, request.done, request.trailers)
+  // A switched protocol goes on in the same stream.
+  const last = request.done && !x.upgrade
+  const taken = connection.send(headLength, last, request.trailers)
   if (request.done) return
   if (taken) x.downstream.resumeBody()
   else x.downstream.pauseBody()

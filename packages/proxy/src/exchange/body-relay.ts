@@ -10,6 +10,7 @@
 
 import type { MessageHead } from '@weft/wire'
 import { ascii, ChunkedDecoder, mayForwardTrailer, OutBuffer, SPAN } from '@weft/wire'
+import type { GrpcMessages } from './grpc.ts'
 
 export type BodyFraming = 'none' | 'fixed' | 'chunked' | 'untilClose' | 'stream'
 
@@ -27,6 +28,8 @@ export class BodyRelay {
   chunkedOut = false
   /** What is relayed next is the end of a stream's body. */
   ending = false
+  /** Counts what is in it; absent: it is not gRPC. */
+  messages: GrpcMessages | undefined
   /** Trailers that may go on, as lines; absent when there were none. */
   trailers: OutBuffer | undefined
   readonly #decoder = new ChunkedDecoder()
@@ -38,6 +41,7 @@ export class BodyRelay {
     this.bytes = 0
     this.chunkedOut = chunkedOut
     this.ending = false
+    this.messages = undefined
     this.trailers = undefined
     if (framing === 'chunked') this.#decoder.reset()
   }
@@ -52,11 +56,13 @@ export class BodyRelay {
     if (this.framing === 'fixed') {
       const to = Math.min(end, from + this.left)
       this.took(to - from)
+      this.messages?.take(bytes, from, to)
       if (into !== undefined) this.append(bytes, from, to, into)
       return to
     }
     if (this.framing === 'chunked') return this.#relayChunks(bytes, from, end, into)
     this.bytes += end - from
+    this.messages?.take(bytes, from, end)
     if (into !== undefined) this.append(bytes, from, end, into)
     if (this.ending) this.finish(into)
     return end
@@ -91,6 +97,7 @@ export class BodyRelay {
       if (at < 0) return at
       const { dataFrom, dataTo } = decoder
       this.bytes += dataTo - dataFrom
+      this.messages?.take(bytes, dataFrom, dataTo)
       if (into !== undefined) this.append(bytes, dataFrom, dataTo, into)
     }
     if (decoder.done) {

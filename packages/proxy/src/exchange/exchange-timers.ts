@@ -60,7 +60,8 @@ export class ExchangeTimers implements Timed {
   }
 
   requestDone(nowMs: number): void {
-    if (this.requestMs === 0) return
+    // A deadline runs from the start; the end of the request does not prolong it.
+    if (this.requestMs === 0 || this.#requestAtMs !== 0) return
     this.#requestAtMs = nowMs + this.requestMs
     this.#arm(nowMs)
   }

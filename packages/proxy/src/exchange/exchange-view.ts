@@ -160,6 +160,24 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     if (failure !== undefined) return failureDetails(failure)
     return responseHeadDone ? 'via_upstream' : detail === '' ? 'direct_response' : detail
   }
+  get grpcStatus(): string | undefined {
+    const { answer, localGrpcStatus } = this.#x
+    if (localGrpcStatus !== undefined) return localGrpcStatus
+    const lines = answer.trailers
+    const inTrailers =
+      lines === undefined
+        ? null
+        : /^grpc-status:[ \t]*(\d{1,3})/im.exec(lines.bytes.toString('latin1', 0, lines.length))
+    return inTrailers?.[1] ?? this.responseHeader('grpc-status')
+  }
+  get requestMessages(): number | undefined {
+    return this.#x.request.messages?.count
+  }
+  get responseMessages(): number | undefined {
+    return this.#x.request.messages === undefined
+      ? undefined
+      : (this.#x.answer.messages?.count ?? 0)
+  }
   get failureDetail(): string {
     return this.#x.failure === undefined ? '' : this.#x.detail
   }

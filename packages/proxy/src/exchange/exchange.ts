@@ -28,6 +28,7 @@ import type { ExchangePool } from './exchange-pool.ts'
 import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
 import { ExchangeView } from './exchange-view.ts'
 import { type Failure, failureStatus, failureText } from './failures.ts'
+import { asGrpcReply, isGrpc } from './grpc.ts'
 import { httpDate } from './http-date.ts'
 import {
   relayHead,
@@ -83,6 +84,10 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   /** A byte of the final answer went to the client. */
   answered = false
   mustClose = false
+  /** Of a gRPC answer of our own. */
+  localGrpcStatus: string | undefined
+  /** From `grpc-timeout`, if the route says that it counts. */
+  grpcDeadline = false
   /** The answer to HEAD, 204 and 304. */
   bodyless = false
 
@@ -145,6 +150,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
       authority: undefined,
       upgrade: false,
       multiplexed: false,
+      grpcTimeoutMs: 0,
       chunked: false,
       edge: false,
       trustedHops: 0,
@@ -192,6 +198,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.responseLength = 0
     this.responseHeadDone = false
     this.interims = 0
+    this.localGrpcStatus = undefined
+    this.grpcDeadline = false
     this.answered = false
     this.mustClose = false
     this.virtualHost = undefined
@@ -432,8 +440,10 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   }
 
   /** Answers without an upstream. */
-  reply(reply: LocalReply): void {
+  reply(asHttp: LocalReply): void {
     if (this.#finished) return
+    const reply = isGrpc(this.view.requestHeader('content-type')) ? asGrpcReply(asHttp) : asHttp
+    this.localGrpcStatus = reply.headers?.find(([name]) => name === 'grpc-status')?.[1]
     this.dropUpstream()
     this.status = reply.status
     this.answered = true

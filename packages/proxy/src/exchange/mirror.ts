@@ -41,6 +41,7 @@ function copyOf(x: Exchange): RequestCopy {
   plan.authority = `${host}-shadow${port ?? ''}`
   plan.upgrade = false
   plan.multiplexed = false
+  plan.grpcTimeoutMs = 0
   plan.chunked = request.framing === 'stream' && x.head.contentLength < 0
   plan.edge = runtime.manager.useRemoteAddress
   plan.trustedHops = runtime.manager.xffTrustedHops

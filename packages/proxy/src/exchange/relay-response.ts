@@ -16,6 +16,7 @@ import {
   joinEncoded,
 } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
+import { GrpcMessages } from './grpc.ts'
 import { out } from './shared-out.ts'
 import { writeInterimHead, writeResponseHead } from './write-response.ts'
 
@@ -192,6 +193,7 @@ function beginAnswer(x: Exchange, framing: BodyFraming): boolean {
   const codes = open && !lengthKnown && !x.bodyless
   const chunked = codes && x.head.minor > 0 && !x.downstream.multiplexed
   x.answer.start(framing, response.contentLength, chunked)
+  if (x.request.messages !== undefined) x.answer.messages = new GrpcMessages()
   x.status = status
   x.mustClose = x.closesAfterwards() || !x.request.done
   x.answered = true

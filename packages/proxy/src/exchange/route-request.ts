@@ -17,6 +17,7 @@ import { endTunnelHere, openTunnel } from './connect-tunnel.ts'
 import { encodeHeaderOps, joinEncoded } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { failureText } from './failures.ts'
+import { GrpcMessages, isGrpc, parseGrpcTimeout } from './grpc.ts'
 import { sendMirrors } from './mirror.ts'
 import { newCookieValue } from './request-id.ts'
 
@@ -156,6 +157,12 @@ function forward(x: Exchange, action: CompiledForward): void {
   x.timers.requestMs = timeouts.requestMs
   x.timers.perTryMs = timeouts.perTryMs
   x.timers.idleMs = timeouts.idleMs
+  const grpc = isGrpc(x.view.requestHeader('content-type'))
+  if (grpc) {
+    x.request.messages = new GrpcMessages()
+    x.request.messages.take(x.held.bytes, 0, x.held.length)
+    takeGrpcDeadline(x, action.source.grpcTimeoutMaxMs)
+  }
   if (action.source.hashPolicies.length > 0) x.hash = hashOf(x, action)
   if (x.head.form === 'authority') {
     openTunnel(x)
@@ -166,9 +173,18 @@ function forward(x: Exchange, action: CompiledForward): void {
     // A tunnel lives as long as its ends like; only its opening has a limit.
     x.timers.idleMs = 0
   }
-  x.timers.arm(x.startedMs, x.request.done)
+  x.timers.arm(x.startedMs, x.request.done || x.grpcDeadline)
   if (action.source.mirrors.length > 0) sendMirrors(x, action)
   startAttempt(x, false, 0)
+}
+
+/** The client's own deadline takes the place of the route's timeout, up to the route's maximum. */
+function takeGrpcDeadline(x: Exchange, maxMs: number | undefined): void {
+  if (maxMs === undefined) return
+  const askedMs = parseGrpcTimeout(x.view.requestHeader('grpc-timeout'))
+  if (askedMs === undefined) return
+  x.timers.requestMs = maxMs === 0 ? askedMs : Math.min(askedMs, maxMs)
+  x.grpcDeadline = true
 }
 
 function asksForTimeouts({ head }: Exchange): boolean {

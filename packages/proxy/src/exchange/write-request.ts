@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { ascii, equalsIgnoreCase, FIELD, type MessageHead, type OutBuffer, SPAN } from '@weft/wire'
 import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangeView } from './exchange-view.ts'
+import { renderGrpcTimeout } from './grpc.ts'
 import type { RequestId } from './request-id.ts'
 import {
   CRLF,
@@ -28,6 +29,8 @@ export interface RequestPlan {
   upgrade: boolean
   /** The upstream is an HTTP/2 stream. */
   multiplexed: boolean
+  /** What is left of a gRPC deadline; 0 leaves the client's as it is. */
+  grpcTimeoutMs: number
   /** The body has no coding yet and needs one. */
   chunked: boolean
   /** Client and its headers come from outside the mesh. */
@@ -76,6 +79,8 @@ export function writeRequestHead(plan: RequestPlan, out: OutBuffer): void {
     out.append(CRLF)
   }
   if (plan.chunked) out.append(CHUNKED)
+  if (plan.grpcTimeoutMs > 0)
+    out.latin1(`grpc-timeout: ${renderGrpcTimeout(plan.grpcTimeoutMs)}\r\n`)
   if (plan.multiplexed && takesTrailers(plan)) out.append(TE_TRAILERS)
   if (plan.upgrade) {
     out.append(UPGRADE)
@@ -121,6 +126,7 @@ function cutOurs(plan: RequestPlan): void {
   }
   // An expectation without a body to wait for would make an upstream wait.
   if (head.expectsContinue && head.contentLength <= 0 && !head.chunked) cutKnown(head, FIELD.expect)
+  if (plan.grpcTimeoutMs > 0) cutLine(head, plan.bytes, 'grpc-timeout')
   cutKnown(head, FIELD['x-envoy-attempt-count'])
   cutKnown(head, FIELD['x-envoy-expected-rq-timeout-ms'])
   if (plan.edge) cutFromOutside(plan)
