@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import http from 'node:http'
 import http2 from 'node:http2'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { after, describe, test } from 'node:test'
 import { createHandleTransport } from '@weft/net'
 import type { ExchangeRecord } from '../exchange/contract.ts'
@@ -90,8 +92,35 @@ function serve(req: http.IncomingMessage | http2.Http2ServerRequest, res: AnyRes
 type AnyResponse = any
 let hanging = 0
 
+function server1(): http.Server {
+  const server = http.createServer(serve)
+  server.on('upgrade', (req, socket) => {
+    const proof = `${req.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
+    const accept = createHash('sha1').update(proof).digest('base64')
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
+    )
+    socket.pipe(socket)
+  })
+  return server
+}
+
+function server2(): http2.Http2Server {
+  const server = http2.createServer({ settings: { enableConnectProtocol: true } })
+  server.on('connect', ({ stream, headers }: http2.Http2ServerRequest) => {
+    if (headers[':method'] !== 'CONNECT') return
+    stream.on('error', () => undefined)
+    stream.respond({ ':status': 200 })
+    stream.pipe(stream)
+  })
+  server.on('request', (req, res) => {
+    if (req.method !== 'CONNECT') serve(req, res)
+  })
+  return server
+}
+
 async function upstreamPort(version: Version): Promise<number> {
-  const server = version === 'h2' ? http2.createServer(serve) : http.createServer(serve)
+  const server = version === 'h2' ? server2() : server1()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   cleanups.push(() => server.close())
   return (server.address() as AddressInfo).port
@@ -285,3 +314,84 @@ test('many streams share one upstream connection', { timeout: 10_000 }, async ()
   const [host] = cluster.hosts
   assert.equal(host === undefined ? 0 : cluster.connectionsOf(host), 1)
 })
+
+test('an answer of our own to a gRPC request is trailers only', { timeout: 10_000 }, async () => {
+  const { port, cluster } = await proxyTo('h2')
+  cluster.updateEndpoints({ name: 'up', localities: [] })
+  const session = http2.connect(`http://127.0.0.1:${port}`)
+  cleanups.push(() => session.destroy())
+  const headers = { 'content-type': 'application/grpc', te: 'trailers' }
+  const answer = await over2(session, { method: 'POST', path: '/a.B/C', headers })
+  assert.equal(answer.status, 200)
+  assert.equal(answer.headers['grpc-status'], '14')
+  assert.equal(answer.headers['grpc-message'], 'no healthy upstream')
+  assert.equal(answer.body.length, 0)
+})
+
+test('te: trailers reaches an HTTP/2 upstream, and no other hop-by-hop field does', {
+  timeout: 10_000,
+}, async () => {
+  const { port } = await proxyTo('h2')
+  const answer = await over1(port, {
+    path: '/',
+    headers: { te: 'trailers, gzip', 'keep-alive': 'timeout=5', connection: 'te, keep-alive' },
+  })
+  const { headers } = JSON.parse(answer.body.toString())
+  assert.equal(headers.te, 'trailers')
+  assert.equal(headers['keep-alive'], undefined)
+})
+
+for (const client of ['h1', 'h2'] as const) {
+  for (const upstream of ['h1', 'h2'] as const) {
+    test(`a WebSocket passes from ${client} to ${upstream}`, { timeout: 10_000 }, async () => {
+      const { port } = await proxyTo(upstream)
+      const socket = await (client === 'h1' ? webSocket1(port) : webSocket2(port))
+      const [echo] = await Promise.all([
+        new Promise<string>((resolve) => socket.once('data', (data) => resolve(String(data)))),
+        socket.write('ping'),
+      ])
+      assert.equal(echo, 'ping')
+      const ended = new Promise((resolve) => socket.once('end', resolve))
+      socket.end()
+      await ended
+    })
+  }
+}
+
+function webSocket1(port: number): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const key = 'dGhlIHNhbXBsZSBub25jZQ=='
+    const headers = {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-key': key,
+      'sec-websocket-version': '13',
+    }
+    const req = http.request({ port, host: '127.0.0.1', path: '/ws', headers })
+    req.on('error', reject)
+    req.on('response', ({ statusCode }) => reject(new Error(`answered ${statusCode}`)))
+    req.on('upgrade', (res, socket) => {
+      if (res.headers['sec-websocket-accept'] === 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=') resolve(socket)
+      else reject(new Error('the key is not proven'))
+    })
+    req.end()
+  })
+}
+
+function webSocket2(port: number): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const session = http2.connect(`http://127.0.0.1:${port}`)
+    cleanups.push(() => session.destroy())
+    session.once('remoteSettings', () => {
+      const stream = session.request(
+        { ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/ws' },
+        { endStream: false },
+      )
+      stream.on('error', reject)
+      stream.on('response', (head) => {
+        if (head[':status'] === 200) resolve(stream)
+        else reject(new Error(`answered ${head[':status']}`))
+      })
+    })
+  })
+}
