@@ -7,6 +7,7 @@ import { renderAddress, type SocketAddress } from '@weft/model'
 import type { Socket, SocketHandler, Timed } from '@weft/net'
 import { H2_ERROR, Http2Session } from '@weft/wire'
 import { Http2Link } from '../exchange/http2-link.ts'
+import { connectUpstream } from '../tls/connect-upstream.ts'
 import { UpstreamEvents } from './http2-events.ts'
 import type { Http2Pool } from './http2-pool.ts'
 import { UpstreamStream } from './http2-stream.ts'
@@ -41,7 +42,7 @@ export class Http2Upstream implements SocketHandler, Timed {
       role: 'client',
       now: () => deps.clock.monotonicMs(),
     })
-    this.socket = deps.transport.connect(host.endpoint.address, this)
+    this.socket = connectUpstream(cluster.model, host.endpoint.address, this, deps)
     this.#link = new Http2Link(this.session, this.socket)
     deps.wheel.arm(this, cluster.model.connectTimeoutMs, deps.clock.monotonicMs())
   }
