@@ -9,8 +9,9 @@
  *
  * Objects are reused. The bytes of the head are kept in the exchange's own
  * buffer, so that an attempt can be made again and a log written at the end.
- * This file holds what an exchange knows, how its body flows and how it ends; the
- * steps are in `route-request.ts`, `attempt.ts` and `relay-response.ts`.
+ * This file holds what an exchange knows and how it ends; the steps are in
+ * `route-request.ts`, `request-body.ts`, `attempt.ts`, `relay-response.ts` and
+ * `reply-locally.ts`.
  */
 import type { VirtualHost } from '@weft/model'
 import type { CompiledForward, CompiledRoute, CompiledTarget, Host } from '@weft/traffic'
@@ -28,8 +29,6 @@ import type { ExchangePool } from './exchange-pool.ts'
 import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
 import { ExchangeView } from './exchange-view.ts'
 import { type Failure, failureStatus, failureText } from './failures.ts'
-import { asGrpcReply, isGrpc } from './grpc.ts'
-import { httpDate } from './http-date.ts'
 import {
   relayHead,
   relayResponse,
@@ -37,18 +36,13 @@ import {
   upstreamEnded,
   upstreamReset,
 } from './relay-response.ts'
+import { replyLocally } from './reply-locally.ts'
+import { takeRequestBody } from './request-body.ts'
 import { RequestId } from './request-id.ts'
 import { roomFor } from './room-for.ts'
-import { out } from './shared-out.ts'
 import type { RequestPlan } from './write-request.ts'
-import { type LocalReply, type ResponsePlan, writeLocalReply } from './write-response.ts'
+import type { LocalReply, ResponsePlan } from './write-response.ts'
 
-/** Of a request's body that is kept for another attempt, or until there is a connection. */
-const MAX_HELD_BYTES = 65_536
-/** A body of more than this is worth a buffer of its own. */
-const BULK_BYTES = 65_536
-/** What is read and thrown away after an early answer to keep the connection. */
-const MAX_DRAINED_BYTES = 65_536
 const MAX_KEPT_BUFFER_BYTES = 16_384
 const INITIAL_HEAD_BYTES = 2_048
 const NO_COOKIES: readonly string[] = []
@@ -257,66 +251,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
 
   /** @returns The offset just past what was taken of the body, or a problem. */
   takeBody(bytes: Buffer, from: number, end: number): number {
-    this.timers.quiet = 0
-    const { request } = this
-    let at: number
-    if (this.discarding) at = request.relay(bytes, from, end, undefined)
-    else if (!this.sending) at = this.#holdBody(bytes, from, end)
-    else at = this.#sendBody(bytes, from, end)
-    if (at >= 0 && request.done) this.#requestDone()
-    return at
-  }
-
-  #holdBody(bytes: Buffer, from: number, end: number): number {
-    const at = this.request.relay(bytes, from, end, this.held)
-    if (this.held.length > MAX_HELD_BYTES && !this.request.done) this.downstream.pauseBody()
-    return at
-  }
-
-  #sendBody(bytes: Buffer, from: number, end: number): number {
-    const { request, connection, downstream } = this
-    if (connection === undefined) return end
-    if (bytes.length > BULK_BYTES && request.framing === 'fixed' && !this.replayable) {
-      const to = Math.min(end, from + request.left)
-      request.took(to - from)
-      const taken = connection.sendBulk(bytes.subarray(from, to), request.done)
-      if (!taken && !request.done) downstream.pauseBody()
-      if (request.done) downstream.bulkBody(false)
-      return to
-    }
-    out.clear()
-    const at = this.replayable
-      ? this.#keepAndFrame(bytes, from, end)
-      : request.relay(bytes, from, end, out)
-    if (at < 0) return at
-    if (!connection.send(0, request.done, request.trailers) && !request.done) downstream.pauseBody()
-    if (request.framing === 'fixed' && request.left > BULK_BYTES) downstream.bulkBody(true)
-    return at
-  }
-
-  /** Keeps what is about to be sent for another attempt, while it is little. */
-  #keepAndFrame(bytes: Buffer, from: number, end: number): number {
-    const { held, request } = this
-    const before = held.length
-    const { chunkedOut } = request
-    request.chunkedOut = false
-    const at = request.relay(bytes, from, end, held)
-    request.chunkedOut = chunkedOut
-    if (at < 0) return at
-    request.append(held.bytes, before, held.length, out)
-    if (request.done) request.appendEnd(out)
-    if (held.length > MAX_HELD_BYTES) {
-      this.replayable = false
-      held.clear()
-    }
-    return at
-  }
-
-  #requestDone(): void {
-    if (this.timers.requestMs > 0 && !this.answered) {
-      this.timers.requestDone(this.deps.clock.monotonicMs())
-    }
-    if (this.discarding) this.finish()
+    return takeRequestBody(this, bytes, from, end)
   }
 
   /** A stream's body ends here. */
@@ -440,38 +375,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   }
 
   /** Answers without an upstream. */
-  reply(asHttp: LocalReply): void {
-    if (this.#finished) return
-    const reply = isGrpc(this.view.requestHeader('content-type')) ? asGrpcReply(asHttp) : asHttp
-    this.localGrpcStatus = reply.headers?.find(([name]) => name === 'grpc-status')?.[1]
-    this.dropUpstream()
-    this.status = reply.status
-    this.answered = true
-    const { request, head } = this
-    const drains =
-      request.framing === 'fixed' && request.left <= MAX_DRAINED_BYTES && !head.expectsContinue
-    this.mustClose ||= this.closesAfterwards() || !(request.done || drains)
-    if (head.form === 'authority' || reply.status === 408) this.mustClose = true
-    out.clear()
-    const bodyBytes = writeLocalReply(
-      reply,
-      {
-        close: this.mustClose,
-        withBody: this.view.method !== 'HEAD',
-        date: httpDate(this.deps.clock),
-        view: this.view,
-        ops: this.filterHeaders,
-        stamps: undefined,
-      },
-      out,
-    )
-    this.responseBodyBytes = bodyBytes
-    this.downstream.send(out.length - bodyBytes, true, undefined)
-    if (request.done || this.mustClose || this.downstream.multiplexed) this.finish()
-    else {
-      this.discarding = true
-      this.downstream.resumeBody()
-    }
+  reply(reply: LocalReply): void {
+    if (!this.#finished) replyLocally(this, reply)
   }
 
   closesAfterwards(): boolean {

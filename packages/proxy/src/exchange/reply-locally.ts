@@ -1,0 +1,46 @@
+/**
+ * An answer of our own: no upstream is asked, or none gave an answer. The rest
+ * of a small request body is read and thrown away, to keep the connection.
+ */
+import type { Exchange } from './exchange.ts'
+import { asGrpcReply, isGrpc } from './grpc.ts'
+import { httpDate } from './http-date.ts'
+import { out } from './shared-out.ts'
+import { type LocalReply, writeLocalReply } from './write-response.ts'
+
+/** What is read and thrown away after an early answer to keep the connection. */
+const MAX_DRAINED_BYTES = 65_536
+
+/** Writes `asHttp`, to a gRPC client in its own form, and ends the exchange. */
+export function replyLocally(exchange: Exchange, asHttp: LocalReply): void {
+  const { request, head, view, downstream } = exchange
+  const reply = isGrpc(view.requestHeader('content-type')) ? asGrpcReply(asHttp) : asHttp
+  exchange.localGrpcStatus = reply.headers?.find(([name]) => name === 'grpc-status')?.[1]
+  exchange.dropUpstream()
+  exchange.status = reply.status
+  exchange.answered = true
+  const drains =
+    request.framing === 'fixed' && request.left <= MAX_DRAINED_BYTES && !head.expectsContinue
+  exchange.mustClose ||= exchange.closesAfterwards() || !(request.done || drains)
+  if (head.form === 'authority' || reply.status === 408) exchange.mustClose = true
+  out.clear()
+  const bodyBytes = writeLocalReply(
+    reply,
+    {
+      close: exchange.mustClose,
+      withBody: view.method !== 'HEAD',
+      date: httpDate(exchange.deps.clock),
+      view,
+      ops: exchange.filterHeaders,
+      stamps: undefined,
+    },
+    out,
+  )
+  exchange.responseBodyBytes = bodyBytes
+  downstream.send(out.length - bodyBytes, true, undefined)
+  if (request.done || exchange.mustClose || downstream.multiplexed) exchange.finish()
+  else {
+    exchange.discarding = true
+    downstream.resumeBody()
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * How the body of a request flows: kept while there is no connection, sent as
+ * it comes after that, and thrown away once the answer is settled. What was
+ * sent stays for another attempt while it is little.
+ */
+import type { Exchange } from './exchange.ts'
+import { out } from './shared-out.ts'
+
+/** Of a request's body that is kept for another attempt, or until there is a connection. */
+const MAX_HELD_BYTES = 65_536
+/** A body of more than this is worth a buffer of its own. */
+const BULK_BYTES = 65_536
+
+/** @returns The offset just past what was taken of the body, or a problem. */
+export function takeRequestBody(
+  exchange: Exchange,
+  bytes: Buffer,
+  from: number,
+  end: number,
+): number {
+  exchange.timers.quiet = 0
+  const { request } = exchange
+  let at: number
+  if (exchange.discarding) at = request.relay(bytes, from, end, undefined)
+  else if (!exchange.sending) at = holdBody(exchange, bytes, from, end)
+  else at = sendBody(exchange, bytes, from, end)
+  if (at >= 0 && request.done) requestDone(exchange)
+  return at
+}
+
+function holdBody(exchange: Exchange, bytes: Buffer, from: number, end: number): number {
+  const { request, held } = exchange
+  const at = request.relay(bytes, from, end, held)
+  if (held.length > MAX_HELD_BYTES && !request.done) exchange.downstream.pauseBody()
+  return at
+}
+
+function sendBody(exchange: Exchange, bytes: Buffer, from: number, end: number): number {
+  const { request, connection, downstream } = exchange
+  if (connection === undefined) return end
+  if (bytes.length > BULK_BYTES && request.framing === 'fixed' && !exchange.replayable) {
+    const to = Math.min(end, from + request.left)
+    request.took(to - from)
+    const taken = connection.sendBulk(bytes.subarray(from, to), request.done)
+    if (!taken && !request.done) downstream.pauseBody()
+    if (request.done) downstream.bulkBody(false)
+    return to
+  }
+  out.clear()
+  const at = exchange.replayable
+    ? keepAndFrame(exchange, bytes, from, end)
+    : request.relay(bytes, from, end, out)
+  if (at < 0) return at
+  if (!connection.send(0, request.done, request.trailers) && !request.done) downstream.pauseBody()
+  if (request.framing === 'fixed' && request.left > BULK_BYTES) downstream.bulkBody(true)
+  return at
+}
+
+/** Keeps what is about to be sent for another attempt, while it is little. */
+function keepAndFrame(exchange: Exchange, bytes: Buffer, from: number, end: number): number {
+  const { held, request } = exchange
+  const before = held.length
+  const { chunkedOut } = request
+  request.chunkedOut = false
+  const at = request.relay(bytes, from, end, held)
+  request.chunkedOut = chunkedOut
+  if (at < 0) return at
+  request.append(held.bytes, before, held.length, out)
+  if (request.done) request.appendEnd(out)
+  if (held.length > MAX_HELD_BYTES) {
+    exchange.replayable = false
+    held.clear()
+  }
+  return at
+}
+
+function requestDone(exchange: Exchange): void {
+  const { timers } = exchange
+  if (timers.requestMs > 0 && !exchange.answered) {
+    timers.requestDone(exchange.deps.clock.monotonicMs())
+  }
+  if (exchange.discarding) exchange.finish()
+}
