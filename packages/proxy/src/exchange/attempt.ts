@@ -11,7 +11,12 @@ import { FIELD, SPAN } from '@weft/wire'
 import type { UpstreamSide } from '../upstream/upstream-user.ts'
 import { chooseHost, resolveNamed } from './choose-host.ts'
 import type { HttpRuntime } from './contract.ts'
-import { type EncodedHeaders, encodeHeaderOps, encodeStamps } from './encoded-headers.ts'
+import {
+  type EncodedHeaders,
+  encodeHeaderOps,
+  encodeStamps,
+  joinEncoded,
+} from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import type { Failure } from './failures.ts'
 import { out } from './shared-out.ts'
@@ -65,8 +70,9 @@ export function sendRequest(x: Exchange, connection: UpstreamSide): void {
   plan.attempts = x.attempts
   plan.timeoutMs = x.timers.requestMs
   plan.generateId = manager.generateRequestId
-  plan.route =
+  const ofRoute =
     target.requestHeaders.length === 0 ? undefined : encodeHeaderOps(target.requestHeaders)
+  plan.route = joinEncoded(x.requestHeaders, ofRoute)
   plan.stamps = stampsOf(runtime).request
   out.clear()
   writeRequestHead(plan, out)

@@ -19,6 +19,7 @@ import { type HeadTarget, MessageHead, OutBuffer } from '@weft/wire'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { HttpPool } from '../upstream/pool.ts'
 import type { UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
+import type { AnswerCoding, AnswerEncoder } from './answer-coding.ts'
 import { AnswerTarget } from './answer-target.ts'
 import { attemptFailed, sendRequest } from './attempt.ts'
 import { BodyRelay } from './body-relay.ts'
@@ -46,6 +47,7 @@ import type { LocalReply, ResponsePlan } from './write-response.ts'
 const MAX_KEPT_BUFFER_BYTES = 16_384
 const INITIAL_HEAD_BYTES = 2_048
 const NO_COOKIES: readonly string[] = []
+const NO_ENCODERS: readonly AnswerEncoder[] = []
 
 export class Exchange implements UpstreamUser, TimeoutHandler {
   readonly deps: EngineDeps
@@ -97,6 +99,11 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   tried: Set<Host> | undefined
   hash: number | undefined
   filterHeaders: EncodedHeaders | undefined
+  /** What filters change about the request. */
+  requestHeaders: EncodedHeaders | undefined
+  encoders = NO_ENCODERS
+  /** The answer's body is coded on its way. */
+  coding: AnswerCoding | undefined
   /** `set-cookie` values of hash policies. */
   cookies: readonly string[] = NO_COOKIES
   upgrade = false
@@ -206,6 +213,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.tried = undefined
     this.hash = undefined
     this.filterHeaders = undefined
+    this.requestHeaders = undefined
+    this.encoders = NO_ENCODERS
     this.cookies = NO_COOKIES
     this.upgrade = false
     this.timers.reset()
@@ -338,7 +347,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
 
   /** The client took what waited for it. */
   onDownstreamDrain(): void {
-    this.connection?.resumeBody()
+    if (this.coding === undefined) this.connection?.resumeBody()
+    else this.coding.resume()
   }
 
   // How it ends.
@@ -397,6 +407,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     const known = this.eventMs !== 0 && this.failure === undefined
     this.endedMs = known ? this.eventMs : this.deps.clock.monotonicMs()
     this.timers.disarm()
+    this.coding?.close()
+    this.coding = undefined
     this.releaseHost()
     this.#releaseCluster()
     this.runtime.observer.onExchangeEnd(this.view)

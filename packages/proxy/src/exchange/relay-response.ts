@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { NO_HEADER_OPS } from '@weft/traffic'
 import { FIELD, parseResponseHead, problemText, SPAN } from '@weft/wire'
 import { httpFilters } from '../filters/catalog.ts'
+import { type AnswerCoding, chooseCoding } from './answer-coding.ts'
 import { attemptFailed, mayRetry, retry, stampsOf } from './attempt.ts'
 import type { BodyFraming } from './body-relay.ts'
 import { startUpgradeTunnel } from './connect-tunnel.ts'
@@ -92,8 +93,12 @@ export function relayStream(
 ): void {
   const { answer, connection, downstream } = x
   if (connection === undefined) return
-  out.clear()
   answer.ending = last
+  if (x.coding !== undefined) {
+    codeBody(x, x.coding, bytes, from, end)
+    return
+  }
+  out.clear()
   answer.relay(bytes, from, end, x.bodyless ? undefined : out)
   x.responseBodyBytes = x.bodyless ? 0 : answer.bytes
   if (last && x.head.minor === 0) x.mustClose = true
@@ -190,14 +195,21 @@ function beginAnswer(x: Exchange, framing: BodyFraming): boolean {
   x.bodyless = isBodyless(x)
   const lengthKnown = framing === 'stream' && response.contentLength >= 0
   const open = framing === 'chunked' || framing === 'untilClose' || framing === 'stream'
-  const codes = open && !lengthKnown && !x.bodyless
-  const chunked = codes && x.head.minor > 0 && !x.downstream.multiplexed
-  x.answer.start(framing, response.contentLength, chunked)
+  const codable = x.head.minor > 0 && !x.downstream.multiplexed
+  const hasBody = !x.bodyless && framing !== 'none' && response.contentLength !== 0
+  if (hasBody && x.encoders.length > 0) x.coding = chooseCoding(x, codable)
+  const { coding } = x
+  const chunked = coding?.chunked ?? (open && !lengthKnown && !x.bodyless && codable)
+  x.answer.start(framing, response.contentLength, chunked && coding === undefined)
   if (x.request.messages !== undefined) x.answer.messages = new GrpcMessages()
   x.status = status
   x.mustClose = x.closesAfterwards() || !x.request.done
   x.answered = true
   writeHead(x, chunked, false)
+  if (coding !== undefined) {
+    x.downstream.send(out.length, false, undefined)
+    return true
+  }
   if (framing === 'fixed' && x.answer.left > BULK_BYTES) x.connection?.bulkBody(true)
   return true
 }
@@ -241,7 +253,8 @@ function writeHead(x: Exchange, chunked: boolean, upgrade: boolean): void {
   plan.bytes = responseBytes
   plan.close = x.mustClose
   plan.chunked = chunked
-  plan.dropLength = chunked || upgrade || response.status === 204 || response.status < 200
+  plan.dropLength =
+    chunked || upgrade || x.coding !== undefined || response.status === 204 || response.status < 200
   plan.upgrade = upgrade
   plan.serviceTimeMs = Math.round(x.firstByteMs - x.sentMs)
   plan.route = ops.length === 0 ? undefined : encodeHeaderOps(ops)
@@ -276,6 +289,10 @@ function relayBody(
 ): void {
   const { answer, connection, downstream } = x
   if (connection === undefined) return
+  if (x.coding !== undefined) {
+    codeBody(x, x.coding, bytes, from, end)
+    return
+  }
   let at = from
   if (bytes.length > BULK_BYTES && answer.framing === 'fixed' && out.length === 0 && from < end) {
     // A buffer of its own: sent without a copy, and not read into again before it is taken.
@@ -299,8 +316,33 @@ function relayBody(
   if (answer.done) endAnswer(x, at < end)
 }
 
+/** Into the coding; the exchange ends when that is through. */
+function codeBody(
+  x: Exchange,
+  coding: AnswerCoding,
+  bytes: Buffer,
+  from: number,
+  end: number,
+): void {
+  const { answer, connection } = x
+  if (connection === undefined) return
+  const at = answer.done ? from : answer.relay(bytes, from, end, coding.plain)
+  if (at < 0) {
+    x.dropConnection()
+    x.fail('upstreamCut', problemText(at))
+    return
+  }
+  if (!coding.take(answer.done) && !answer.done) connection.pauseBody()
+  if (answer.done) releaseUpstream(x, at < end)
+}
+
 /** @param surplus The upstream sent more than its answer: whose that is nobody knows. */
 function endAnswer(x: Exchange, surplus: boolean): void {
+  releaseUpstream(x, surplus)
+  x.finish()
+}
+
+function releaseUpstream(x: Exchange, surplus: boolean): void {
   const { connection, response, request } = x
   x.connection = undefined
   if (connection !== undefined) {
@@ -316,7 +358,6 @@ function endAnswer(x: Exchange, surplus: boolean): void {
     else connection.discard()
   }
   if (!request.done) x.mustClose = true
-  x.finish()
 }
 
 /** `Keep-Alive: timeout=5` says when the upstream will close an idle connection. */
@@ -348,6 +389,12 @@ export function upstreamEnded(x: Exchange, error: Error | undefined): void {
     return
   }
   if (answer.framing === 'untilClose' && error === undefined) {
+    if (x.coding !== undefined) {
+      answer.finish(undefined)
+      x.coding.take(true)
+      releaseUpstream(x, false)
+      return
+    }
     out.clear()
     answer.finish(out)
     x.downstream.send(0, true, undefined)

@@ -92,6 +92,10 @@ function obey(x: Exchange, verdict: FilterVerdict, goOn: () => void): void {
   } else if (verdict.kind === 'stamp') {
     x.filterHeaders = joinEncoded(x.filterHeaders, verdict.headers)
     goOn()
+  } else if (verdict.kind === 'encode') {
+    x.encoders = [...x.encoders, verdict.encoder]
+    x.requestHeaders = joinEncoded(x.requestHeaders, verdict.requestHeaders)
+    goOn()
   } else if (verdict.kind === 'wait') {
     wait(x, verdict, goOn)
   } else {

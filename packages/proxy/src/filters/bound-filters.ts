@@ -58,6 +58,8 @@ function bind(config: HttpFilterConfig, scope: FilterScope): ChainFilter[] {
       return bound(boundFilters.rateLimit(config, scope))
     case 'buffer':
       return bound(boundFilters.buffer(config, scope))
+    case 'compressor':
+      return bound(boundFilters.compressor(config, scope))
     default:
       return []
   }

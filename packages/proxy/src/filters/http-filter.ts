@@ -16,6 +16,7 @@ import type {
   RequestView,
   Route,
 } from '@weft/model'
+import type { AnswerEncoder } from '../exchange/answer-coding.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { EncodedHeaders } from '../exchange/encoded-headers.ts'
 import type { Failure } from '../exchange/failures.ts'
@@ -76,3 +77,10 @@ export type FilterVerdict =
     }
   /** Goes on; the answer, whosever it is, gets these. */
   | { readonly kind: 'stamp'; readonly headers: EncodedHeaders }
+  /** Goes on; an upstream's answer may be coded on its way. */
+  | {
+      readonly kind: 'encode'
+      readonly encoder: AnswerEncoder
+      /** Changes to the request. */
+      readonly requestHeaders: EncodedHeaders | undefined
+    }
