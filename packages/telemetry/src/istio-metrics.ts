@@ -93,6 +93,8 @@ export class IstioMetrics {
   readonly #duration: HistogramMetric
   readonly #requestBytes: HistogramMetric
   readonly #responseBytes: HistogramMetric
+  readonly #requestMessages: ScalarMetric
+  readonly #responseMessages: ScalarMetric
   readonly #sent: ScalarMetric
   readonly #received: ScalarMetric
   readonly #opened: ScalarMetric
@@ -109,6 +111,8 @@ export class IstioMetrics {
     this.#duration = registry.histogram('istio_request_duration_milliseconds', '', http)
     this.#requestBytes = registry.histogram('istio_request_bytes', '', http)
     this.#responseBytes = registry.histogram('istio_response_bytes', '', http)
+    this.#requestMessages = registry.partialCounter('istio_request_messages_total', '', http)
+    this.#responseMessages = registry.partialCounter('istio_response_messages_total', '', http)
     this.#sent = registry.counter('istio_tcp_sent_bytes_total', '', tcp)
     this.#received = registry.counter('istio_tcp_received_bytes_total', '', tcp)
     this.#opened = registry.counter('istio_tcp_connections_opened_total', '', tcp)
@@ -140,6 +144,12 @@ export class IstioMetrics {
     this.#duration.record(slot, durationMs)
     this.#requestBytes.record(slot, requestBytes)
     this.#responseBytes.record(slot, responseBytes)
+  }
+
+  /** What a gRPC call adds to `recordHttp`. */
+  recordMessages(slot: number, requestMessages: number, responseMessages: number): void {
+    this.#requestMessages.add(slot, requestMessages)
+    this.#responseMessages.add(slot, responseMessages)
   }
 
   /** A TCP connection or tunnel began. Resolve at each end: flags differ then. */

@@ -22,9 +22,18 @@ export class ScalarMetric {
   readonly name: string
   readonly help: string
   readonly table: SeriesTable
+  /** Series that never counted anything are not shown: the metric does not apply to them. */
+  readonly omitsZero: boolean
   #values = new Float64Array(0)
 
-  constructor(kind: 'counter' | 'gauge', name: string, help: string, table: SeriesTable) {
+  constructor(
+    kind: 'counter' | 'gauge',
+    name: string,
+    help: string,
+    table: SeriesTable,
+    omitsZero = false,
+  ) {
+    this.omitsZero = omitsZero
     this.kind = kind
     this.name = name
     this.help = help
@@ -126,6 +135,11 @@ export class MetricsRegistry {
 
   counter(name: string, help: string, table: SeriesTable): ScalarMetric {
     return this.#add(new ScalarMetric('counter', name, help, table))
+  }
+
+  /** A counter of what only some series of `table` have: those at zero are not shown. */
+  partialCounter(name: string, help: string, table: SeriesTable): ScalarMetric {
+    return this.#add(new ScalarMetric('counter', name, help, table, true))
   }
 
   gauge(name: string, help: string, table: SeriesTable): ScalarMetric {

@@ -33,6 +33,7 @@ export function* renderMetrics(
     const help = metric.help === '' ? '' : `# HELP ${family} ${escapeHelp(metric.help)}\n`
     yield `${help}# TYPE ${family} ${metric.kind}\n`
     for (const { slot, values } of metric.table.series()) {
+      if (metric.kind === 'counter' && metric.omitsZero && metric.value(slot) === 0) continue
       const labels = renderLabels(metric.table.labels, values)
       yield metric.kind === 'histogram'
         ? renderHistogram(metric, slot, labels)

@@ -161,8 +161,10 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     return responseHeadDone ? 'via_upstream' : detail === '' ? 'direct_response' : detail
   }
   get grpcStatus(): string | undefined {
-    const { answer, localGrpcStatus } = this.#x
+    const { answer, localGrpcStatus, responseHeadDone } = this.#x
     if (localGrpcStatus !== undefined) return localGrpcStatus
+    // Without a head of an answer, `answer` is still the last exchange's.
+    if (!responseHeadDone) return undefined
     const lines = answer.trailers
     const inTrailers =
       lines === undefined
@@ -171,12 +173,14 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     return inTrailers?.[1] ?? this.responseHeader('grpc-status')
   }
   get requestMessages(): number | undefined {
-    return this.#x.request.messages?.count
+    const { request, localGrpcStatus } = this.#x
+    // A gRPC call that was answered before it had a route was not counted.
+    return request.messages?.count ?? (localGrpcStatus === undefined ? undefined : 0)
   }
   get responseMessages(): number | undefined {
-    return this.#x.request.messages === undefined
-      ? undefined
-      : (this.#x.answer.messages?.count ?? 0)
+    if (this.requestMessages === undefined) return undefined
+    const { answer, responseHeadDone } = this.#x
+    return responseHeadDone ? (answer.messages?.count ?? 0) : 0
   }
   get failureDetail(): string {
     return this.#x.failure === undefined ? '' : this.#x.detail

@@ -30,7 +30,7 @@ export function renderGrpcTimeout(ms: number): string {
     : `${Math.min(Math.floor(whole / 1_000), MAX_DIGITS_VALUE)}S`
 }
 
-/** As Envoy maps the statuses of answers that it makes itself. */
+/** As Envoy maps statuses of HTTP, in answers that it makes itself too. */
 const STATUS_OF_HTTP: Readonly<Record<number, number>> = {
   400: 13,
   401: 16,
@@ -43,6 +43,11 @@ const STATUS_OF_HTTP: Readonly<Record<number, number>> = {
 }
 const UNKNOWN = 2
 
+/** The gRPC status that an HTTP status stands for when the answer says none. */
+export function grpcStatusOfHttp(status: number): number {
+  return STATUS_OF_HTTP[status] ?? UNKNOWN
+}
+
 /** The same answer as gRPC clients understand it: HTTP 200, and trailers only. */
 export function asGrpcReply({ status, body = '', headers = [] }: LocalReply): LocalReply {
   if (headers.some(([name]) => name === 'grpc-status')) return { status, headers }
@@ -52,7 +57,7 @@ export function asGrpcReply({ status, body = '', headers = [] }: LocalReply): Lo
     headers: [
       ...headers.filter(([name]) => name !== 'content-type'),
       ['content-type', 'application/grpc'],
-      ['grpc-status', String(STATUS_OF_HTTP[status] ?? UNKNOWN)],
+      ['grpc-status', String(grpcStatusOfHttp(status))],
       ...(message === '' ? [] : [['grpc-message', percentEncoded(message)] as const]),
     ],
   }

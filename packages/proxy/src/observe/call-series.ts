@@ -1,6 +1,7 @@
 /**
  * The metrics of calls that differ only in how they ended: one caller, one
- * cluster, one endpoint. Keeps the slot of every (status, flags) it has seen.
+ * cluster, one endpoint. Keeps the slot of every (status, flags) it has seen, and
+ * of every gRPC status with them.
  */
 import type { Cluster } from '@weft/model'
 import type { CallLabels, IstioMetrics } from '@weft/telemetry'
@@ -9,13 +10,21 @@ import type { ClusterSlots, ClusterStats } from './cluster-stats.ts'
 /** An upstream may answer with any three digits; a client must not fill our memory with them. */
 const MAX_ENDINGS = 64
 
+/** How a gRPC call went, beside its HTTP status. */
+export interface GrpcEnding {
+  /** Empty when there was none. */
+  readonly status: string
+  readonly requestMessages: number
+  readonly responseMessages: number
+}
+
 export class CallSeries {
   /** For whoever keeps series: the labels were read from this object. */
   readonly cluster: Cluster | undefined
   readonly #labels: Omit<CallLabels, 'responseFlags'>
   readonly #istio: IstioMetrics
   readonly #stats: ClusterStats
-  /** Endings without flags, by status: nearly all of them, and cheaper than a text. */
+  /** Endings of plain HTTP without flags, by status: nearly all, and cheaper than a text. */
   readonly #plain = new Map<number, number>()
   readonly #flagged = new Map<string, number>()
   #epoch = -1
@@ -41,15 +50,18 @@ export class CallSeries {
     durationMs: number,
     requestBytes: number,
     responseBytes: number,
+    grpc: GrpcEnding | undefined,
   ): void {
     if (this.#epoch !== this.#istio.httpEpoch) this.#forget()
-    const slot = flags === '-' ? this.#plain.get(status) : this.#flagged.get(`${status}${flags}`)
-    this.#istio.recordHttp(
-      slot ?? this.#resolve(status, flags),
-      durationMs,
-      requestBytes,
-      responseBytes,
-    )
+    const known =
+      grpc === undefined && flags === '-'
+        ? this.#plain.get(status)
+        : this.#flagged.get(keyOf(status, flags, grpc))
+    const slot = known ?? this.#resolve(status, flags, grpc)
+    this.#istio.recordHttp(slot, durationMs, requestBytes, responseBytes)
+    if (grpc !== undefined) {
+      this.#istio.recordMessages(slot, grpc.requestMessages, grpc.responseMessages)
+    }
     if (this.cluster !== undefined) {
       this.#stats.record(this.#slotsOf(this.cluster), status, attempts)
     }
@@ -63,20 +75,19 @@ export class CallSeries {
     return this.#clusterSlots
   }
 
-  #resolve(status: number, flags: string): number {
+  #resolve(status: number, flags: string, grpc: GrpcEnding | undefined): number {
     const slot = this.#istio.httpSlot({
       ...this.#labels,
-      // HTTP/1 carries no gRPC; the HTTP/2 engine will say.
-      protocol: 'http',
-      grpcStatus: '',
+      protocol: grpc === undefined ? 'http' : 'grpc',
+      grpcStatus: grpc?.status ?? '',
       responseCode: status,
       responseFlags: flags,
     })
     // Resolving may have pushed another series out: slots kept so far are not to be trusted.
     if (this.#epoch !== this.#istio.httpEpoch) this.#forget()
     if (this.#plain.size + this.#flagged.size >= MAX_ENDINGS) this.#forget()
-    if (flags === '-') this.#plain.set(status, slot)
-    else this.#flagged.set(`${status}${flags}`, slot)
+    if (grpc === undefined && flags === '-') this.#plain.set(status, slot)
+    else this.#flagged.set(keyOf(status, flags, grpc), slot)
     return slot
   }
 
@@ -85,4 +96,8 @@ export class CallSeries {
     this.#flagged.clear()
     this.#epoch = this.#istio.httpEpoch
   }
+}
+
+function keyOf(status: number, flags: string, grpc: GrpcEnding | undefined): string {
+  return grpc === undefined ? `${status}${flags}` : `${status}${flags} ${grpc.status}`
 }

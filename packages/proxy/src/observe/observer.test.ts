@@ -156,6 +156,45 @@ describe('observer', () => {
     )
   })
 
+  test('a gRPC call says so, with its status and its messages; plain HTTP has neither', () => {
+    const { observer, requests, text } = fixture('source')
+    const call = { ...record, requestMessages: 1, responseMessages: 2 }
+    observer.onExchangeEnd(record)
+    observer.onExchangeEnd({ ...call, grpcStatus: '0' })
+    observer.onExchangeEnd({ ...call, grpcStatus: '5', responseMessages: 0 })
+    observer.onExchangeEnd({ ...call, grpcStatus: '0' })
+    // No status of its own: that of HTTP stands in. Not a status at all: no label of its own.
+    observer.onExchangeEnd({ ...call, status: 503, responseFlags: 'UF' })
+    observer.onExchangeEnd({ ...call, grpcStatus: 'x"y' })
+    observer.onExchangeEnd({ ...call, grpcStatus: '99' })
+    observer.onExchangeEnd({ ...call, status: 0, responseFlags: 'DC' })
+    const labels =
+      /request_protocol="(\w+)",response_code="(\d+)",grpc_response_status="([^"]*)".* (\d+)$/
+    const told = (lines: readonly string[]) => lines.map((line) => labels.exec(line)?.slice(1))
+    assert.deepEqual(told(requests()), [
+      ['http', '200', '', '1'],
+      ['grpc', '200', '0', '2'],
+      ['grpc', '200', '5', '1'],
+      ['grpc', '503', '14', '1'],
+      ['grpc', '200', '-1', '2'],
+      ['grpc', '0', '', '1'],
+    ])
+    const samples = (name: string) =>
+      told(
+        text()
+          .split('\n')
+          .filter((line) => line.startsWith(`${name}{`)),
+      )
+    assert.deepEqual(samples('istio_request_messages_total'), [
+      ['grpc', '200', '0', '2'],
+      ['grpc', '200', '5', '1'],
+      ['grpc', '503', '14', '1'],
+      ['grpc', '200', '-1', '2'],
+      ['grpc', '0', '', '1'],
+    ])
+    assert.deepEqual(samples('istio_response_messages_total')[0], ['grpc', '200', '0', '4'])
+  })
+
   test('retries count as requests of the cluster and as retries, but as one call', () => {
     const { observer, requests, text } = fixture('source')
     observer.onExchangeEnd({ ...record, attempts: 3 })

@@ -23,7 +23,8 @@ import {
   writeAccessLog,
 } from '@weft/telemetry'
 import type { ConnectionRecord, ExchangeObserver, ExchangeRecord } from '../exchange/contract.ts'
-import { CallSeries } from './call-series.ts'
+import { grpcStatusOfHttp } from '../exchange/grpc.ts'
+import { CallSeries, type GrpcEnding } from './call-series.ts'
 import type { ClusterStats } from './cluster-stats.ts'
 import { connectionEntryOf, ExchangeEntry } from './log-entries.ts'
 import { serviceOf, serviceOfHost, UNKNOWN_SERVICE } from './service-labels.ts'
@@ -91,6 +92,7 @@ class Observer implements ExchangeObserver {
       record.durationMs,
       record.requestBytes,
       record.responseBytes,
+      grpcEndingOf(record),
     )
     if (this.#logs.length > 0) this.#log(entryOf(record))
   }
@@ -187,6 +189,26 @@ function remember(known: Map<string, CallSeries>, key: string, series: CallSerie
   if (known.size >= MAX_REMEMBERED) known.clear()
   known.set(key, series)
   return series
+}
+
+/** As Envoy: what the answer says, else what its HTTP status stands for. `undefined`: not gRPC. */
+function grpcEndingOf(record: ExchangeRecord): GrpcEnding | undefined {
+  const { requestMessages } = record
+  if (requestMessages === undefined) return undefined
+  const { grpcStatus, status, responseMessages = 0 } = record
+  const said = grpcStatus === undefined ? undefined : knownGrpcStatus(grpcStatus)
+  const implied = status === 0 ? '' : String(grpcStatusOfHttp(status))
+  return { status: said ?? implied, requestMessages, responseMessages }
+}
+
+const LAST_GRPC_STATUS = 16
+/** As Envoy counts what is no status of gRPC: an upstream must not invent labels. */
+const INVALID_GRPC_STATUS = '-1'
+
+function knownGrpcStatus(text: string): string {
+  return /^\d{1,2}$/.test(text) && Number(text) <= LAST_GRPC_STATUS
+    ? String(Number(text))
+    : INVALID_GRPC_STATUS
 }
 
 function entryOf(record: ExchangeRecord): AccessLogEntry {
