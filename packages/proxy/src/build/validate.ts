@@ -67,12 +67,9 @@ function routeProblem(table: RouteTable): Problem {
 }
 
 function clusterProblem(cluster: Cluster): Problem {
-  const { http, discovery, loadBalancer } = cluster
+  const { discovery, loadBalancer } = cluster
   if (cluster.proxyProtocol !== undefined) {
     return 'transport_socket: this version of the proxy does not send the PROXY protocol'
-  }
-  if (http.protocol === 'http2') {
-    return 'http2_protocol_options: this version of the proxy speaks HTTP/1.1 to upstreams'
   }
   if (discovery.kind === 'static') {
     const problem = endpointsProblem(discovery.endpoints)

@@ -42,7 +42,13 @@ function ask(
   if (address === undefined) return unanswered(service)
   const askWith = (messages: RateLimitMessages, done: (verdict: FilterVerdict) => void) => {
     const message = messages.encodeRateLimitRequest(domain, descriptors)
-    const question = { address, authority: authority ?? cluster, timeoutMs, message }
+    const question = {
+      address,
+      authority: authority ?? cluster,
+      timeoutMs,
+      clock: scope.deps.clock,
+      message,
+    }
     return client.ask(question, (bytes) =>
       done(bytes === undefined ? unanswered(service) : verdictOf(service, messages, bytes)),
     )

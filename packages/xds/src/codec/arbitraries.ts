@@ -244,7 +244,7 @@ const accessLogs = fc.array(
   },
 )
 
-const httpConnectionManager: Arb<HttpConnectionManager> = fc.record({
+const managerBasics: Arb<HttpConnectionManager> = fc.record({
   kind: fc.constant('http' as const),
   statPrefix: word,
   routes: fc.oneof(
@@ -265,6 +265,30 @@ const httpConnectionManager: Arb<HttpConnectionManager> = fc.record({
   streamIdleTimeoutMs: ms,
   accessLogs,
 })
+
+const windowBytes = fc.integer({ min: 65_535, max: 2_147_483_647 })
+
+const managerExtras = record(
+  {
+    codec: fc.constantFrom('auto' as const, 'http1' as const, 'http2' as const),
+    http2: record(
+      {
+        maxConcurrentStreams: fc.integer({ min: 1, max: 2_147_483_647 }),
+        streamWindow: windowBytes,
+        connectionWindow: windowBytes,
+        keepAlive: fc.record({ intervalMs: positiveMs, timeoutMs: positiveMs }),
+      },
+      ['maxConcurrentStreams', 'streamWindow', 'connectionWindow', 'keepAlive'],
+    ),
+    maxConnectionDurationMs: positiveMs,
+    refuseMisdirected: fc.boolean(),
+  },
+  ['codec', 'http2', 'maxConnectionDurationMs', 'refuseMisdirected'],
+)
+
+const httpConnectionManager: Arb<HttpConnectionManager> = fc
+  .tuple(managerBasics, managerExtras)
+  .map(([basics, extras]) => ({ ...basics, ...extras }))
 
 const tcpProxy: Arb<TcpProxy> = fc.record({
   kind: fc.constant('tcp' as const),

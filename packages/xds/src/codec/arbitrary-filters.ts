@@ -85,7 +85,9 @@ const localRateLimit = (headers: Arb<HeaderMatch>): Arb<LocalRateLimit> =>
         }),
         { maxLength: 2 },
       ),
-      actions: actions(headers).map((all) => all.map((one) => ({ actions: one.actions, stage: 0 }))),
+      actions: actions(headers).map((all) =>
+        all.map((one) => ({ actions: one.actions, stage: 0 })),
+      ),
       perConnection: flag,
       alwaysConsumeDefault: fc.constant(true),
       headers: flag,

@@ -5,12 +5,14 @@
  * the filter chain; Envoy then takes the next larger one.
  */
 import type { JsonObject } from '@bufbuild/protobuf'
-import type { HttpConnectionManager, RouteSource } from '@weft/model'
+import type { Http2Settings, HttpConnectionManager, RouteSource } from '@weft/model'
 import {
   Http1ProtocolOptionsSchema,
+  type Http2ProtocolOptionsSchema,
   HttpProtocolOptionsSchema,
 } from '../gen/envoy/config/core/v3/protocol_pb.js'
 import {
+  HttpConnectionManager_CodecType as CodecType,
   type HttpConnectionManager as HcmProto,
   HttpConnectionManagerSchema,
 } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
@@ -52,7 +54,14 @@ export function encodeHttpConnectionManager(
     mergeSlashes: hcm.mergeSlashes,
     upgradeConfigs: hcm.upgrades.map((upgradeType) => ({ upgradeType })),
     httpProtocolOptions: { acceptHttp10: hcm.acceptHttp10 },
-    commonHttpProtocolOptions: { idleTimeout: encodeDuration(hcm.idleTimeoutMs) },
+    commonHttpProtocolOptions: {
+      idleTimeout: encodeDuration(hcm.idleTimeoutMs),
+      ...(hcm.maxConnectionDurationMs === undefined
+        ? {}
+        : { maxConnectionDuration: encodeDuration(hcm.maxConnectionDurationMs) }),
+    },
+    codecType: CODECS[hcm.codec ?? 'auto'],
+    ...(hcm.http2 === undefined ? {} : { http2ProtocolOptions: encodeHttp2(hcm.http2) }),
     generateRequestId: hcm.generateRequestId,
     maxRequestHeadersKb: Math.ceil(hcm.maxRequestHeadBytes / KIB),
     requestHeadersTimeout: encodeDuration(hcm.requestHeadTimeoutMs),
@@ -60,7 +69,71 @@ export function encodeHttpConnectionManager(
     accessLog: encodeAccessLogs(hcm.accessLogs),
   }
   const exact = hcm.maxRequestHeadBytes % KIB === 0
-  return { init, extras: exact ? {} : { maxRequestHeadBytes: hcm.maxRequestHeadBytes } }
+  return {
+    init,
+    extras: {
+      ...(exact ? {} : { maxRequestHeadBytes: hcm.maxRequestHeadBytes }),
+      // Envoy says `auto` as well when nobody chose.
+      ...(hcm.codec === 'auto' ? { codec: 'auto' } : {}),
+      ...(hcm.refuseMisdirected === undefined ? {} : { refuseMisdirected: hcm.refuseMisdirected }),
+    },
+  }
+}
+
+const CODECS = { auto: CodecType.AUTO, http1: CodecType.HTTP1, http2: CodecType.HTTP2 } as const
+
+function encodeHttp2(settings: Http2Settings): Init<typeof Http2ProtocolOptionsSchema> {
+  const { maxConcurrentStreams, streamWindow, connectionWindow, keepAlive } = settings
+  return {
+    ...(maxConcurrentStreams === undefined ? {} : { maxConcurrentStreams }),
+    ...(streamWindow === undefined ? {} : { initialStreamWindowSize: streamWindow }),
+    ...(connectionWindow === undefined ? {} : { initialConnectionWindowSize: connectionWindow }),
+    ...(keepAlive === undefined
+      ? {}
+      : {
+          connectionKeepalive: {
+            interval: encodeDuration(keepAlive.intervalMs),
+            timeout: encodeDuration(keepAlive.timeoutMs),
+          },
+        }),
+  }
+}
+
+function decodeHttp2(
+  proto: HcmProto['http2ProtocolOptions'],
+): { readonly http2: Http2Settings } | undefined {
+  if (proto === undefined) return undefined
+  const { connectionKeepalive: keepAlive } = proto
+  return {
+    http2: {
+      ...(proto.maxConcurrentStreams === undefined
+        ? {}
+        : { maxConcurrentStreams: proto.maxConcurrentStreams }),
+      ...(proto.initialStreamWindowSize === undefined
+        ? {}
+        : { streamWindow: proto.initialStreamWindowSize }),
+      ...(proto.initialConnectionWindowSize === undefined
+        ? {}
+        : { connectionWindow: proto.initialConnectionWindowSize }),
+      ...(keepAlive === undefined
+        ? {}
+        : {
+            keepAlive: {
+              intervalMs: decodeDuration(keepAlive.interval, 0),
+              timeoutMs: decodeDuration(keepAlive.timeout, 0),
+            },
+          }),
+    },
+  }
+}
+
+function decodeCodec(
+  proto: HcmProto,
+  extras: JsonObject,
+): { readonly codec: 'auto' | 'http1' | 'http2' } | undefined {
+  if (proto.codecType === CodecType.HTTP1) return { codec: 'http1' }
+  if (proto.codecType === CodecType.HTTP2) return { codec: 'http2' }
+  return extras.codec === 'auto' ? { codec: 'auto' } : undefined
 }
 
 function encodeRoutes(
@@ -86,7 +159,12 @@ const HCM = covers(
   ...['request_id_extension', 'stream_error_on_invalid_http_message', 'stream_flush_timeout'],
   ...['add_user_agent', 'internal_address_config', 'proxy_100_continue', 'append_local_overload'],
 )
-const COMMON_OPTIONS = covers(HttpProtocolOptionsSchema, 'idle_timeout', 'max_headers_count')
+const COMMON_OPTIONS = covers(
+  HttpProtocolOptionsSchema,
+  'idle_timeout',
+  'max_headers_count',
+  'max_connection_duration',
+)
 const HTTP1_OPTIONS = covers(
   Http1ProtocolOptionsSchema,
   ...['allow_absolute_url', 'accept_http_10', 'enable_trailers', 'use_balsa_parser'],
@@ -126,6 +204,14 @@ export function decodeHttpConnectionManager(
     requestHeadTimeoutMs: decodeDuration(proto.requestHeadersTimeout, 0),
     idleTimeoutMs: decodeDuration(common?.idleTimeout, DEFAULTS.idleTimeoutMs),
     streamIdleTimeoutMs: decodeDuration(proto.streamIdleTimeout, DEFAULTS.streamIdleTimeoutMs),
+    ...(common?.maxConnectionDuration === undefined
+      ? {}
+      : { maxConnectionDurationMs: decodeDuration(common.maxConnectionDuration, 0) }),
+    ...decodeCodec(proto, extras),
+    ...decodeHttp2(proto.http2ProtocolOptions),
+    ...(typeof extras.refuseMisdirected === 'boolean'
+      ? { refuseMisdirected: extras.refuseMisdirected }
+      : {}),
     accessLogs: decodeAccessLogs(proto.accessLog, path, problems),
   }
 }

@@ -3,6 +3,7 @@
  * it is made again after it broke. Plain text only: the service stands beside the proxy.
  */
 import { type ClientHttp2Session, connect, constants } from 'node:http2'
+import type { Clock } from '@weft/base'
 import { renderAddress, type SocketAddress } from '@weft/model'
 
 const PATH = '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit'
@@ -14,6 +15,7 @@ export interface Question {
   readonly address: SocketAddress
   readonly authority: string
   readonly timeoutMs: number
+  readonly clock: Clock
   readonly message: Uint8Array
 }
 
@@ -37,13 +39,13 @@ export class ServiceClient {
     const end = (message: Uint8Array | undefined): void => {
       if (!open) return
       open = false
-      clearTimeout(timer)
+      cancelTimer()
       done(message)
     }
-    const timer = setTimeout(() => {
+    const cancelTimer = question.clock.after(question.timeoutMs, () => {
       end(undefined)
       stream.close(constants.NGHTTP2_CANCEL)
-    }, question.timeoutMs)
+    })
     const readStatus = (headers: { readonly [name: string]: unknown }): void => {
       if (headers['grpc-status'] !== undefined) ok = headers['grpc-status'] === '0'
     }
@@ -58,7 +60,7 @@ export class ServiceClient {
     stream.end(framed(question.message))
     return () => {
       open = false
-      clearTimeout(timer)
+      cancelTimer()
       stream.close(constants.NGHTTP2_CANCEL)
     }
   }

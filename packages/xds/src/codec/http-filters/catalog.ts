@@ -1,4 +1,7 @@
 /** Every HTTP filter's codec, and a listener's whole chain both ways. */
+// not a member: any-types.ts
+// not a member: overrides.ts
+// not a member: rate-limit-actions.ts
 import type { Any } from '@bufbuild/protobuf/wkt'
 import type { HttpFilterConfig, HttpFilterName } from '@weft/model'
 import { FilterConfigSchema as GrpcStatsSchema } from '../../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
