@@ -102,6 +102,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   /** What filters change about the request. */
   requestHeaders: EncodedHeaders | undefined
   encoders = NO_ENCODERS
+  /** Of the request's; 0: no limit. */
+  maxBodyBytes = 0
   /** The answer's body is coded on its way. */
   coding: AnswerCoding | undefined
   /** `set-cookie` values of hash policies. */
@@ -215,6 +217,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.filterHeaders = undefined
     this.requestHeaders = undefined
     this.encoders = NO_ENCODERS
+    this.maxBodyBytes = 0
     this.cookies = NO_COOKIES
     this.upgrade = false
     this.timers.reset()

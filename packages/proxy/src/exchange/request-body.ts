@@ -24,8 +24,25 @@ export function takeRequestBody(
   if (exchange.discarding) at = request.relay(bytes, from, end, undefined)
   else if (!exchange.sending) at = holdBody(exchange, bytes, from, end)
   else at = sendBody(exchange, bytes, from, end)
-  if (at >= 0 && request.done) requestDone(exchange)
+  if (at < 0) return at
+  if (bodyTooLong(exchange)) refuseBody(exchange)
+  else if (request.done) requestDone(exchange)
   return at
+}
+
+export function bodyTooLong({ maxBodyBytes, request, discarding }: Exchange): boolean {
+  return maxBodyBytes > 0 && request.bytes > maxBodyBytes && !discarding
+}
+
+/** The upstream does not get what is too much, nor an end: it cannot take the body for complete. */
+export function refuseBody(exchange: Exchange): void {
+  const detail = 'request_payload_too_large'
+  if (exchange.answered) {
+    exchange.fail('badRequest', detail)
+    return
+  }
+  exchange.detail = detail
+  exchange.reply({ status: 413, body: 'Payload Too Large' })
 }
 
 function holdBody(exchange: Exchange, bytes: Buffer, from: number, end: number): number {
@@ -50,7 +67,7 @@ function sendBody(exchange: Exchange, bytes: Buffer, from: number, end: number):
   const at = exchange.replayable
     ? keepAndFrame(exchange, bytes, from, end)
     : request.relay(bytes, from, end, out)
-  if (at < 0) return at
+  if (at < 0 || bodyTooLong(exchange)) return at
   if (!connection.send(0, request.done, request.trailers) && !request.done) downstream.pauseBody()
   if (request.framing === 'fixed' && request.left > BULK_BYTES) downstream.bulkBody(true)
   return at

@@ -19,6 +19,7 @@ import type { Exchange } from './exchange.ts'
 import { failureText } from './failures.ts'
 import { GrpcMessages, isGrpc, parseGrpcTimeout } from './grpc.ts'
 import { sendMirrors } from './mirror.ts'
+import { bodyTooLong, refuseBody } from './request-body.ts'
 import { newCookieValue } from './request-id.ts'
 
 export function routeRequest(x: Exchange): void {
@@ -96,6 +97,10 @@ function obey(x: Exchange, verdict: FilterVerdict, goOn: () => void): void {
     x.encoders = [...x.encoders, verdict.encoder]
     x.requestHeaders = joinEncoded(x.requestHeaders, verdict.requestHeaders)
     goOn()
+  } else if (verdict.kind === 'limitBody') {
+    x.maxBodyBytes = verdict.maxBytes
+    if (bodyTooLong(x)) refuseBody(x)
+    else goOn()
   } else if (verdict.kind === 'wait') {
     wait(x, verdict, goOn)
   } else {

@@ -24,6 +24,7 @@ export interface Answer {
 }
 
 export interface FilteredProxy {
+  readonly port: number
   readonly records: { readonly flags: string; readonly details: string }[]
   /** How many requests the application saw. */
   served(): number
@@ -44,10 +45,10 @@ export async function filteredProxy(
   let served = 0
   const apps = await Promise.all(
     Array.from({ length: applications }, async (_, index) => {
-      const app = createServer((_request, response) => {
+      const app = createServer((request, response) => {
         served++
         response.setHeader('x-app', String(index))
-        response.end('ok')
+        request.resume().on('end', () => response.end('ok'))
       })
       await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve))
       return app
@@ -79,6 +80,7 @@ export async function filteredProxy(
   const slot = new ListenerSlot(build())
   const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)
   return {
+    port: listener.address.port,
     records,
     served: () => served,
     ask: (method, headers = {}, body = '') => ask(listener.address.port, method, headers, body),

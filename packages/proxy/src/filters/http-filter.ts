@@ -77,6 +77,8 @@ export type FilterVerdict =
     }
   /** Goes on; the answer, whosever it is, gets these. */
   | { readonly kind: 'stamp'; readonly headers: EncodedHeaders }
+  /** Goes on; a body that turns out longer is refused. */
+  | { readonly kind: 'limitBody'; readonly maxBytes: number }
   /** Goes on; an upstream's answer may be coded on its way. */
   | {
       readonly kind: 'encode'
