@@ -5,6 +5,7 @@ import { renderPeerHeader } from '@weft/telemetry'
 import { ClusterStore } from './build/cluster-store.ts'
 import { NameResolver } from './build/name-resolver.ts'
 import { RuntimeBuilder } from './build/runtime-builder.ts'
+import { WithoutEffect } from './build/without-effect.ts'
 import type { EngineDeps } from './exchange/contract.ts'
 import { ConnectionBudget, maxClients } from './listen/connection-budget.ts'
 import { openListener } from './listen/listener.ts'
@@ -69,6 +70,7 @@ export function buildProxyParts(
     {
       clusters,
       tls,
+      withoutEffect: new WithoutEffect(logs.logger('config')),
       observerFor: (listener, filter) => telemetry.observerFor(listener, filter),
     },
   )

@@ -29,6 +29,7 @@ import type { TlsContexts } from '../tls/tls-contexts.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { ClusterStore } from './cluster-store.ts'
 import { isMeshCluster, stampPeer } from './peer-stamp.ts'
+import type { WithoutEffect } from './without-effect.ts'
 
 export interface RuntimeBuilderOptions {
   /** The value of `x-weft-peer` for workloads of the mesh; absent: nobody is told. */
@@ -38,6 +39,8 @@ export interface RuntimeBuilderOptions {
 export interface RuntimeBuilderDeps {
   readonly clusters: ClusterStore
   readonly tls?: TlsContexts
+  /** Tells of what is asked for in vain. */
+  readonly withoutEffect?: WithoutEffect
   /** Who watches what a listener does. */
   observerFor(listener: Listener, filter: HttpConnectionManager | TcpProxy): ExchangeObserver
 }
@@ -59,6 +62,10 @@ interface CompiledTable {
 
 /** Answers 404 to everything: what a route configuration that does not exist means. */
 const NO_ROUTES: RouteTable = { name: '', virtualHosts: [], origins: [] }
+
+function tableOf({ routes }: HttpConnectionManager, set: ResourceSet): RouteTable {
+  return routes.kind === 'inline' ? routes.table : (set.route.get(routes.name) ?? NO_ROUTES)
+}
 
 export class RuntimeBuilder {
   readonly #options: RuntimeBuilderOptions
@@ -109,6 +116,10 @@ export class RuntimeBuilder {
     ) {
       return before
     }
+    for (const { filter } of chains) {
+      if (filter.kind !== 'http') continue
+      this.#deps.withoutEffect?.note(listener.name, filter, tableOf(filter, set))
+    }
     const runtimes = chains.map((chain, i) => this.#chain(listener, chain, tables[i]))
     const last = runtimes.at(-1)
     const runtime: ListenerRuntime = {
@@ -148,9 +159,8 @@ export class RuntimeBuilder {
     return { name: chain.name, match: chain.match, ...tls, handler }
   }
 
-  #routes({ routes }: HttpConnectionManager, set: ResourceSet): CompiledRouteTable {
-    const table =
-      routes.kind === 'inline' ? routes.table : (set.route.get(routes.name) ?? NO_ROUTES)
+  #routes(manager: HttpConnectionManager, set: ResourceSet): CompiledRouteTable {
+    const table = tableOf(manager, set)
     const isMesh = (name: string) => {
       const cluster = set.cluster.get(name)
       return cluster?.discovery.kind === 'eds'
