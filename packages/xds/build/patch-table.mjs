@@ -123,6 +123,7 @@ export const ENUM_VALUES = {
 
 /** New fields of messages that exist. */
 export const FIELDS = {
+  [`${CORE}.HealthCheck`]: [['name', 27, 'string']],
   [`${TLS}.UpstreamTlsContext`]: [
     ['auto_host_sni', 6, 'bool'],
     ['auto_sni_san_validation', 7, 'bool'],

@@ -145,7 +145,7 @@ const healthCheck = record<HealthCheck>(
 )
 
 const limit = fc.oneof(fc.constant(4_294_967_295), fc.integer({ min: 1, max: 10_000 }))
-export const cluster: Arb<Cluster> = record<Cluster>(
+const anyCluster: Arb<Cluster> = record<Cluster>(
   {
     name: word,
     discovery: fc.oneof(
@@ -231,3 +231,11 @@ export const cluster: Arb<Cluster> = record<Cluster>(
     ...(['outlierDetection', 'retryBudget', 'tls', 'proxyProtocol', 'tunnel', 'service'] as const),
   ],
 )
+
+/** An Envoy speaks gRPC only to endpoints that speak HTTP/2, health checks included. */
+export const cluster: Arb<Cluster> = anyCluster.map((made) => {
+  const { healthChecks, ...rest } = made
+  if (healthChecks === undefined || made.http.protocol === 'http2') return made
+  const left = healthChecks.filter(({ probe }) => probe.kind !== 'grpc')
+  return left.length === 0 ? rest : { ...rest, healthChecks: left }
+})

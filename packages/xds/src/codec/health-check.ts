@@ -32,8 +32,13 @@ const METHODS = {
 
 const METHOD_NAMES = ['GET', 'HEAD', 'OPTIONS', 'POST'] as const
 
-export function encodeHealthCheck(check: HealthCheck): Init<typeof HealthCheckSchema> {
+/** @param index Envoy wants a name for each when there are several. */
+export function encodeHealthCheck(
+  check: HealthCheck,
+  index: number,
+): Init<typeof HealthCheckSchema> {
   return {
+    name: `${check.probe.kind}-${index}`,
     interval: encodeDuration(check.intervalMs),
     ...(check.jitterMs === 0 ? {} : { intervalJitter: encodeDuration(check.jitterMs) }),
     timeout: encodeDuration(check.timeoutMs),
@@ -89,7 +94,7 @@ function encodePayload(bytes: Uint8Array): Init<typeof HealthCheck_PayloadSchema
 const CHECK = covers(
   HealthCheckSchema,
   ...['timeout', 'interval', 'interval_jitter', 'unhealthy_threshold', 'healthy_threshold'],
-  ...['alt_port', 'http_health_check', 'tcp_health_check', 'grpc_health_check'],
+  ...['name', 'alt_port', 'http_health_check', 'tcp_health_check', 'grpc_health_check'],
   'no_traffic_interval',
   // How checks spread and what is logged; ours open a connection for each check.
   ...['initial_jitter', 'reuse_connection', 'event_logger', 'event_log_path'],
