@@ -316,12 +316,11 @@ class Listener implements OpenListener, HttpHome {
     const facts = this.#facts.get(socket)
     if (current === undefined || facts?.serverName === undefined) return true
     const host = authority.replace(/:\d+$/, '').toLowerCase()
-    const own = matchChain(current, facts)
-    if (own === undefined || host === facts.serverName) return true
-    if (serverNameScore(own.match.serverNames, host) > 0) return true
-    return !current.chains.some(
-      (chain) => chain !== own && serverNameScore(chain.match.serverNames, host) > 0,
-    )
+    if (host === facts.serverName) return true
+    // The chain that a connection made for this host would have, by all that is the same of it.
+    const nearest = matchChain(current, { ...facts, serverName: host })
+    if (nearest === undefined || nearest === matchChain(current, facts)) return true
+    return serverNameScore(nearest.match.serverNames, host) <= 0
   }
 
   whenPublished(wake: () => void): () => void {
