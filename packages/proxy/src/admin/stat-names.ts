@@ -33,6 +33,7 @@ export function* readStats(
 ): Generator<Stat> {
   for (const metric of registry.collect()) {
     for (const { slot, values } of metric.table.series()) {
+      if (metric.kind === 'counter' && metric.omitsZero && metric.value(slot) === 0) continue
       const stat = statOf(metric, slot, values)
       if (isWanted(stat)) yield stat
     }
