@@ -114,14 +114,14 @@ export function pickContenders(
   })
 }
 
-export interface Running {
+interface Running {
   readonly name: string
   readonly port: number
   readonly children: readonly ChildProcess[]
 }
 
 /** Starts all of a contender's processes; each is known to listen. Ended by the caller, through `children`. */
-export async function startContender(
+async function startContender(
   contender: Contender,
   place: Place,
   children: ChildProcess[],

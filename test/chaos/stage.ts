@@ -11,7 +11,7 @@ import { freePort, type Running, startWeft, temporaryFolder } from '../e2e/weft.
 const APP = fileURLToPath(new URL('app.ts', import.meta.url))
 const TYPE = 'type.googleapis.com/envoy'
 
-export interface App {
+interface App {
   readonly port: number
   readonly process: ChildProcess
 }

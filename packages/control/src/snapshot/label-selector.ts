@@ -9,10 +9,7 @@ export interface LabelSelector {
   }[]
 }
 
-export function selectsLabels(
-  selector: LabelSelector,
-  labels: Readonly<Record<string, string>>,
-): boolean {
+function selectsLabels(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
   const { matchLabels = {}, matchExpressions = [] } = selector
   return (
     Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&

@@ -6,7 +6,7 @@
 import type { Document } from '@weft/config'
 import type { Condition } from './object-status.ts'
 
-export const CONTROLLER_NAME = 'weft.io/gateway-controller'
+const CONTROLLER_NAME = 'weft.io/gateway-controller'
 
 /** What building the snapshot found out about the parts of an object. */
 export type ObjectParts =
@@ -20,7 +20,7 @@ export type ObjectParts =
   | { readonly kind: 'parents'; readonly parents: readonly ReferencePart[] }
   | { readonly kind: 'ancestors'; readonly ancestors: readonly ReferencePart[] }
 
-export interface ListenerPart {
+interface ListenerPart {
   readonly name: string
   readonly supportedKinds: readonly string[]
   readonly attachedRoutes: number

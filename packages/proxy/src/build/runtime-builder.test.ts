@@ -204,6 +204,8 @@ describe('validation', () => {
     assert.equal(resourceProblem('listener', listener('l')), undefined)
     assert.equal(resourceProblem('route', table([REVIEWS])), undefined)
     assert.equal(resourceProblem('cluster', cluster(REVIEWS)), undefined)
+    const http = { ...cluster(REVIEWS).http, protocol: 'http2' as const }
+    assert.equal(resourceProblem('cluster', { ...cluster(REVIEWS), http }), undefined)
     assert.equal(resourceProblem('endpoints', endpoints('c', ['10.0.0.1', '::1'], true)), undefined)
   })
 
@@ -223,10 +225,7 @@ describe('validation', () => {
         ...twice,
         virtualHosts: [...twice.virtualHosts, ...twice.virtualHosts],
       }),
-      resourceProblem('cluster', {
-        ...cluster('c'),
-        http: { ...cluster('c').http, protocol: 'http2' },
-      }),
+      resourceProblem('cluster', { ...cluster('c'), proxyProtocol: 'v2' }),
       resourceProblem('endpoints', endpoints('c', ['a name'], true)),
     ]
     for (const [i, part] of [
@@ -235,7 +234,7 @@ describe('validation', () => {
       /at least one/,
       /must be an IP address, got "name"/,
       /domain/,
-      /HTTP\/1\.1/,
+      /PROXY protocol/,
       /"a name"/,
     ].entries()) {
       assert.match(problems[i] ?? 'none', part)

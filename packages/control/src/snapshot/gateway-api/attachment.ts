@@ -20,7 +20,7 @@ import {
 import { type RouteDocument, routeDocuments } from './route-kinds.ts'
 
 /** A route with parents of both kinds attaches twice. */
-export interface RouteAttachment<D> {
+interface RouteAttachment<D> {
   readonly document: D
   readonly parents: readonly AcceptedParent[]
   /** By the reference object in the document. */
@@ -32,7 +32,7 @@ export type HttpRouteAttachment = RouteAttachment<DocumentOf<'HTTPRoute'>>
 export type StreamRouteAttachment = RouteAttachment<DocumentOf<'TLSRoute'> | DocumentOf<'TCPRoute'>>
 
 /** What one parent of a route says. */
-export interface ParentVerdict {
+interface ParentVerdict {
   readonly ref: ParentRef
   readonly conditions: readonly Condition[]
 }

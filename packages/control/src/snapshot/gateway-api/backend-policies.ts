@@ -22,7 +22,7 @@ export interface BackendTls {
   readonly names: readonly SubjectAltNameMatch[]
 }
 
-export interface BackendTraffic {
+interface BackendTraffic {
   readonly origin: Origin
   readonly retryBudget?: RetryBudget
 }
