@@ -24,6 +24,7 @@ import type {
 import type { ListenerSet } from './kinds/listener-set.ts'
 import type { RateLimit } from './kinds/rate-limit.ts'
 import type { ServiceEntry, WorkloadEntry } from './kinds/service-entry.ts'
+import type { Sidecar } from './kinds/sidecar.ts'
 import type { TcpRoute, TlsRoute } from './kinds/stream-routes.ts'
 import type { TrafficPolicySpec } from './kinds/traffic-policy.ts'
 import type { VirtualService } from './kinds/virtual-service.ts'
@@ -43,6 +44,7 @@ export interface Specs {
   readonly IstioGateway: Gateway
   readonly ServiceEntry: ServiceEntry
   readonly WorkloadEntry: WorkloadEntry
+  readonly Sidecar: Sidecar
   readonly GatewayClass: GatewayClass
   /** Kind `Gateway` of gateway.networking.k8s.io. */
   readonly KubernetesGateway: KubernetesGateway

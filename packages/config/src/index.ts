@@ -54,6 +54,7 @@ export type { PolicyTarget } from './kinds/policy-target.ts'
 export type { RateLimit, RequestLimit } from './kinds/rate-limit.ts'
 export type { ServiceEntry, ServiceEntryPort, WorkloadEntry } from './kinds/service-entry.ts'
 export type { GatewaySessionPersistence } from './kinds/session-persistence.ts'
+export type { Sidecar, SidecarEgress, SidecarIngress } from './kinds/sidecar.ts'
 export type { StreamRouteRule, TcpRoute, TlsRoute } from './kinds/stream-routes.ts'
 export type { TrafficPolicySpec } from './kinds/traffic-policy.ts'
 export type {

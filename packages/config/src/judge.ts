@@ -272,7 +272,7 @@ function notAnObject(raw: RawObject, path: string, message: string, suggestion?:
 /** Kinds of the groups we read that exist, and that the mesh does not read. */
 const OTHER_KINDS: Readonly<Record<string, readonly string[]>> = {
   'weft.io': ['DataService', 'Plugin', 'Rollout'],
-  'networking.istio.io': ['EnvoyFilter', 'ProxyConfig', 'Sidecar', 'WorkloadGroup'],
+  'networking.istio.io': ['EnvoyFilter', 'ProxyConfig', 'WorkloadGroup'],
   'gateway.networking.k8s.io': ['UDPRoute'],
 }
 

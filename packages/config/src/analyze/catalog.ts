@@ -10,6 +10,7 @@ import { checkIstioGateways } from './istio-gateways.ts'
 import { checkMeshHosts } from './mesh-hosts.ts'
 import { checkPolicies } from './policies.ts'
 import { checkRoutes } from './routes.ts'
+import { checkSidecars } from './sidecars.ts'
 
 export const CHECKS = {
   duplicates: checkDuplicates,
@@ -19,4 +20,5 @@ export const CHECKS = {
   istioGateways: checkIstioGateways,
   gatewayApi: checkGatewayApi,
   policies: checkPolicies,
+  sidecars: checkSidecars,
 } as const satisfies Record<string, Check>

@@ -27,6 +27,7 @@ import {
 import { checkRateLimit, checkTrafficPolicy } from '../rules/policies.ts'
 import type { Rules } from '../rules/rules.ts'
 import { checkServiceEntry, checkWorkloadEntry } from '../rules/service-entry.ts'
+import { checkSidecar } from '../rules/sidecar.ts'
 import { checkVirtualService } from '../rules/virtual-service.ts'
 import type { AnySchema } from '../schema/schema.ts'
 import { backendTlsPolicy, backendTrafficPolicy } from './backend-policies.ts'
@@ -48,6 +49,7 @@ import {
 import { listenerSet } from './listener-set.ts'
 import { rateLimit } from './rate-limit.ts'
 import { serviceEntry, workloadEntry } from './service-entry.ts'
+import { sidecar } from './sidecar.ts'
 import { tcpRoute, tlsRoute } from './stream-routes.ts'
 import { trafficPolicy } from './traffic-policy.ts'
 import { virtualService } from './virtual-service.ts'
@@ -126,6 +128,7 @@ export const KINDS: Readonly<Record<DocumentType, KindDefinition>> = {
     rules: checkWorkloadEntry,
     isSpecRequired: true,
   },
+  Sidecar: { ...ISTIO, kind: 'Sidecar', schema: sidecar, rules: checkSidecar },
 
   GatewayClass: {
     ...GATEWAY_API,

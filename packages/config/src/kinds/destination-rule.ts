@@ -111,7 +111,7 @@ const httpSettings = object({
   http2KeepAlive: object({ interval: positiveDuration(), timeout: positiveDuration() }),
 })
 
-const connectionPool = object({ tcp: tcpSettings, http: httpSettings })
+export const connectionPool = object({ tcp: tcpSettings, http: httpSettings })
 
 const outlierDetection = object({
   consecutiveErrors: integer(),

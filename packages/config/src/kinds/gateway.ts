@@ -26,7 +26,7 @@ const port = object({
   targetPort: integer(uint32),
 })
 
-const serverTls = withRules(
+export const serverTls = withRules(
   object({
     httpsRedirect: boolean(),
     mode: oneOfValues(

@@ -23,7 +23,7 @@ const stringMatch = object(
   { oneOf: [atMostOne('exact', 'prefix', 'regex')] },
 )
 
-const destination = object({
+export const destination = object({
   host: required(string()),
   subset: string(),
   port: object({ number: integer({ min: 0, max: 4294967295 }) }),

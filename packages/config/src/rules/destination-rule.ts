@@ -152,7 +152,7 @@ function checkOutlierDetection(
   }
 }
 
-function checkConnectionPool(
+export function checkConnectionPool(
   pool: ConnectionPoolSettings | undefined,
   path: string,
   findings: Findings,

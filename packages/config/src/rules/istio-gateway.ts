@@ -149,7 +149,7 @@ const CERTIFICATE_FIELDS = [
   'credentialNames',
 ] as const
 
-function checkServerTls(tls: ServerTlsSettings, path: string, findings: Findings): void {
+export function checkServerTls(tls: ServerTlsSettings, path: string, findings: Findings): void {
   checkVersions(tls, path, findings)
   const { mode = 'PASSTHROUGH' } = tls
   const given = CERTIFICATE_FIELDS.filter((field) => isSet(tls[field]))

@@ -185,7 +185,7 @@ test('kinds of other groups are skipped with a note, misspelt groups of ours are
   assert.deepEqual(findingsOf(wrongGroup, 'error'), ['apiVersion not-an-object'])
   const wrongKind = withValue(VALID.virtualService, 'kind', 'VirtualServise')
   assert.deepEqual(findingsOf(wrongKind, 'error'), ['kind not-an-object'])
-  for (const kind of ['Sidecar', 'UDPRoute', 'SomethingElse']) {
+  for (const kind of ['WorkloadGroup', 'UDPRoute', 'SomethingElse']) {
     assert.deepEqual(findingsOf(withValue(VALID.httpRoute, 'kind', kind), 'error'), [], kind)
   }
   const wrongVersion = withValue(VALID.virtualService, 'apiVersion', 'networking.istio.io/v2')
