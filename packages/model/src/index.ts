@@ -37,6 +37,16 @@ export type {
   TokenBucket,
 } from './http-filter.ts'
 export {
+  type ParsedSpiffeId,
+  parseSpiffeId,
+  renderSpiffeId,
+  type ServiceAccountRef,
+  type SpiffeId,
+  serviceAccountId,
+  serviceAccountOf,
+  trustDomainProblem,
+} from './identity.ts'
+export {
   type AccessLogTarget,
   type FilterChain,
   type FilterChainMatch,
