@@ -21,7 +21,15 @@ import {
   takeBulkBuffer,
 } from './read-buffers.ts'
 import { systemError } from './system-error.ts'
-import type { Listening, ListenOptions, Socket, SocketHandler, Transport } from './transport.ts'
+import type {
+  AcceptedSocket,
+  Listening,
+  ListenOptions,
+  Socket,
+  SocketHandler,
+  Transport,
+} from './transport.ts'
+import { writeIsOver } from './write-memory.ts'
 
 interface Handle {
   onread: () => Uint8Array | undefined
@@ -146,7 +154,7 @@ class HandleIo {
 async function listen(
   io: HandleIo,
   options: ListenOptions,
-  accept: (socket: Socket) => SocketHandler,
+  accept: (socket: AcceptedSocket) => SocketHandler,
 ): Promise<Listening> {
   const { internals } = io
   const { host, port } = options.address
@@ -202,7 +210,7 @@ function connect(io: HandleIo, address: SocketAddress, handler: SocketHandler): 
 
 const NOWHERE: SocketAddress = { host: '', port: 0 }
 
-class HandleSocket implements Socket {
+class HandleSocket implements AcceptedSocket {
   handler: SocketHandler = NOBODY
   pendingBytes = 0
   closed = false
@@ -364,6 +372,11 @@ class HandleSocket implements Socket {
     this.handler.onClose(error)
   }
 
+  readdress(remote: SocketAddress, local: SocketAddress): void {
+    this.#remote = remote
+    this.#local = local
+  }
+
   get remoteAddress(): SocketAddress {
     if (this.#remote !== undefined || this.closed) return this.#remote ?? NOWHERE
     const name: NameOut = {}
@@ -405,6 +418,7 @@ function onwritten(this: Request, status: number): void {
   this.bytes = undefined
   if (bytes === undefined) return
   letGoAfterWrite(bytes)
+  writeIsOver(bytes)
   socket?.written(bytes.length, status)
 }
 

@@ -15,6 +15,7 @@ export {
 export type { PeerCertificate, TlsFacts } from './tls/tls-facts.ts'
 export { connectTls, upgradeToTls } from './tls/upgrade.ts'
 export type {
+  AcceptedSocket,
   Listening,
   ListenOptions,
   Socket,
@@ -22,3 +23,4 @@ export type {
   Transport,
   TransportName,
 } from './transport.ts'
+export { giveWriteMemory, giveWriteMemoryLater, takeWriteMemory } from './write-memory.ts'

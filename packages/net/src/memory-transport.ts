@@ -6,7 +6,7 @@
 import type { SocketAddress } from '@weft/model'
 import { renderAddress } from '@weft/model'
 import { systemError } from './system-error.ts'
-import type { Socket, SocketHandler, Transport } from './transport.ts'
+import type { AcceptedSocket, SocketHandler, Transport } from './transport.ts'
 
 export interface MemoryOptions {
   /** Delivers at most this many bytes per `onData`. */
@@ -20,7 +20,7 @@ const ECONNRESET = -104
 const EADDRINUSE = -98
 
 export function createMemoryTransport(options: MemoryOptions = {}): Transport {
-  const listeners = new Map<string, (socket: Socket) => SocketHandler>()
+  const listeners = new Map<string, (socket: AcceptedSocket) => SocketHandler>()
   let nextPort = 40_000
   return {
     name: 'memory',
@@ -61,12 +61,12 @@ function handlerOf(socket: MemorySocket): SocketHandler {
   return socket.handler
 }
 
-class MemorySocket implements Socket {
+class MemorySocket implements AcceptedSocket {
   handler: SocketHandler = NOBODY
   closed = false
   peer: MemorySocket | undefined
-  readonly localAddress: SocketAddress
-  readonly remoteAddress: SocketAddress
+  localAddress: SocketAddress
+  remoteAddress: SocketAddress
   readonly #cutBytes: number
   readonly #windowBytes: number
   /** Written here, not yet delivered there. */
@@ -83,6 +83,11 @@ class MemorySocket implements Socket {
     this.#windowBytes = options.windowBytes ?? 65_536
     this.localAddress = local
     this.remoteAddress = remote
+  }
+
+  readdress(remote: SocketAddress, local: SocketAddress): void {
+    this.remoteAddress = remote
+    this.localAddress = local
   }
 
   get pendingBytes(): number {

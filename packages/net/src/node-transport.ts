@@ -5,7 +5,14 @@
  */
 import { createServer, type Socket as NetSocket, connect as netConnect } from 'node:net'
 import type { SocketAddress } from '@weft/model'
-import type { Listening, ListenOptions, Socket, SocketHandler, Transport } from './transport.ts'
+import type {
+  AcceptedSocket,
+  Listening,
+  ListenOptions,
+  Socket,
+  SocketHandler,
+  Transport,
+} from './transport.ts'
 
 const READ_BYTES = 65_536
 
@@ -15,7 +22,7 @@ export function createNodeTransport(): Transport {
 
 function listen(
   options: ListenOptions,
-  accept: (socket: Socket) => SocketHandler,
+  accept: (socket: AcceptedSocket) => SocketHandler,
 ): Promise<Listening> {
   const server = createServer(
     { allowHalfOpen: true, noDelay: true, pauseOnConnect: false },
@@ -70,11 +77,13 @@ function connect(address: SocketAddress, handler: SocketHandler): Socket {
   return socket
 }
 
-class NodeSocket implements Socket {
+class NodeSocket implements AcceptedSocket {
   handler: SocketHandler = NOBODY
   closed = false
   readonly #net: NetSocket
   #error: Error | undefined
+  #remote: SocketAddress | undefined
+  #local: SocketAddress | undefined
 
   constructor(net: NetSocket) {
     this.#net = net
@@ -97,11 +106,18 @@ class NodeSocket implements Socket {
     if (!this.closed) this.handler.onData(bytes, length)
   }
 
+  readdress(remote: SocketAddress, local: SocketAddress): void {
+    this.#remote = remote
+    this.#local = local
+  }
+
   get remoteAddress(): SocketAddress {
+    if (this.#remote !== undefined) return this.#remote
     return { host: plain(this.#net.remoteAddress), port: this.#net.remotePort ?? 0 }
   }
 
   get localAddress(): SocketAddress {
+    if (this.#local !== undefined) return this.#local
     return { host: plain(this.#net.localAddress), port: this.#net.localPort ?? 0 }
   }
 

@@ -120,6 +120,28 @@ for (const [name, create] of Object.entries(transports)) {
     await listening.close()
   })
 
+  test(`${name}: an accepted connection takes the addresses that it is told`, async () => {
+    const transport = create()
+    let seen: unknown
+    const ends = [
+      { host: '192.0.2.1', port: 1 },
+      { host: '198.51.100.7', port: 2 },
+    ] as const
+    const there = new Recorder()
+    const listening = await transport.listen({ address: loopback }, (socket) => {
+      socket.readdress(...ends)
+      seen = [socket.remoteAddress, socket.localAddress]
+      socket.close()
+      return there
+    })
+    const here = new Recorder()
+    const client = transport.connect(listening.address, here)
+    await Promise.race([there.seen('close'), there.seen('error')])
+    assert.deepEqual(seen, ends)
+    client.close()
+    await listening.close()
+  })
+
   test(`${name}: reset is seen by the peer as an error or a close`, async () => {
     const { there, client, server, listening } = await pair(create())
     client.reset()

@@ -18,7 +18,10 @@ export interface Transport {
    * Opens a listening socket; `accept` is called once per connection and returns
    * its handler. Rejects with the system's error (`code` is `EADDRINUSE` …).
    */
-  listen(options: ListenOptions, accept: (socket: Socket) => SocketHandler): Promise<Listening>
+  listen(
+    options: ListenOptions,
+    accept: (socket: AcceptedSocket) => SocketHandler,
+  ): Promise<Listening>
   /**
    * Begins to connect to a literal IP address and returns at once. `handler.onOpen`
    * follows when the peer accepted, or `onClose` with an error when it did not;
@@ -78,6 +81,12 @@ export interface Socket {
   close(): void
   /** Closes with RST, so that the peer cannot take what it got for complete. */
   reset(): void
+}
+
+/** One that came in: whoever relayed it may say between whom it really is. */
+export interface AcceptedSocket extends Socket {
+  /** Holds in place of the kernel's addresses from now on. */
+  readdress(remote: SocketAddress, local: SocketAddress): void
 }
 
 /** What a connection reports. Methods are called one at a time and never after `onClose`. */

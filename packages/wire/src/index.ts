@@ -30,4 +30,6 @@ export {
 } from './http2/contract.ts'
 export { Http2Session } from './http2/session.ts'
 export type { Http2Stream } from './http2/stream.ts'
+export type { ProxyAddresses, ProxyTlv } from './proxy-protocol/header.ts'
+export { parseProxyHeader, renderProxyHeader } from './proxy-protocol/proxy-protocol.ts'
 export { type ClientHello, parseClientHello } from './tls/client-hello.ts'

@@ -6,7 +6,7 @@
  *     node --conditions=source packages/proxy/src/exchange/replay.bench.ts
  */
 import type { SocketAddress } from '@weft/model'
-import type { Socket, SocketHandler, Transport } from '@weft/net'
+import type { AcceptedSocket, SocketHandler, Transport } from '@weft/net'
 import { openListener } from '../listen/listener.ts'
 import { ListenerSlot } from '../listen/listener-slot.ts'
 import {
@@ -26,7 +26,7 @@ const ROUNDS = 7
 const REQUESTS = 200_000
 
 /** Swallows what is written; counts the bytes so that nothing can be optimised away. */
-class StubSocket implements Socket {
+class StubSocket implements AcceptedSocket {
   handler: SocketHandler
   readonly remoteAddress = HERE
   readonly localAddress = HERE
@@ -45,6 +45,7 @@ class StubSocket implements Socket {
     this.#onWrite?.(this)
     return true
   }
+  readdress(): void {}
   pause(): void {}
   resume(): void {}
   bulkReads(): boolean {
@@ -85,7 +86,7 @@ const ANSWER = Buffer.from(
 
 async function replay(name: string, bytes: Buffer, answer: Buffer): Promise<void> {
   let upstream: StubSocket | undefined
-  let accept: ((socket: Socket) => SocketHandler) | undefined
+  let accept: ((socket: AcceptedSocket) => SocketHandler) | undefined
   const transport: Transport = {
     name: 'memory',
     async listen(_options, onAccept) {
