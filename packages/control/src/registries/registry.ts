@@ -33,6 +33,14 @@ export type RegistryHealth =
 export interface RegistryState {
   readonly services: ReadonlyMap<string, MeshService>
   readonly instances: ReadonlyMap<string, readonly ServiceInstance[]>
+  /** What other namespaces define for hosts of `services`, in order of precedence; absent: nothing. */
+  readonly rivals?: ReadonlyMap<string, readonly DefinedService[]>
+}
+
+/** A definition of a host that not everybody goes by. */
+export interface DefinedService {
+  readonly service: MeshService
+  readonly instances: readonly ServiceInstance[]
 }
 
 export const EMPTY_REGISTRY: RegistryState = { services: new Map(), instances: new Map() }

@@ -31,6 +31,7 @@ import { type MeshSnapshot, objectKey } from './mesh-snapshot.ts'
 import { compareObjects, compareText } from './precedence.ts'
 import { settleReferences } from './references.ts'
 import { type TlsFiles, tlsSecrets } from './secrets.ts'
+import { sidecarConflicts } from './sidecars.ts'
 
 export interface SnapshotInput {
   readonly documents: readonly Document[]
@@ -65,7 +66,8 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
   const registries = input.registries ?? [
     declaredServices(documents, { domain, cluster: input.cluster ?? 'Kubernetes' }),
   ]
-  const { services, instances } = shareState(previous, sortedState(mergeRegistries(registries)))
+  const state = shareState(previous, sortedState(mergeRegistries(registries)))
+  const { services, instances, rivals = NO_RIVALS } = state
   const namespaces = new Map(
     documentsOf(documents, 'Namespace').map((one) => [one.metadata.name, one.metadata.labels]),
   )
@@ -84,11 +86,13 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
       virtualServices: withDelegates(documentsOf(documents, 'VirtualService'), mesh, domain),
       destinationRules: documentsOf(documents, 'DestinationRule'),
       services,
+      rivals,
       domain,
       unresolved: input.unresolved ?? 'serve',
     },
     previous,
   )
+  const sidecars = documentsOf(documents, 'Sidecar')
   const parts = objectParts(documents, listeners, attached, policies)
   const conditions = new Map<string, readonly Condition[]>()
   for (const [document, found] of [
@@ -96,6 +100,7 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
     ...listeners.conditions,
     ...attached.conditions,
     ...policies.conditions,
+    ...sidecarConflicts(sidecars),
   ]) {
     conditions.set(keyOf(document), found)
   }
@@ -104,9 +109,11 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
     mesh,
     services,
     instances,
+    rivals,
     namespaces,
     virtualServices: settled.virtualServices,
     destinationRules: settled.destinationRules,
+    sidecars,
     istioGateways: documentsOf(documents, 'IstioGateway'),
     rateLimits: documentsOf(documents, 'RateLimit'),
     trafficPolicies: documentsOf(documents, 'TrafficPolicy'),
@@ -131,6 +138,8 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
   return { generation, shape, ...body }
 }
 
+const NO_RIVALS: MeshSnapshot['rivals'] = new Map()
+
 export function keyOf(document: Document): string {
   return objectKey(document.type, document.metadata.namespace, document.metadata.name)
 }
@@ -152,7 +161,11 @@ function meshConfigMap(documents: readonly Document[]): DocumentOf<'ConfigMap'> 
 function sortedState(state: RegistryState): RegistryState {
   const byHost = <V>(map: ReadonlyMap<string, V>) =>
     new Map([...map].sort(([a], [b]) => compareText(a, b)))
-  return { services: byHost(state.services), instances: byHost(state.instances) }
+  return {
+    services: byHost(state.services),
+    instances: byHost(state.instances),
+    ...(state.rivals === undefined ? {} : { rivals: byHost(state.rivals) }),
+  }
 }
 
 function share<T>(before: T | undefined, after: T): T {
@@ -165,6 +178,7 @@ type Body = Omit<MeshSnapshot, 'generation' | 'shape'>
 const SHAPING: readonly DocumentType[] = [
   'RateLimit',
   'TrafficPolicy',
+  'Sidecar',
   'IstioGateway',
   'KubernetesGateway',
   'GatewayClass',
@@ -183,6 +197,9 @@ const SHAPING: readonly DocumentType[] = [
 function shapeHash(body: Body, documents: readonly Document[]): string {
   const parts = [JSON.stringify(body.mesh)]
   for (const service of body.services.values()) parts.push(hashOf(service, renderService))
+  for (const service of [...body.rivals.values()].flat()) {
+    parts.push(hashOf(service, (one) => JSON.stringify(one)))
+  }
   for (const { document } of body.virtualServices) parts.push(hashOf(document, renderDocument))
   for (const document of body.destinationRules) parts.push(hashOf(document, renderDocument))
   for (const document of documents) {

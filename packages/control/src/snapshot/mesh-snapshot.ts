@@ -5,7 +5,7 @@
  */
 import type { DocumentOf } from '@weft/config'
 import type { Secret } from '@weft/model'
-import type { MeshService, ServiceInstance } from '../registries/registry.ts'
+import type { DefinedService, MeshService, ServiceInstance } from '../registries/registry.ts'
 import type { ObjectParts } from '../status/gateway-api-status.ts'
 import type { Condition } from '../status/object-status.ts'
 import type { HttpRouteAttachment, StreamRouteAttachment } from './gateway-api/attachment.ts'
@@ -24,12 +24,16 @@ export interface MeshSnapshot {
   readonly services: ReadonlyMap<string, MeshService>
   /** By fully qualified host; absent or empty: nobody answers. */
   readonly instances: ReadonlyMap<string, readonly ServiceInstance[]>
+  /** What namespaces define for themselves where `services` has another definition of the host. */
+  readonly rivals: ReadonlyMap<string, readonly DefinedService[]>
   /** Labels by namespace. */
   readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>
   /** In order of precedence, each in its last form whose references resolve. */
   readonly virtualServices: readonly BoundVirtualService[]
   /** In order of precedence. */
   readonly destinationRules: readonly DocumentOf<'DestinationRule'>[]
+  /** In order of precedence. */
+  readonly sidecars: readonly DocumentOf<'Sidecar'>[]
   /** In order of precedence. */
   readonly istioGateways: readonly DocumentOf<'IstioGateway'>[]
   /** Listeners of Gateway API gateways that are ours and accepted. */

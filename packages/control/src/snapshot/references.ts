@@ -12,7 +12,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { DocumentOf } from '@weft/config'
-import { findService, type MeshService } from '../registries/registry.ts'
+import { type DefinedService, findService, type MeshService } from '../registries/registry.ts'
 import type { Condition } from '../status/object-status.ts'
 import { covers, resolveHost } from './hosts.ts'
 import type { MeshSnapshot } from './mesh-snapshot.ts'
@@ -32,6 +32,8 @@ export interface ReferenceInput {
   /** In order of precedence. */
   readonly destinationRules: readonly DestinationRule[]
   readonly services: ReadonlyMap<string, MeshService>
+  /** Other definitions of hosts of `services`. */
+  readonly rivals?: ReadonlyMap<string, readonly DefinedService[]>
   readonly domain: string
   /** `hold` keeps unresolved new forms out of force; `serve` lets them in, as Istio does (503, no cluster). */
   readonly unresolved: 'hold' | 'serve'
@@ -114,7 +116,9 @@ function unresolved(missing: readonly DestinationReference[], consequence: strin
 function hasService(input: ReferenceInput, { host, port }: DestinationReference): boolean {
   const service = findService(input.services, host) ?? coveringService(input.services, host)
   if (service === undefined) return false
-  return port === undefined || service.ports.some((one) => one.port === port)
+  if (port === undefined) return true
+  const rivals = (input.rivals?.get(host) ?? []).map((rival) => rival.service)
+  return [service, ...rivals].some(({ ports }) => ports.some((one) => one.port === port))
 }
 
 function coveringService(

@@ -83,9 +83,12 @@ interface NamedFiles {
   readonly trustsSystem: boolean
 }
 
-/** Every `tls` block of Gateways and DestinationRules. */
+/** Every `tls` block of Gateways, Sidecars and DestinationRules. */
 function filesNamed(documents: readonly Document[]): readonly NamedFiles[] {
-  const servers = documentsOf(documents, 'IstioGateway').flatMap(({ spec }) => spec.servers ?? [])
+  const servers = [
+    ...documentsOf(documents, 'IstioGateway').flatMap(({ spec }) => spec.servers ?? []),
+    ...documentsOf(documents, 'Sidecar').flatMap(({ spec }) => spec.ingress ?? []),
+  ]
   const clients = documentsOf(documents, 'DestinationRule')
     .flatMap(({ spec }) => [spec, ...(spec.subsets ?? [])])
     .flatMap(({ trafficPolicy: all }) => [all, ...(all?.portLevelSettings ?? [])])

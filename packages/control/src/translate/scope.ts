@@ -4,7 +4,7 @@
  */
 import type { DocumentOf } from '@weft/config'
 import { selects } from '../registries/declared/workload-ref.ts'
-import type { MeshService } from '../registries/registry.ts'
+import type { MeshService, ServiceInstance } from '../registries/registry.ts'
 import { compareHosts, covers, resolveHost } from '../snapshot/hosts.ts'
 import { DEFAULT_MESH, type MeshSettings } from '../snapshot/mesh-settings.ts'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
@@ -13,6 +13,13 @@ import { isVisible } from '../snapshot/visibility.ts'
 import type { TranslateCache } from './cache.ts'
 import { type AppliedRule, applyRules } from './clusters/applied-rule.ts'
 import type { ProxyView } from './proxy-view.ts'
+import {
+  type Imports,
+  importedBy,
+  type SidecarImports,
+  sidecarFor,
+  sidecarMesh,
+} from './sidecar-scope.ts'
 
 export interface ProxyScope {
   readonly snapshot: MeshSnapshot
@@ -28,6 +35,10 @@ export interface ProxyScope {
   readonly aliasesOf: ReadonlyMap<string, readonly MeshService[]>
   /** Visible ones, in order of precedence, whatever gateway they are bound to. */
   readonly virtualServices: readonly BoundVirtualService[]
+  /** Who answers for a service of `services`. */
+  instancesOf(service: MeshService): readonly ServiceInstance[]
+  /** What the Sidecar that holds for the proxy says; absent: none does. */
+  readonly sidecar?: SidecarImports
   /** What DestinationRules say about a service; the same object for the same rules. */
   ruleFor(service: MeshService): AppliedRule
 }
@@ -41,11 +52,12 @@ export function scopeOf(
   const { namespace } = proxy
   const services = new Map<string, MeshService>()
   const aliases = new Map<string, MeshService>()
-  for (const [host, service] of snapshot.services) {
-    if (isVisible(service.exportTo, mesh.defaultServiceExportTo, service.namespace, namespace)) {
-      const known = service.aliasOf === undefined ? services : aliases
-      known.set(host, service)
-    }
+  const ownInstances = new Map<MeshService, readonly ServiceInstance[]>()
+  for (const [host, first] of snapshot.services) {
+    const service = definitionFor(snapshot, first, namespace, ownInstances)
+    if (service === undefined) continue
+    const known = service.aliasOf === undefined ? services : aliases
+    known.set(host, service)
   }
   const virtualServices = snapshot.virtualServices.filter(({ document }) =>
     isVisible(
@@ -55,17 +67,25 @@ export function scopeOf(
       namespace,
     ),
   )
+  const { domain } = DEFAULT_MESH
+  const visible = { services, aliases, virtualServices }
+  const document = sidecarFor(snapshot, proxy)
+  const sidecar =
+    document === undefined
+      ? undefined
+      : importedBy(document, visible, { snapshot, namespace, domain })
   const rules = new Map<string, AppliedRule>()
   return {
     snapshot,
-    mesh,
-    domain: DEFAULT_MESH.domain,
+    mesh: document === undefined ? mesh : sidecarMesh(mesh, document, cache),
+    domain,
     proxy,
     cache,
-    services,
-    aliases,
-    aliasesOf: Map.groupBy(aliases.values(), ({ aliasOf = '' }) => aliasOf),
-    virtualServices,
+    ...narrowed(sidecar ?? visible),
+    ...(sidecar === undefined ? {} : { sidecar }),
+    instancesOf(service) {
+      return ownInstances.get(service) ?? snapshot.instances.get(service.host) ?? NO_INSTANCES
+    },
     ruleFor(service) {
       const known = rules.get(service.host)
       if (known !== undefined) return known
@@ -76,6 +96,41 @@ export function scopeOf(
       return rule
     },
   }
+}
+
+/** A scope with nothing in it but what `imports` has. */
+export function narrowed({
+  services,
+  aliases,
+  virtualServices,
+}: Imports): Pick<ProxyScope, 'services' | 'aliases' | 'aliasesOf' | 'virtualServices'> {
+  const aliasesOf = Map.groupBy(aliases.values(), ({ aliasOf = '' }) => aliasOf)
+  return { services, aliases, aliasesOf, virtualServices }
+}
+
+const NO_INSTANCES: readonly ServiceInstance[] = []
+
+/**
+ * Of several definitions of a host: Kubernetes' own, else that of the caller's
+ * namespace, else the first that the caller may see.
+ */
+function definitionFor(
+  { mesh, rivals }: MeshSnapshot,
+  first: MeshService,
+  namespace: string,
+  instances: Map<MeshService, readonly ServiceInstance[]>,
+): MeshService | undefined {
+  const isSeen = (service: MeshService) =>
+    isVisible(service.exportTo, mesh.defaultServiceExportTo, service.namespace, namespace)
+  const others = rivals.get(first.host)
+  if (others === undefined || (first.source === 'kubernetes' && isSeen(first))) {
+    return isSeen(first) ? first : undefined
+  }
+  const seen = [first, ...others.map(({ service }) => service)].filter(isSeen)
+  const chosen = seen.find((service) => service.namespace === namespace) ?? seen[0]
+  const rival = others.find(({ service }) => service === chosen)
+  if (rival !== undefined) instances.set(rival.service, rival.instances)
+  return chosen
 }
 
 /**

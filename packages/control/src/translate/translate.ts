@@ -13,6 +13,7 @@ import { captureOutbound } from './listeners/capture-outbound.ts'
 import { explicitInbound, explicitOutbound, offeredAppCluster } from './listeners/explicit.ts'
 import { gatewayResources } from './listeners/gateway.ts'
 import type { RoleResources } from './listeners/role-resources.ts'
+import { boundEgress } from './listeners/sidecar-egress.ts'
 import { BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER } from './names.ts'
 import { applyPolicies } from './policies.ts'
 import type { ProxyView } from './proxy-view.ts'
@@ -53,19 +54,22 @@ function ownResources(scope: ProxyScope): RoleResources {
   const { proxy } = scope
   if (proxy.role === 'gateway') return gatewayResources(scope)
   if (proxy.capture.kind === 'explicit') {
+    const bound = boundEgress(scope)
+    const shared = proxy.capture.outbound === undefined ? [] : [sharedTable(scope)]
     return {
       listeners: [
         ...explicitOutbound(scope),
+        ...bound.listeners,
         ...proxy.offers.map((offer) => explicitInbound(scope, offer)),
       ],
-      routes: proxy.capture.outbound === undefined ? [] : [sharedTable(scope)],
+      routes: [...shared, ...bound.routes],
       clusters: proxy.offers.map((offer) => offeredAppCluster(scope, offer)),
     }
   }
   const outbound = captureOutbound(scope)
   const inbound = captureInbound(scope)
   return {
-    listeners: [...outbound.listeners, inbound.listener],
+    listeners: [...outbound.listeners, ...inbound.listeners],
     routes: outbound.routes,
     clusters: inbound.clusters,
   }

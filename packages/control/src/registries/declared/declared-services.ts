@@ -4,7 +4,7 @@
  * built from documents alone (`weft simulate`) needs nothing else.
  */
 import { type Document, documentsOf } from '@weft/config'
-import type { MeshService, RegistryState, ServiceInstance } from '../registry.ts'
+import type { DefinedService, MeshService, RegistryState, ServiceInstance } from '../registry.ts'
 import { kubernetesServices, type RegistryNames } from './kubernetes-services.ts'
 import { serviceEntryServices } from './service-entries.ts'
 import { workloadsOf } from './workloads.ts'
@@ -16,6 +16,7 @@ export function declaredServices(
   const workloads = workloadsOf(documents)
   const services = new Map<string, MeshService>()
   const instances = new Map<string, readonly ServiceInstance[]>()
+  const rivals = new Map<string, DefinedService[]>()
   const all = [
     ...kubernetesServices(documents, workloads, names),
     ...serviceEntryServices(documents, workloads, names),
@@ -34,17 +35,22 @@ export function declaredServices(
       instances.set(service.host, [...(instances.get(service.host) ?? []), ...extra])
       continue
     }
-    // A host that two namespaces claim, or a Service that a ServiceEntry adds
-    // endpoints to: the first definition holds, endpoints of its ports join it.
+    if (before.namespace !== service.namespace) {
+      // A host that two namespaces claim: who sees both goes by its own, else by the first.
+      rivals.set(service.host, [...(rivals.get(service.host) ?? []), { service, instances: own }])
+      continue
+    }
+    // A Service that a ServiceEntry adds endpoints to: those of its ports join it.
     const ports = new Set(before.ports.map((port) => port.port))
     const joined = own.filter((instance) => ports.has(instance.servicePort))
-    if (before.namespace === service.namespace && joined.length > 0) {
+    if (joined.length > 0) {
       instances.set(service.host, [...(instances.get(service.host) ?? []), ...joined])
     }
   }
   return {
     services,
     instances: resolveAliases(services, instances, externalNames(documents, names)),
+    ...(rivals.size === 0 ? {} : { rivals }),
   }
 }
 

@@ -2,7 +2,7 @@
  * One state out of several. What is declared (in documents) defines a service;
  * what registers itself joins it, or defines it where nobody else does.
  */
-import type { MeshService, RegistryState, ServiceInstance } from '../registry.ts'
+import type { DefinedService, MeshService, RegistryState, ServiceInstance } from '../registry.ts'
 
 /** @param states In order of authority: the first that knows a host defines it. */
 export function mergeRegistries(states: readonly RegistryState[]): RegistryState {
@@ -24,7 +24,8 @@ export function mergeRegistries(states: readonly RegistryState[]): RegistryState
       instances.set(host, before === undefined ? fitting : distinct([...before, ...fitting]))
     }
   }
-  return { services, instances }
+  const rivals = mergeRivals(states)
+  return { services, instances, ...(rivals.size === 0 ? {} : { rivals }) }
 }
 
 /** The instances by ports that the service has; the same list when nothing is to be changed. */
@@ -57,4 +58,14 @@ function distinct(instances: readonly ServiceInstance[]): readonly ServiceInstan
     const key = `${one.servicePort} ${one.address} ${one.port}`
     return seen.has(key) ? false : seen.add(key)
   })
+}
+
+function mergeRivals(
+  states: readonly RegistryState[],
+): ReadonlyMap<string, readonly DefinedService[]> {
+  const rivals = new Map<string, readonly DefinedService[]>()
+  for (const [host, own] of states.flatMap((state) => [...(state.rivals ?? [])])) {
+    rivals.set(host, [...(rivals.get(host) ?? []), ...own])
+  }
+  return rivals
 }

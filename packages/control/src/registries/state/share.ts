@@ -3,15 +3,18 @@
  * whoever caches by identity recognises it.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { RegistryState } from '../registry.ts'
+import type { DefinedService, RegistryState } from '../registry.ts'
+
+const NONE: ReadonlyMap<string, readonly DefinedService[]> = new Map()
 
 export function shareState(before: RegistryState | undefined, after: RegistryState): RegistryState {
   if (before === undefined) return after
   const services = shareMap(before.services, after.services)
   const instances = shareMap(before.instances, after.instances)
-  return services === before.services && instances === before.instances
-    ? before
-    : { services, instances }
+  const rivals = shareMap(before.rivals ?? NONE, after.rivals ?? NONE)
+  const isSame = services === before.services && instances === before.instances
+  if (isSame && rivals === (before.rivals ?? NONE)) return before
+  return { services, instances, ...(rivals.size === 0 ? {} : { rivals }) }
 }
 
 /** Equal entries are taken from `before`; when all are, `before` itself is returned. */

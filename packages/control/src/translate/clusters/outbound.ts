@@ -3,7 +3,7 @@
  */
 import type { TrafficPolicy } from '@weft/config'
 import type { Cluster, Discovery, Endpoints, LoadBalancer } from '@weft/model'
-import type { MeshService, ServiceInstance, ServicePort } from '../../registries/registry.ts'
+import type { MeshService, ServicePort } from '../../registries/registry.ts'
 import { connectionPool } from '../features/connection-pool.ts'
 import { loadBalancer, slowStart } from '../features/load-balancer.ts'
 import {
@@ -26,8 +26,6 @@ export interface ClusterSet {
 
 type Tunnel = NonNullable<TrafficPolicy['tunnel']>
 
-const NO_INSTANCES: readonly ServiceInstance[] = []
-
 export function outboundClusters(scope: ProxyScope): ClusterSet {
   const set: ClusterSet = { clusters: new Map(), endpoints: new Map() }
   for (const service of scope.services.values()) addService(scope, service, set)
@@ -36,7 +34,7 @@ export function outboundClusters(scope: ProxyScope): ClusterSet {
 
 function addService(scope: ProxyScope, service: MeshService, set: ClusterSet): void {
   const rule = scope.ruleFor(service)
-  const instances = scope.snapshot.instances.get(service.host) ?? NO_INSTANCES
+  const instances = scope.instancesOf(service)
   const direct = reaches(scope.proxy)
   for (const port of service.ports) {
     if (port.protocol === 'udp') continue

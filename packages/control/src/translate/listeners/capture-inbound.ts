@@ -5,15 +5,23 @@
 import type { Cluster, FilterChain, Listener } from '@weft/model'
 import { MATCH_ALL } from '@weft/model'
 import { isHttp } from '../../registries/declared/port-protocol.ts'
-import type { PortProtocol } from '../../registries/registry.ts'
+import type { DefinedService, PortProtocol } from '../../registries/registry.ts'
 import { plainCluster } from '../clusters/outbound.ts'
+import { underInboundPool } from '../features/inbound-pool.ts'
 import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, inboundCluster } from '../names.ts'
 import type { ProxyScope } from '../scope.ts'
 import { inboundAppCluster, inboundRoutes } from './explicit.ts'
 import { httpManager, tcpProxy } from './http-manager.ts'
+import {
+  boundIngress,
+  type IngressPort,
+  ingressChains,
+  ingressCluster,
+  ingressPorts,
+} from './sidecar-ingress.ts'
 
 export interface CaptureInbound {
-  readonly listener: Listener
+  readonly listeners: readonly Listener[]
   readonly clusters: readonly Cluster[]
 }
 
@@ -23,46 +31,79 @@ const PLAIN_HTTP = {
 } as const
 
 export function captureInbound(scope: ProxyScope): CaptureInbound {
-  const ports = servedPorts(scope)
-  const chains = [...ports].flatMap(([port, protocol]) => portChains(scope, port, protocol))
+  const { chains, clusters, listeners } = portsOf(scope)
   return {
-    listener: {
-      name: 'virtualInbound',
-      address: { host: '0.0.0.0', port: 15006 },
-      direction: 'inbound',
-      bindToPort: true,
-      useOriginalDst: true,
-      filterChains: [
-        {
-          name: 'virtualInbound-blackhole',
-          match: { ...MATCH_ALL, destinationPort: 15006 },
-          filter: tcpProxy(scope.mesh, BLACK_HOLE_CLUSTER, [
-            { cluster: BLACK_HOLE_CLUSTER, weight: 1 },
+    listeners: [
+      {
+        name: 'virtualInbound',
+        address: { host: '0.0.0.0', port: 15006 },
+        direction: 'inbound',
+        bindToPort: true,
+        useOriginalDst: true,
+        filterChains: [
+          {
+            name: 'virtualInbound-blackhole',
+            match: { ...MATCH_ALL, destinationPort: 15006 },
+            filter: tcpProxy(scope.mesh, BLACK_HOLE_CLUSTER, [
+              { cluster: BLACK_HOLE_CLUSTER, weight: 1 },
+            ]),
+          },
+          ...chains,
+          {
+            name: 'virtualInbound-catchall-http',
+            match: { ...MATCH_ALL, ...PLAIN_HTTP },
+            filter: httpManager(scope.mesh, 'mesh', 'inbound_0.0.0.0_0', {
+              kind: 'inline',
+              table: inboundRoutes(0, INBOUND_PASSTHROUGH_CLUSTER),
+            }),
+          },
+        ],
+        defaultFilterChain: {
+          name: 'virtualInbound',
+          match: MATCH_ALL,
+          filter: tcpProxy(scope.mesh, INBOUND_PASSTHROUGH_CLUSTER, [
+            { cluster: INBOUND_PASSTHROUGH_CLUSTER, weight: 1 },
           ]),
         },
-        ...chains,
-        {
-          name: 'virtualInbound-catchall-http',
-          match: { ...MATCH_ALL, ...PLAIN_HTTP },
-          filter: httpManager(scope.mesh, 'mesh', 'inbound_0.0.0.0_0', {
-            kind: 'inline',
-            table: inboundRoutes(0, INBOUND_PASSTHROUGH_CLUSTER),
-          }),
-        },
-      ],
-      defaultFilterChain: {
-        name: 'virtualInbound',
-        match: MATCH_ALL,
-        filter: tcpProxy(scope.mesh, INBOUND_PASSTHROUGH_CLUSTER, [
-          { cluster: INBOUND_PASSTHROUGH_CLUSTER, weight: 1 },
-        ]),
+        origins: [],
       },
-      origins: [],
-    },
+      ...listeners,
+    ],
     clusters: [
-      ...[...ports.keys()].map((port) => inboundAppCluster(scope, port, '127.0.0.1', port)),
+      ...clusters,
       plainCluster(scope, INBOUND_PASSTHROUGH_CLUSTER, { kind: 'originalDst' }),
     ],
+  }
+}
+
+interface InboundPorts {
+  readonly chains: readonly FilterChain[]
+  readonly clusters: readonly Cluster[]
+  /** Of ports that are not captured. */
+  readonly listeners: readonly Listener[]
+}
+
+/** The ports that a Sidecar lists, else those that services send to. */
+function portsOf(scope: ProxyScope): InboundPorts {
+  const ingress = ingressPorts(scope)
+  if (ingress !== undefined) {
+    const isCaptured = (one: IngressPort) => one.listener.captureMode !== 'NONE'
+    return {
+      chains: ingress.filter(isCaptured).flatMap((one) => ingressChains(scope, one)),
+      clusters: ingress.map((one) => ingressCluster(scope, one)),
+      listeners: boundIngress(
+        scope,
+        ingress.filter((one) => !isCaptured(one)),
+      ),
+    }
+  }
+  const ports = servedPorts(scope)
+  return {
+    chains: [...ports].flatMap(([port, protocol]) => portChains(scope, port, protocol)),
+    clusters: [...ports].map(([port, protocol]) =>
+      underInboundPool(scope, inboundAppCluster(scope, port, '127.0.0.1', port), protocol),
+    ),
+    listeners: [],
   }
 }
 
@@ -92,9 +133,8 @@ function portChains(scope: ProxyScope, port: number, protocol: PortProtocol): Fi
 function servedPorts(scope: ProxyScope): ReadonlyMap<number, PortProtocol> {
   const addresses = new Set(scope.proxy.addresses)
   const ports = new Map<number, PortProtocol>()
-  for (const [host, instances] of scope.snapshot.instances) {
-    const service = scope.snapshot.services.get(host)
-    if (service === undefined || service.external) continue
+  for (const { service, instances } of definitions(scope)) {
+    if (service.external) continue
     for (const { address, port, servicePort } of instances) {
       const own = service.ports.find((one) => one.port === servicePort)
       if (own === undefined || !addresses.has(address) || ports.has(port)) continue
@@ -102,4 +142,13 @@ function servedPorts(scope: ProxyScope): ReadonlyMap<number, PortProtocol> {
     }
   }
   return new Map([...ports].sort(([a], [b]) => a - b))
+}
+
+/** Every definition of every host: a workload serves them all. */
+function definitions({ snapshot }: ProxyScope): readonly DefinedService[] {
+  const first = [...snapshot.services].map(([host, service]) => ({
+    service,
+    instances: snapshot.instances.get(host) ?? [],
+  }))
+  return [...first, ...[...snapshot.rivals.values()].flat()]
 }

@@ -16,6 +16,7 @@ import { isRouted, serviceTcpTargets } from '../routes/service-routes.ts'
 import type { ProxyScope } from '../scope.ts'
 import { type BytePort, byteChains, distinctChains, passthroughChain } from './capture-chains.ts'
 import { httpManager, tcpProxy } from './http-manager.ts'
+import { boundEgress, capturedEgress } from './sidecar-egress.ts'
 
 export interface CaptureOutbound {
   readonly listeners: readonly Listener[]
@@ -27,12 +28,24 @@ const ANY = '0.0.0.0'
 export function captureOutbound(scope: ProxyScope): CaptureOutbound {
   const listeners: Listener[] = []
   const routes: RouteTable[] = []
-  for (const door of doorsOf(scope)) {
-    const table = door.isHttp ? routeTable(scope, door) : undefined
-    if (table !== undefined) routes.push(table)
-    listeners.push(captureDoor(scope, door, table))
+  const bound = boundEgress(scope)
+  const { ports, rest } = capturedEgress(scope)
+  const add = (own: ProxyScope, isServed: (port: number) => boolean) => {
+    for (const door of doorsOf(own).filter(({ port }) => isServed(port))) {
+      const table = door.isHttp ? routeTable(own, door) : undefined
+      if (table !== undefined) routes.push(table)
+      listeners.push(captureDoor(own, door, table))
+    }
   }
-  return { listeners: [...listeners, catchAll(scope)], routes }
+  for (const { port, scope: own } of ports) {
+    if (!bound.ports.has(port)) add(own, (one) => one === port)
+  }
+  const taken = new Set([...bound.ports, ...ports.map(({ port }) => port)])
+  if (rest !== undefined) add(rest, (port) => !taken.has(port))
+  return {
+    listeners: [...listeners, ...bound.listeners, catchAll(scope)],
+    routes: [...routes, ...bound.routes],
+  }
 }
 
 /** One address and port, and what is behind it. */
@@ -104,8 +117,7 @@ function addressesOf(
       .map((address) => address.replace(address.includes(':') ? /\/128$/ : /\/32$/, ''))
       .filter((address) => isIP(address.replace(/\/.*$/, '')) !== 0)
   }
-  const instances = scope.snapshot.instances.get(service.host) ?? []
-  const own = instances.filter(({ servicePort }) => servicePort === port.port)
+  const own = scope.instancesOf(service).filter(({ servicePort }) => servicePort === port.port)
   return [...new Set(own.map(({ address }) => address))].sort()
 }
 

@@ -11,6 +11,7 @@ import { isHttp, portProtocol } from '../../registries/declared/port-protocol.ts
 import { resolveHost } from '../../snapshot/hosts.ts'
 import { plainCluster } from '../clusters/outbound.ts'
 import { ANY_REQUEST } from '../features/http-match.ts'
+import { underInboundPool } from '../features/inbound-pool.ts'
 import { HTTP_PROXY_ROUTES, inboundCluster } from '../names.ts'
 import { forwardTo, plainRoute, virtualHost } from '../routes/default-route.ts'
 import type { ProxyScope } from '../scope.ts'
@@ -83,8 +84,13 @@ export function offeredAppCluster(scope: ProxyScope, offer: OfferedPort): Cluste
   const host = resolveHost(offer.service, namespace, scope.domain)
   const known = scope.snapshot.services.get(host)
   const service = known ?? { host, name: offer.service, namespace }
+  const protocol = portProtocol({ port: offer.port, appProtocol: offer.protocol })
+  const cluster = inboundAppCluster(scope, offer.port, offer.appAddress, offer.appPort)
+  const ingress = scope.sidecar?.document.spec.ingress?.find(
+    ({ port }) => port.number === offer.port,
+  )
   return {
-    ...inboundAppCluster(scope, offer.port, offer.appAddress, offer.appPort),
+    ...underInboundPool(scope, cluster, protocol, ingress?.connectionPool),
     service: { host, name: service.name, namespace: service.namespace },
   }
 }
