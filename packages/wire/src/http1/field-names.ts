@@ -30,6 +30,11 @@ const NAMES = [
   'x-envoy-upstream-rq-timeout-ms',
   'x-envoy-upstream-rq-per-try-timeout-ms',
   'x-weft-peer',
+  'x-weft-retry-token',
+  'x-envoy-max-retries',
+  'x-envoy-retry-on',
+  'x-envoy-retry-grpc-on',
+  'traceparent',
 ] as const
 
 export type KnownName = (typeof NAMES)[number]

@@ -3,7 +3,8 @@
  * stay, bodies behind them, so that one message is one write.
  *
  * Grows by doubling its own size and never shrinks; who gives the bytes away to a
- * pending write calls `detach` and goes on with fresh memory.
+ * pending write calls `detach` and goes on with fresh memory. Where the room for
+ * more comes from can be said, e.g. from a pool.
  */
 
 const DIGITS = 20
@@ -14,9 +15,12 @@ export class OutBuffer {
   bytes: Buffer
   length = 0
   readonly #initialBytes: number
+  readonly #room: (bytes: number) => Buffer
 
-  constructor(initialBytes = 2_048) {
+  /** @param room Gives at least so many bytes. */
+  constructor(initialBytes = 2_048, room: (bytes: number) => Buffer = Buffer.allocUnsafeSlow) {
     this.#initialBytes = initialBytes
+    this.#room = room
     this.bytes = Buffer.allocUnsafeSlow(initialBytes)
   }
 
@@ -24,9 +28,13 @@ export class OutBuffer {
     this.length = 0
   }
 
-  /** The memory now belongs to somebody else. */
-  detach(): void {
-    this.bytes = Buffer.allocUnsafeSlow(this.#initialBytes)
+  /**
+   * The memory now belongs to somebody else.
+   *
+   * @param next Takes its place.
+   */
+  detach(next: Buffer = Buffer.allocUnsafeSlow(this.#initialBytes)): void {
+    this.bytes = next
     this.length = 0
   }
 
@@ -34,7 +42,7 @@ export class OutBuffer {
   reserve(more: number): void {
     const needed = this.length + more
     if (needed <= this.bytes.length) return
-    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2))
+    const grown = this.#room(Math.max(needed, this.bytes.length * 2))
     this.bytes.copy(grown, 0, 0, this.length)
     this.bytes = grown
   }

@@ -16,6 +16,8 @@ const DEFAULTS: Http2Limits = {
   glitches: 100,
 }
 const SECOND_MS = 1_000
+/** RST_STREAM for streams that are over already, beyond one for each that was opened. */
+const STRAY_RESETS = 100
 const GLITCH_WINDOW_MS = 10_000
 
 export class AbuseGuard {
@@ -26,6 +28,8 @@ export class AbuseGuard {
   #controlFrames = 0
   #prematureResets = 0
   #openedInSecond = 0
+  #dataInSecond = 0
+  #strayResets = 0
   #glitchesFrom = 0
   #glitches = 0
   #opened = 0
@@ -45,13 +49,16 @@ export class AbuseGuard {
     this.#now = now
   }
 
-  opened(): void {
+  opened(nowMs: number): void {
+    this.#second(nowMs)
     this.#opened++
     this.#openedInSecond++
+    this.#empty = 0
   }
 
   dataSent(): void {
     this.#dataFramesSent++
+    this.#dataInSecond++
   }
 
   /** What was queued went out. */
@@ -59,21 +66,22 @@ export class AbuseGuard {
     this.#outbound = 0
   }
 
-  #second(): void {
-    const now = this.#now()
-    if (now - this.#secondFrom < SECOND_MS) return
-    this.#secondFrom = now
+  #second(nowMs: number): void {
+    if (nowMs - this.#secondFrom < SECOND_MS) return
+    this.#secondFrom = nowMs
     this.#controlFrames = 0
     this.#prematureResets = 0
     this.#openedInSecond = 0
+    this.#dataInSecond = 0
   }
 
   // Each answers whether the limit is passed.
 
   /** A stream was reset by the client, or by us for what the client did. */
   reset(openedMs: number): boolean {
-    this.#second()
-    if (this.#now() - openedMs >= SECOND_MS) return false
+    const nowMs = this.#now()
+    this.#second(nowMs)
+    if (nowMs - openedMs >= SECOND_MS) return false
     this.#prematureResets++
     // A client that cancels some of very many calls is a client.
     const most = this.#prematureResets * 2 > this.#openedInSecond
@@ -82,10 +90,24 @@ export class AbuseGuard {
     return true
   }
 
-  /** SETTINGS, PING, or RST_STREAM for nothing. */
+  /**
+   * RST_STREAM for a stream that is over: it crossed our answer on the way, which may
+   * happen to every stream, but only once.
+   */
+  strayReset(): boolean {
+    if (++this.#strayResets <= STRAY_RESETS + this.#opened) return false
+    this.#counters.inbound_control_frames_flood++
+    return true
+  }
+
+  /**
+   * SETTINGS or PING. Clients measure their bandwidth by a PING for what we send
+   * (gRPC), so that each stream and each DATA frame earns one.
+   */
   control(): boolean {
-    this.#second()
-    if (++this.#controlFrames <= this.limits.controlFramesPerSecond) return false
+    this.#second(this.#now())
+    const earned = this.#openedInSecond + this.#dataInSecond
+    if (++this.#controlFrames <= this.limits.controlFramesPerSecond + earned) return false
     this.#counters.inbound_control_frames_flood++
     return true
   }

@@ -114,7 +114,7 @@ export interface Http2Limits {
   readonly prematureResets: number
   /** Answers to SETTINGS, PING and errors that wait in `out`. */
   readonly outboundControlFrames: number
-  /** SETTINGS and PING frames in a second. */
+  /** SETTINGS and PING frames in a second, beyond one for each stream and DATA frame of ours in it. */
   readonly controlFramesPerSecond: number
   /** One after the other: DATA, HEADERS or CONTINUATION without content or end. */
   readonly consecutiveEmptyFrames: number
@@ -245,7 +245,7 @@ export interface Http2SessionApi {
   sendTrailers(stream: Http2Stream, lines: Buffer, from: number, to: number): void
   /** The owner is done with `count` bytes of `onData`: the peer may send as many more. */
   consumed(stream: Http2Stream, count: number): void
-  /** RST_STREAM. `onReset` is not called, `onStreamClosed` is. */
+  /** RST_STREAM, unless both sides have ended. `onReset` is not called, `onStreamClosed` is. */
   resetStream(stream: Http2Stream, code: number): void
   /** Keepalive; `onPingAck` follows. */
   ping(): void

@@ -79,7 +79,7 @@ export class ControlFrames {
     const stream = session.streams.get(id)
     if (stream === undefined) {
       if (session.isIdle(id)) session.fail(H2_ERROR.protocolError, 'RST_STREAM on an idle stream')
-      else if (session.guard.control())
+      else if (session.guard.strayReset())
         session.fail(H2_ERROR.enhanceYourCalm, 'too many RST_STREAM')
       return
     }

@@ -48,7 +48,7 @@ const MAX_OUT_BYTES = 1_048_576
 const MAX_STREAMS = 100
 const PING_BYTES = Buffer.from('weftping', 'latin1')
 /** Streams we reset lately: frames for them were on their way and are no breach. */
-const REMEMBERED = 128
+const REMEMBERED = 1_024
 const NO_BYTES = Buffer.alloc(0)
 const NO_CUTS = new Uint8Array(0)
 
@@ -73,7 +73,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
   readonly #streamWindow: number
   #nextId = 1
   #goawayId = MAX_STREAM_ID
-  readonly #resetIds = new Int32Array(REMEMBERED)
+  #resetIds: Int32Array | undefined
   #resetNext = 0
 
   constructor(handler: Http2Handler, options: Http2Options) {
@@ -248,9 +248,10 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     const window = this.#control.settingsAcked
       ? this.#streamWindow
       : Math.max(this.#streamWindow, DEFAULT_WINDOW)
-    const stream = new Http2Stream(id, window, this.#send.initialWindow, this.#options.now())
+    const nowMs = this.#options.now()
+    const stream = new Http2Stream(id, window, this.#send.initialWindow, nowMs)
     this.streams.set(id, stream)
-    this.guard.opened()
+    this.guard.opened(nowMs)
     return stream
   }
 
@@ -259,7 +260,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
   }
 
   wasReset(id: number): boolean {
-    return this.#resetIds.includes(id)
+    return this.#resetIds?.includes(id) === true
   }
 
   /** A frame for a stream that is not there. */
@@ -271,6 +272,11 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
   /** RST_STREAM for a stream that we do not have; counts as one that ended early. */
   refuse(id: number, code: number): void {
     this.#rst(id, code)
+    if (code === H2_ERROR.refusedStream && !this.#control.settingsAcked) {
+      // The client cannot know yet how many streams it may open.
+      if (this.guard.control()) this.fail(H2_ERROR.enhanceYourCalm, 'too many streams')
+      return
+    }
     this.countReset(this.#options.now())
     this.glitch()
   }
@@ -294,9 +300,14 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
 
   #rst(id: number, code: number): void {
     if (this.closed) return
+    this.#noteReset(id)
+    this.answer(() => writeNumberFrame(this.out, FRAME.rstStream, id, code))
+  }
+
+  #noteReset(id: number): void {
+    this.#resetIds ??= new Int32Array(REMEMBERED)
     this.#resetIds[this.#resetNext++ & (REMEMBERED - 1)] = id
     this.counters.tx_reset++
-    this.answer(() => writeNumberFrame(this.out, FRAME.rstStream, id, code))
   }
 
   maybeClose(stream: Http2Stream): void {
@@ -410,8 +421,12 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
   resetStream(stream: Http2Stream, code: number): void {
     if (stream.closed || this.closed) return
     this.end(stream)
-    this.#resetIds[this.#resetNext++ & (REMEMBERED - 1)] = stream.id
-    this.counters.tx_reset++
+    // Nothing is left to end: the peer may have forgotten the stream.
+    if (stream.remoteEnded && stream.localEnded) {
+      this.handler.onStreamClosed(stream)
+      return
+    }
+    this.#noteReset(stream.id)
     this.touch()
     writeNumberFrame(this.out, FRAME.rstStream, stream.id, code)
     this.handler.onStreamClosed(stream)
