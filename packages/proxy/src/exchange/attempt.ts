@@ -42,7 +42,7 @@ function connectTo(x: Exchange, host: Host, fresh: boolean, nowMs: number): void
   const pool = x.cluster?.poolOf(host)
   if (pool === undefined) return
   x.pool = pool
-  if (speaksHttp2(x)) pool.acquireStream(x, fresh)
+  if (speaksHttp2(x)) pool.acquireStream(x)
   else pool.acquire(x, fresh, nowMs)
 }
 
@@ -168,7 +168,9 @@ export function mayRetry(x: Exchange, outcome: AttemptOutcome): boolean {
     replayable: x.replayable && !x.downstream.gone,
     responseStarted: x.answered,
     believeHeaders: !x.runtime.manager.useRemoteAddress,
-    admitRetry: () => admitRetry(x),
+    // What no endpoint has begun to work on adds no load to any: a lost connection of
+    // many streams moves them all.
+    admitRetry: () => (outcome.kind === 'reset' && outcome.sentBytes === 0) || admitRetry(x),
   })
   if (decision.kind === 'retry') return true
   x.retriesExhausted = policy !== undefined && decision.because === 'attemptsUsed'

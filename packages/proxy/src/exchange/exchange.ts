@@ -18,7 +18,7 @@ import type { CompiledForward, CompiledRoute, CompiledTarget, Host } from '@weft
 import { type HeadTarget, MessageHead, OutBuffer } from '@weft/wire'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { HttpPool } from '../upstream/pool.ts'
-import type { UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
+import type { StreamLoss, UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
 import type { AnswerCoding, AnswerEncoder } from './answer-coding.ts'
 import { AnswerTarget } from './answer-target.ts'
 import { attemptFailed, sendRequest } from './attempt.ts'
@@ -332,8 +332,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.onUpstreamBody(headBytes, 0, 0, true)
   }
 
-  onUpstreamReset(refused: boolean, detail: string): void {
-    upstreamReset(this, refused, detail)
+  onUpstreamReset(loss: StreamLoss, detail: string): void {
+    upstreamReset(this, loss, detail)
   }
 
   onUpstreamEnd(): void {

@@ -3,9 +3,11 @@
  * body. Head and the body bytes that came with it leave in one write.
  */
 import { createHash } from 'node:crypto'
-import { NO_HEADER_OPS } from '@weft/traffic'
+import { unreachable } from '@weft/base'
+import { type AttemptOutcome, NO_HEADER_OPS } from '@weft/traffic'
 import { FIELD, parseResponseHead, problemText, SPAN } from '@weft/wire'
 import { httpFilters } from '../filters/catalog.ts'
+import type { StreamLoss } from '../upstream/upstream-user.ts'
 import { type AnswerCoding, chooseCoding } from './answer-coding.ts'
 import { attemptFailed, mayRetry, retry, stampsOf } from './attempt.ts'
 import type { BodyFraming } from './body-relay.ts'
@@ -107,15 +109,26 @@ export function relayStream(
 }
 
 /** The stream was given up by the upstream, or with its connection. */
-export function upstreamReset(x: Exchange, refused: boolean, detail: string): void {
+export function upstreamReset(x: Exchange, loss: StreamLoss, detail: string): void {
   x.eventMs = 0
+  const reused = x.connection?.reused === true
   x.dropConnection()
   if (x.answered) x.fail('upstreamCut', detail)
-  else {
-    const outcome = refused
-      ? ({ kind: 'refusedStream' } as const)
-      : ({ kind: 'reset', sentBytes: 1, reused: false } as const)
-    attemptFailed(x, outcome, 'upstreamReset', detail)
+  else attemptFailed(x, outcomeOf(loss, reused), 'upstreamReset', detail)
+}
+
+function outcomeOf(loss: StreamLoss, reused: boolean): AttemptOutcome {
+  switch (loss) {
+    case 'refused':
+      return { kind: 'refusedStream' }
+    case 'unprocessed':
+      return { kind: 'reset', sentBytes: 0, reused: true }
+    case 'reset':
+      return { kind: 'reset', sentBytes: 1, reused: false }
+    case 'lost':
+      return { kind: 'reset', sentBytes: 1, reused }
+    default:
+      return unreachable(loss)
   }
 }
 

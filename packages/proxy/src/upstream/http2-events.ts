@@ -8,6 +8,7 @@ import {
 } from '@weft/wire'
 import type { Http2Upstream } from './http2.ts'
 import { UpstreamStream } from './http2-stream.ts'
+import type { StreamLoss } from './upstream-user.ts'
 
 export class UpstreamEvents implements Http2Handler {
   readonly #connection: Http2Upstream
@@ -47,8 +48,14 @@ export class UpstreamEvents implements Http2Handler {
   }
 
   onReset(stream: Http2Stream, code: number, byPeer: boolean): void {
-    const who = byPeer ? 'the upstream reset the stream' : 'the stream was reset'
-    sideOf(stream)?.onReset(code === H2_ERROR.refusedStream, `${who} (HTTP/2 error ${code})`)
+    sideOf(stream)?.onReset(this.#lossOf(code), detailOf(code, byPeer))
+  }
+
+  #lossOf(code: number): StreamLoss {
+    const { gone, session } = this.#connection
+    if (gone) return 'lost'
+    if (code !== H2_ERROR.refusedStream) return 'reset'
+    return session.goingAway ? 'unprocessed' : 'refused'
   }
 
   onWritable(stream: Http2Stream): void {
@@ -78,6 +85,11 @@ export class UpstreamEvents implements Http2Handler {
 
   // What only clients say.
   onRefused(): void {}
+}
+
+function detailOf(code: number, byPeer: boolean): string {
+  const who = byPeer ? 'the upstream reset the stream' : 'the stream was reset'
+  return `${who} (HTTP/2 error ${code})`
 }
 
 function sideOf(stream: Http2Stream): UpstreamStream | undefined {

@@ -26,14 +26,12 @@ export class Http2Pool {
     return this.#connections.length
   }
 
-  /** @param fresh Does not use a connection that was open before, because one just failed. */
-  acquire(user: UpstreamUser, fresh: boolean): void {
-    if (!fresh) {
-      const connection = this.#connections.find(({ usable }) => usable)
-      if (connection !== undefined) {
-        connection.take(user)
-        return
-      }
+  /** A connection that just failed somebody is not usable any more. */
+  acquire(user: UpstreamUser): void {
+    const usable = this.#connections.find((connection) => connection.usable)
+    if (usable !== undefined) {
+      usable.take(user)
+      return
     }
     const { limits } = this.cluster
     const counted = limits.admitConnection()
@@ -75,7 +73,7 @@ export class Http2Pool {
     const next = this.#waiting.shift()
     if (next === undefined) return
     this.cluster.limits.release('pending')
-    this.acquire(next, false)
+    this.acquire(next)
   }
 
   /** What runs goes on; each connection closes when nothing does. */

@@ -4,7 +4,7 @@ import { H2_ERROR, type HeadTarget, type Http2Stream, type OutBuffer } from '@we
 import { out } from '../exchange/shared-out.ts'
 import { StreamSocket } from '../exchange/stream-socket.ts'
 import type { Http2Upstream } from './http2.ts'
-import type { UpstreamSide, UpstreamUser } from './upstream-user.ts'
+import type { StreamLoss, UpstreamSide, UpstreamUser } from './upstream-user.ts'
 
 export class UpstreamStream implements UpstreamSide {
   readonly multiplexed = true
@@ -63,13 +63,17 @@ export class UpstreamStream implements UpstreamSide {
     const user = this.#user
     this.#user = undefined
     this.#connection.left(this)
-    user?.onUpstreamReset(true, 'the connection takes no more requests')
+    user?.onUpstreamReset('unprocessed', 'the connection takes no more requests')
   }
 
   sendBulk(bytes: Buffer, last: boolean): boolean {
     const stream = this.#stream
     if (stream === undefined) return true
     return this.#connection.session.sendData(stream, bytes, 0, bytes.length, last)
+  }
+
+  handTo(user: UpstreamUser): void {
+    this.#user = user
   }
 
   pauseBody(): void {
@@ -144,11 +148,11 @@ export class UpstreamStream implements UpstreamSide {
     this.#user?.onUpstreamTrailers(trailers)
   }
 
-  onReset(refused: boolean, detail: string): void {
+  onReset(loss: StreamLoss, detail: string): void {
     this.#tunnel?.lost(new Error(detail))
     const user = this.#user
     this.#user = undefined
-    user?.onUpstreamReset(refused, detail)
+    user?.onUpstreamReset(loss, detail)
   }
 
   onWritable(): void {

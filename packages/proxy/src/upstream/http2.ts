@@ -51,6 +51,11 @@ export class Http2Upstream implements SocketHandler, Timed {
     return this.socket
   }
 
+  /** The socket is closed. */
+  get gone(): boolean {
+    return this.#gone
+  }
+
   /** One more request may be given to it. */
   get usable(): boolean {
     if (this.#retired || this.#gone || this.socket.closed) return false
@@ -139,7 +144,7 @@ export class Http2Upstream implements SocketHandler, Timed {
     this.#starting = []
     for (const user of users) {
       if (this.usable) this.take(user)
-      else this.#pool.acquire(user, false)
+      else this.#pool.acquire(user)
     }
     this.settle()
   }

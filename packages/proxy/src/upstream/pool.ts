@@ -38,9 +38,9 @@ export class HttpPool implements Timed {
   }
 
   /** A stream of a connection that many requests share. */
-  acquireStream(user: UpstreamUser, fresh: boolean): void {
+  acquireStream(user: UpstreamUser): void {
     this.#http2 ??= new Http2Pool(this.cluster, this.host, this.deps)
-    this.#http2.acquire(user, fresh)
+    this.#http2.acquire(user)
   }
 
   get allConnections(): number {

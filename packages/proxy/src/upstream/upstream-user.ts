@@ -20,6 +20,8 @@ export interface UpstreamSide {
   resumeBody(): void
   /** Large reads for the answer's body. */
   bulkBody(on: boolean): void
+  /** What comes from now on is for `user`. */
+  handTo(user: UpstreamUser): void
   /** The user is done and all that was begun is complete. */
   release(nowMs: number): void
   /** The user is done with what is not complete. */
@@ -27,6 +29,13 @@ export interface UpstreamSide {
   /** From now on it is bytes both ways; `released` is to be called when they have ended. */
   takeOver(): { readonly socket: Socket; readonly released: () => void }
 }
+
+/**
+ * How a stream ended before its time. `refused`: the upstream says that it did nothing of
+ * it. `unprocessed`: its connection never took it (GOAWAY names a lower one); another may.
+ * `reset`: the upstream gave it up. `lost`: its connection is gone.
+ */
+export type StreamLoss = 'refused' | 'unprocessed' | 'reset' | 'lost'
 
 export interface UpstreamUser {
   /** A connection is there; may be called before `HttpPool.acquire` returns. */
@@ -43,8 +52,8 @@ export interface UpstreamUser {
   onUpstreamBody(bytes: Buffer, from: number, end: number, last: boolean): void
   /** HTTP/2: the answer ends with these. */
   onUpstreamTrailers(trailers: HeadTarget): void
-  /** HTTP/2: the stream is over before its end. `refused`: the upstream did nothing of it. */
-  onUpstreamReset(refused: boolean, detail: string): void
+  /** HTTP/2: the stream is over before its end. */
+  onUpstreamReset(loss: StreamLoss, detail: string): void
   /** The upstream ended its side. */
   onUpstreamEnd(): void
   onUpstreamDrain(): void
