@@ -5,7 +5,6 @@ import { renderPeerHeader } from '@weft/telemetry'
 import { ClusterStore } from './build/cluster-store.ts'
 import { NameResolver } from './build/name-resolver.ts'
 import { RuntimeBuilder } from './build/runtime-builder.ts'
-import { WithoutEffect } from './build/without-effect.ts'
 import type { EngineDeps } from './exchange/contract.ts'
 import { ConnectionBudget, maxClients } from './listen/connection-budget.ts'
 import { openListener } from './listen/listener.ts'
@@ -52,6 +51,7 @@ export function buildProxyParts(
     { clock, log: logs.logger('dns') },
   )
   const tls = new TlsContexts()
+  const telemetry = new ProxyTelemetry(options, clock)
   const engine: EngineDeps = {
     transport,
     clock,
@@ -61,8 +61,8 @@ export function buildProxyParts(
     resolve: (name) => resolver.resolve(name),
     tls,
     locality: options.workload.locality,
+    filterStats: telemetry.filters,
   }
-  const telemetry = new ProxyTelemetry(options, clock)
   const clusters = new ClusterStore(engine, resolver)
   const peer = options.tellPeer === false ? undefined : renderPeerHeader(workloadRefOf(options))
   const builder = new RuntimeBuilder(
@@ -70,7 +70,6 @@ export function buildProxyParts(
     {
       clusters,
       tls,
-      withoutEffect: new WithoutEffect(logs.logger('config')),
       observerFor: (listener, filter) => telemetry.observerFor(listener, filter),
     },
   )

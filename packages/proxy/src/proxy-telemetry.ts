@@ -7,6 +7,7 @@ import type { ExchangeObserver } from './exchange/contract.ts'
 import { observeGateway } from './gateway.ts'
 import { observeInbound } from './inbound.ts'
 import { ClusterStats } from './observe/cluster-stats.ts'
+import { RegistryFilterStats } from './observe/filter-stats.ts'
 import type { ObserverDeps } from './observe/observer.ts'
 import { observeOutbound } from './outbound.ts'
 import type { ProxyOptions } from './proxy-options.ts'
@@ -16,6 +17,7 @@ const DEFAULT_METRICS = { maxSeries: 5_000, expiryMs: 900_000 }
 
 export class ProxyTelemetry {
   readonly registry = new MetricsRegistry()
+  readonly filters = new RegistryFilterStats(this.registry)
   readonly logs: AccessLogs
   readonly #istio: IstioMetrics
   readonly #clusters: ClusterStats

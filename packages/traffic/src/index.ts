@@ -1,3 +1,4 @@
+export { GradientController } from './concurrency/gradient-controller.ts'
 export { ConfigError } from './config-error.ts'
 export { type FaultDecision, rollFault } from './fault.ts'
 export { type HashFacts, type HashResult, hashRequest } from './hash-policy.ts'

@@ -22,7 +22,18 @@ const QUANTILES = [0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 100] as const
 const OWNERS = [
   { prefix: 'envoy_cluster_', label: 'envoy_cluster_name', root: 'cluster' },
   { prefix: 'envoy_listener_', label: 'envoy_listener_address', root: 'listener' },
+  { prefix: 'envoy_http_', label: 'envoy_http_conn_manager_prefix', root: 'http' },
 ] as const
+
+/** Of HTTP filters, whose leaves have dots of their own. */
+const FILTER_SCOPES: readonly (readonly [flat: string, dotted: string])[] = [
+  ['adaptive_concurrency_gradient_controller_', 'adaptive_concurrency.gradient_controller.'],
+  ...['cors', 'csrf', 'fault', 'buffer', 'ratelimit'].map(
+    (filter) => [`${filter}_`, `${filter}.`] as const,
+  ),
+]
+const COMPRESSOR = /^compressor_(gzip|br|zstd)_response_/
+const LOCAL_LIMIT = 'envoy_http_local_rate_limit_'
 
 /** What Envoy files under a name of its own, without an owner. */
 const SCOPES = ['server', 'cluster_manager', 'listener_manager', 'control_plane'] as const
@@ -82,6 +93,10 @@ function statName(metric: Metric, values: readonly string[]): string {
     if (owner === undefined || !metric.name.startsWith(prefix)) continue
     return `${root}.${owner[1]}.${leafName(metric.name.slice(prefix.length), labelled)}`
   }
+  const localLimit = labelled.find(([name]) => name === 'envoy_local_http_ratelimit_prefix')
+  if (localLimit !== undefined) {
+    return `${localLimit[1]}.http_local_rate_limit.${metric.name.slice(LOCAL_LIMIT.length)}`
+  }
   const scope =
     labels.length > 0 ? undefined : SCOPES.find((s) => metric.name.startsWith(`envoy_${s}_`))
   // `envoy_server_uptime` is `server.uptime`.
@@ -93,6 +108,9 @@ function statName(metric: Metric, values: readonly string[]): string {
 /** `upstream_rq_xx` of class 2 is `upstream_rq_2xx`. */
 function leafName(leaf: string, labelled: readonly (readonly [string, string])[]): string {
   const digit = labelled.find(([label]) => label === 'envoy_response_code_class')?.[1]
+  const scope = FILTER_SCOPES.find(([flat]) => leaf.startsWith(flat))
+  if (scope !== undefined) return `${scope[1]}${leaf.slice(scope[0].length)}`
+  if (COMPRESSOR.test(leaf)) return leaf.replace(COMPRESSOR, 'compressor.$1.$1.response.')
   return digit === undefined ? leaf : leaf.replace('_xx', `_${digit}xx`)
 }
 

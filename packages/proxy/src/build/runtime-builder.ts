@@ -29,7 +29,6 @@ import type { TlsContexts } from '../tls/tls-contexts.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { ClusterStore } from './cluster-store.ts'
 import { isMeshCluster, stampPeer } from './peer-stamp.ts'
-import type { WithoutEffect } from './without-effect.ts'
 
 export interface RuntimeBuilderOptions {
   /** The value of `x-weft-peer` for workloads of the mesh; absent: nobody is told. */
@@ -39,8 +38,6 @@ export interface RuntimeBuilderOptions {
 export interface RuntimeBuilderDeps {
   readonly clusters: ClusterStore
   readonly tls?: TlsContexts
-  /** Tells of what is asked for in vain. */
-  readonly withoutEffect?: WithoutEffect
   /** Who watches what a listener does. */
   observerFor(listener: Listener, filter: HttpConnectionManager | TcpProxy): ExchangeObserver
 }
@@ -115,10 +112,6 @@ export class RuntimeBuilder {
       before.tables.every((table, i) => table === tables[i])
     ) {
       return before
-    }
-    for (const { filter } of chains) {
-      if (filter.kind !== 'http') continue
-      this.#deps.withoutEffect?.note(listener.name, filter, tableOf(filter, set))
     }
     const runtimes = chains.map((chain, i) => this.#chain(listener, chain, tables[i]))
     const last = runtimes.at(-1)

@@ -8,7 +8,7 @@
  *                                 └──► tunnel
  */
 import type { SocketAddress } from '@weft/model'
-import type { Socket, SocketHandler, Timed } from '@weft/net'
+import type { Socket, SocketHandler, Timed, TlsFacts } from '@weft/net'
 import {
   CR,
   detectProtocol,
@@ -114,6 +114,14 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
     const runtime = this.#home.runtime(this.socket)
     if (runtime !== undefined) this.#armIdle(runtime, this.#deps.clock.monotonicMs())
     if (firstBytes !== undefined) this.onData(firstBytes, firstBytes.length)
+  }
+
+  get connection(): object {
+    return this
+  }
+
+  get tls(): TlsFacts | undefined {
+    return this.socket.tls
   }
 
   get remoteAddress(): SocketAddress {

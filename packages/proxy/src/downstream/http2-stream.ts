@@ -1,5 +1,6 @@
 /** One request on a client's HTTP/2 connection: an exchange's client side. */
 import type { SocketAddress } from '@weft/model'
+import type { TlsFacts } from '@weft/net'
 import {
   H2_ERROR,
   type HeadTarget,
@@ -41,6 +42,14 @@ export class ClientStream implements ClientSide {
     this.#connection = connection
     this.#link = link
     this.stream = stream
+  }
+
+  get connection(): object {
+    return this.#connection
+  }
+
+  get tls(): TlsFacts | undefined {
+    return this.#connection.socket.tls
   }
 
   get remoteAddress(): SocketAddress {

@@ -7,10 +7,14 @@
  * their lines.
  */
 import type { SocketAddress } from '@weft/model'
-import type { Socket } from '@weft/net'
+import type { Socket, TlsFacts } from '@weft/net'
 import type { OutBuffer } from '@weft/wire'
 
 export interface ClientSide {
+  /** The same for all requests of one connection. */
+  readonly connection: object
+  /** What the client's handshake established; absent without one. */
+  readonly tls?: TlsFacts | undefined
   readonly remoteAddress: SocketAddress
   readonly localAddress: SocketAddress
   /** Bodies need no coding, trailers travel by themselves, and the end of one message ends nothing else. */

@@ -44,8 +44,24 @@ export interface EngineDeps {
   readonly resolve?: Resolve
   /** Absent: nothing speaks TLS, and what has to does not connect. */
   readonly tls?: TlsContexts
+  /** Absent: what filters do is not counted. */
+  readonly filterStats?: FilterStats
   /** Where this proxy runs, for zone aware routing; absent: nowhere in particular. */
   readonly locality?: Locality
+}
+
+/** Where HTTP filters count; leaves are Envoy's, with their dots. */
+export interface FilterStats {
+  counter(owner: StatOwner, leaf: string): (amount?: number) => void
+  gauge(owner: StatOwner, leaf: string): FilterGauge
+}
+
+export type FilterGauge = (value: number) => void
+
+/** `http`: the connection manager's `statPrefix`. */
+export interface StatOwner {
+  readonly kind: 'http' | 'cluster' | 'localRateLimit'
+  readonly name: string
 }
 
 export interface ListenerRuntime {

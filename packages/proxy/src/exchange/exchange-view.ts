@@ -122,10 +122,10 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     return this.upstreamAddress?.port
   }
   get downstreamPeerUriSan(): string | undefined {
-    return undefined
+    return this.#x.downstream.tls?.peer?.uriSans[0]
   }
   get requestedServerName(): string | undefined {
-    return undefined
+    return this.#x.downstream.tls?.serverName
   }
   get responseCode(): number | undefined {
     return this.#x.status === 0 ? undefined : this.#x.status

@@ -48,6 +48,7 @@ const MAX_KEPT_BUFFER_BYTES = 16_384
 const INITIAL_HEAD_BYTES = 2_048
 const NO_COOKIES: readonly string[] = []
 const NO_ENCODERS: readonly AnswerEncoder[] = []
+const NO_WATCHERS: readonly ((complete: boolean) => void)[] = []
 
 export class Exchange implements UpstreamUser, TimeoutHandler {
   readonly deps: EngineDeps
@@ -102,6 +103,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   /** What filters change about the request. */
   requestHeaders: EncodedHeaders | undefined
   encoders = NO_ENCODERS
+  /** Filters that want to know of the end: whether the answer is complete. */
+  watchers = NO_WATCHERS
   /** Of the request's; 0: no limit. */
   maxBodyBytes = 0
   /** The answer's body is coded on its way. */
@@ -217,6 +220,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.filterHeaders = undefined
     this.requestHeaders = undefined
     this.encoders = NO_ENCODERS
+    this.watchers = NO_WATCHERS
     this.maxBodyBytes = 0
     this.cookies = NO_COOKIES
     this.upgrade = false
@@ -362,7 +366,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.failure = 'clientGone'
     this.detail = detail
     this.dropUpstream()
-    this.#end()
+    this.#end(false)
   }
 
   /** Answers with what `failure` stands for, or cuts the answer that has begun. */
@@ -373,7 +377,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     if (this.answered) {
       this.dropUpstream()
       const { downstream } = this
-      this.#end()
+      this.#end(false)
       downstream.abort()
       return
     }
@@ -401,12 +405,13 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     if (this.#finished) return
     const { downstream } = this
     const keepAlive = !this.mustClose && this.request.done
-    this.#end()
+    this.#end(true)
     downstream.exchangeDone(keepAlive, this.endedMs)
   }
 
-  #end(): void {
+  #end(complete: boolean): void {
     this.#finished = true
+    for (const tell of this.watchers) tell(complete)
     const known = this.eventMs !== 0 && this.failure === undefined
     this.endedMs = known ? this.eventMs : this.deps.clock.monotonicMs()
     this.timers.disarm()

@@ -79,7 +79,7 @@ function callOf(x: Exchange): FilterCall {
     remoteHost: x.clientHost(),
     principal: x.view.downstreamPeerUriSan,
     contentLength: x.head.contentLength,
-    connection: x.downstream,
+    connection: x.downstream.connection,
   }
 }
 
@@ -96,6 +96,9 @@ function obey(x: Exchange, verdict: FilterVerdict, goOn: () => void): void {
   } else if (verdict.kind === 'encode') {
     x.encoders = [...x.encoders, verdict.encoder]
     x.requestHeaders = joinEncoded(x.requestHeaders, verdict.requestHeaders)
+    goOn()
+  } else if (verdict.kind === 'watch') {
+    x.watchers = [...x.watchers, verdict.onEnd]
     goOn()
   } else if (verdict.kind === 'limitBody') {
     x.maxBodyBytes = verdict.maxBytes

@@ -56,6 +56,8 @@ function bind(config: HttpFilterConfig, scope: FilterScope): ChainFilter[] {
       return bound(boundFilters.localRateLimit(config, scope))
     case 'rateLimit':
       return bound(boundFilters.rateLimit(config, scope))
+    case 'adaptiveConcurrency':
+      return bound(boundFilters.adaptiveConcurrency(config, scope))
     case 'buffer':
       return bound(boundFilters.buffer(config, scope))
     case 'compressor':

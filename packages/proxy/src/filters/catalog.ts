@@ -1,5 +1,6 @@
 /** Every HTTP filter by the name that configuration uses. */
 import type { HttpFilterName } from '@weft/model'
+import { adaptiveConcurrency } from './adaptive-concurrency.ts'
 import { buffer } from './buffer.ts'
 import { compressor } from './compressor.ts'
 import { cors } from './cors.ts'
@@ -11,6 +12,7 @@ import { rateLimit } from './rate-limit.ts'
 
 // not a member: accept-encoding.ts
 // not a member: bound-filters.ts
+// not a member: filter-memory.ts
 // not a member: filters-fixture.ts
 // Chooses the endpoint rather than an answer, so it acts where hosts are chosen.
 // not a member: stateful-session.ts
@@ -19,4 +21,11 @@ import { rateLimit } from './rate-limit.ts'
 export const httpFilters: Readonly<Partial<Record<HttpFilterName, HttpFilter>>> = { cors, fault }
 
 /** These have settings. */
-export const boundFilters = { csrf, localRateLimit, rateLimit, buffer, compressor } as const
+export const boundFilters = {
+  csrf,
+  localRateLimit,
+  rateLimit,
+  adaptiveConcurrency,
+  buffer,
+  compressor,
+} as const

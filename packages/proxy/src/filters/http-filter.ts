@@ -77,6 +77,8 @@ export type FilterVerdict =
     }
   /** Goes on; the answer, whosever it is, gets these. */
   | { readonly kind: 'stamp'; readonly headers: EncodedHeaders }
+  /** Goes on; told once when the exchange is over, and whether its answer was complete. */
+  | { readonly kind: 'watch'; onEnd(complete: boolean): void }
   /** Goes on; a body that turns out longer is refused. */
   | { readonly kind: 'limitBody'; readonly maxBytes: number }
   /** Goes on; an upstream's answer may be coded on its way. */

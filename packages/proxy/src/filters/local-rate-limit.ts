@@ -1,7 +1,7 @@
 /** Token buckets in this proxy (Envoy's local_ratelimit filter). */
 import type { LocalRateLimit } from '@weft/model'
-import type { EngineDeps } from '../exchange/contract.ts'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
+import { FilterMemory } from './filter-memory.ts'
 import type {
   BindFilter,
   BoundFilter,
@@ -89,27 +89,13 @@ function hits(percent: number, random: () => number): boolean {
   return percent >= 100 || random() * 100 < percent
 }
 
-/** Limits outlive the configuration that they came with: an unrelated push must not refill a bucket. */
-const limiters = new WeakMap<EngineDeps, Map<string, LocalLimiter>>()
-const MAX_LIMITERS = 10_000
+const limiters = new FilterMemory<LocalLimiter>()
 
 function sharedLimiter(
   limit: LocalRateLimit,
   { deps, runtime, route }: FilterScope,
   ofRoute: boolean,
 ): LocalLimiter {
-  let all = limiters.get(deps)
-  if (all === undefined) {
-    all = new Map()
-    limiters.set(deps, all)
-  }
-  const key = JSON.stringify([runtime.listener, ofRoute ? route.name : '', limit])
-  const limiter = all.get(key) ?? new LocalLimiter(limit, deps.clock.monotonicMs())
-  all.delete(key)
-  all.set(key, limiter)
-  if (all.size > MAX_LIMITERS) {
-    const [oldest] = all.keys()
-    if (oldest !== undefined) all.delete(oldest)
-  }
-  return limiter
+  const key = [runtime.listener, ofRoute ? route.name : '', limit]
+  return limiters.get(deps, key, () => new LocalLimiter(limit, deps.clock.monotonicMs()))
 }
