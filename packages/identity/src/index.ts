@@ -1,4 +1,18 @@
 export {
+  abandon,
+  advance,
+  type BundleHolder,
+  type BundleRoot,
+  earliestStepMs,
+  introduce,
+  type RotationPolicy,
+  steady,
+  type TrustBundle,
+  trustedRoots,
+  type Waiting,
+  waitingFor,
+} from './bundle/rotation.ts'
+export {
   Authority,
   type AuthorityFiles,
   createIntermediate,
@@ -6,6 +20,8 @@ export {
   type IssuedSvid,
   type Validity,
 } from './ca/authority.ts'
+export { isSealed, openSealedKey, sealKey } from './ca/sealed-key.ts'
+export { type Lifetime, renewAtMs } from './workload/renewal.ts'
 export { type Certificate, readCertificate } from './x509/certificate.ts'
 export {
   type CertificateRequest,
