@@ -76,6 +76,7 @@ export {
   type PathRewrite,
   RETRY_CONDITIONS,
   type RedirectAction,
+  type ResetBackoff,
   type RespondAction,
   type RetryCondition,
   type RetryPolicy,

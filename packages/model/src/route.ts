@@ -150,6 +150,8 @@ export const RETRY_CONDITIONS = [
   'retriable-4xx',
   'refused-stream',
   'retriable-status-codes',
+  'retriable-headers',
+  'envoy-ratelimited',
   'cancelled',
   'deadline-exceeded',
   'internal',
@@ -162,12 +164,16 @@ export interface RetryPolicy {
   readonly on: readonly RetryCondition[]
   /** For `retriable-status-codes`. */
   readonly statusCodes: readonly number[]
+  /** For `retriable-headers`: fields of the answer, one of which must match. Absent: none. */
+  readonly answerHeaders?: readonly HeaderMatch[]
   /** How often beyond the first attempt; 0 or more. */
   readonly attempts: number
   /** Each attempt, in milliseconds; 0 means only the whole request is limited. */
   readonly perTryTimeoutMs: number
   readonly backoffBaseMs: number
   readonly backoffMaxMs: number
+  /** The answer itself may say when to come again; absent: nobody looks. */
+  readonly resetBackoff?: ResetBackoff
   /** Prefer an endpoint that was not tried yet. */
   readonly avoidPreviousHosts: boolean
   /**
@@ -178,6 +184,19 @@ export interface RetryPolicy {
    * (connect failure, refused stream) are exempt. Envoy `retriable_request_headers`.
    */
   readonly onlyWhen: readonly HeaderMatch[]
+}
+
+/** Envoy `RateLimitedRetryBackOff`: when an answer names a time, the next attempt waits for it. */
+export interface ResetBackoff {
+  /** Tried in order; the first that the answer has and that can be read counts. */
+  readonly headers: readonly {
+    /** Lower case, e.g. `retry-after`. */
+    readonly name: string
+    /** Seconds from now, or seconds since the epoch. */
+    readonly format: 'seconds' | 'unixTimestamp'
+  }[]
+  /** Longer times are not waited for: the usual back-off takes their place. In milliseconds. */
+  readonly maxMs: number
 }
 
 /** Holds where nobody asked for another: what no application can have seen is tried twice more, elsewhere. */

@@ -5,6 +5,7 @@ export { type HashFacts, type HashResult, hashRequest } from './hash-policy.ts'
 export { type HeaderOp, NO_HEADER_OPS } from './headers/header-ops.ts'
 export { type HeaderContext, type HeaderTemplate, renderTemplate } from './headers/template.ts'
 export { type CheckOutcome, HealthState } from './health-state.ts'
+export { LatencyQuantiles } from './latency-quantiles.ts'
 export { ClusterLimits, type LimitedResource } from './limits.ts'
 export {
   type ClusterBalancer,
@@ -21,8 +22,12 @@ export { type OutlierEvent, outlierEventOf } from './outlier-state.ts'
 export {
   type AttemptOutcome,
   type GiveUpReason,
+  isRetriable,
+  isUnprocessed,
+  mayRepeatRequest,
   type RetryDecision,
   type RetryFacts,
+  resetDelayMs,
   retryDecision,
   retryDelayMs,
 } from './retry.ts'

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { NO_LIMITS } from '@weft/model'
 import { ClusterLimits } from './limits.ts'
-import { retriesAllowed } from './retry-budget.ts'
-
-const BIG_BUDGET = { percent: 100, minRetryConcurrency: 1_000 }
+import { DEFAULT_RETRY_BUDGET, retriesAllowed } from './retry-budget.ts'
 
 describe('ClusterLimits', () => {
   test('admits as many as configured, and again after each release', () => {
-    const limits = new ClusterLimits(
-      { maxConnections: 1, maxPendingRequests: 2, maxRequests: 3, maxRetries: 1 },
-      BIG_BUDGET,
-    )
+    const limits = new ClusterLimits({
+      maxConnections: 1,
+      maxPendingRequests: 2,
+      maxRequests: 3,
+      maxRetries: 1,
+    })
     const times = (admit: () => boolean) => Array.from({ length: 4 }, admit)
     assert.deepEqual(
       times(() => limits.admitConnection()),
@@ -44,6 +44,22 @@ describe('ClusterLimits', () => {
     assert.equal(limits.admitRequest(), false)
     limits.release('requests')
     assert.equal(limits.admitRequest(), true)
+  })
+
+  test('a budget takes the place of maxRetries, as in Envoy', () => {
+    const limits = new ClusterLimits(
+      { ...NO_LIMITS, maxRetries: 1 },
+      { percent: 20, minRetryConcurrency: 3 },
+    )
+    const admitted = [1, 2, 3, 4].map(() => limits.admitRetry())
+    assert.deepEqual(admitted, [true, true, true, false])
+  })
+
+  test('without a budget and without maxRetries the default budget holds', () => {
+    const limits = new ClusterLimits(NO_LIMITS)
+    let count = 0
+    while (limits.admitRetry()) count++
+    assert.equal(count, DEFAULT_RETRY_BUDGET.minRetryConcurrency)
   })
 
   test('retries stay within the budget: a share of what is under way, but some always', () => {

@@ -2,28 +2,28 @@
  * How much of a cluster may be in use at once (Envoy circuit breakers). Counts
  * live here and survive a change of the limits.
  */
-import type { CircuitLimits, RetryBudget } from '@weft/model'
+import { type CircuitLimits, NO_LIMITS, type RetryBudget } from '@weft/model'
 import { DEFAULT_RETRY_BUDGET, retriesAllowed } from './retry-budget.ts'
 
 export type LimitedResource = 'connections' | 'pending' | 'requests' | 'retries'
 
 export class ClusterLimits {
   #limits: CircuitLimits
-  #budget: RetryBudget
+  #budget: RetryBudget | undefined
   #connections = 0
   #pending = 0
   #requests = 0
   #retries = 0
 
-  constructor(limits: CircuitLimits, budget: RetryBudget = DEFAULT_RETRY_BUDGET) {
+  constructor(limits: CircuitLimits, budget?: RetryBudget) {
     this.#limits = limits
-    this.#budget = budget
+    this.#budget = budgetOf(limits, budget)
   }
 
   /** Applies to what is admitted from now on; what is under way goes on. */
-  configure(limits: CircuitLimits, budget: RetryBudget = DEFAULT_RETRY_BUDGET): void {
+  configure(limits: CircuitLimits, budget?: RetryBudget): void {
     this.#limits = limits
-    this.#budget = budget
+    this.#budget = budgetOf(limits, budget)
   }
 
   /** Each `true` from an `admit…` is given back by exactly one `release`. */
@@ -46,9 +46,14 @@ export class ClusterLimits {
     return true
   }
 
+  /** Only of what an upstream may have seen: a repeat of what none has seen adds no load to any. */
   admitRetry(): boolean {
-    if (this.#retries >= this.#limits.maxRetries) return false
-    if (this.#retries >= retriesAllowed(this.#budget, this.#requests + this.#pending)) return false
+    const budget = this.#budget
+    const allowed =
+      budget === undefined
+        ? this.#limits.maxRetries
+        : retriesAllowed(budget, this.#requests + this.#pending)
+    if (this.#retries >= allowed) return false
     this.#retries++
     return true
   }
@@ -79,4 +84,10 @@ export class ClusterLimits {
       retries: this.#retries,
     }
   }
+}
+
+/** A budget takes the place of `maxRetries` (as in Envoy); who names neither gets the default one. */
+function budgetOf(limits: CircuitLimits, budget: RetryBudget | undefined): RetryBudget | undefined {
+  if (budget !== undefined) return budget
+  return limits.maxRetries === NO_LIMITS.maxRetries ? DEFAULT_RETRY_BUDGET : undefined
 }

@@ -10,18 +10,25 @@
  */
 import { backoffMs } from '@weft/base'
 import {
-  RETRY_CONDITIONS,
+  type HeaderMatch,
   type RequestView,
   type RetryCondition,
   type RetryPolicy,
   SAFE_RETRY,
 } from '@weft/model'
+import { withRetryHeaders } from './retry-headers.ts'
 import { FieldMatcher } from './route/field-matcher.ts'
 import { pathEnd } from './route/path-matcher.ts'
 
 /** How an attempt ended. */
 export type AttemptOutcome =
-  | { readonly kind: 'response'; readonly status: number; readonly grpcStatus?: number }
+  | {
+      readonly kind: 'response'
+      readonly status: number
+      readonly grpcStatus?: number
+      /** The answer's fields by lower-case name; absent: it has none that count. */
+      readonly header?: (name: string) => string | undefined
+    }
   /** No connection came about; nothing was sent. */
   | { readonly kind: 'connectFailure' }
   /** The peer says it did nothing: REFUSED_STREAM, or GOAWAY with a lower last stream. */
@@ -29,9 +36,15 @@ export type AttemptOutcome =
   /**
    * The connection ended before a response head. `sentBytes`: of this request, 0
    * when none left us. `reused`: the connection had carried a request before, so
-   * the peer may just have closed it for idleness.
+   * the peer may just have closed it for idleness. `bodyWithheld`: the request has
+   * a body of which nothing was sent yet.
    */
-  | { readonly kind: 'reset'; readonly sentBytes: number; readonly reused?: boolean }
+  | {
+      readonly kind: 'reset'
+      readonly sentBytes: number
+      readonly reused?: boolean
+      readonly bodyWithheld?: boolean
+    }
   | { readonly kind: 'perTryTimeout' }
 
 export interface RetryFacts {
@@ -44,7 +57,9 @@ export interface RetryFacts {
   readonly responseStarted: boolean
   /** Whether `x-envoy-retry-on` and its kin come from inside the mesh. */
   readonly believeHeaders: boolean
-  /** Asked last, only when a retry is otherwise due: circuit limit and budget. */
+  /** A hop before this one holds the retry token: what may have been processed is its to repeat. */
+  readonly tokenTaken?: boolean
+  /** Asked last, only when a retry is otherwise due that adds load to an upstream. */
   admitRetry(): boolean
 }
 
@@ -61,6 +76,8 @@ export type GiveUpReason =
   | 'attemptsUsed'
   | 'responseStarted'
   | 'notReplayable'
+  /** Another hop of the chain repeats it, or nobody. */
+  | 'tokenTaken'
   | 'budget'
 
 /** Not a hot path: called when an attempt failed, or answered with what a policy may repeat. */
@@ -69,15 +86,19 @@ export function retryDecision(
   outcome: AttemptOutcome,
   facts: RetryFacts,
 ): RetryDecision {
-  const effective = withHeaders(policy ?? SAFE_RETRY, facts)
+  const effective = facts.believeHeaders
+    ? withRetryHeaders(policy, facts.request)
+    : (policy ?? SAFE_RETRY)
   const condition = conditionOf(effective, outcome)
   if (condition === undefined) return giveUp('noCondition')
   if (facts.responseStarted) return giveUp('responseStarted')
-  if (!isUnprocessed(outcome) && !mayRepeat(effective, facts.request)) {
-    return giveUp('notIdempotent')
-  }
+  const unprocessed = isUnprocessed(outcome)
+  if (!unprocessed && !mayRepeat(effective, facts.request)) return giveUp('notIdempotent')
   if (facts.retriesMade >= effective.attempts) return giveUp('attemptsUsed')
   if (!facts.replayable) return giveUp('notReplayable')
+  // What no upstream has seen adds no load to any: it is not counted, and any hop may repeat it.
+  if (unprocessed) return { kind: 'retry', condition }
+  if (facts.tokenTaken === true && condition !== 'stale-connection') return giveUp('tokenTaken')
   if (!facts.admitRetry()) return giveUp('budget')
   return { kind: 'retry', condition }
 }
@@ -94,18 +115,62 @@ export function retryDelayMs(
   return backoffMs({ baseMs: backoffBaseMs, maxMs }, retriesMade, random)
 }
 
+/**
+ * How long the answer itself asks to wait, in milliseconds; `undefined`: it does not say, or for
+ * longer than the policy follows. Up to half as much again is added, as in Envoy, so that not
+ * everybody comes back at once.
+ *
+ * @param nowMs Wall clock.
+ */
+export function resetDelayMs(
+  policy: RetryPolicy | undefined,
+  header: (name: string) => string | undefined,
+  nowMs: number,
+  random: () => number,
+): number | undefined {
+  const { headers = [], maxMs = 0 } = policy?.resetBackoff ?? {}
+  for (const { name, format } of headers) {
+    const text = header(name)
+    if (text === undefined || !/^\d{1,12}$/.test(text.trim())) continue
+    const ms = Number(text) * 1_000 - (format === 'unixTimestamp' ? nowMs : 0)
+    if (ms > 0 && ms <= maxMs) return Math.round(ms * (1 + random() / 2))
+  }
+  return undefined
+}
+
+/** Whether sending it twice does no harm: by its method, its key, or because the policy says so. */
+export function mayRepeatRequest(policy: RetryPolicy | undefined, request: RequestView): boolean {
+  return mayRepeat(policy ?? SAFE_RETRY, request)
+}
+
+/** Whether `policy` would repeat a request for such an answer, all else granted. */
+export function isRetriable(policy: RetryPolicy | undefined, outcome: AttemptOutcome): boolean {
+  return conditionOf(policy ?? SAFE_RETRY, outcome) !== undefined
+}
+
+/** Whether the policy asks for repeats of what an upstream may have seen. */
+export function repeatsProcessed({ on, attempts }: RetryPolicy): boolean {
+  return attempts > 0 && on.some((condition) => !UNPROCESSED.has(condition))
+}
+
+const UNPROCESSED: ReadonlySet<RetryCondition> = new Set([
+  'connect-failure',
+  'refused-stream',
+  'reset-before-request',
+])
+
 function giveUp(because: GiveUpReason): RetryDecision {
   return { kind: 'giveUp', because }
 }
 
 /** No application can have seen any of it. */
-function isUnprocessed(outcome: AttemptOutcome): boolean {
+export function isUnprocessed(outcome: AttemptOutcome): boolean {
   switch (outcome.kind) {
     case 'connectFailure':
     case 'refusedStream':
       return true
     case 'reset':
-      return outcome.sentBytes === 0
+      return outcome.sentBytes === 0 || (outcome.reused === true && outcome.bodyWithheld === true)
     default:
       return false
   }
@@ -129,9 +194,7 @@ function conditionOf(
   outcome: AttemptOutcome,
 ): RetryCondition | 'stale-connection' | undefined {
   const condition = policy.on.find((on) =>
-    outcome.kind === 'response'
-      ? answers(on, outcome.status, outcome.grpcStatus, policy.statusCodes)
-      : isReset(on, outcome),
+    outcome.kind === 'response' ? isAnswered(on, outcome, policy) : isReset(on, outcome),
   )
   if (condition !== undefined) return condition
   const isStale = outcome.kind === 'reset' && (outcome.sentBytes === 0 || outcome.reused === true)
@@ -165,12 +228,13 @@ const GRPC_CODES: Readonly<Partial<Record<RetryCondition, number>>> = {
   unavailable: 14,
 }
 
-function answers(
+function isAnswered(
   on: RetryCondition,
-  status: number,
-  grpcStatus: number | undefined,
-  statusCodes: readonly number[],
+  { status, grpcStatus, header }: AttemptOutcome & { readonly kind: 'response' },
+  { statusCodes, answerHeaders = [] }: RetryPolicy,
 ): boolean {
+  // The upstream's proxy sheds load: only who says so repeats that (as in Envoy).
+  if (header?.('x-envoy-ratelimited') !== undefined) return on === 'envoy-ratelimited'
   switch (on) {
     case '5xx':
       return status >= 500
@@ -180,40 +244,16 @@ function answers(
       return status === 409
     case 'retriable-status-codes':
       return statusCodes.includes(status)
+    case 'retriable-headers':
+      return header !== undefined && answerHeaders.some((match) => matches(match, header))
     default:
       return grpcStatus !== undefined && GRPC_CODES[on] === grpcStatus
   }
 }
 
-/** What the caller asks for comes on top of the policy, as in Envoy's router filter. */
-function withHeaders(policy: RetryPolicy, facts: RetryFacts): RetryPolicy {
-  const { request } = facts
-  if (!facts.believeHeaders) return policy
-  const on = [
-    ...parseList(request.header('x-envoy-retry-on')),
-    ...parseList(request.header('x-envoy-retry-grpc-on')),
-  ].filter(isCondition)
-  const codes = parseList(request.header('x-envoy-retriable-status-codes')).map(Number)
-  const attempts = request.header('x-envoy-max-retries')
-  if (on.length === 0 && codes.length === 0 && attempts === undefined) return policy
-  return {
-    ...policy,
-    on: [...policy.on, ...on],
-    statusCodes: [...policy.statusCodes, ...codes.filter(Number.isInteger)],
-    attempts:
-      attempts !== undefined && /^\d{1,3}$/.test(attempts) ? Number(attempts) : policy.attempts,
-  }
+function matches(match: HeaderMatch, header: (name: string) => string | undefined): boolean {
+  return FieldMatcher.header(match, 'retry').matches({ ...NO_REQUEST, header }, '', 0)
 }
 
-function parseList(text: string | undefined): string[] {
-  return text === undefined
-    ? []
-    : text
-        .split(',')
-        .map((item) => item.trim())
-        .filter(Boolean)
-}
-
-function isCondition(text: string): text is RetryCondition {
-  return (RETRY_CONDITIONS as readonly string[]).includes(text)
-}
+/** Answers have fields and nothing else of what matchers look at. */
+const NO_REQUEST = { method: '', scheme: 'http', authority: '', path: '' } as const

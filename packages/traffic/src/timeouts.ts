@@ -22,9 +22,12 @@ export function timeoutsOf(
   listenerIdleMs: number,
   believeHeaders: boolean,
 ): RequestTimeouts {
-  const requestMs =
-    (believeHeaders ? readMs(request.header('x-envoy-upstream-rq-timeout-ms')) : undefined) ??
-    action.timeoutMs
+  const asked = believeHeaders
+    ? readMs(request.header('x-envoy-upstream-rq-timeout-ms'))
+    : undefined
+  // The hop before us waits no longer than this: a deadline shrinks from hop to hop.
+  const left = believeHeaders ? readMs(request.header('x-envoy-expected-rq-timeout-ms')) : undefined
+  const requestMs = shorter(asked ?? action.timeoutMs, left ?? 0)
   const perTryMs =
     (believeHeaders
       ? readMs(request.header('x-envoy-upstream-rq-per-try-timeout-ms'))
@@ -37,6 +40,12 @@ export function timeoutsOf(
     perTryMs: requestMs !== 0 && perTryMs >= requestMs ? 0 : perTryMs,
     idleMs: action.idleTimeoutMs ?? listenerIdleMs,
   }
+}
+
+/** 0 means no limit. */
+function shorter(a: number, b: number): number {
+  if (a === 0 || b === 0) return a + b
+  return Math.min(a, b)
 }
 
 function readMs(text: string | undefined): number | undefined {

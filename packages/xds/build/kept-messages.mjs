@@ -9,7 +9,7 @@
 import { expand } from './expand.mjs'
 
 const BRACED = `
-envoy.config.accesslog.v3.AccessLog
+envoy.config.accesslog.v3.{AccessLog,AccessLogFilter,AndFilter,ComparisonFilter,DurationFilter,GrpcStatusFilter,HeaderFilter,NotHealthCheckFilter,OrFilter,ResponseFlagFilter,StatusCodeFilter}
 envoy.config.cluster.v3.{CircuitBreakers,CircuitBreakers.Thresholds,CircuitBreakers.Thresholds.RetryBudget,OutlierDetection,UpstreamConnectionOptions}
 envoy.config.cluster.v3.{Cluster,Cluster.CommonLbConfig,Cluster.CommonLbConfig.LocalityWeightedLbConfig,Cluster.CustomClusterType,Cluster.EdsClusterConfig,Cluster.LeastRequestLbConfig,Cluster.MaglevLbConfig,Cluster.RingHashLbConfig}
 envoy.config.cluster.v3.{Cluster.CommonLbConfig.ZoneAwareLbConfig,Cluster.RoundRobinLbConfig,Cluster.SlowStartConfig}
@@ -20,7 +20,7 @@ envoy.config.core.v3.{Http1ProtocolOptions,Http1ProtocolOptions.HeaderKeyFormat,
 envoy.config.core.v3.{HealthCheck,HealthCheck.GrpcHealthCheck,HealthCheck.HttpHealthCheck,HealthCheck.Payload,HealthCheck.TcpHealthCheck}
 envoy.config.endpoint.v3.{ClusterLoadAssignment,ClusterLoadAssignment.Policy,Endpoint,LbEndpoint,LocalityLbEndpoints}
 envoy.config.listener.v3.{Filter,FilterChain,FilterChainMatch,Listener,ListenerFilter}
-envoy.config.route.v3.{DirectResponseAction,HeaderMatcher,QueryParameterMatcher,RedirectAction,RetryPolicy,RetryPolicy.RetryBackOff,RetryPolicy.RetryHostPredicate,Route,RouteConfiguration,VirtualHost,WeightedCluster,WeightedCluster.ClusterWeight}
+envoy.config.route.v3.{DirectResponseAction,HeaderMatcher,QueryParameterMatcher,RedirectAction,RetryPolicy,RetryPolicy.RateLimitedRetryBackOff,RetryPolicy.ResetHeader,RetryPolicy.RetryBackOff,RetryPolicy.RetryHostPredicate,Route,RouteConfiguration,VirtualHost,WeightedCluster,WeightedCluster.ClusterWeight}
 envoy.config.route.v3.{RouteAction,RouteAction.HashPolicy,RouteAction.HashPolicy.ConnectionProperties,RouteAction.HashPolicy.Cookie,RouteAction.HashPolicy.Header,RouteAction.HashPolicy.QueryParameter,RouteAction.RequestMirrorPolicy,RouteAction.UpgradeConfig,RouteAction.UpgradeConfig.ConnectConfig}
 envoy.config.route.v3.{HedgePolicy,RouteAction.MaxStreamDuration}
 envoy.config.route.v3.{RouteMatch,RouteMatch.ConnectMatcher}
@@ -41,6 +41,7 @@ envoy.extensions.filters.http.adaptive_concurrency.v3.{AdaptiveConcurrency,Gradi
 envoy.extensions.filters.http.{buffer.v3.Buffer,buffer.v3.BufferPerRoute,csrf.v3.CsrfPolicy,grpc_web.v3.GrpcWeb,local_ratelimit.v3.LocalRateLimit,ratelimit.v3.RateLimit,ratelimit.v3.RateLimitPerRoute}
 envoy.extensions.filters.http.compressor.v3.{Compressor,Compressor.CommonDirectionConfig,Compressor.ResponseDirectionConfig,CompressorOverrides,CompressorPerRoute,ResponseDirectionOverrides}
 envoy.extensions.filters.http.stateful_session.v3.{StatefulSession,StatefulSessionPerRoute}
+envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig
 envoy.extensions.http.stateful_session.{cookie.v3.CookieBasedSessionState,header.v3.HeaderBasedSessionState}
 envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor
 envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate

@@ -1,12 +1,5 @@
-/** One try at an endpoint: choosing it, sending the request, and what follows when it fails. */
-import {
-  type AttemptOutcome,
-  type Host,
-  retryDecision,
-  retryDelayMs,
-  rewriteAuthority,
-  rewritePath,
-} from '@weft/traffic'
+/** One try at an endpoint: choosing it and sending the request. When it fails: `retrying.ts`. */
+import { type Host, mayRepeatRequest, rewriteAuthority, rewritePath } from '@weft/traffic'
 import { FIELD, SPAN } from '@weft/wire'
 import type { UpstreamSide } from '../upstream/upstream-user.ts'
 import { chooseHost, resolveNamed } from './choose-host.ts'
@@ -18,7 +11,6 @@ import {
   joinEncoded,
 } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
-import type { Failure } from './failures.ts'
 import { out } from './shared-out.ts'
 import { writeRequestHead } from './write-request.ts'
 
@@ -46,19 +38,53 @@ function connectTo(x: Exchange, host: Host, fresh: boolean, nowMs: number): void
   else pool.acquire(x, fresh, nowMs)
 }
 
-function speaksHttp2({ cluster, downstream }: Exchange): boolean {
+export function speaksHttp2({ cluster, downstream }: Exchange): boolean {
   const protocol = cluster?.model.http.protocol
   return protocol === 'http2' || (protocol === 'downstream' && downstream.multiplexed)
 }
 
 /** Writes the head and the body so far; what follows of the body is sent as it comes. */
 export function sendRequest(x: Exchange, connection: UpstreamSide): void {
+  const headLength = composeRequest(x, connection, x.host)
+  if (headLength === 0) return
+  const { request } = x
+  if (!x.replayable) x.dropHeld()
+  x.sending = true
+  // A connection that had to be opened first took time; a pooled one was there at once.
+  x.sentMs = connection.reused ? x.startedMs : x.deps.clock.monotonicMs()
+  // A switched protocol goes on in the same stream.
+  const last = request.done && !x.upgrade
+  const taken = connection.send(headLength, last, request.trailers)
+  if (request.done) return
+  if (taken) x.downstream.resumeBody()
+  else x.downstream.pauseBody()
+}
+
+/**
+ * Sends what must not be sent twice: an end of the connection that is there already, but was
+ * not read yet, is seen first. The first turn ends what the loop has in hand, the second one
+ * reads again.
+ */
+export function sendWhenSeen(x: Exchange, connection: UpstreamSide): void {
+  setImmediate(() =>
+    setImmediate(() => {
+      if (x.connection === connection && !x.sending && !x.finished) sendRequest(x, connection)
+    }),
+  )
+}
+
+/** Lays head and body so far out in `out`. @returns The head's length; 0: there is no target. */
+export function composeRequest(
+  x: Exchange,
+  connection: UpstreamSide,
+  host: Host | undefined,
+): number {
   const { plan, target, action, runtime } = x
-  if (target === undefined || action === undefined) return
+  if (target === undefined || action === undefined) return 0
   const { manager } = runtime
   plan.bytes = x.headBytes
   plan.path = pathToSend(x)
-  plan.authority = authorityToSend(x)
+  plan.authority = authorityToSend(x, host)
   plan.upgrade = x.upgrade
   plan.multiplexed = connection.multiplexed
   plan.grpcTimeoutMs = x.grpcDeadline
@@ -68,7 +94,8 @@ export function sendRequest(x: Exchange, connection: UpstreamSide): void {
   plan.edge = manager.useRemoteAddress
   plan.trustedHops = manager.xffTrustedHops
   plan.attempts = x.attempts
-  plan.timeoutMs = x.timers.requestMs
+  plan.timeoutMs = x.timers.requestMs === 0 ? x.timers.perTryMs : expectedMs(x, connection)
+  plan.retryToken = action.repeats && takesToken(x)
   plan.generateId = manager.generateRequestId
   const ofRoute =
     target.requestHeaders.length === 0 ? undefined : encodeHeaderOps(target.requestHeaders)
@@ -81,16 +108,24 @@ export function sendRequest(x: Exchange, connection: UpstreamSide): void {
   request.chunkedOut = !connection.multiplexed && (request.framing === 'chunked' || plan.chunked)
   request.append(held.bytes, 0, held.length, out)
   if (request.done) request.appendEnd(out)
-  if (!x.replayable) held.clear()
-  x.sending = true
-  // A connection that had to be opened first took time; a pooled one was there at once.
-  x.sentMs = connection.reused ? x.startedMs : x.deps.clock.monotonicMs()
-  // A switched protocol goes on in the same stream.
-  const last = request.done && !x.upgrade
-  const taken = connection.send(headLength, last, request.trailers)
-  if (request.done) return
-  if (taken) x.downstream.resumeBody()
-  else x.downstream.pauseBody()
+  return headLength
+}
+
+/** What the next hop has left for its answer: it need not work on what nobody waits for. */
+function expectedMs(x: Exchange, connection: UpstreamSide): number {
+  const { requestMs, perTryMs } = x.timers
+  const pooled = connection.reused && x.attempts === 1
+  const spentMs = pooled ? 0 : Math.round(x.deps.clock.monotonicMs() - x.startedMs)
+  const leftMs = Math.max(1, requestMs - spentMs)
+  // A try that may be hedged goes on after its time.
+  return perTryMs > 0 && perTryMs < leftMs && x.race === undefined ? perTryMs : leftMs
+}
+
+/** Hops behind this one leave repeats to it, unless one before it does them already. */
+function takesToken(x: Exchange): boolean {
+  const believed = !x.runtime.manager.useRemoteAddress
+  if (believed && x.head.at[FIELD['x-weft-retry-token']] !== 0) return false
+  return x.replayable && mayRepeatRequest(x.action?.source.retry, x.view)
 }
 
 /** HTTP/2 says where a body ends by itself; HTTP/1.1 must be told in the head. */
@@ -111,8 +146,8 @@ function targetOnly(path: string): string {
   return path.replaceAll(/[^\x21-\x7e]|[#\\]/g, (character) => encodeURIComponent(character))
 }
 
-function authorityToSend(x: Exchange): string | undefined {
-  const { target, host, head, headBytes } = x
+function authorityToSend(x: Exchange, host: Host | undefined): string | undefined {
+  const { target, head, headBytes } = x
   if (target?.hostRewrite !== undefined) {
     return rewriteAuthority(target, x.authority, host?.endpoint.address.host ?? x.authority)
   }
@@ -144,66 +179,4 @@ export function stampsOf(runtime: HttpRuntime): Stamps {
     stamps.set(runtime, known)
   }
   return known
-}
-
-/** The attempt came to nothing; the connection is given up already. Tries again or fails. */
-export function attemptFailed(
-  x: Exchange,
-  outcome: AttemptOutcome,
-  failure: Failure,
-  detail: string,
-): void {
-  const nowMs = x.deps.clock.monotonicMs()
-  const { host, cluster } = x
-  if (host !== undefined && outcome.kind !== 'connectFailure') cluster?.noteFailure(host, nowMs)
-  if (!mayRetry(x, outcome)) x.fail(failure, detail)
-  else retry(x, outcome, nowMs)
-}
-
-export function mayRetry(x: Exchange, outcome: AttemptOutcome): boolean {
-  const policy = x.action?.source.retry
-  const decision = retryDecision(policy, outcome, {
-    request: x.view,
-    retriesMade: x.attempts - 1,
-    replayable: x.replayable && !x.downstream.gone,
-    responseStarted: x.answered,
-    believeHeaders: !x.runtime.manager.useRemoteAddress,
-    // What no endpoint has begun to work on adds no load to any: a lost connection of
-    // many streams moves them all.
-    admitRetry: () => (outcome.kind === 'reset' && outcome.sentBytes === 0) || admitRetry(x),
-  })
-  if (decision.kind === 'retry') return true
-  x.retriesExhausted = policy !== undefined && decision.because === 'attemptsUsed'
-  return false
-}
-
-function admitRetry(x: Exchange): boolean {
-  if (x.cluster?.limits.admitRetry() !== true) return false
-  x.admittedRetries++
-  return true
-}
-
-/** Makes another attempt after the policy's pause; at once after a stale connection. */
-export function retry(x: Exchange, outcome: AttemptOutcome, nowMs: number): void {
-  const { host } = x
-  const policy = x.action?.source.retry
-  const stale = outcome.kind === 'reset' && outcome.reused === true
-  if (!stale && host !== undefined && (policy?.avoidPreviousHosts ?? true)) {
-    x.tried ??= new Set()
-    x.tried.add(host)
-  }
-  x.releaseHost()
-  x.response.reset()
-  x.responseLength = 0
-  x.responseHeadDone = false
-  x.interims = 0
-  if (stale) {
-    startAttempt(x, true, nowMs)
-    return
-  }
-  const delayMs = retryDelayMs(policy, x.attempts - 1, x.deps.random)
-  x.cancelWait = x.deps.clock.after(delayMs, () => {
-    x.cancelWait = undefined
-    startAttempt(x, false, x.deps.clock.monotonicMs())
-  })
 }

@@ -147,6 +147,12 @@ export interface ExchangeRecord {
   /** From the last byte sent upstream until its first byte came; -1 when none came. */
   readonly upstreamMs: number
   readonly attempts: number
+  /** Absent: every repeat that was due was made. */
+  readonly retryEnd?: RetryEnd | undefined
+  /** How the pause before the last repeat was found; absent: there was none. */
+  readonly backoff?: 'exponential' | 'ratelimited' | undefined
+  /** Attempts made while another one ran, and whether one of them gave the answer. */
+  readonly hedges?: { readonly launched: number; readonly won: boolean } | undefined
   readonly virtualHost: VirtualHost | undefined
   readonly route: Route | undefined
   readonly cluster: Cluster | undefined
@@ -160,6 +166,9 @@ export interface ExchangeRecord {
   /** A header of the upstream's answer by lower-case name. */
   responseHeader(name: string): string | undefined
 }
+
+/** Envoy's `upstream_rq_retry_overflow` and `upstream_rq_retry_limit_exceeded`. */
+export type RetryEnd = 'overflow' | 'limitExceeded'
 
 /** One finished TCP connection: a tcp_proxy chain, a CONNECT or upgrade tunnel. */
 export interface ConnectionRecord {

@@ -147,12 +147,13 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     return this.#x.status
   }
   get responseFlags(): string {
-    const { failure, delayed, retriesExhausted } = this.#x
-    if (failure === undefined && !delayed && !retriesExhausted) return '-'
+    const { failure, delayed, retryEnd } = this.#x
+    if (failure === undefined && !delayed && retryEnd === undefined) return '-'
     const flags: string[] = []
     if (delayed) flags.push('DI')
     if (failure !== undefined) flags.push(failureFlag(failure))
-    if (retriesExhausted) flags.push('URX')
+    if (retryEnd === 'limitExceeded') flags.push('URX')
+    else if (retryEnd === 'overflow' && failure !== 'overflow') flags.push('UO')
     return flags.join(',')
   }
   get responseCodeDetails(): string {
@@ -204,6 +205,15 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
   get attempts(): number {
     return this.#x.attempts
+  }
+  get retryEnd(): ExchangeRecord['retryEnd'] {
+    return this.#x.retryEnd
+  }
+  get backoff(): ExchangeRecord['backoff'] {
+    return this.#x.backoff
+  }
+  get hedges(): ExchangeRecord['hedges'] {
+    return this.#x.race
   }
   get virtualHost(): VirtualHost | undefined {
     return this.#x.virtualHost

@@ -14,6 +14,7 @@
  * `reply-locally.ts`.
  */
 import type { VirtualHost } from '@weft/model'
+import { giveWriteMemory, takeWriteMemory } from '@weft/net'
 import type { CompiledForward, CompiledRoute, CompiledTarget, Host } from '@weft/traffic'
 import { type HeadTarget, MessageHead, OutBuffer } from '@weft/wire'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
@@ -21,15 +22,16 @@ import type { HttpPool } from '../upstream/pool.ts'
 import type { StreamLoss, UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
 import type { AnswerCoding, AnswerEncoder } from './answer-coding.ts'
 import { AnswerTarget } from './answer-target.ts'
-import { attemptFailed, sendRequest } from './attempt.ts'
+import { sendRequest, sendWhenSeen } from './attempt.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { ClientSide } from './client-side.ts'
-import type { EngineDeps, HttpRuntime } from './contract.ts'
+import type { EngineDeps, HttpRuntime, RetryEnd } from './contract.ts'
 import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangePool } from './exchange-pool.ts'
 import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
 import { ExchangeView } from './exchange-view.ts'
 import { type Failure, failureStatus, failureText } from './failures.ts'
+import type { Race } from './hedge.ts'
 import {
   relayHead,
   relayResponse,
@@ -40,12 +42,14 @@ import {
 import { replyLocally } from './reply-locally.ts'
 import { takeRequestBody } from './request-body.ts'
 import { RequestId } from './request-id.ts'
+import { attemptFailed } from './retrying.ts'
 import { roomFor } from './room-for.ts'
-import type { RequestPlan } from './write-request.ts'
-import type { LocalReply, ResponsePlan } from './write-response.ts'
+import { newRequestPlan, type RequestPlan } from './write-request.ts'
+import { type LocalReply, newResponsePlan, type ResponsePlan } from './write-response.ts'
 
 const MAX_KEPT_BUFFER_BYTES = 16_384
 const INITIAL_HEAD_BYTES = 2_048
+const NO_BYTES = Buffer.alloc(0)
 const NO_COOKIES: readonly string[] = []
 const NO_ENCODERS: readonly AnswerEncoder[] = []
 const NO_WATCHERS: readonly ((complete: boolean) => void)[] = []
@@ -64,14 +68,14 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   canonicalPath: string | undefined
   readonly request = new BodyRelay()
   /** The body's data so far, as long as it is all there. */
-  held = new OutBuffer(0)
+  readonly held = new OutBuffer(0, takeWriteMemory)
   replayable = true
   /** The head went to `connection`: body bytes follow at once. */
   sending = false
   /** The answer does not depend on the rest of the body any more. */
   discarding = false
 
-  readonly response = new MessageHead()
+  response = new MessageHead()
   responseBytes: Buffer = Buffer.allocUnsafeSlow(INITIAL_HEAD_BYTES)
   responseLength = 0
   responseHeadDone = false
@@ -127,13 +131,18 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   failure: Failure | undefined
   detail = ''
   delayed = false
-  retriesExhausted = false
+  /** Why a repeat that was due was not made. */
+  retryEnd: RetryEnd | undefined
+  /** How the pause before the last repeat was found. */
+  backoff: 'exponential' | 'ratelimited' | undefined
+  /** Present where the request may be asked twice at once. */
+  race: Race | undefined
   readonly #requestId = new RequestId()
   /** Clock time of the event at hand when it was read already, else 0. */
   eventMs = 0
   responseBodyBytes = 0
   #admitted = false
-  admittedRetries = 0
+  #admittedRetries = 0
   #finished = false
 
   constructor(
@@ -148,39 +157,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.runtime = runtime
     this.view = new ExchangeView(this)
     this.timers = new ExchangeTimers(deps, this)
-    this.plan = {
-      head: this.head,
-      bytes: this.headBytes,
-      view: this.view,
-      path: undefined,
-      authority: undefined,
-      upgrade: false,
-      multiplexed: false,
-      grpcTimeoutMs: 0,
-      chunked: false,
-      edge: false,
-      trustedHops: 0,
-      attempts: 1,
-      timeoutMs: 0,
-      generateId: false,
-      route: undefined,
-      stamps: undefined,
-      id: this.#requestId,
-    }
-    this.answerPlan = {
-      head: this.response,
-      bytes: this.responseBytes,
-      view: this.view,
-      close: false,
-      chunked: false,
-      dropLength: false,
-      upgrade: false,
-      accept: undefined,
-      serviceTimeMs: 0,
-      route: undefined,
-      stamps: undefined,
-      filters: undefined,
-    }
+    this.plan = newRequestPlan(this.head, this.headBytes, this.view, this.#requestId)
+    this.answerPlan = newResponsePlan(this.response, this.responseBytes, this.view)
   }
 
   get requestBytes(): number {
@@ -232,7 +210,9 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.failure = undefined
     this.detail = ''
     this.delayed = false
-    this.retriesExhausted = false
+    this.retryEnd = undefined
+    this.backoff = undefined
+    this.race = undefined
     this.#requestId.reset()
     this.responseBodyBytes = 0
     this.request.start('none', 0, false)
@@ -247,7 +227,14 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     if (this.responseBytes.length > MAX_KEPT_BUFFER_BYTES) {
       this.responseBytes = Buffer.allocUnsafeSlow(INITIAL_HEAD_BYTES)
     }
-    if (this.held.bytes.length > MAX_KEPT_BUFFER_BYTES) this.held = new OutBuffer(0)
+    if (this.held.bytes.length > MAX_KEPT_BUFFER_BYTES) this.dropHeld()
+  }
+
+  /** What was kept of the body is not needed any more. */
+  dropHeld(): void {
+    const { bytes } = this.held
+    this.held.detach(NO_BYTES)
+    giveWriteMemory(bytes)
   }
 
   /** Keeps `bytes[from..end)` of the head, behind what is there already. */
@@ -284,6 +271,10 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
 
   onTryTimeout(): void {
     if (this.answered) return
+    if (this.race?.onTryTimeout() === true) {
+      this.timers.armTry(this.deps.clock.monotonicMs())
+      return
+    }
     const detail = `no answer within ${this.timers.perTryMs} ms`
     this.dropConnection()
     attemptFailed(this, { kind: 'perTryTimeout' }, 'perTryTimeout', detail)
@@ -299,7 +290,9 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   onUpstreamReady(connection: UpstreamSide): void {
     this.pool = undefined
     this.connection = connection
-    sendRequest(this, connection)
+    if (connection.reused && !connection.multiplexed && !this.isSafe())
+      sendWhenSeen(this, connection)
+    else sendRequest(this, connection)
   }
 
   onUpstreamFailed(failure: Failure, detail: string): void {
@@ -415,6 +408,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     const known = this.eventMs !== 0 && this.failure === undefined
     this.endedMs = known ? this.eventMs : this.deps.clock.monotonicMs()
     this.timers.disarm()
+    this.race?.cancel()
     this.coding?.close()
     this.coding = undefined
     this.releaseHost()
@@ -435,12 +429,24 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     return this.#admitted
   }
 
+  /** One more attempt at what an upstream may have seen; false: that would be too many. */
+  admitRetry(): boolean {
+    if (this.cluster?.limits.admitRetry() !== true) return false
+    this.#admittedRetries++
+    return true
+  }
+
+  /** The answer is there: nothing is being repeated any more. */
+  releaseRetries(): void {
+    for (; this.#admittedRetries > 0; this.#admittedRetries--) {
+      this.cluster?.limits.release('retries')
+    }
+  }
+
   #releaseCluster(): void {
-    const limits = this.cluster?.limits
-    if (limits === undefined) return
-    if (this.#admitted) limits.release('requests')
+    if (this.#admitted) this.cluster?.limits.release('requests')
     this.#admitted = false
-    for (; this.admittedRetries > 0; this.admittedRetries--) limits.release('retries')
+    this.releaseRetries()
   }
 
   useHost(host: Host): void {
@@ -469,6 +475,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   }
 
   dropUpstream(): void {
+    this.race?.cancel()
     this.cancelWait?.()
     this.cancelWait = undefined
     this.dropConnection()
@@ -477,6 +484,12 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   /** The request id, if it was made here. */
   madeRequestId(): string | undefined {
     return this.#requestId.text
+  }
+
+  /** GET or HEAD, by its first letters: nothing else of that kind is common. */
+  isSafe(): boolean {
+    const { headBytes } = this
+    return headBytes[1] === 0x45 && (headBytes[0] === 0x47 || headBytes[0] === 0x48)
   }
 
   clientHost(): string {

@@ -9,7 +9,7 @@ import { FIELD, parseResponseHead, problemText, SPAN } from '@weft/wire'
 import { httpFilters } from '../filters/catalog.ts'
 import type { StreamLoss } from '../upstream/upstream-user.ts'
 import { type AnswerCoding, chooseCoding } from './answer-coding.ts'
-import { attemptFailed, mayRetry, retry, stampsOf } from './attempt.ts'
+import { stampsOf } from './attempt.ts'
 import type { BodyFraming } from './body-relay.ts'
 import { startUpgradeTunnel } from './connect-tunnel.ts'
 import {
@@ -20,6 +20,7 @@ import {
 } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { GrpcMessages } from './grpc.ts'
+import { attemptFailed, retryAnswer } from './retrying.ts'
 import { out } from './shared-out.ts'
 import { writeInterimHead, writeResponseHead } from './write-response.ts'
 
@@ -198,13 +199,11 @@ function beginAnswer(x: Exchange, framing: BodyFraming): boolean {
   if (cluster !== undefined && host !== undefined) {
     cluster.noteDone(host, { status, latencyMs: nowMs - x.sentMs }, nowMs)
   }
-  if (
-    x.action?.source.retry !== undefined &&
-    (status >= 400 || hasGrpcStatus(x)) &&
-    retryAnswer(x, nowMs)
-  ) {
+  if (mayBeRepeated(x) && (status >= 400 || hasGrpcStatus(x)) && retryAnswer(x, nowMs)) {
     return false
   }
+  x.race?.cancel()
+  x.releaseRetries()
   x.bodyless = isBodyless(x)
   const lengthKnown = framing === 'stream' && response.contentLength >= 0
   const open = framing === 'chunked' || framing === 'untilClose' || framing === 'stream'
@@ -239,23 +238,15 @@ function framingOf(x: Exchange): BodyFraming {
   return response.contentLength >= 0 ? 'fixed' : 'untilClose'
 }
 
-function hasGrpcStatus(x: Exchange): boolean {
-  return x.view.responseHeader('grpc-status') !== undefined
+/** Somebody asks for repeats: the route, or the request itself. */
+function mayBeRepeated({ action, head, race }: Exchange): boolean {
+  if (action?.source.retry !== undefined || race !== undefined) return true
+  const { at } = head
+  return at[FIELD['x-envoy-retry-on']] !== 0 || at[FIELD['x-envoy-retry-grpc-on']] !== 0
 }
 
-function retryAnswer(x: Exchange, nowMs: number): boolean {
-  const grpc = x.view.responseHeader('grpc-status')
-  const grpcStatus = grpc !== undefined && /^\d{1,3}$/.test(grpc) ? Number(grpc) : undefined
-  const { status } = x.response
-  const outcome = {
-    kind: 'response',
-    status,
-    ...(grpcStatus === undefined ? {} : { grpcStatus }),
-  } as const
-  if (!mayRetry(x, outcome)) return false
-  x.dropConnection()
-  retry(x, outcome, nowMs)
-  return true
+function hasGrpcStatus(x: Exchange): boolean {
+  return x.view.responseHeader('grpc-status') !== undefined
 }
 
 function writeHead(x: Exchange, chunked: boolean, upgrade: boolean): void {
@@ -391,13 +382,15 @@ export function upstreamEnded(x: Exchange, error: Error | undefined): void {
   if (!x.answered) {
     const reused = connection?.reused ?? false
     const partial = x.responseLength > 0
+    const { sending, request } = x
     x.dropConnection()
     const why = error?.message ?? 'end of stream'
     if (partial) {
       x.fail('upstreamProtocol', `incomplete head: ${why}`)
       return
     }
-    const outcome = { kind: 'reset', sentBytes: 1, reused } as const
+    const bodyWithheld = !request.done && request.bytes === 0
+    const outcome = { kind: 'reset', sentBytes: sending ? 1 : 0, reused, bodyWithheld } as const
     attemptFailed(x, outcome, 'upstreamReset', `${reused ? 'reused connection: ' : ''}${why}`)
     return
   }

@@ -48,6 +48,7 @@ export function refuseBody(exchange: Exchange): void {
 function holdBody(exchange: Exchange, bytes: Buffer, from: number, end: number): number {
   const { request, held } = exchange
   const at = request.relay(bytes, from, end, held)
+  askForLargeReads(exchange)
   if (held.length > MAX_HELD_BYTES && !request.done) exchange.downstream.pauseBody()
   return at
 }
@@ -55,6 +56,10 @@ function holdBody(exchange: Exchange, bytes: Buffer, from: number, end: number):
 function sendBody(exchange: Exchange, bytes: Buffer, from: number, end: number): number {
   const { request, connection, downstream } = exchange
   if (connection === undefined) return end
+  if (exchange.replayable && exchange.held.length + end - from > MAX_HELD_BYTES) {
+    exchange.replayable = false
+    exchange.dropHeld()
+  }
   if (bytes.length > BULK_BYTES && request.framing === 'fixed' && !exchange.replayable) {
     const to = Math.min(end, from + request.left)
     request.took(to - from)
@@ -69,8 +74,13 @@ function sendBody(exchange: Exchange, bytes: Buffer, from: number, end: number):
     : request.relay(bytes, from, end, out)
   if (at < 0 || bodyTooLong(exchange)) return at
   if (!connection.send(0, request.done, request.trailers) && !request.done) downstream.pauseBody()
-  if (request.framing === 'fixed' && request.left > BULK_BYTES) downstream.bulkBody(true)
+  askForLargeReads(exchange)
   return at
+}
+
+/** From the next read on, if what is left is worth it. */
+function askForLargeReads({ request, downstream }: Exchange): void {
+  if (request.framing === 'fixed' && request.left > BULK_BYTES) downstream.bulkBody(true)
 }
 
 /** Keeps what is about to be sent for another attempt, while it is little. */
@@ -84,10 +94,6 @@ function keepAndFrame(exchange: Exchange, bytes: Buffer, from: number, end: numb
   if (at < 0) return at
   request.append(held.bytes, before, held.length, out)
   if (request.done) request.appendEnd(out)
-  if (held.length > MAX_HELD_BYTES) {
-    exchange.replayable = false
-    held.clear()
-  }
   return at
 }
 

@@ -18,6 +18,7 @@ import { encodeHeaderOps, joinEncoded } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { failureText } from './failures.ts'
 import { GrpcMessages, isGrpc, parseGrpcTimeout } from './grpc.ts'
+import { startRace } from './hedge.ts'
 import { sendMirrors } from './mirror.ts'
 import { bodyTooLong, refuseBody } from './request-body.ts'
 import { newCookieValue } from './request-id.ts'
@@ -187,6 +188,7 @@ function forward(x: Exchange, action: CompiledForward): void {
   }
   x.timers.arm(x.startedMs, x.request.done || x.grpcDeadline)
   if (action.source.mirrors.length > 0) sendMirrors(x, action)
+  if (action.source.hedge !== undefined) startRace(x)
   startAttempt(x, false, 0)
 }
 
@@ -200,8 +202,12 @@ function takeGrpcDeadline(x: Exchange, maxMs: number | undefined): void {
 }
 
 function asksForTimeouts({ head }: Exchange): boolean {
-  const request = head.at[FIELD['x-envoy-upstream-rq-timeout-ms']] as number
-  return request + (head.at[FIELD['x-envoy-upstream-rq-per-try-timeout-ms']] as number) > 0
+  const { at } = head
+  return (
+    at[FIELD['x-envoy-upstream-rq-timeout-ms']] !== 0 ||
+    at[FIELD['x-envoy-upstream-rq-per-try-timeout-ms']] !== 0 ||
+    at[FIELD['x-envoy-expected-rq-timeout-ms']] !== 0
+  )
 }
 
 /** Whether the request asks for a protocol that the listener lets through. */

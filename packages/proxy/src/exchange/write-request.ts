@@ -38,6 +38,8 @@ export interface RequestPlan {
   /** How many proxies in front of us are believed. */
   trustedHops: number
   attempts: number
+  /** Hops behind this one are told that it makes the repeats. */
+  retryToken: boolean
   /** In milliseconds; 0 when there is no limit. */
   timeoutMs: number
   generateId: boolean
@@ -47,6 +49,34 @@ export interface RequestPlan {
   stamps: EncodedHeaders | undefined
   /** Remembers the request id that is made here. */
   readonly id: RequestId
+}
+
+export function newRequestPlan(
+  head: MessageHead,
+  bytes: Buffer,
+  view: ExchangeView,
+  id: RequestId,
+): RequestPlan {
+  return {
+    head,
+    bytes,
+    view,
+    path: undefined,
+    authority: undefined,
+    upgrade: false,
+    multiplexed: false,
+    grpcTimeoutMs: 0,
+    chunked: false,
+    edge: false,
+    trustedHops: 0,
+    attempts: 1,
+    retryToken: false,
+    timeoutMs: 0,
+    generateId: false,
+    route: undefined,
+    stamps: undefined,
+    id,
+  }
 }
 
 const KEY_NAME = 'sec-websocket-key'
@@ -63,6 +93,8 @@ const PROTO_AND_ONE = ascii('x-forwarded-proto: http\r\nx-envoy-attempt-count: 1
 const PROTO_HTTPS = ascii('x-forwarded-proto: https\r\n')
 const ATTEMPT_ONE = ascii('x-envoy-attempt-count: 1\r\n')
 const ATTEMPT = ascii('x-envoy-attempt-count: ')
+/** Whoever finds it repeats nothing that an upstream may have seen (features.md, F8). */
+const RETRY_TOKEN = ascii('x-weft-retry-token: held\r\n')
 const EXPECTED_MS = ascii('x-envoy-expected-rq-timeout-ms: ')
 
 export function writeRequestHead(plan: RequestPlan, out: OutBuffer): void {
@@ -129,6 +161,12 @@ function cutOurs(plan: RequestPlan): void {
   if (plan.grpcTimeoutMs > 0) cutLine(head, plan.bytes, 'grpc-timeout')
   cutKnown(head, FIELD['x-envoy-attempt-count'])
   cutKnown(head, FIELD['x-envoy-expected-rq-timeout-ms'])
+  // Wishes that were for this hop: the next one would add its repeats to ours.
+  cutKnown(head, FIELD['x-envoy-max-retries'])
+  cutKnown(head, FIELD['x-envoy-retry-on'])
+  cutKnown(head, FIELD['x-envoy-retry-grpc-on'])
+  cutKnown(head, FIELD['x-envoy-upstream-rq-timeout-ms'])
+  cutKnown(head, FIELD['x-envoy-upstream-rq-per-try-timeout-ms'])
   if (plan.edge) cutFromOutside(plan)
 }
 
@@ -176,6 +214,7 @@ function writeOurs(plan: RequestPlan, out: OutBuffer): void {
   const needsProto = !believed || head.at[FIELD['x-forwarded-proto']] === 0
   if (needsProto && plan.attempts === 1 && !head.secure) out.append(PROTO_AND_ONE)
   else writeProtoAndAttempt(plan, needsProto, out)
+  if (plan.retryToken) out.append(RETRY_TOKEN)
   if (plan.timeoutMs > 0) {
     out.append(EXPECTED_MS)
     out.decimal(plan.timeoutMs)

@@ -26,7 +26,7 @@ const SERVICE_TIME = ascii('x-envoy-upstream-service-time: ')
 
 /** Filled anew for each answer; the object is reused. */
 export interface ResponsePlan {
-  readonly head: MessageHead
+  head: MessageHead
   bytes: Buffer
   readonly view: ExchangeView
   close: boolean
@@ -42,6 +42,27 @@ export interface ResponsePlan {
   route: EncodedHeaders | undefined
   stamps: EncodedHeaders | undefined
   filters: EncodedHeaders | undefined
+}
+
+export function newResponsePlan(
+  head: MessageHead,
+  bytes: Buffer,
+  view: ExchangeView,
+): ResponsePlan {
+  return {
+    head,
+    bytes,
+    view,
+    close: false,
+    chunked: false,
+    dropLength: false,
+    upgrade: false,
+    accept: undefined,
+    serviceTimeMs: 0,
+    route: undefined,
+    stamps: undefined,
+    filters: undefined,
+  }
 }
 
 export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {

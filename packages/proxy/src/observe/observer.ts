@@ -94,6 +94,7 @@ class Observer implements ExchangeObserver {
       record.responseBytes,
       grpcEndingOf(record),
     )
+    if (record.attempts > 1 || record.retryEnd !== undefined) this.#clusters.recordRepeats(record)
     if (this.#logs.length > 0) this.#log(entryOf(record))
   }
 

@@ -15,6 +15,7 @@ import {
   createOutlierDetector,
   DEFAULT_PANIC_PERCENT,
   type Host,
+  LatencyQuantiles,
   type OutlierDetector,
   outlierEventOf,
   type PickRequest,
@@ -39,6 +40,7 @@ export class UpstreamCluster {
   #checker: HealthChecker | undefined
   /** Whether anybody was ever sent here; checks of idle clusters may be rarer. */
   #used = false
+  #latencies: LatencyQuantiles | undefined
   #closed = false
   readonly #pools = new Map<Host, HttpPool>()
   readonly #named = new Map<string, Host>()
@@ -137,6 +139,12 @@ export class UpstreamCluster {
     }
   }
 
+  /** Of its answers; counted from the first call on, for those who hedge by it. */
+  latencies(): LatencyQuantiles {
+    this.#latencies ??= new LatencyQuantiles()
+    return this.#latencies
+  }
+
   poolOf(host: Host): HttpPool {
     const known = this.#pools.get(host)
     if (known !== undefined) return known
@@ -158,6 +166,7 @@ export class UpstreamCluster {
       return
     }
     this.noteStatus(host, status, nowMs)
+    this.#latencies?.record(latencyMs)
     this.#balancer.observed(host, { latencyMs, failed: status >= 500 })
   }
 

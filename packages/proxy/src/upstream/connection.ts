@@ -66,6 +66,10 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
     return this.socket.write(bytes)
   }
 
+  handTo(user: UpstreamUser): void {
+    this.user = user
+  }
+
   pauseBody(): void {
     this.socket.pause()
   }

@@ -10,6 +10,7 @@ import type {
 import { NO_HEADER_CHANGES } from '@weft/model'
 import { ConfigError } from '../config-error.ts'
 import { compileHeaderOps, hostFromHeaders } from '../headers/header-ops.ts'
+import { repeatsProcessed } from '../retry.ts'
 import type {
   CompiledAction,
   CompiledForward,
@@ -128,6 +129,7 @@ function compileForward(
     targets: [compile(first), ...others.map(compile)],
     totalWeight,
     rewritePath: buildPathRewrite(source.pathRewrite, route.match.path, where),
+    repeats: source.retry !== undefined && repeatsProcessed(source.retry),
   }
 }
 

@@ -59,6 +59,8 @@ export interface CompiledForward {
   readonly totalWeight: number
   /** Path with query → path with query; `undefined` leaves it. */
   readonly rewritePath: ((path: string) => string) | undefined
+  /** Its retry policy repeats what an upstream may have seen. */
+  readonly repeats: boolean
 }
 
 export interface CompiledRedirect {

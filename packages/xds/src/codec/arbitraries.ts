@@ -12,6 +12,7 @@ import type {
   PathMatch,
   Resources,
   ResourceType,
+  RetryPolicy,
   RouteAction,
   RouteTable,
   Secret,
@@ -89,8 +90,18 @@ const targets = fc
   .tuple(target, fc.array(target, { maxLength: 2 }))
   .map(([first, rest]) => [first, ...rest] as const)
 
-const retry = fc
-  .record({
+const resetBackoff = fc.record({
+  headers: fc.array(
+    fc.record({
+      name: word,
+      format: fc.constantFrom('seconds' as const, 'unixTimestamp' as const),
+    }),
+    { minLength: 1, maxLength: 2 },
+  ),
+  maxMs: fc.integer({ min: 1, max: 600_000 }),
+})
+const retry = record<RetryPolicy>(
+  {
     on: fc.subarray([...RETRY_CONDITIONS]),
     statusCodes: fc.array(fc.integer({ min: 400, max: 599 }), { maxLength: 2 }),
     attempts: fc.integer({ min: 0, max: 5 }),
@@ -99,8 +110,11 @@ const retry = fc
     backoffMaxMs: fc.integer({ min: 1_000, max: 60_000 }),
     avoidPreviousHosts: fc.boolean(),
     onlyWhen: fc.array(headerMatch, { maxLength: 2 }),
-  })
-  .map((policy) => policy)
+    answerHeaders: fc.array(headerMatch, { minLength: 1, maxLength: 2 }),
+    resetBackoff,
+  },
+  ['answerHeaders', 'resetBackoff'],
+)
 
 const terminal = fc.boolean()
 const hashPolicy = fc.oneof(

@@ -1,6 +1,13 @@
 /** Retry policies ⇄ Envoy's `RetryPolicy`. */
-import { RETRY_CONDITIONS, type RetryCondition, type RetryPolicy } from '@weft/model'
 import {
+  RETRY_CONDITIONS,
+  type ResetBackoff,
+  type RetryCondition,
+  type RetryPolicy,
+} from '@weft/model'
+import {
+  type RetryPolicy_RateLimitedRetryBackOffSchema,
+  RetryPolicy_ResetHeaderFormat,
   type RetryPolicy as RetryPolicyProto,
   RetryPolicySchema,
 } from '../gen/envoy/config/route/v3/route_components_pb.js'
@@ -27,6 +34,10 @@ export function encodeRetryPolicy(policy: RetryPolicy): Init<typeof RetryPolicyS
       baseInterval: encodeDuration(policy.backoffBaseMs),
       maxInterval: encodeDuration(policy.backoffMaxMs),
     },
+    ...(policy.resetBackoff === undefined
+      ? {}
+      : { rateLimitedRetryBackOff: encodeReset(policy.resetBackoff) }),
+    retriableHeaders: (policy.answerHeaders ?? []).map(encodeHeaderMatch),
     ...(policy.avoidPreviousHosts
       ? {
           retryHostPredicate: [
@@ -45,11 +56,46 @@ export function encodeRetryPolicy(policy: RetryPolicy): Init<typeof RetryPolicyS
   }
 }
 
+function encodeReset({
+  headers,
+  maxMs,
+}: ResetBackoff): Init<typeof RetryPolicy_RateLimitedRetryBackOffSchema> {
+  return {
+    resetHeaders: headers.map(({ name, format }) => ({
+      name,
+      format:
+        format === 'seconds'
+          ? RetryPolicy_ResetHeaderFormat.SECONDS
+          : RetryPolicy_ResetHeaderFormat.UNIX_TIMESTAMP,
+    })),
+    maxInterval: encodeDuration(maxMs),
+  }
+}
+
+/** Envoy's default. */
+const DEFAULT_RESET_MAX_MS = 300_000
+
+function decodeReset(
+  proto: RetryPolicyProto['rateLimitedRetryBackOff'],
+): Pick<RetryPolicy, 'resetBackoff'> {
+  if (proto === undefined) return {}
+  return {
+    resetBackoff: {
+      headers: proto.resetHeaders.map(({ name, format }) => ({
+        name: name.toLowerCase(),
+        format:
+          format === RetryPolicy_ResetHeaderFormat.UNIX_TIMESTAMP ? 'unixTimestamp' : 'seconds',
+      })),
+      maxMs: decodeDuration(proto.maxInterval, DEFAULT_RESET_MAX_MS),
+    },
+  }
+}
+
 const RETRY = covers(
   RetryPolicySchema,
   ...['retry_on', 'num_retries', 'per_try_timeout', 'retry_host_predicate'],
   ...['host_selection_retry_max_attempts', 'retriable_status_codes', 'retry_back_off'],
-  'retriable_request_headers',
+  ...['retriable_request_headers', 'retriable_headers', 'rate_limited_retry_back_off'],
 )
 
 export function decodeRetryPolicy(
@@ -71,6 +117,14 @@ export function decodeRetryPolicy(
     perTryTimeoutMs: decodeDuration(proto.perTryTimeout, 0),
     backoffBaseMs: baseMs,
     backoffMaxMs: decodeDuration(proto.retryBackOff?.maxInterval, baseMs * 10),
+    ...decodeReset(proto.rateLimitedRetryBackOff),
+    ...(proto.retriableHeaders.length === 0
+      ? {}
+      : {
+          answerHeaders: proto.retriableHeaders.map((header, index) =>
+            decodeHeaderMatch(header, `${path}.retriable_headers[${index}]`, problems),
+          ),
+        }),
     avoidPreviousHosts: proto.retryHostPredicate.length > 0,
     onlyWhen: proto.retriableRequestHeaders.map((header, index) =>
       decodeHeaderMatch(header, `${path}.retriable_request_headers[${index}]`, problems),
