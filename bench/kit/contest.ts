@@ -52,6 +52,7 @@ const OPTIONS = {
   rounds: { type: 'string', default: '5' },
   seconds: { type: 'string', default: '2' },
   only: { type: 'string' },
+  works: { type: 'string' },
   json: { type: 'boolean', default: false },
   keep: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
@@ -69,12 +70,17 @@ export async function runScenario(scenario: Scenario, argv: string[]): Promise<n
     return 2
   }
   const contenders = pickContenders(scenario, values.only)
+  const works = pickWorks(scenario, values.works)
+  if (works.length === 0) {
+    console.error(`Cannot measure: no work's name contains ${values.works}`)
+    return 2
+  }
   const rounds = Number(values.rounds)
   const seconds = Number(values.seconds)
   const shared = mkdtempSync(join(tmpdir(), `weft-bench-${scenario.name}-`))
   try {
     scenario.prepare?.(shared)
-    const outcomes = await compete(scenario, contenders, shared, { rounds, seconds })
+    const outcomes = await compete({ ...scenario, works }, contenders, shared, { rounds, seconds })
     const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Node ${process.version}`
     const facts = { machine, scenario: scenario.name, unit: scenario.unit, rounds, seconds }
     if (values.json) console.log(JSON.stringify({ ...facts, outcomes }, null, 2))
@@ -86,7 +92,7 @@ export async function runScenario(scenario: Scenario, argv: string[]): Promise<n
   }
 }
 
-function helpOf({ name, summary, contenders }: Scenario): string {
+function helpOf({ name, summary, contenders, works }: Scenario): string {
   const names = contenders.map((each) => each.name).join(', ')
   return `Usage: npm run bench -- ${name} [options]
 
@@ -95,9 +101,18 @@ ${summary}
   --rounds N      measured rounds per contender (default 5)
   --seconds N     length of one measurement (default 2)
   --only A,B      contenders: ${names} (default: all that are installed)
+  --works A,B     parts of names of ${works.map((each) => each.name).join(', ')} (default: all)
   --json          print the results as JSON
   --keep          keep configurations and logs, and say where
 `
+}
+
+/** @param parts Of names, separated by commas. */
+function pickWorks({ works }: Scenario, parts: string | undefined): readonly Work[] {
+  const wanted = parts?.split(',')
+  return wanted === undefined
+    ? works
+    : works.filter(({ name }) => wanted.some((part) => name.includes(part)))
 }
 
 /** @param only Names, separated by commas. */
