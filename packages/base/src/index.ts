@@ -1,4 +1,5 @@
 export { type BackoffPolicy, backoffMs } from './backoff.ts'
+export { type Cidr, cidrContains, type IpOctets, parseCidr, parseIp } from './cidr.ts'
 export { type Clock, realClock, sleep } from './clock.ts'
 export { parseDurationMs, renderDuration } from './duration.ts'
 export { contentHash, fnv1a } from './hash.ts'
