@@ -11,6 +11,7 @@ import {
 import { FIELD, lowerText, SPAN } from '@weft/wire'
 import { type FilterChain, filterChainOf } from '../filters/bound-filters.ts'
 import type { FilterCall, FilterVerdict } from '../filters/http-filter.ts'
+import { targetOfSession } from '../filters/stateful-session.ts'
 import { startAttempt } from './attempt.ts'
 import { canonicalPath } from './canonical-path.ts'
 import { endTunnelHere, openTunnel } from './connect-tunnel.ts'
@@ -153,7 +154,7 @@ function redirect(x: Exchange, action: CompiledRedirect) {
 
 function forward(x: Exchange, action: CompiledForward): void {
   const { manager, clusters } = x.runtime
-  const target = pickTarget(action, x.deps.random)
+  const target = targetOfSession(x, action.targets) ?? pickTarget(action, x.deps.random)
   x.action = action
   x.target = target
   const cluster = clusters.get(target.cluster)

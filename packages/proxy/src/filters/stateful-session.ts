@@ -3,7 +3,13 @@
  * that served the client before, and the answer names the one that serves it now.
  */
 import type { RequestView, SessionPersistence, SocketAddress } from '@weft/model'
-import { type Host, sessionAddressOf, sessionCookieValue, sessionHeaderValue } from '@weft/traffic'
+import {
+  type CompiledTarget,
+  type Host,
+  sessionAddressOf,
+  sessionCookieValue,
+  sessionHeaderValue,
+} from '@weft/traffic'
 import { type EncodedHeaders, encodeStamps, joinEncoded } from '../exchange/encoded-headers.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 
@@ -32,6 +38,29 @@ export function preferredOf(
       ? request.header(session.name)
       : cookieOf(request.header('cookie'), session.name)
   return value === undefined ? undefined : sessionAddressOf(value, nowMs)
+}
+
+/**
+ * A session goes before weights: the target that has the endpoint which the client asks for, also
+ * one whose weight is 0 by now. `undefined`: there is no session, or its endpoint is gone.
+ */
+export function targetOfSession(
+  x: Exchange,
+  targets: readonly CompiledTarget[],
+): CompiledTarget | undefined {
+  if (targets.length === 1 || x.runtime.manager.filters.length === 0) return undefined
+  const session = sessionOf(x)
+  const wanted = session && preferredOf(session, x.view, x.deps.clock.nowMs())
+  if (wanted === undefined) return undefined
+  return targets.find(({ cluster }) =>
+    x.runtime.clusters
+      .get(cluster)
+      ?.hosts.some((host) => host.available && isSame(host.endpoint.address, wanted)),
+  )
+}
+
+function isSame(one: SocketAddress, other: SocketAddress): boolean {
+  return one.host === other.host && one.port === other.port
 }
 
 /** Tells the client which endpoint it has now. An attempt after another one replaces its word. */
