@@ -78,4 +78,5 @@ export {
 export type { ObjectRef, Problem, Severity } from './problem.ts'
 export { MESH_CONFIG_MAP, readMeshConfig } from './read-mesh-config.ts'
 export { renderProblems } from './render-problems.ts'
+export { LOAD_BALANCER_ANNOTATION } from './rules/load-balancer.ts'
 export { type SourceText, type Validation, validateDocuments } from './validate.ts'

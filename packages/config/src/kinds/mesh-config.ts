@@ -14,10 +14,11 @@ import {
   map,
   object,
   oneOfValues,
+  required,
   string,
 } from '../schema/schema.ts'
 import { localityLbSetting } from './destination-rule.ts'
-import { duration, stringList } from './istio-common.ts'
+import { duration, labels, stringList } from './istio-common.ts'
 
 const proxyConfig = object(
   {
@@ -34,6 +35,17 @@ const proxyConfig = object(
   },
   { isOpen: true },
 )
+
+const labelSelector = object({
+  matchLabels: labels(),
+  matchExpressions: list(
+    object({
+      key: required(string()),
+      operator: required(oneOfValues('In', 'NotIn', 'Exists', 'DoesNotExist')),
+      values: stringList,
+    }),
+  ),
+})
 
 export const meshConfig = object({
   outboundTrafficPolicy: defaulted(
@@ -80,10 +92,14 @@ export const meshConfig = object({
   defaultInboundHttpRetryPolicy: anything(),
   extensionProviders: list(anything()),
   defaultProviders: anything(),
-  discoverySelectors: list(anything()),
+  discoverySelectors: list(labelSelector),
   serviceSettings: list(anything()),
   meshMTLS: anything(),
-  tlsDefaults: anything(),
+  tlsDefaults: object({
+    minProtocolVersion: oneOfValues('TLS_AUTO', 'TLSV1_2', 'TLSV1_3'),
+    ecdhCurves: stringList,
+    cipherSuites: stringList,
+  }),
   tcpKeepalive: object({
     probes: integer({ min: 0, max: 4294967295 }),
     time: duration(),

@@ -20,7 +20,7 @@ import {
   checkPort,
   checkSelectorLabels,
 } from './istio-common.ts'
-import { checkLoadBalancer } from './load-balancer.ts'
+import { checkLoadBalancer, checkLoadBalancerAnnotation } from './load-balancer.ts'
 import { fqdnProblem, isDnsLabel, wildcardDomainProblem } from './names.ts'
 import type { Findings, RuledObject } from './rules.ts'
 
@@ -28,6 +28,7 @@ export function checkDestinationRule(object: RuledObject, findings: Findings): v
   const spec = object.spec as DestinationRule
   const { namespace } = object.metadata
   checkIstioAnnotations(object.metadata.annotations, findings)
+  checkLoadBalancerAnnotation(object.metadata.annotations, findings)
   const problem = wildcardDomainProblem(spec.host)
   if (problem !== undefined) findings.error('spec.host', 'bad-host', problem)
   checkTrafficPolicy(spec.trafficPolicy, 'spec.trafficPolicy', namespace, findings)

@@ -8,6 +8,7 @@ import type { EndpointSlice, Endpoints, Service, ServicePort } from '../kinds/ku
 import { childPath, itemPath } from '../text/places.ts'
 import { ipFamily, isCidr } from './addresses.ts'
 import { checkLabels } from './istio-common.ts'
+import { checkLoadBalancerAnnotation } from './load-balancer.ts'
 import { isKubernetesLabel, isKubernetesSubdomain, isPortName } from './names.ts'
 import type { Findings, RuledObject } from './rules.ts'
 
@@ -19,6 +20,7 @@ export function checkService(object: RuledObject, findings: Findings): void {
     findings.error('metadata.name', 'bad-name', message)
   }
   checkLabels(spec.selector, 'spec.selector', findings)
+  checkLoadBalancerAnnotation(object.metadata.annotations, findings)
   checkServicePorts(spec, findings)
   checkClusterIps(spec, findings)
   checkServiceType(spec, findings)

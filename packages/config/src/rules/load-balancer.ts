@@ -219,3 +219,16 @@ function checkFailover(
     }
   }
 }
+
+/** On a Service or DestinationRule: balancers that Istio's enum does not have. */
+export const LOAD_BALANCER_ANNOTATION = 'weft.io/load-balancer'
+
+export function checkLoadBalancerAnnotation(
+  annotations: Readonly<Record<string, string>>,
+  findings: Findings,
+): void {
+  const value = annotations[LOAD_BALANCER_ANNOTATION]
+  if (value === undefined || value === 'PEAK_EWMA') return
+  const at = childPath('metadata.annotations', LOAD_BALANCER_ANNOTATION)
+  findings.error(at, 'not-allowed', `must be PEAK_EWMA, got "${value}"`)
+}

@@ -6,6 +6,7 @@
  * which ports they have, and who answers for them.
  */
 import type { EndpointHealth, Locality, Origin, WorkloadRef } from '@weft/model'
+import type { OwnBalancer } from './declared/own-balancer.ts'
 
 export interface Registry extends AsyncDisposable {
   /** For logs and the admin port, e.g. `static`, `self-registration`. */
@@ -65,6 +66,8 @@ export interface MeshService {
   readonly labels: Readonly<Record<string, string>>
   /** Names that certificates of its endpoints may have (ServiceEntry `subjectAltNames`). */
   readonly subjectAltNames?: readonly string[]
+  /** A balancer asked for by annotation. */
+  readonly balancer?: OwnBalancer
   readonly createdAt?: string
   readonly origins: readonly Origin[]
 }

@@ -21,6 +21,7 @@ import { mergeRegistries } from '../registries/state/merge.ts'
 import { shareMap, shareState } from '../registries/state/share.ts'
 import type { Condition } from '../status/object-status.ts'
 import { withDelegates } from './delegates.ts'
+import { discovery } from './discovery.ts'
 import { attachRoutes } from './gateway-api/attachment.ts'
 import { backendPolicies } from './gateway-api/backend-policies.ts'
 import { CertificateAuthorities } from './gateway-api/certificate-authorities.ts'
@@ -57,20 +58,20 @@ export interface SnapshotInput {
  * route whose references no longer resolve.
  */
 export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): MeshSnapshot {
-  const documents = sorted(input.documents)
-  const mesh = share(
-    previous?.mesh,
-    meshSettings(readMeshConfig(meshConfigMap(documents)).meshConfig),
+  const all = sorted(input.documents)
+  const mesh = share(previous?.mesh, meshSettings(readMeshConfig(meshConfigMap(all)).meshConfig))
+  const namespaces = new Map(
+    documentsOf(all, 'Namespace').map((one) => [one.metadata.name, one.metadata.labels]),
   )
+  const discovered = discovery(mesh, namespaces)
+  const documents = discovered.documents(all)
   const { domain } = DEFAULT_MESH
   const registries = input.registries ?? [
     declaredServices(documents, { domain, cluster: input.cluster ?? 'Kubernetes' }),
   ]
-  const state = shareState(previous, sortedState(mergeRegistries(registries)))
+  const merged = discovered.state(mergeRegistries(registries))
+  const state = shareState(previous, sortedState(merged))
   const { services, instances, rivals = NO_RIVALS } = state
-  const namespaces = new Map(
-    documentsOf(documents, 'Namespace').map((one) => [one.metadata.name, one.metadata.labels]),
-  )
   const declared = shareMap(previous?.secrets ?? new Map(), tlsSecrets(documents, input.tlsFiles))
   const authorities = new CertificateAuthorities(documents, declared)
   const listeners = servedListeners(documents, { secrets: declared, namespaces, authorities })

@@ -6,6 +6,7 @@
 import { parseDurationMs } from '@weft/base'
 import type { LocalityLbSettings, MeshConfig } from '@weft/config'
 import type { AccessLogTarget, RetryPolicy } from '@weft/model'
+import type { LabelSelector } from './label-selector.ts'
 import { readRetryPolicy } from './retry-policy.ts'
 
 export interface MeshSettings {
@@ -29,6 +30,13 @@ export interface MeshSettings {
   readonly defaultServiceExportTo: readonly string[]
   readonly defaultVirtualServiceExportTo: readonly string[]
   readonly defaultDestinationRuleExportTo: readonly string[]
+  /** Only what lives in a namespace that one of these selects is looked at; empty: everything is. */
+  readonly discoverySelectors: readonly LabelSelector[]
+  /** For servers and clients of TLS that say nothing themselves. */
+  readonly tlsDefaults: {
+    readonly ecdhCurves: readonly string[]
+    readonly cipherSuites: readonly string[]
+  }
   readonly tcpKeepalive?: {
     readonly probes: number
     readonly timeMs: number
@@ -63,6 +71,8 @@ export const DEFAULT_MESH: MeshSettings = {
   defaultServiceExportTo: ['*'],
   defaultVirtualServiceExportTo: ['*'],
   defaultDestinationRuleExportTo: ['*'],
+  discoverySelectors: [],
+  tlsDefaults: { ecdhCurves: [], cipherSuites: [] },
 }
 
 export function meshSettings(config: MeshConfig): MeshSettings {
@@ -87,6 +97,11 @@ export function meshSettings(config: MeshConfig): MeshSettings {
     defaultServiceExportTo: config.defaultServiceExportTo,
     defaultVirtualServiceExportTo: config.defaultVirtualServiceExportTo,
     defaultDestinationRuleExportTo: config.defaultDestinationRuleExportTo,
+    discoverySelectors: config.discoverySelectors ?? [],
+    tlsDefaults: {
+      ecdhCurves: config.tlsDefaults?.ecdhCurves ?? [],
+      cipherSuites: config.tlsDefaults?.cipherSuites ?? [],
+    },
     ...(keepalive === undefined ? {} : { tcpKeepalive: keepalive }),
   }
 }

@@ -156,7 +156,7 @@ function chooseRules(
             metadata.namespace,
             proxy.namespace,
           ) &&
-          (selector === undefined || selects(selector, proxy.labels))
+          (selector === undefined || (place === proxy.namespace && selects(selector, proxy.labels)))
         )
       })
       .map((rule) => ({ rule, host: ruleHost(rule) }))

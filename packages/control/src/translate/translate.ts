@@ -7,7 +7,7 @@ import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
 import { TranslateCache } from './cache.ts'
 import { applyBackendPolicies } from './clusters/backend-policies.ts'
 import { outboundClusters, plainCluster, reaches } from './clusters/outbound.ts'
-import { withSessionFilter } from './features/session-persistence.ts'
+import { withBackendSessions, withSessionFilter } from './features/session-persistence.ts'
 import { captureInbound } from './listeners/capture-inbound.ts'
 import { captureOutbound } from './listeners/capture-outbound.ts'
 import { explicitInbound, explicitOutbound, offeredAppCluster } from './listeners/explicit.ts'
@@ -36,9 +36,11 @@ export function translate(
   for (const cluster of commonClusters(scope)) clusters.set(cluster.name, cluster)
   const own = ownResources(scope)
   for (const cluster of own.clusters) clusters.set(cluster.name, cluster)
+  const routes = withBackendSessions(scope, own.routes)
   const policed = applyPolicies(scope, {
     ...own,
-    listeners: withSessionFilter(own.listeners, own.routes),
+    routes,
+    listeners: withSessionFilter(own.listeners, routes),
     clusters,
   })
   return {

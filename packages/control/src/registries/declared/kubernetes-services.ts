@@ -6,6 +6,7 @@
 import { type Document, type DocumentOf, documentsOf } from '@weft/config'
 import { type EndpointHealth, type Locality, NO_LOCALITY } from '@weft/model'
 import type { MeshService, ServiceInstance, ServicePort } from '../registry.ts'
+import { readOwnBalancer } from './own-balancer.ts'
 import { portProtocol } from './port-protocol.ts'
 import { selects, workloadRef } from './workload-ref.ts'
 import type { KnownWorkload, Workloads } from './workloads.ts'
@@ -61,6 +62,7 @@ interface Build {
 function meshService(document: ServiceDocument, names: RegistryNames): MeshService {
   const { name, namespace, labels, annotations, creationTimestamp } = document.metadata
   const { spec } = document
+  const balancer = readOwnBalancer(annotations)
   const isExternal = spec.type === 'ExternalName'
   const addresses = [...new Set([spec.clusterIP ?? '', ...(spec.clusterIPs ?? [])])].filter(
     (address) => address !== '' && address !== 'None',
@@ -92,6 +94,7 @@ function meshService(document: ServiceDocument, names: RegistryNames): MeshServi
       .map((part) => part.trim())
       .filter((part) => part !== ''),
     labels,
+    ...(balancer === undefined ? {} : { balancer }),
     ...(creationTimestamp === undefined ? {} : { createdAt: creationTimestamp }),
     origins: [document.origin],
   }

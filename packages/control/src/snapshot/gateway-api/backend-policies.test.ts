@@ -178,6 +178,10 @@ spec:
 `)
   for (const role of ['gateway', 'sidecar'] as const) {
     const { cluster } = clusterOf(snapshot, 80, role)
-    assert.deepEqual(cluster?.retryBudget, { percent: 30, minRetryConcurrency: 3 })
+    assert.deepEqual(cluster?.retryBudget, {
+      percent: 30,
+      minRetryConcurrency: 3,
+      intervalMs: 10_000,
+    })
   }
 })

@@ -4,7 +4,7 @@
  */
 import { parseDurationMs } from '@weft/base'
 import { type Document, type DocumentOf, documentsOf } from '@weft/config'
-import type { Origin, RetryBudget, SubjectAltNameMatch } from '@weft/model'
+import type { Origin, RetryBudget, SessionPersistence, SubjectAltNameMatch } from '@weft/model'
 import type { MeshService } from '../../registries/registry.ts'
 import type { ReferencePart } from '../../status/gateway-api-status.ts'
 import type { Condition } from '../../status/object-status.ts'
@@ -12,6 +12,7 @@ import { compareObjects } from '../precedence.ts'
 import type { Attachments } from './attachment.ts'
 import { GATEWAY_API } from './backend.ts'
 import type { CertificateAuthorities } from './certificate-authorities.ts'
+import { sessionOf } from './session.ts'
 
 /** How gateways talk TLS to a port of a service. */
 export interface BackendTls {
@@ -25,6 +26,7 @@ export interface BackendTls {
 interface BackendTraffic {
   readonly origin: Origin
   readonly retryBudget?: RetryBudget
+  readonly session?: SessionPersistence
 }
 
 export interface BackendPolicies {
@@ -174,14 +176,18 @@ function settle(
 /** A retry rate per second stands for so many retries at a time: one that lasts a second. */
 function readTraffic(policy: DocumentOf<'XBackendTrafficPolicy'>): BackendTraffic {
   const { retryConstraint } = policy.spec
-  if (retryConstraint === undefined) return { origin: policy.origin }
+  const session = sessionOf(policy.spec.sessionPersistence)
+  const traffic = { origin: policy.origin, ...(session === undefined ? {} : { session }) }
+  if (retryConstraint === undefined) return traffic
+  const intervalMs = parseDurationMs(retryConstraint.budget.interval)
   const { count = 10, interval = '1s' } = retryConstraint.minRetryRate
   const perSecond = (count * 1000) / Math.max(1, parseDurationMs(interval) ?? 1000)
   return {
-    origin: policy.origin,
+    ...traffic,
     retryBudget: {
       percent: retryConstraint.budget.percent,
       minRetryConcurrency: Math.max(1, Math.ceil(perSecond)),
+      ...(intervalMs === undefined ? {} : { intervalMs }),
     },
   }
 }

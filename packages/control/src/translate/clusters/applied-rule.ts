@@ -6,11 +6,14 @@
  */
 import type { DocumentOf, PortTrafficPolicy, Subset, TrafficPolicy } from '@weft/config'
 import type { Origin } from '@weft/model'
+import { type OwnBalancer, readOwnBalancer } from '../../registries/declared/own-balancer.ts'
 
 export interface AppliedRule {
   readonly policy: TrafficPolicy | undefined
   readonly subsets: ReadonlyMap<string, AppliedSubset>
   readonly origins: readonly Origin[]
+  /** A balancer that Istio's kinds have no value for, asked for by annotation. */
+  readonly balancer?: OwnBalancer
 }
 
 export interface AppliedSubset {
@@ -41,7 +44,18 @@ export function applyRules(rules: readonly DocumentOf<'DestinationRule'>[]): App
     policy: rules.find((rule) => rule.spec.trafficPolicy !== undefined)?.spec.trafficPolicy,
     subsets,
     origins: rules.map((rule) => rule.origin),
+    ...balancerOf(rules),
   }
+}
+
+function balancerOf(
+  rules: readonly DocumentOf<'DestinationRule'>[],
+): Pick<AppliedRule, 'balancer'> {
+  for (const { metadata } of rules) {
+    const balancer = readOwnBalancer(metadata.annotations)
+    if (balancer !== undefined) return { balancer }
+  }
+  return {}
 }
 
 export function policyFor(rule: AppliedRule, port: number, subset?: string): PolicyGroups {

@@ -56,3 +56,55 @@ spec:
   assert.equal(subset?.slowStart, undefined)
   assert.deepEqual(subset?.localities, { kind: 'zoneAware', routedPercent: 100, minEndpoints: 6 })
 })
+
+const SERVICE = (annotations = '') => `
+apiVersion: v1
+kind: Service
+metadata: {name: a${annotations}}
+spec: {ports: [{name: http, port: 80}]}
+---`
+
+const rule = (policy: string, annotations = '') => `
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a${annotations}}
+spec: {host: a, trafficPolicy: ${policy}}
+---`
+
+test('a balancer of our own is asked for by annotation, and gives way to hashing', () => {
+  const ewma = ', annotations: {weft.io/load-balancer: PEAK_EWMA}'
+  const kindOf = (text: string) =>
+    clusterOf(text, 'outbound|80||a.default.svc.cluster.local')?.loadBalancer.kind
+  assert.equal(kindOf(SERVICE()), 'leastRequest')
+  assert.equal(kindOf(SERVICE(ewma)), 'peakEwma')
+  assert.equal(kindOf(SERVICE() + rule('{loadBalancer: {simple: RANDOM}}', ewma)), 'peakEwma')
+  const hashed = rule('{loadBalancer: {consistentHash: {httpHeaderName: x}}}', ewma)
+  assert.equal(kindOf(SERVICE(ewma) + hashed), 'ringHash')
+})
+
+test('outlier detection brings the panic threshold of Istio, a budget its interval', () => {
+  const text = (policy: string) => SERVICE() + rule(policy)
+  const of = (policy: string) => clusterOf(text(policy), 'outbound|80||a.default.svc.cluster.local')
+  assert.equal(of('{loadBalancer: {simple: RANDOM}}')?.panicPercent, undefined)
+  assert.equal(of('{outlierDetection: {}}')?.panicPercent, 0)
+  assert.equal(of('{outlierDetection: {minHealthPercent: 30}}')?.panicPercent, 30)
+  const budget = of('{retryBudget: {percent: 10, budgetInterval: 10s}}')?.retryBudget
+  assert.deepEqual(budget, { percent: 10, minRetryConcurrency: 3, intervalMs: 10_000 })
+})
+
+test('a DestinationRule for chosen workloads holds for those of its own namespace only', () => {
+  const text = `${SERVICE()}
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a}
+spec: {host: a, workloadSelector: {matchLabels: {app: x}}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
+`
+  const { documents } = parseDocuments(text, { file: 'in.yaml' })
+  const kindFor = (namespace: string, labels: Readonly<Record<string, string>>) =>
+    translate(buildSnapshot({ documents }), { ...DEFAULT_PROXY, namespace, labels }).cluster.get(
+      'outbound|80||a.default.svc.cluster.local',
+    )?.loadBalancer.kind
+  assert.equal(kindFor('default', { app: 'x' }), 'random')
+  assert.equal(kindFor('default', { app: 'y' }), 'leastRequest')
+  assert.equal(kindFor('other', { app: 'x' }), 'leastRequest')
+})

@@ -12,6 +12,7 @@ import {
   localityPreference,
 } from '../features/locality.ts'
 import { outlierDetection } from '../features/outlier-detection.ts'
+import { retryBudget } from '../features/retry-budget.ts'
 import { upstreamTls } from '../features/upstream-tls.ts'
 import { outboundCluster } from '../names.ts'
 import type { ProxyView } from '../proxy-view.ts'
@@ -102,15 +103,19 @@ function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
     },
     rule.origins[0]?.namespace ?? '',
   )
-  const budget = policy.retryBudget
+  const budget = retryBudget(policy.retryBudget)
   const warmup = slowStart(policy.loadBalancer)
   const localities = localityBalancing(policy, preference)
-  const panicPercent = policy.outlierDetection?.minHealthPercent
+  // Istio's default: with outlier detection nobody is called who was put out, however many are.
+  const panicPercent =
+    policy.outlierDetection === undefined
+      ? undefined
+      : (policy.outlierDetection.minHealthPercent ?? 0)
   const { proxyProtocol, tunnel } = policy
   return {
     name,
     discovery: discovery(kind, name, endpoints),
-    loadBalancer: loadBalancer(policy.loadBalancer),
+    loadBalancer: loadBalancer(policy.loadBalancer, rule.balancer ?? service.balancer),
     ...pool,
     ...(localities === undefined ? {} : { localities }),
     ...(warmup === undefined ? {} : { slowStart: warmup }),
@@ -121,14 +126,7 @@ function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
     ...(tunnel === undefined ? {} : { tunnel: tunnelOf(tunnel) }),
     ...(outliers === undefined ? {} : { outlierDetection: outliers }),
     ...(tls === undefined ? {} : { tls }),
-    ...(budget === undefined
-      ? {}
-      : {
-          retryBudget: {
-            percent: budget.percent ?? 20,
-            minRetryConcurrency: budget.minRetryConcurrency ?? 3,
-          },
-        }),
+    ...(budget === undefined ? {} : { retryBudget: budget }),
     service: { host: service.host, name: service.name, namespace: service.namespace },
     origins: [...service.origins, ...(subset?.origins ?? rule.origins)],
   }

@@ -2,13 +2,19 @@
 import { parseDurationMs } from '@weft/base'
 import type { LoadBalancerSettings } from '@weft/config'
 import type { HashPolicy, LoadBalancer, SlowStart } from '@weft/model'
+import type { OwnBalancer } from '../../registries/declared/own-balancer.ts'
 
 const LEAST_REQUEST: LoadBalancer = { kind: 'leastRequest', choices: 2 }
+const PEAK_EWMA: LoadBalancer = { kind: 'peakEwma', decayMs: 10_000 }
 /** Istio's default for `minimumRingSize`; Envoy's for Maglev's table. */
 const MIN_RING_SIZE = 1024
 const MAGLEV_TABLE_SIZE = 65_537
 
-export function loadBalancer(settings: LoadBalancerSettings | undefined): LoadBalancer {
+/** @param own Asked for by annotation; it goes before `simple`, whose values it is not among. */
+export function loadBalancer(
+  settings: LoadBalancerSettings | undefined,
+  own?: OwnBalancer,
+): LoadBalancer {
   const hash = settings?.consistentHash
   if (hash !== undefined) {
     if (hash.maglev !== undefined) {
@@ -17,6 +23,7 @@ export function loadBalancer(settings: LoadBalancerSettings | undefined): LoadBa
     const size = hash.ringHash?.minimumRingSize ?? hash.minimumRingSize ?? MIN_RING_SIZE
     return { kind: 'ringHash', minRingSize: size > 0 ? size : MIN_RING_SIZE }
   }
+  if (own !== undefined) return PEAK_EWMA
   switch (settings?.simple) {
     case 'ROUND_ROBIN':
       return { kind: 'roundRobin' }

@@ -63,3 +63,40 @@ test('only the listener whose routes keep sessions has the filter', () => {
   assert.deepEqual(filtersOf('0.0.0.0_80'), ['cors', 'fault', 'statefulSession'])
   assert.deepEqual(filtersOf('0.0.0.0_81'), ['cors', 'fault'])
 })
+
+test('the session of an XBackendTrafficPolicy is that of every route to its Service, unless the route has its own', () => {
+  const text = (own: string) => `apiVersion: v1
+kind: Service
+metadata: {name: api}
+spec: {ports: [{port: 80, name: http}]}
+---
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XBackendTrafficPolicy
+metadata: {name: sticky}
+spec:
+  targetRefs: [{group: "", kind: Service, name: api}]
+  sessionPersistence: {type: Header, sessionName: X-Session}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r}
+spec:
+  parentRefs: [{group: "", kind: Service, name: api}]
+  rules: [{backendRefs: [{name: api, port: 80}]${own}}]
+`
+  const sessionWith = (own: string) => {
+    const { documents } = parseDocuments(text(own), { file: 'x.yaml' })
+    const set = translate(buildSnapshot({ documents }), DEFAULT_PROXY)
+    const filter = set.listener
+      .get('0.0.0.0_80')
+      ?.filterChains.map((chain) => chain.filter)
+      .find(({ kind }) => kind === 'http')
+    assert.ok(
+      filter?.kind === 'http' && filter.filters.some(({ kind }) => kind === 'statefulSession'),
+    )
+    return set.route.get('80')?.virtualHosts[0]?.routes[0]?.filters?.session
+  }
+  assert.deepEqual(sessionWith(''), { kind: 'header', name: 'x-session' })
+  const cookie = { kind: 'cookie', name: 'S', path: '/', ttlMs: 0 }
+  assert.deepEqual(sessionWith(', sessionPersistence: {sessionName: S}'), cookie)
+})

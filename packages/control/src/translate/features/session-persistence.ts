@@ -1,26 +1,36 @@
-/** `sessionPersistence` of Gateway API rules, and the filter that listeners need for it. */
-import { parseDurationMs } from '@weft/base'
-import type { GatewaySessionPersistence } from '@weft/config'
-import type { FilterChain, Listener, RouteTable, SessionPersistence } from '@weft/model'
+/** Sessions that policies ask for on routes to a service, and the filter that listeners need for any. */
+import type { FilterChain, Listener, Route, RouteTable } from '@weft/model'
+import type { ProxyScope } from '../scope.ts'
 
-const DEFAULT_NAME = 'weft-session'
-
-export function sessionOf(
-  settings: GatewaySessionPersistence | undefined,
-): SessionPersistence | undefined {
-  if (settings === undefined) return undefined
-  const { type, sessionName, cookie, cookieConfig, header, absoluteTimeout } = settings
-  if (type === 'Header') {
-    return { kind: 'header', name: (header?.name ?? sessionName ?? DEFAULT_NAME).toLowerCase() }
+/**
+ * XBackendTrafficPolicy: requests to its Service stay with one endpoint, unless the
+ * route itself says how. Tables without such a route stay the same objects.
+ */
+export function withBackendSessions(
+  { snapshot, cache }: ProxyScope,
+  tables: readonly RouteTable[],
+): readonly RouteTable[] {
+  const { traffic } = snapshot.backendPolicies
+  if (![...traffic.values()].some(({ session }) => session !== undefined)) return tables
+  const sessionFor = ({ action, filters }: Route) => {
+    if (action.kind !== 'forward' || filters?.session !== undefined) return undefined
+    const [, , , host = ''] = action.targets[0].cluster.split('|')
+    return traffic.get(host)?.session
   }
-  const lifetime = cookie?.lifetimeType ?? cookieConfig?.lifetimeType
-  const isPermanent = lifetime === 'Permanent' && absoluteTimeout !== undefined
-  return {
-    kind: 'cookie',
-    name: cookie?.name ?? sessionName ?? DEFAULT_NAME,
-    path: cookie?.path ?? '/',
-    ttlMs: isPermanent ? (parseDurationMs(absoluteTimeout) ?? 0) : 0,
-  }
+  return tables.map((table) =>
+    cache.get(`sessions ${table.name}`, [table, traffic], () => {
+      const virtualHosts = table.virtualHosts.map((host) => ({
+        ...host,
+        routes: host.routes.map((route) => {
+          const session = sessionFor(route)
+          return session === undefined
+            ? route
+            : { ...route, filters: { ...route.filters, session } }
+        }),
+      }))
+      return keepsSessions({ ...table, virtualHosts }) ? { ...table, virtualHosts } : table
+    }),
+  )
 }
 
 /** Listeners whose routes keep sessions get the filter; the others stay the same objects. */

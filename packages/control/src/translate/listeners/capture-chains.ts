@@ -5,14 +5,13 @@
 import type { FilterChain, TcpProxy } from '@weft/model'
 import { MATCH_ALL } from '@weft/model'
 import type { MeshService, ServicePort } from '../../registries/registry.ts'
-import { policyFor } from '../clusters/applied-rule.ts'
-import { tcpSettings } from '../features/connection-pool.ts'
 import { BLACK_HOLE_CLUSTER, outboundCluster, PASSTHROUGH_CLUSTER } from '../names.ts'
 import { MESH_GATEWAY } from '../routes/route-context.ts'
 import { meshVirtualServices, serviceTcpRoutes } from '../routes/service-routes.ts'
 import { tlsRoutes } from '../routes/tcp-routes.ts'
 import type { ProxyScope } from '../scope.ts'
 import { tcpProxy } from './http-manager.ts'
+import { settingsOfTargets } from './stream-settings.ts'
 
 /** A service port behind a listener. */
 export interface BytePort {
@@ -54,9 +53,8 @@ function bytesSettings(
   service: MeshService,
   port: ServicePort,
 ): Partial<TcpProxy> {
-  const { connectionPool, loadBalancer } = policyFor(scope.ruleFor(service), port.port)
-  const hashSourceIp = loadBalancer?.consistentHash?.useSourceIp === true
-  return { ...tcpSettings(connectionPool), ...(hashSourceIp ? { hashSourceIp } : {}) }
+  const cluster = outboundCluster(service.host, port.port)
+  return settingsOfTargets(scope, [{ cluster, weight: 1 }])
 }
 
 /** `tls[]` of VirtualServices for the service's host; without any, all TLS for the service. */

@@ -10,6 +10,7 @@ import type { ProxyScope } from '../scope.ts'
 import { doorProtocol, type GatewayDoor, type GatewayPort } from './gateway-ports.ts'
 import { downstreamTls } from './gateway-tls.ts'
 import { tcpProxy } from './http-manager.ts'
+import { settingsOfTargets } from './stream-settings.ts'
 
 type ListenerDoor = Extract<GatewayDoor, { kind: 'kubernetes' }>
 
@@ -54,10 +55,16 @@ function chainOf(
   match: FilterChain['match'],
 ): FilterChain {
   const { namespace, name } = attachment.document.metadata
+  const targets = streamTargets(attachment)
   return {
     name: `${prefix}.${port.port}.${namespace}.${name}`,
     match,
-    filter: tcpProxy(scope.mesh, `${prefix}.${port.port}`, streamTargets(attachment)),
+    filter: tcpProxy(
+      scope.mesh,
+      `${prefix}.${port.port}`,
+      targets,
+      settingsOfTargets(scope, targets),
+    ),
   }
 }
 

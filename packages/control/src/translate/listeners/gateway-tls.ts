@@ -14,12 +14,24 @@ export function downstreamTls(
   const alpn = isHttp ? HTTP_ALPN : []
   if (door.kind === 'kubernetes') {
     const { tls } = door.listener
-    return tls === undefined ? undefined : { ...tls, alpn }
+    return tls === undefined ? undefined : withDefaults(scope, { ...tls, alpn })
   }
   const { tls } = door.server
   if (tls === undefined) return undefined
   const { namespace } = door.gateway.metadata
-  return serverTls(tls, (name) => secretOf(scope, namespace, name), alpn)
+  const own = serverTls(tls, (name) => secretOf(scope, namespace, name), alpn)
+  // What the mesh says of TLS is not for its own certificates.
+  return own === undefined || tls.mode === 'ISTIO_MUTUAL' ? own : withDefaults(scope, own)
+}
+
+/** `tlsDefaults` of the mesh stand in for what a server does not say. */
+function withDefaults({ mesh }: ProxyScope, tls: DownstreamTls): DownstreamTls {
+  const { ecdhCurves, cipherSuites } = mesh.tlsDefaults
+  return {
+    ...(ecdhCurves.length === 0 ? {} : { ecdhCurves }),
+    ...(cipherSuites.length === 0 ? {} : { cipherSuites }),
+    ...tls,
+  }
 }
 
 const HTTP_ALPN = ['h2', 'http/1.1'] as const

@@ -27,6 +27,7 @@ import { listenerTcpChains, listenerTlsChains } from './gateway-streams.ts'
 import { downstreamTls } from './gateway-tls.ts'
 import { httpManager, tcpProxy } from './http-manager.ts'
 import type { RoleResources } from './role-resources.ts'
+import { settingsOfTargets } from './stream-settings.ts'
 
 type IstioDoor = Extract<GatewayDoor, { kind: 'istio' }>
 
@@ -128,7 +129,12 @@ function tcpChains(scope: ProxyScope, port: GatewayPort, door: IstioDoor): reado
     tcpRoutes(bound, context).map((route, i) => ({
       name: `tcp.${port.port}.${bound.document.metadata.name}.${i}`,
       match: { ...MATCH_ALL, destinationPrefixes: route.destinationPrefixes },
-      filter: tcpProxy(scope.mesh, `tcp.${port.port}`, route.targets),
+      filter: tcpProxy(
+        scope.mesh,
+        `tcp.${port.port}`,
+        route.targets,
+        settingsOfTargets(scope, route.targets),
+      ),
     })),
   )
 }
@@ -152,7 +158,12 @@ function passthroughChains(
             ...tlsMatch([...new Set(names)]),
             destinationPrefixes: route.destinationPrefixes,
           },
-          filter: tcpProxy(scope.mesh, `tls.${port.port}`, route.targets),
+          filter: tcpProxy(
+            scope.mesh,
+            `tls.${port.port}`,
+            route.targets,
+            settingsOfTargets(scope, route.targets),
+          ),
         },
       ]
     }),
