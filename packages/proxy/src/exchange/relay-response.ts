@@ -199,7 +199,7 @@ function beginAnswer(x: Exchange, framing: BodyFraming): boolean {
   if (cluster !== undefined && host !== undefined) {
     cluster.noteDone(host, { status, latencyMs: nowMs - x.sentMs }, nowMs)
   }
-  if (mayBeRepeated(x) && (status >= 400 || hasGrpcStatus(x)) && retryAnswer(x, nowMs)) {
+  if (mayBeRepeated(x) && isLookedAt(x, status) && retryAnswer(x, nowMs)) {
     return false
   }
   x.race?.cancel()
@@ -243,6 +243,16 @@ function mayBeRepeated({ action, head, race }: Exchange): boolean {
   if (action?.source.retry !== undefined || race !== undefined) return true
   const { at } = head
   return at[FIELD['x-envoy-retry-on']] !== 0 || at[FIELD['x-envoy-retry-grpc-on']] !== 0
+}
+
+/** Cheap, and never false for an answer that a policy repeats. */
+function isLookedAt(x: Exchange, status: number): boolean {
+  if (status >= 400 || x.head.at[FIELD['x-envoy-retry-on']] !== 0) return true
+  const policy = x.action?.source.retry
+  if (policy?.answerHeaders !== undefined || policy?.statusCodes.includes(status) === true) {
+    return true
+  }
+  return hasGrpcStatus(x)
 }
 
 function hasGrpcStatus(x: Exchange): boolean {
