@@ -7,6 +7,7 @@
  */
 import type { Socket, SocketHandler, Timed } from '@weft/net'
 import type { EngineDeps } from '../exchange/contract.ts'
+import { flushTo, out } from '../exchange/shared-out.ts'
 
 export interface TunnelOptions {
   /** Without a byte either way, in milliseconds; 0 means no limit. */
@@ -16,9 +17,11 @@ export interface TunnelOptions {
 }
 
 const IDLE_PARTS = 4
-/** Reads of at least this much are a bulk transfer. */
-const BULK_BYTES = 65_536
+/** A read that fills the shared buffer is one of a bulk transfer, and one of less than half is its end. */
 const SHARED_READ_BYTES = 65_536
+const BULK_ENDS_BELOW_BYTES = 32_768
+/** What may wait for a slow reader before the other side is not read any more. */
+const MAX_PENDING_BYTES = 131_072
 
 export class Tunnel implements Timed {
   deadlineTick = 0
@@ -115,11 +118,17 @@ class Pipe implements SocketHandler {
     if (other === undefined) return
     this.#tunnel.quiet = 0
     this.#count(length)
-    // The shared read buffer must not be part of a write that stays pending: copied then.
-    const own = bytes.length > SHARED_READ_BYTES
-    const piece = own ? bytes.subarray(0, length) : Buffer.from(bytes.subarray(0, length))
-    if (!other.socket.write(piece)) this.socket.pause()
-    if (length >= BULK_BYTES) this.socket.bulkReads(true)
+    if (bytes.length > SHARED_READ_BYTES) {
+      // A buffer of our own: sent as it lies, and not read into before it is gone.
+      if (!other.socket.write(bytes.subarray(0, length))) this.socket.pause()
+      if (length < BULK_ENDS_BELOW_BYTES) this.socket.bulkReads(false)
+      return
+    }
+    // The shared read buffer must not be part of a write that stays pending: copied.
+    out.clear()
+    out.copy(bytes as Buffer, 0, length)
+    if (!flushTo(other.socket) && other.socket.pendingBytes > MAX_PENDING_BYTES) this.socket.pause()
+    if (length === SHARED_READ_BYTES) this.socket.bulkReads(true)
   }
 
   onEnd(): void {
