@@ -3,8 +3,8 @@
  * command, sets the exit code. `bin/weft.js` calls `main` once.
  */
 import { realClock } from '@weft/base'
-import { dispatch } from './dispatch.ts'
 import { SUCCESSOR } from './run/successor.ts'
+import { WORKER } from './run/worker-environment.ts'
 import { colourStyle, plainStyle, wantsColour } from './terminal/style.ts'
 import type { Terminal } from './terminal/terminal.ts'
 
@@ -12,9 +12,16 @@ const NPM_WATCH_MS = 500
 const STOPPING: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 export async function main(): Promise<void> {
+  if (process.env[WORKER] !== undefined) {
+    const { runWorkerProcess } = await import('./run/workers.ts')
+    runWorkerProcess()
+    return
+  }
   endWithReader()
   const terminal = processTerminal()
   watchParent()
+  // Not for a worker, which has no commands.
+  const { dispatch } = await import('./dispatch.ts')
   const exitCode = await dispatch(process.argv.slice(2), terminal)
   await flushed(process.stdout)
   await flushed(process.stderr)

@@ -9,3 +9,7 @@ export {
   type ProxyTimings,
 } from './proxy-options.ts'
 export { type HandedSocket, HandedSockets } from './upgrade/handed-sockets.ts'
+export type { FromWorker, ToWorker, WorkerEvents, WorkerProcess } from './workers/messages.ts'
+export { runWorker } from './workers/run-worker.ts'
+export { startSupervisor } from './workers/supervisor.ts'
+export { sendable } from './workers/worker-sockets.ts'

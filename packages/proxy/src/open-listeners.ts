@@ -36,12 +36,16 @@ export interface OpenListenersDeps {
   readonly log: Logger
   /** Binds; rejects with the system's error. The name tells sockets with port 0 apart. */
   open(address: SocketAddress, name: string): Promise<OpenListener>
+  /** Nothing is accepted there any more; address and name as `open` got them. */
+  onStopped?(address: SocketAddress, name: string): void
   /** What could be opened is open; also after a later try at what could not. */
   onApplied?(): void
 }
 
 interface Entry {
   name: string
+  /** As it was opened under. */
+  readonly firstName: string
   direction: Listener['direction']
   /** As asked for; `socket.address` has the port that the kernel chose. */
   readonly wanted: SocketAddress
@@ -125,15 +129,19 @@ export class OpenListeners {
 
   /** What a successor needs to accept on the same sockets. */
   handOver(): readonly HandedSocket[] {
-    return this.#entries.flatMap(({ name, wanted, socket, isAccepting }) => {
+    return this.#entries.flatMap(({ firstName, wanted, socket, isAccepting }) => {
       const { handle } = socket
-      return isAccepting && handle !== undefined ? [{ key: socketKey(name, wanted), handle }] : []
+      return isAccepting && handle !== undefined
+        ? [{ key: socketKey(firstName, wanted), handle }]
+        : []
     })
   }
 
   async stopAccepting(includes: IncludesDirection): Promise<void> {
     await Promise.all(
-      this.#entries.filter(({ direction }) => includes(direction)).map((entry) => stop(entry)),
+      this.#entries
+        .filter(({ direction }) => includes(direction))
+        .map((entry) => this.#stop(entry)),
     )
   }
 
@@ -175,7 +183,7 @@ export class OpenListeners {
       try {
         const entry = await this.#open(name, address, runtime.direction, false)
         if (this.#closed) {
-          await stop(entry)
+          await this.#stop(entry)
           return
         }
         takeOver(entry, runtime)
@@ -191,7 +199,7 @@ export class OpenListeners {
       this.#deps.log.info('listener drains', { listener: entry.name })
       // No deadline: a configuration never cuts a connection.
       entry.socket.slot.draining = true
-      await stop(entry)
+      await this.#stop(entry)
     }
     this.#entries = this.#entries.filter(
       ({ isAccepting, socket }) => isAccepting || socket.connections > 0,
@@ -219,10 +227,20 @@ export class OpenListeners {
     isHeld: boolean,
   ): Promise<Entry> {
     const socket = await this.#deps.open(wanted, name)
-    const entry = { name, direction, wanted, socket, isHeld, isAccepting: true }
+    const entry = {
+      ...{ name, firstName: name, direction, wanted, socket, isHeld },
+      isAccepting: true,
+    }
     this.#entries.push(entry)
     this.#deps.log.info('listener opens', { listener: name, at: renderAddress(socket.address) })
     return entry
+  }
+
+  async #stop(entry: Entry): Promise<void> {
+    if (!entry.isAccepting) return
+    entry.isAccepting = false
+    await entry.socket.stopAccepting()
+    this.#deps.onStopped?.(entry.wanted, entry.firstName)
   }
 }
 
@@ -232,10 +250,4 @@ function takeOver(entry: Entry, runtime: ListenerRuntime): void {
   // The same tree is no news: nobody needs to look at it again.
   const { slot } = entry.socket
   if (slot.current !== runtime) slot.publish(runtime)
-}
-
-async function stop(entry: Entry): Promise<void> {
-  if (!entry.isAccepting) return
-  entry.isAccepting = false
-  await entry.socket.stopAccepting()
 }

@@ -2,7 +2,9 @@
 import type { Clock, LogScopes } from '@weft/base'
 import type { OfferedPort, SocketAddress } from '@weft/model'
 import type { Transport } from '@weft/net'
-import type { HandedSocket, HandedSockets } from './upgrade/handed-sockets.ts'
+import type { ProxyView } from './admin/endpoint.ts'
+import type { HandedSocket, ListeningSockets } from './upgrade/handed-sockets.ts'
+import type { WorkerPlace } from './workers/worker-place.ts'
 
 export interface ProxyDeps {
   readonly clock: Clock
@@ -11,15 +13,17 @@ export interface ProxyDeps {
   readonly logs: LogScopes
   /** Absent: the fastest that passes its self-test here. */
   readonly transport?: Transport
-  /** Sockets of the process that this one succeeds, see `ProxyHandle.handOver`. */
-  readonly handed?: HandedSockets
-  /** Starts a successor; on `POST /upgrade`. */
-  readonly onUpgrade?: () => void
+  /** Sockets of the process that this one succeeds, see `ProxyHandle.handOver`, or of its supervisor. */
+  readonly handed?: ListeningSockets
+  /** Starts a successor, with so many workers if that is to change; on `POST /upgrade`. */
+  readonly onUpgrade?: (concurrency: number | undefined) => void
   /**
    * Ends the process after the drain: with 0 on `POST /quitquitquit`, with 1 on an
    * error that nobody caught, which the proxy listens for when this is given.
    */
   readonly onQuit?: (exitCode: number) => void
+  /** It is one of several processes; the supervisor of them speaks for the proxy. */
+  readonly worker?: { readonly place: WorkerPlace; onView(view: ProxyView): void }
 }
 
 export interface ProxyHandle {

@@ -14,7 +14,8 @@ import { OpenListeners } from './open-listeners.ts'
 import { DEFAULT_TIMINGS, type ProxyOptions } from './proxy-options.ts'
 import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
 import { TlsContexts } from './tls/tls-contexts.ts'
-import { type HandedSockets, socketKey } from './upgrade/handed-sockets.ts'
+import { type ListeningSockets, socketKey } from './upgrade/handed-sockets.ts'
+import type { WorkerPlace } from './workers/worker-place.ts'
 
 export interface ProxyParts {
   readonly telemetry: ProxyTelemetry
@@ -29,8 +30,10 @@ interface PartsDeps {
   readonly logs: LogScopes
   /** Descriptors this process may hold. */
   readonly fileLimit: number | undefined
-  /** From the process that this one succeeds. */
-  readonly handed?: HandedSockets
+  /** From the process that this one succeeds, or from its supervisor. */
+  readonly handed?: ListeningSockets
+  /** Absent: it is the only process of its proxy. */
+  readonly place?: WorkerPlace
 }
 
 /** Names that requests to anywhere may make the resolver remember. */
@@ -42,7 +45,7 @@ const MAX_LOOKUPS = 2
 export function buildProxyParts(
   options: ProxyOptions,
   transport: Transport,
-  { clock, random, logs, fileLimit, handed }: PartsDeps,
+  { clock, random, logs, fileLimit, handed, place }: PartsDeps,
   onApplied: () => void,
 ): ProxyParts {
   const { holdMs, dnsRefreshMs } = { ...DEFAULT_TIMINGS, ...options.timings }
@@ -62,6 +65,7 @@ export function buildProxyParts(
     tls,
     locality: options.workload.locality,
     filterStats: telemetry.filters,
+    ...(place === undefined ? {} : { place }),
   }
   const clusters = new ClusterStore(engine, resolver)
   const peer = options.tellPeer === false ? undefined : renderPeerHeader(workloadRefOf(options))
@@ -78,11 +82,21 @@ export function buildProxyParts(
   const listeners = new OpenListeners({
     clock,
     log: logs.logger('listeners'),
-    open(address, name) {
-      const inherited = handed?.take(socketKey(name, address))
+    async open(address, name) {
+      const key = socketKey(name, address)
+      const inherited = await handed?.take(key)
       const own = inherited === undefined ? {} : { inherited }
-      return openListener({ address, holdMs, connections, ...own }, new ListenerSlot(), engine)
+      const wanted = { address, holdMs, connections, ...own }
+      try {
+        const listener = await openListener(wanted, new ListenerSlot(), engine)
+        handed?.opened?.(key, listener.handle, inherited !== undefined)
+        return listener
+      } catch (error) {
+        handed?.failed?.(key)
+        throw error
+      }
     },
+    onStopped: (address, name) => handed?.released?.(socketKey(name, address)),
     onApplied,
   })
   return { telemetry, clusters, builder, listeners }

@@ -100,9 +100,8 @@ class RunningProxy implements ProxyHandle {
     this.ready = new Promise((resolve) => {
       this.#becomeReady = resolve
     })
-    const parts = buildProxyParts(options, picked.transport, { ...deps, fileLimit }, () =>
-      this.#applied(),
-    )
+    const own = { ...deps, ...deps.worker, fileLimit }
+    const parts = buildProxyParts(options, picked.transport, own, () => this.#applied())
     this.#telemetry = parts.telemetry
     this.#clusters = parts.clusters
     this.#builder = parts.builder
@@ -137,16 +136,17 @@ class RunningProxy implements ProxyHandle {
 
   async start(): Promise<void> {
     const { outbound, offers = [], admin, source } = this.#options
-    const { clock, random, logs } = this.#deps
+    const { clock, random, logs, worker } = this.#deps
     this.#bound = {
       outbound: outbound && (await holdOutbound(this.#listeners, outbound)),
       offers: await holdOffers(this.#listeners, offers),
     }
     const node = nodeOf(this.#options, this.#bound)
     const view = await this.#view(node)
-    registerServerMetrics(this.#telemetry.registry, view, clock)
+    if (worker === undefined) registerServerMetrics(this.#telemetry.registry, view, clock)
+    else worker.onView(view)
     if (admin !== undefined) {
-      const inherited = this.#deps.handed?.take(ADMIN_SOCKET)
+      const inherited = await this.#deps.handed?.take(ADMIN_SOCKET)
       this.#admin = await openAdminServer(admin, view, logs.logger('admin'), inherited)
     }
     const feed = await openConfigFeed(source, node, {

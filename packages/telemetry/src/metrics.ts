@@ -105,6 +105,14 @@ export class HistogramMetric {
     cells[sum] = (cells[sum] as number) + value
   }
 
+  /** Adds what another process counted: a count per bucket, then the sum of the values. */
+  merge(slot: number, counted: readonly number[]): void {
+    const first = slot * this.#width
+    for (let i = 0; i < this.#width; i++) {
+      this.#cells[first + i] = (this.#cells[first + i] ?? 0) + (counted[i] ?? 0)
+    }
+  }
+
   /** How many values fell into bucket `index`; `bounds.length` is the one above the last bound. */
   bucket(slot: number, index: number): number {
     return this.#cells[slot * this.#width + index] ?? 0

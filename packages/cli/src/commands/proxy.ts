@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { type Command, UsageError } from '../command.ts'
 import { LOOPBACK, parseAddress, parsePortMap } from '../run/addresses.ts'
+import { parseConcurrency } from '../run/concurrency.ts'
 import { openLogs } from '../run/process-logs.ts'
 import {
   configSourceOf,
@@ -26,6 +27,8 @@ export const proxy: Command = {
     'selector matches its labels; without --label it has istio=ingressgateway.',
     'SIGUSR2, or POST /upgrade on the admin port, replaces the process by one of the program on disk:',
     'sockets are handed over, no request is lost, tunnels go on in the old process until they end.',
+    'With more than one worker the process itself carries no traffic: it has the sockets, the control',
+    'plane and the admin port, and replaces a worker that dies.',
   ].join('\n'),
   options: {
     role: {
@@ -50,6 +53,12 @@ export const proxy: Command = {
       kind: 'value',
       placeholder: 'IP',
       describe: 'address that a gateway binds to (0.0.0.0)',
+    },
+    concurrency: {
+      kind: 'value',
+      short: 'c',
+      placeholder: 'N',
+      describe: 'worker processes; 0 or auto: one per core (gateway: auto, sidecar: 1)',
     },
     map: {
       kind: 'list',
@@ -94,7 +103,11 @@ export const proxy: Command = {
       ...(transport === undefined ? {} : { transport }),
     }
     const { runProxy } = await import('../run/run-proxy.ts')
-    return runProxy(options, { isJson: args.flag('json') }, terminal, openLogs(args, terminal))
+    const isJson = args.flag('json')
+    const concurrency = parseConcurrency(
+      args.value('concurrency') ?? (role === 'gateway' ? 'auto' : '1'),
+    )
+    return runProxy(options, { isJson, concurrency }, terminal, openLogs(args, terminal))
   },
 }
 

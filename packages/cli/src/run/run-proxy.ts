@@ -1,24 +1,32 @@
 /** A proxy in a process of its own, until a signal drains it or a successor takes over. */
 import type { LogScopes } from '@weft/base'
 import { renderAddress } from '@weft/model'
-import { type HandedSockets, type ProxyHandle, type ProxyOptions, startProxy } from '@weft/proxy'
+import {
+  type HandedSockets,
+  type ProxyHandle,
+  type ProxyOptions,
+  startProxy,
+  startSupervisor,
+} from '@weft/proxy'
 import { CommandError } from '../command.ts'
 import { programVersion } from '../program-version.ts'
 import { firstSignal, type Terminal } from '../terminal/terminal.ts'
 import { reportReady } from './report-ready.ts'
 import { receiveSockets, startSuccessor, tellReady } from './upgrade.ts'
+import { spawnWorker } from './workers.ts'
 
 export async function runProxy(
   options: Omit<ProxyOptions, 'version'>,
-  shown: { readonly isJson: boolean },
+  { isJson, concurrency }: { readonly isJson: boolean; readonly concurrency: number },
   terminal: Terminal,
   logs: LogScopes,
 ): Promise<number> {
   const stopped = firstSignal(terminal, () => process.exit(130))
   const handed = await receiveSockets()
-  let upgrade = (): void => undefined
+  let upgrade = (_concurrency?: number): void => undefined
   const more = {
-    onUpgrade: () => upgrade(),
+    concurrency,
+    onUpgrade: (wanted: number | undefined) => upgrade(wanted),
     ...(handed === undefined ? {} : { handed }),
   }
   const proxy = await openProxy(options, terminal, logs, more)
@@ -27,7 +35,7 @@ export async function runProxy(
   })
   process.on('SIGUSR2', () => upgrade())
   const up = describe(options, proxy)
-  terminal.out(shown.isJson ? `${JSON.stringify({ ready: false, ...up })}\n` : renderUp(up))
+  terminal.out(isJson ? `${JSON.stringify({ ready: false, ...up })}\n` : renderUp(up))
   reportReady({
     kind: options.role,
     ports: {
@@ -39,7 +47,7 @@ export async function runProxy(
   const first = await Promise.race([proxy.ready.then(() => 'ready'), ended])
   if (first === 'ready') {
     terminal.out(
-      shown.isJson ? `${JSON.stringify({ ready: true, ...up })}\n` : 'It has its configuration.\n',
+      isJson ? `${JSON.stringify({ ready: true, ...up })}\n` : 'It has its configuration.\n',
     )
     if (handed !== undefined) tellReady()
   }
@@ -52,13 +60,17 @@ export async function runProxy(
 }
 
 /** One at a time; after a failure it may be tried again. */
-function upgradeOnce(proxy: ProxyHandle, logs: LogScopes, succeeded: () => void): () => void {
+function upgradeOnce(
+  proxy: ProxyHandle,
+  logs: LogScopes,
+  succeeded: () => void,
+): (concurrency?: number) => void {
   const log = logs.logger('upgrade')
   let isRunning = false
-  return () => {
+  return (concurrency) => {
     if (isRunning) return
     isRunning = true
-    startSuccessor(proxy, log).then(succeeded, (error: unknown) => {
+    startSuccessor(proxy, concurrency, log).then(succeeded, (error: unknown) => {
       isRunning = false
       log.error('upgrade failed; this process goes on', { error })
     })
@@ -70,19 +82,26 @@ export async function openProxy(
   options: Omit<ProxyOptions, 'version'>,
   terminal: Terminal,
   logs: LogScopes,
-  more: { readonly handed?: HandedSockets; readonly onUpgrade?: () => void } = {},
+  {
+    concurrency = 1,
+    ...more
+  }: {
+    readonly concurrency?: number
+    readonly handed?: HandedSockets
+    readonly onUpgrade?: (concurrency: number | undefined) => void
+  } = {},
 ): Promise<ProxyHandle> {
+  const whole = { ...options, version: await programVersion() }
+  const deps = {
+    clock: terminal.clock,
+    random: terminal.random,
+    logs,
+    onQuit: (exitCode: number) => process.exit(exitCode),
+    ...more,
+  }
   try {
-    return await startProxy(
-      { ...options, version: await programVersion() },
-      {
-        clock: terminal.clock,
-        random: terminal.random,
-        logs,
-        onQuit: (exitCode) => process.exit(exitCode),
-        ...more,
-      },
-    )
+    if (concurrency === 1) return await startProxy(whole, deps)
+    return await startSupervisor(whole, concurrency, { ...deps, spawn: spawnWorker })
   } catch (error) {
     const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
     const why = error instanceof Error ? error.message : String(error)

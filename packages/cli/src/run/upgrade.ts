@@ -11,7 +11,7 @@
  */
 import { type ChildProcess, type SendHandle, spawn } from 'node:child_process'
 import type { Logger } from '@weft/base'
-import { type HandedSocket, HandedSockets, type ProxyHandle } from '@weft/proxy'
+import { type HandedSocket, HandedSockets, type ProxyHandle, sendable } from '@weft/proxy'
 import { SUCCESSOR } from './successor.ts'
 
 /** Long enough for a control plane that is busy; the old process serves meanwhile. */
@@ -22,9 +22,20 @@ type FromOld =
   | { readonly weftUpgrade: 'socket'; readonly key: string }
   | { weftUpgrade: 'all sent' }
 
-/** Resolves once the successor serves. @throws {Error} When it does not; nothing has changed then. */
-export async function startSuccessor(proxy: ProxyHandle, log: Logger): Promise<void> {
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+/**
+ * Resolves once the successor serves.
+ *
+ * @param concurrency How many workers it has; absent: as many as its command line says.
+ * @throws {Error} When it does not; nothing has changed then.
+ */
+export async function startSuccessor(
+  proxy: ProxyHandle,
+  concurrency: number | undefined,
+  log: Logger,
+): Promise<void> {
+  const more = concurrency === undefined ? [] : ['--concurrency', String(concurrency)]
+  const args = [...process.execArgv, ...process.argv.slice(1), ...more]
+  const child = spawn(process.execPath, args, {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     detached: true,
     env: { ...process.env, [SUCCESSOR]: '1' },
@@ -66,7 +77,7 @@ function untilReady(child: ChildProcess, proxy: ProxyHandle): Promise<void> {
 function sendSockets(child: ChildProcess, sockets: readonly HandedSocket[]): void {
   for (const { key, handle } of sockets) {
     const message: FromOld = { weftUpgrade: 'socket', key }
-    child.send(message, handle as SendHandle)
+    child.send(message, sendable(handle) as SendHandle)
   }
   const last: FromOld = { weftUpgrade: 'all sent' }
   child.send(last)

@@ -78,6 +78,10 @@ async function serve(
   proxy: ProxyView,
 ): Promise<void> {
   request.resume()
+  // Whether it is ready must be said at once, whatever the workers do.
+  if (proxy.workers !== undefined && request.method !== 'POST' && request.url !== '/ready') {
+    await proxy.workers.refresh()
+  }
   const answer = answerFor(
     {
       method: request.method ?? 'GET',

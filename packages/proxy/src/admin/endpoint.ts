@@ -8,7 +8,7 @@
  * Paths, parameters and shapes are Envoy's where Envoy has them, so that tools
  * built for Envoy read a Weft proxy.
  */
-import type { Clock, LogScopes } from '@weft/base'
+import type { Clock, LogLevel, LogScopes } from '@weft/base'
 import type { Cluster, SocketAddress } from '@weft/model'
 import type { MetricsRegistry } from '@weft/telemetry'
 import type { AdsClientState, Rejection, ResourceCodec, ResourceUpdate, XdsNode } from '@weft/xds'
@@ -60,9 +60,28 @@ export interface ProxyView {
   clusters(): readonly ClusterStatus[]
   /** Stops accepting. Graceful: tells the clients first and lets what runs end. */
   drainListeners(options: DrainRequest): void
-  /** Starts a successor; absent where nobody can. */
-  readonly upgrade: (() => void) | undefined
+  /** Starts a successor, with so many workers if that is to change; absent where nobody can. */
+  readonly upgrade: ((concurrency: number | undefined) => void) | undefined
   quit(): void
+  /** Absent: this process carries the traffic itself. */
+  readonly workers?: WorkersView
+}
+
+/** What a supervisor adds: others do the work, and have to be asked and told. */
+export interface WorkersView {
+  /** Resolves when the others' numbers are new, or have been waited for long enough. */
+  refresh(): Promise<void>
+  setLogLevel(level: LogLevel, component: string | undefined): void
+  memoryBytes(): number
+  list(): readonly WorkerRow[]
+}
+
+export interface WorkerRow {
+  readonly pid: number
+  readonly state: string
+  readonly restarts: number
+  readonly memoryBytes: number
+  readonly connections: number
 }
 
 /** Envoy's server states. */

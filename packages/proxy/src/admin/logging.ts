@@ -37,7 +37,10 @@ export const logging: AdminEndpoint = {
       }
     }
     // All or nothing: a typo in the second change must not leave the first one made.
-    for (const [component, level] of changes) proxy.logs.setLevel(level, component)
+    for (const [component, level] of changes) {
+      proxy.logs.setLevel(level, component)
+      proxy.workers?.setLogLevel(level, component)
+    }
     return textAnswer(renderLevels(proxy))
   },
 }

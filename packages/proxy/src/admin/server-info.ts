@@ -1,5 +1,5 @@
 /** What runs here, since when and how: Envoy's `ServerInfo`. */
-import { type AdminEndpoint, jsonAnswer } from './endpoint.ts'
+import { type AdminEndpoint, jsonAnswer, type WorkerRow } from './endpoint.ts'
 
 export const serverInfo: AdminEndpoint = {
   path: '/server_info',
@@ -16,7 +16,7 @@ export const serverInfo: AdminEndpoint = {
       uptime_all_epochs: uptime,
       hot_restart_version: 'disabled',
       command_line_options: {
-        concurrency: 1,
+        concurrency: proxy.workers?.list().length ?? 1,
         service_cluster: node.cluster,
         service_node: node.id,
         service_zone: node.locality.zone,
@@ -37,6 +37,7 @@ export const serverInfo: AdminEndpoint = {
       weft: {
         role: options.role,
         pid: process.pid,
+        ...(proxy.workers === undefined ? {} : { workers: proxy.workers.list().map(workerJson) }),
         transport: transport.name,
         transport_fallback_reason: transport.fallbackReason,
         control_plane: proxy.control() ?? null,
@@ -49,4 +50,8 @@ export const serverInfo: AdminEndpoint = {
       },
     })
   },
+}
+
+function workerJson({ pid, state, restarts, memoryBytes, connections }: WorkerRow) {
+  return { pid, state, restarts, memory_bytes: memoryBytes, connections }
 }

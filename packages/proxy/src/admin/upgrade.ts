@@ -5,12 +5,17 @@ export const upgrade: AdminEndpoint = {
   path: '/upgrade',
   method: 'POST',
   summary: 'start a successor from the program on disk, hand the sockets over, then drain',
-  parameters: {},
-  answer(_request, proxy) {
+  parameters: { concurrency: 'how many workers the successor has, in place of as many as now' },
+  answer({ query }, proxy) {
     if (proxy.upgrade === undefined) {
       return textAnswer('this proxy is part of another process and cannot be upgraded alone\n', 501)
     }
-    proxy.upgrade()
+    const text = query.get('concurrency')
+    const concurrency = text === null ? undefined : Number(text)
+    if (concurrency !== undefined && !(/^\d{1,3}$/.test(text ?? '') && concurrency > 0)) {
+      return textAnswer('concurrency must be a number from 1 to 999\n', 400)
+    }
+    proxy.upgrade(concurrency)
     return textAnswer('OK\n')
   },
 }

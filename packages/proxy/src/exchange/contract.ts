@@ -30,6 +30,7 @@ import type { Resolve, TimerWheel, Transport } from '@weft/net'
 import type { CompiledRouteTable } from '@weft/traffic'
 import type { TlsContexts } from '../tls/tls-contexts.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
+import type { WorkerPlace } from '../workers/worker-place.ts'
 
 /** Everything the data path takes from its surroundings. */
 export interface EngineDeps {
@@ -48,6 +49,8 @@ export interface EngineDeps {
   readonly filterStats?: FilterStats
   /** Where this proxy runs, for zone aware routing; absent: nowhere in particular. */
   readonly locality?: Locality
+  /** Which of the proxy's processes this is, for limits that they share; absent: the only one. */
+  readonly place?: WorkerPlace
 }
 
 /** Where HTTP filters count; leaves are Envoy's, with their dots. */
@@ -67,6 +70,8 @@ export interface StatOwner {
 export interface ListenerRuntime {
   readonly name: string
   readonly direction: Listener['direction']
+  /** See `Listener`. */
+  readonly proxyProtocol?: Listener['proxyProtocol']
   readonly chains: readonly ChainRuntime[]
   readonly defaultChain?: ChainRuntime
 }
@@ -110,6 +115,8 @@ export interface TcpRuntime {
 export interface ExchangeObserver {
   /** `record` is reused afterwards: copy what is to be kept. */
   onExchangeEnd(record: ExchangeRecord): void
+  /** A TCP connection has its upstream. What ends without that is told by `onConnectionEnd` alone. */
+  onConnectionStart?(record: ConnectionRecord): void
   onConnectionEnd(record: ConnectionRecord): void
 }
 
@@ -170,7 +177,7 @@ export interface ExchangeRecord {
 /** Envoy's `upstream_rq_retry_overflow` and `upstream_rq_retry_limit_exceeded`. */
 export type RetryEnd = 'overflow' | 'limitExceeded'
 
-/** One finished TCP connection: a tcp_proxy chain, a CONNECT or upgrade tunnel. */
+/** One TCP connection of a tcp_proxy chain, as far as it came. */
 export interface ConnectionRecord {
   readonly direction: Listener['direction']
   readonly listener: string
@@ -185,4 +192,11 @@ export interface ConnectionRecord {
   readonly upstreamAddress: SocketAddress | undefined
   readonly downstreamRemote: SocketAddress
   readonly downstreamLocal: SocketAddress
+  readonly upstreamLocal: SocketAddress | undefined
+  /** `onConnectionStart` was told. */
+  readonly opened: boolean
+  /** Tries at connecting. */
+  readonly attempts: number
+  /** Asked for in the client's TLS handshake, also in one that was passed through. */
+  readonly serverName: string | undefined
 }

@@ -1,6 +1,7 @@
 /** Token buckets in this proxy (Envoy's local_ratelimit filter). */
 import type { LocalRateLimit } from '@weft/model'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
+import { shareOfRateLimit } from '../workers/worker-share.ts'
 import { FilterMemory } from './filter-memory.ts'
 import type {
   BindFilter,
@@ -97,5 +98,7 @@ function sharedLimiter(
   ofRoute: boolean,
 ): LocalLimiter {
   const key = [runtime.listener, ofRoute ? route.name : '', limit]
-  return limiters.get(deps, key, () => new LocalLimiter(limit, deps.clock.monotonicMs()))
+  const { clock, place } = deps
+  const own = place === undefined ? limit : shareOfRateLimit(limit, place)
+  return limiters.get(deps, key, () => new LocalLimiter(own, clock.monotonicMs()))
 }

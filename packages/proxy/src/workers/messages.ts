@@ -1,0 +1,107 @@
+/**
+ * What a supervisor and its workers tell each other, over the channel that Node opens
+ * between a process and its child (structured clone: maps and typed arrays arrive as such).
+ *
+ *     worker                         supervisor
+ *      │ ◄──────────────────── start  │
+ *      │ take ──────────────────────► │  before it listens anywhere
+ *      │ ◄─────────────────── socket  │  with a handle, or: bind it yourself
+ *      │ bound, with the handle ────► │
+ *      │ up ────────────────────────► │
+ *      │ ◄─────────────────── config  │  what changed, again and again
+ *      │ ready, health, alive ──────► │
+ *      │ ◄────────── ask, drain, …    │
+ */
+import type { LogLevel } from '@weft/base'
+import type { OfferedPort, SocketAddress } from '@weft/model'
+import type { Rejection } from '@weft/xds'
+import type { ClusterStatus, DrainRequest, ProxyState } from '../admin/endpoint.ts'
+import type { ProxyOptions } from '../proxy-options.ts'
+import type { MetricSnapshot } from './metrics-snapshot.ts'
+import type { ResourceDelta } from './resource-delta.ts'
+import type { WorkerPlace } from './worker-place.ts'
+
+export type WorkerOptions = Omit<ProxyOptions, 'source' | 'admin'>
+
+export type ToWorker =
+  | {
+      readonly kind: 'start'
+      readonly place: WorkerPlace
+      readonly options: WorkerOptions
+      readonly levels: ReadonlyMap<string, LogLevel>
+    }
+  /** Comes with a handle, or with none: then nobody has bound it yet. */
+  | { readonly kind: 'socket'; readonly key: string }
+  | { readonly kind: 'config'; readonly delta: ResourceDelta }
+  | { readonly kind: 'ask'; readonly id: number }
+  | { readonly kind: 'log level'; readonly level: LogLevel; readonly component?: string }
+  | { readonly kind: 'drain listeners'; readonly request: DrainRequest }
+  | { readonly kind: 'reopen logs' | 'drain' | 'leave' | 'close' }
+
+export type FromWorker =
+  /** Its process listens to the channel. */
+  | { readonly kind: 'hello' }
+  | { readonly kind: 'take' | 'failed' | 'released'; readonly key: string }
+  /** Comes with the handle. */
+  | { readonly kind: 'bound'; readonly key: string }
+  | {
+      readonly kind: 'up'
+      readonly outbound: SocketAddress | undefined
+      readonly offers: readonly OfferedPort[]
+      readonly transport: TransportStatus
+    }
+  /** Its first configuration is in force; with the sockets it listens on. */
+  | { readonly kind: 'ready'; readonly keys: ReadonlySet<string> }
+  | { readonly kind: 'alive' }
+  /** An error that nobody caught: it drains and wants a replacement. */
+  | { readonly kind: 'failing' }
+  | { readonly kind: 'cannot start'; readonly message: string; readonly code: string | undefined }
+  | { readonly kind: 'health'; readonly healthy: boolean; readonly message: string }
+  /** Without an id nobody asked: what a worker counted must outlive it. */
+  | { readonly kind: 'status'; readonly id: number | undefined; readonly status: WorkerStatus }
+
+export interface TransportStatus {
+  readonly name: string
+  readonly fallbackReason: string
+}
+
+/** A worker as its supervisor last heard of it. */
+export interface WorkerStatus {
+  readonly state: ProxyState
+  readonly memoryBytes: number
+  readonly metrics: readonly MetricSnapshot[]
+  readonly listeners: readonly {
+    readonly name: string
+    readonly address: SocketAddress
+    readonly connections: number
+  }[]
+  readonly clusters: readonly WorkerClusterStatus[]
+  /** What it cannot open. */
+  readonly rejections: readonly Rejection[]
+  readonly levels: ReadonlyMap<string, LogLevel>
+}
+
+/** The supervisor has the cluster itself. */
+export type WorkerClusterStatus = Omit<ClusterStatus, 'cluster'> & { readonly name: string }
+
+/** The process at the other end, as the supervisor needs it. */
+export interface WorkerProcess {
+  readonly pid: number
+  /** False when it is gone already. */
+  send(message: ToWorker, handle?: object): boolean
+  kill(): void
+}
+
+export interface WorkerEvents {
+  onMessage(message: FromWorker, handle: object | undefined): void
+  /** @param how For the log: a code or a signal. */
+  onExit(how: string): void
+}
+
+/** The supervisor at the other end, as a worker needs it. */
+export interface SupervisorChannel {
+  send(message: FromWorker, handle?: object): void
+  onMessage(listener: (message: ToWorker, handle: object | undefined) => void): void
+  /** The supervisor is gone. */
+  onEnd(listener: () => void): void
+}

@@ -1,0 +1,363 @@
+/**
+ * One proxy in several processes. This one carries no traffic: it has the one connection
+ * to the control plane, the listening sockets, the admin port, and the workers.
+ *
+ *     control plane ──► feed ──► what changed ──► each worker
+ *                         ▲                          │ health, numbers, sockets
+ *     admin port ──► merged view ◄───────────────────┘
+ *
+ * Towards the control plane and whoever scrapes it is one proxy.
+ */
+import { type Logger, renderDuration } from '@weft/base'
+import type { OfferedPort, SocketAddress } from '@weft/model'
+import { loadCodec, type ResourceUpdate, type XdsNode } from '@weft/xds'
+import { type AdminServer, openAdminServer } from '../admin/admin-server.ts'
+import type { ProxyState, ProxyView } from '../admin/endpoint.ts'
+import { resourceProblem } from '../build/validate.ts'
+import { type ConfigFeed, openConfigFeed } from '../config-feed.ts'
+import { ConfigurationLog } from '../configuration-log.ts'
+import { drainOnFatalError } from '../fatal-errors.ts'
+import { type BoundPorts, nodeOf, renderProxy } from '../node-identity.ts'
+import type { ProxyDeps, ProxyHandle } from '../proxy-handle.ts'
+import type { ProxyOptions } from '../proxy-options.ts'
+import { ADMIN_SOCKET, type HandedSocket, type HandedSockets } from '../upgrade/handed-sockets.ts'
+import type { FromWorker, TransportStatus, WorkerEvents, WorkerProcess } from './messages.ts'
+import { resourceDelta } from './resource-delta.ts'
+import { SocketBroker } from './socket-broker.ts'
+import { SupervisorView } from './supervisor-view.ts'
+import { type Worker, WorkerPool } from './worker-pool.ts'
+
+export interface SupervisorDeps extends Omit<ProxyDeps, 'handed' | 'transport' | 'worker'> {
+  readonly handed?: HandedSockets
+  spawn(index: number, events: WorkerEvents): WorkerProcess
+}
+
+/** What a worker that ignores its orders gets after they should be done. */
+const CLOSE_MS = 2_000
+
+/**
+ * Resolves when every worker has opened the sockets that must be open before the first
+ * configuration, and the admin port answers.
+ *
+ * @throws The system's error when one of them cannot be bound.
+ */
+export async function startSupervisor(
+  options: ProxyOptions,
+  concurrency: number,
+  deps: SupervisorDeps,
+): Promise<ProxyHandle> {
+  const supervisor = new Supervisor(options, concurrency, deps)
+  try {
+    await supervisor.start()
+  } catch (error) {
+    await supervisor.close()
+    throw error
+  }
+  return supervisor
+}
+
+class Supervisor implements ProxyHandle {
+  readonly ready: Promise<void>
+  readonly #options: ProxyOptions
+  readonly #concurrency: number
+  readonly #deps: SupervisorDeps
+  readonly #log: Logger
+  readonly #pool: WorkerPool
+  readonly #broker: SocketBroker
+  readonly #configuration = new ConfigurationLog()
+  readonly #startedAtMs: number
+  /** The set that each worker was last told of. */
+  readonly #told = new Map<Worker, ResourceUpdate>()
+  readonly #health = new Map<Worker, { readonly healthy: boolean; readonly message: string }>()
+  #view: SupervisorView | undefined
+  #bound: BoundPorts = { outbound: undefined, offers: [] }
+  #transport: TransportStatus = { name: '', fallbackReason: '' }
+  #state: ProxyState = 'PRE_INITIALIZING'
+  #reported: string | undefined
+  #becomeReady: () => void = () => undefined
+  #allUp: { resolve(): void; reject(error: Error): void } | undefined
+  #admin: AdminServer | undefined
+  #feed: ConfigFeed | undefined
+  #forgetErrors: (() => void) | undefined
+  #ending: Promise<void> | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(options: ProxyOptions, concurrency: number, deps: SupervisorDeps) {
+    this.#options = options
+    this.#concurrency = concurrency
+    this.#deps = deps
+    this.#log = deps.logs.logger('supervisor')
+    this.#startedAtMs = deps.clock.monotonicMs()
+    this.ready = new Promise((resolve) => {
+      this.#becomeReady = resolve
+    })
+    this.#pool = new WorkerPool(concurrency, {
+      clock: deps.clock,
+      log: this.#log,
+      spawn: (index, events) => deps.spawn(index, events),
+      onMessage: (worker, message, handle) => this.#hear(worker, message, handle),
+      onGone: (worker) => this.#gone(worker),
+    })
+    this.#broker = new SocketBroker({
+      ...(deps.handed === undefined ? {} : { handed: deps.handed }),
+      give: (index, key, handle) => {
+        const worker = this.#pool.current.find((one) => one.index === index)
+        worker?.process.send({ kind: 'socket', key }, handle)
+      },
+    })
+  }
+
+  get admin(): SocketAddress | undefined {
+    return this.#admin?.address
+  }
+
+  get outbound(): SocketAddress | undefined {
+    return this.#bound.outbound
+  }
+
+  get offers(): readonly OfferedPort[] {
+    return this.#bound.offers
+  }
+
+  listeners(): ReadonlyMap<string, SocketAddress> {
+    const listeners = this.#view?.listeners() ?? []
+    return new Map(listeners.map(({ name, address }) => [name, address]))
+  }
+
+  async reopenLogs(): Promise<void> {
+    this.#pool.send({ kind: 'reopen logs' })
+  }
+
+  async start(): Promise<void> {
+    const { admin, source } = this.#options
+    const { clock, random, logs, handed, onQuit } = this.#deps
+    const allUp = new Promise<void>((resolve, reject) => {
+      this.#allUp = { resolve, reject }
+    })
+    this.#pool.start()
+    await allUp
+    this.#allUp = undefined
+    const node = nodeOf(this.#options, this.#bound)
+    const view = await this.#openView(node)
+    if (admin !== undefined) {
+      const inherited = handed?.take(ADMIN_SOCKET)
+      this.#admin = await openAdminServer(admin, view, logs.logger('admin'), inherited)
+    }
+    this.#feed = await openConfigFeed(source, node, {
+      clock,
+      log: logs.logger('xds'),
+      random,
+      validate: resourceProblem,
+      onUpdate: (update) => this.#configure(update),
+    })
+    this.#report()
+    if (onQuit !== undefined) {
+      this.#forgetErrors = drainOnFatalError(this, process, { log: this.#log, exit: onQuit })
+    }
+    const who = renderProxy(this.#options, this.#bound)
+    this.#log.info('proxy is up', { who, workers: this.#concurrency })
+  }
+
+  #configure(update: ResourceUpdate): void {
+    if (this.#closing !== undefined) return
+    this.#configuration.record(update, this.#deps.clock.nowMs())
+    for (const worker of this.#pool.all) {
+      if (worker.phase !== 'starting') this.#tell(worker, update)
+    }
+  }
+
+  #tell(worker: Worker, update: ResourceUpdate): void {
+    const delta = resourceDelta(this.#told.get(worker), update)
+    this.#told.set(worker, update)
+    worker.process.send({ kind: 'config', delta })
+  }
+
+  #hear(worker: Worker, message: FromWorker, handle: object | undefined): void {
+    switch (message.kind) {
+      case 'hello':
+        this.#introduce(worker)
+        return
+      case 'take':
+        this.#broker.take(worker.index, message.key)
+        return
+      case 'bound':
+        if (handle !== undefined) this.#broker.bound(worker.index, message.key, handle)
+        return
+      case 'failed':
+        this.#broker.failed(worker.index, message.key)
+        return
+      case 'released':
+        // One that leaves gives back what the one in its place may have by now.
+        if (worker.phase !== 'leaving' || this.#state === 'DRAINING') {
+          this.#broker.released(worker.index, message.key)
+        }
+        return
+      case 'up':
+        this.#up(worker, message)
+        return
+      case 'ready':
+        if (worker.phase === 'up') worker.phase = 'ready'
+        this.#broker.holds(worker.index, message.keys)
+        this.#settle()
+        return
+      case 'failing':
+        this.#log.error('worker failed; it drains, another takes its place', {
+          worker: worker.index,
+          pid: worker.process.pid,
+        })
+        this.#pool.replace(worker)
+        return
+      case 'cannot start':
+        this.#log.error('worker cannot start', { worker: worker.index, error: message.message })
+        this.#allUp?.reject(Object.assign(new Error(message.message), { code: message.code }))
+        return
+      case 'health':
+        this.#health.set(worker, message)
+        this.#report()
+        return
+      case 'status':
+        this.#view?.answered(worker, message.id)
+    }
+  }
+
+  #introduce(worker: Worker): void {
+    const { source: _source, admin: _admin, ...options } = this.#options
+    worker.process.send({
+      kind: 'start',
+      place: { index: worker.index, count: this.#concurrency },
+      options,
+      levels: this.#deps.logs.levels(),
+    })
+  }
+
+  #up(worker: Worker, up: Extract<FromWorker, { kind: 'up' }>): void {
+    if (worker.phase === 'starting') worker.phase = 'up'
+    this.#bound = { outbound: up.outbound, offers: up.offers }
+    this.#transport = up.transport
+    const newest = this.#configuration.newest
+    if (newest !== undefined) this.#tell(worker, newest.update)
+    const { current } = this.#pool
+    const isAll =
+      current.length === this.#concurrency && current.every((one) => one.phase !== 'starting')
+    if (isAll) this.#allUp?.resolve()
+  }
+
+  /** The first time that every worker has its configuration the proxy is ready; it stays so while one is. */
+  #settle(): void {
+    this.#report()
+    if (this.#state !== 'PRE_INITIALIZING') return
+    const { current } = this.#pool
+    if (current.length < this.#concurrency || current.some(({ phase }) => phase !== 'ready')) return
+    this.#state = 'LIVE'
+    const tookMs = Math.round(this.#deps.clock.monotonicMs() - this.#startedAtMs)
+    this.#log.info('first configuration is in force', {
+      source: this.#configuration.newest?.update.source,
+      workers: current.length,
+      after: renderDuration(tookMs),
+    })
+    this.#becomeReady()
+  }
+
+  #gone(worker: Worker): void {
+    this.#view?.gone(worker)
+    this.#told.delete(worker)
+    this.#health.delete(worker)
+    if (worker.phase !== 'leaving') this.#broker.gone(worker.index)
+    this.#allUp?.reject(new Error('a worker ended before it was up; its log says why'))
+    this.#report()
+  }
+
+  /** To the control plane, when it is news. */
+  #report(): void {
+    const feed = this.#feed
+    if (feed === undefined) return
+    const problem = this.#problem()
+    if (this.#reported === (problem ?? '')) return
+    this.#reported = problem ?? ''
+    feed.reportHealth(problem === undefined, problem ?? '')
+  }
+
+  #problem(): string | undefined {
+    if (this.#state === 'DRAINING') return 'draining'
+    const ready = this.#pool.current.filter(({ phase }) => phase === 'ready')
+    const isStarting = this.#state === 'PRE_INITIALIZING' && ready.length < this.#concurrency
+    const told = isStarting ? this.#pool.current : ready
+    if (told.length === 0) return 'no worker runs'
+    for (const worker of told) {
+      const health = this.#health.get(worker)
+      if (health === undefined) return 'a worker has not said yet whether it is well'
+      if (!health.healthy) return health.message
+    }
+    return undefined
+  }
+
+  drain(): Promise<void> {
+    this.#ending ??= this.#drain()
+    return this.#ending
+  }
+
+  async #drain(): Promise<void> {
+    this.#state = 'DRAINING'
+    this.#log.info('proxy drains')
+    this.#report()
+    await this.#pool.end({ kind: 'drain' })
+    await this.close()
+  }
+
+  handOver(): readonly HandedSocket[] {
+    const admin = this.#admin
+    const own = admin === undefined ? [] : [{ key: ADMIN_SOCKET, handle: admin.server }]
+    return [...own, ...this.#broker.handOver()]
+  }
+
+  leave(): Promise<void> {
+    this.#ending ??= this.#leave()
+    return this.#ending
+  }
+
+  async #leave(): Promise<void> {
+    this.#state = 'DRAINING'
+    this.#log.info('proxy leaves to its successor')
+    await this.#feed?.close()
+    this.#feed = undefined
+    await this.#admin?.close()
+    this.#broker.close()
+    await this.#pool.end({ kind: 'leave' })
+    await this.close()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#state = 'DRAINING'
+    const cancel = this.#deps.clock.after(CLOSE_MS, () => this.#pool.kill())
+    await this.#pool.end({ kind: 'close' })
+    cancel()
+    this.#broker.close()
+    await this.#feed?.close()
+    await this.#admin?.close()
+    this.#forgetErrors?.()
+    this.#log.info('proxy is closed')
+  }
+
+  async #openView(node: XdsNode): Promise<ProxyView> {
+    const { clock, logs, onQuit, onUpgrade } = this.#deps
+    const view = new SupervisorView(this.#pool, {
+      ...{ options: this.#options, node, clock, logs },
+      codec: await loadCodec(),
+      startedAtMs: this.#startedAtMs,
+      transport: () => this.#transport,
+      state: () => this.#state,
+      configuration: () => this.#configuration.newest,
+      feedRejections: () => this.#feed?.rejections() ?? [],
+      control: () => this.#feed?.control(),
+      upgrade: onUpgrade,
+      quit: () => void this.drain().then(() => onQuit?.(0)),
+    })
+    this.#view = view
+    return view
+  }
+}
