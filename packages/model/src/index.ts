@@ -1,4 +1,12 @@
 export { renderAddress, type SocketAddress } from './address.ts'
+export type {
+  ClaimPredicate,
+  Permission,
+  Principal,
+  RbacPolicy,
+  RbacRules,
+  RequestPredicate,
+} from './authorization.ts'
 export {
   type CircuitLimits,
   type Cluster,

@@ -1,3 +1,12 @@
+export type { Caller, CallerRequest, VerifiedToken } from './authz/caller.ts'
+export {
+  type CompiledRbac,
+  compileRbac,
+  decideRbac,
+  explainRbac,
+  type PolicyTrace,
+  type RbacDecision,
+} from './authz/evaluate.ts'
 export { GradientController } from './concurrency/gradient-controller.ts'
 export { ConfigError } from './config-error.ts'
 export { type FaultDecision, rollFault } from './fault.ts'
