@@ -142,11 +142,12 @@ function programmed(
   { isProgrammed, message }: Programming,
 ): readonly Condition[] {
   if (!isGateway(document)) return []
-  const isRefused = conditions.some(({ type, status, where }) => {
+  const refused = conditions.find(({ type, status, where }) => {
     return type === 'Accepted' && !status && where === undefined
   })
-  if (isRefused) {
-    return [{ type: 'Programmed', status: false, reason: 'Invalid', message: 'not accepted' }]
+  if (refused !== undefined) {
+    const reason = refused.reason === 'NotAllowed' ? refused.reason : 'Invalid'
+    return [{ type: 'Programmed', status: false, reason, message: 'not accepted' }]
   }
   if (isProgrammed) return [{ type: 'Programmed', status: true, reason: 'Programmed', message }]
   if (document.type === 'IstioGateway') return []

@@ -40,6 +40,8 @@ export interface Listeners {
   readonly byOwner: ReadonlyMap<ListenerOwner, readonly JudgedListener[]>
   /** Accepted sets by gateway. */
   readonly sets: ReadonlyMap<DocumentOf<'KubernetesGateway'>, readonly DocumentOf<'ListenerSet'>[]>
+  /** Sets that their gateway does not allow. */
+  readonly refusedSets: readonly DocumentOf<'ListenerSet'>[]
   readonly served: readonly JudgedListener[]
   /** SDS names of the certificates that gateways show to backends. */
   readonly clientCertificates: ReadonlyMap<DocumentOf<'KubernetesGateway'>, string>
@@ -66,6 +68,7 @@ export function servedListeners(
   const conditions = new Map<Document, readonly Condition[]>()
   const clientCertificates = new Map<DocumentOf<'KubernetesGateway'>, string>()
   const sets = new Map<DocumentOf<'KubernetesGateway'>, readonly DocumentOf<'ListenerSet'>[]>()
+  const refusedSets: DocumentOf<'ListenerSet'>[] = []
   for (const gateway of documentsOf(documents, 'KubernetesGateway')) {
     const name = gateway.spec.gatewayClassName
     const controller = classes.get(name)?.controllerName
@@ -76,12 +79,18 @@ export function servedListeners(
     const allowed: DocumentOf<'ListenerSet'>[] = []
     for (const set of documentsOf(documents, 'ListenerSet').filter((one) => isOf(one, gateway))) {
       if (isSetAllowed(gateway, set, context.namespaces)) allowed.push(set)
-      else conditions.set(set, [NOT_ALLOWED])
+      else {
+        conditions.set(set, [NOT_ALLOWED])
+        refusedSets.push(set)
+      }
     }
     const merged = [gateway, ...allowed].flatMap((owner) =>
       owner.spec.listeners.map((spec, index) => ({ owner, spec, index })),
     )
-    const judged = merged.map((_, i) => judgeListener(gateway, merged, i, { ...context, grants }))
+    const isRefused = gateway.spec.infrastructure?.parametersRef !== undefined
+    const judged = merged
+      .map((_, i) => judgeListener(gateway, merged, i, { ...context, grants }))
+      .map((one) => (isRefused ? { ...one, isServed: false } : one))
     for (const owner of [gateway, ...allowed]) {
       byOwner.set(
         owner,
@@ -97,7 +106,7 @@ export function servedListeners(
     conditions.set(gateway, [...gatewayConditions(gateway, own), ...client.conditions])
   }
   const served = [...byOwner.values()].flat().filter(({ isServed }) => isServed)
-  return { gateways, byOwner, sets, served, clientCertificates, conditions }
+  return { gateways, byOwner, sets, refusedSets, served, clientCertificates, conditions }
 }
 
 /** Whether a class is handled by this control plane. */
@@ -241,6 +250,17 @@ function gatewayConditions(
   gateway: DocumentOf<'KubernetesGateway'>,
   own: readonly JudgedListener[],
 ): readonly Condition[] {
+  const parameters = gateway.spec.infrastructure?.parametersRef
+  if (parameters !== undefined) {
+    const message = `parameters of kind ${parameters.group}/${parameters.kind} are not supported`
+    const refused = {
+      type: 'Accepted',
+      status: false,
+      reason: 'InvalidParameters',
+      message,
+    } as const
+    return [refused, ...own.flatMap((one) => one.conditions)]
+  }
   const bad = own.filter(({ isServed }) => !isServed).length
   const accepted: Condition =
     bad === 0

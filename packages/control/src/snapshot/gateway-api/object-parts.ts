@@ -32,6 +32,7 @@ export function objectParts(
         : {}),
     })
   }
+  for (const set of listeners.refusedSets) parts.set(set, { kind: 'listeners', listeners: [] })
   for (const [route, parents] of attached.parents) parts.set(route, { kind: 'parents', parents })
   for (const [policy, ancestors] of policies.ancestors) {
     parts.set(policy, { kind: 'ancestors', ancestors })

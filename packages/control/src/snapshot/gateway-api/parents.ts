@@ -5,7 +5,7 @@ import { compareHosts, covers, intersectHosts } from '../hosts.ts'
 import { selectsNamespace } from '../label-selector.ts'
 import { type BackendContext, GATEWAY_API } from './backend.ts'
 import type { JudgedListener, ListenerOwner, Listeners } from './listeners.ts'
-import { kindsOfProtocol, type RouteDocument } from './route-kinds.ts'
+import type { RouteDocument } from './route-kinds.ts'
 
 export type AcceptedParent =
   | {
@@ -88,13 +88,9 @@ function judgeListeners(
       (ref.port === undefined || spec.port === ref.port),
   )
   if (named.length === 0) return refuse('NoMatchingParent', `${parent} has no such listener`)
-  const { type } = document
-  if (type === 'TLSRoute' && !named.some(({ spec }) => kindsOfProtocol(spec).includes(type))) {
-    return refuse('UnsupportedValue', `${parent} has no TLS listener, which a TLSRoute needs`)
-  }
   const allowing = named.filter((one) => allows(one, document, context))
   if (allowing.length === 0) {
-    const message = `no listener of ${parent} allows ${type}s of ${document.metadata.namespace}`
+    const message = `no listener of ${parent} allows ${document.type}s of ${document.metadata.namespace}`
     return refuse('NotAllowedByListeners', message)
   }
   const siblings = siblingsOf(found[0], context.listeners)
