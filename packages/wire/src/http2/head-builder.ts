@@ -9,7 +9,7 @@
  *
  * An extended CONNECT (RFC 8441) becomes the GET with Upgrade that HTTP/1.1 has for it.
  */
-import { equalsIgnoreCase, TARGET, TOKEN_LOWER } from '../http1/bytes.ts'
+import { CR, equalsIgnoreCase, LF, TARGET, TOKEN_LOWER } from '../http1/bytes.ts'
 import { FIELD, hashName } from '../http1/field-names.ts'
 import { MAX_FIELDS, type MessageHead, SPAN } from '../http1/message-head.ts'
 import { checkRequest } from '../http1/parse-request.ts'
@@ -48,6 +48,9 @@ const HASH_HOST = hashName('host')
 const HASH_UPGRADE = hashName('upgrade')
 const HASH_CONNECTION = hashName('connection')
 const HASH_COOKIE = hashName('cookie')
+
+/** A line that is put together here; nothing in it outlives its field. */
+let ownLine = Buffer.alloc(1_024)
 
 export class HeadBuilder implements FieldSink {
   room = 0
@@ -340,9 +343,14 @@ export class HeadBuilder implements FieldSink {
   /** A line of ours with the value of a pseudo-field. */
   #ownLine(name: Uint8Array, kind: number, hash: number, known: number): void {
     const from = (this.#from[kind] as number) - 1
-    const value = this.#pseudo.subarray(from, this.#to[kind])
-    const line = Buffer.concat([name, value, CRLF])
-    this.#add(line, line.length, name.length - 2, hash, known)
+    const length = (this.#to[kind] as number) - from
+    const whole = name.length + length + 2
+    if (whole > ownLine.length) ownLine = Buffer.alloc(whole * 2)
+    for (let i = 0; i < name.length; i++) ownLine[i] = name[i] as number
+    for (let i = 0; i < length; i++) ownLine[name.length + i] = this.#pseudo[from + i] as number
+    ownLine[whole - 2] = CR
+    ownLine[whole - 1] = LF
+    this.#add(ownLine, whole, name.length - 2, hash, known)
   }
 
   #isConnect(): boolean {

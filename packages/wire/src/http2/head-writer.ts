@@ -47,6 +47,8 @@ for (const name of [
   DROPPED[FIELD[name]] = 1
 }
 
+const STATUS_TEXTS = Array.from({ length: 600 }, (_, status) => String(status))
+
 /** Where names and values of pseudo-fields stand together; nothing in it outlives a field. */
 let scratch = Buffer.alloc(1_024)
 
@@ -74,7 +76,7 @@ export class HeadWriter {
 
   beginResponse(status: number): void {
     this.#encoder.begin()
-    this.#pseudo(STATUS, String(status))
+    this.#pseudo(STATUS, STATUS_TEXTS[status] ?? String(status))
   }
 
   beginTrailers(): void {

@@ -54,13 +54,14 @@ export class SendSide {
     bytes: Buffer,
     cuts: Uint8Array,
     extra: Buffer,
-    extraLength: number,
+    extraFrom: number,
+    extraTo: number,
     endStream: boolean,
   ): void {
     const at = this.#beginHead()
     this.heads.beginRequest(pseudo)
     if (head !== undefined) this.heads.fields(head, bytes, cuts, true)
-    this.heads.lines(extra, 0, extraLength, true)
+    this.heads.lines(extra, extraFrom, extraTo, true)
     this.#endHead(stream, at, endStream)
   }
 
@@ -71,13 +72,14 @@ export class SendSide {
     bytes: Buffer,
     cuts: Uint8Array,
     extra: Buffer,
-    extraLength: number,
+    extraFrom: number,
+    extraTo: number,
     endStream: boolean,
   ): void {
     const at = this.#beginHead()
     this.heads.beginResponse(status)
     if (head !== undefined) this.heads.fields(head, bytes, cuts, false)
-    this.heads.lines(extra, 0, extraLength, false)
+    this.heads.lines(extra, extraFrom, extraTo, false)
     this.#endHead(stream, at, endStream && status >= 200)
   }
 

@@ -9,6 +9,7 @@
  *
  * What a peer may do a thousand times is counted in `abuse.ts`.
  */
+import { LF } from '../http1/bytes.ts'
 import type { MessageHead } from '../http1/message-head.ts'
 import { OutBuffer } from '../http1/out-buffer.ts'
 import { AbuseGuard } from './abuse.ts'
@@ -51,6 +52,14 @@ const PING_BYTES = Buffer.from('weftping', 'latin1')
 const REMEMBERED = 1_024
 const NO_BYTES = Buffer.alloc(0)
 const NO_CUTS = new Uint8Array(0)
+
+/** `HTTP/1.1 200 …` */
+const STATUS_AT = 9
+
+function statusAt(bytes: Buffer, at: number): number {
+  const digit = (i: number) => (bytes[at + i] as number) - 0x30
+  return digit(0) * 100 + digit(1) * 10 + digit(2)
+}
 
 export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
   readonly out = new OutBuffer(1_024)
@@ -347,7 +356,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     const stream = this.#newStream(this.#nextId)
     this.#nextId += 2
     stream.headRequest = pseudo.method === 'HEAD'
-    this.#send.request(stream, pseudo, head, bytes, cuts, extra, extraLength, endStream)
+    this.#send.request(stream, pseudo, head, bytes, cuts, extra, 0, extraLength, endStream)
     return stream
   }
 
@@ -363,9 +372,8 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     const stream = this.#newStream(this.#nextId)
     this.#nextId += 2
     stream.headRequest = pseudo.method === 'HEAD'
-    const lines = bytes.subarray(linesFrom, to)
-    const { length } = lines
-    this.#send.request(stream, pseudo, undefined, NO_BYTES, NO_CUTS, lines, length, endStream)
+    const send = this.#send
+    send.request(stream, pseudo, undefined, NO_BYTES, NO_CUTS, bytes, linesFrom, to, endStream)
     return stream
   }
 
@@ -380,7 +388,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     endStream: boolean,
   ): void {
     if (stream.closed || stream.localEnded) return
-    this.#send.response(stream, status, head, bytes, cuts, extra, extraLength, endStream)
+    this.#send.response(stream, status, head, bytes, cuts, extra, 0, extraLength, endStream)
   }
 
   sendResponseText(
@@ -391,11 +399,11 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     endStream: boolean,
   ): void {
     if (stream.closed || stream.localEnded) return
-    // `HTTP/1.1 200 …`
-    const status = Number(bytes.toString('latin1', from + 9, from + 12))
-    const lines = bytes.subarray(bytes.indexOf(0x0a, from) + 1, to)
-    const { length } = lines
-    this.#send.response(stream, status, undefined, NO_BYTES, NO_CUTS, lines, length, endStream)
+    const status = statusAt(bytes, from + STATUS_AT)
+    let at = from + STATUS_AT
+    while (bytes[at] !== LF) at++
+    const send = this.#send
+    send.response(stream, status, undefined, NO_BYTES, NO_CUTS, bytes, at + 1, to, endStream)
   }
 
   sendData(
