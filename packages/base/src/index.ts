@@ -12,4 +12,5 @@ export {
   LogScopes,
   silentLogger,
 } from './log.ts'
+export { parseStrictJson, type StrictJsonLimits } from './strict-json.ts'
 export { unreachable } from './unreachable.ts'

@@ -1,5 +1,11 @@
 export { renderAddress, type SocketAddress } from './address.ts'
 export type {
+  JwtAuthentication,
+  JwtKeySource,
+  JwtProvider,
+  JwtTokenSource,
+} from './authentication.ts'
+export type {
   ClaimPredicate,
   Permission,
   Principal,

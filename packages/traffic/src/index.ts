@@ -1,3 +1,15 @@
+export { type KeySet, parseKeySet, type VerificationKey } from './authn/json-web-keys.ts'
+export {
+  hasKeyFor,
+  type ParsedJwt,
+  parseJwt,
+  type TokenProblem,
+  tokenKey,
+  tokenProblemText,
+  type UnverifiedJwt,
+  type VerifiedJwt,
+  verifyJwt,
+} from './authn/verify-token.ts'
 export type { Caller, CallerRequest, VerifiedToken } from './authz/caller.ts'
 export {
   type CompiledRbac,
