@@ -6,25 +6,29 @@
  *         ▲ paused while      ▲ paused while
  *           the coder is full   the client is slow
  */
-import type { BrotliCompress, Gzip, ZstdCompress } from 'node:zlib'
+import type { Transform } from 'node:stream'
 import { OutBuffer } from '@weft/wire'
 import { type EncodedHeaders, joinEncoded } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { out } from './shared-out.ts'
 
 export interface Coder {
-  readonly stream: Gzip | BrotliCompress | ZstdCompress
-  /** What makes it give out all that it has. */
-  readonly flushKind: number
+  readonly stream: Transform
+  /** Makes it give out all that it has; absent: it always does. */
+  flush?(): void
+  /** The body says what trailers would: none go on. */
+  readonly bodyHasTrailers?: boolean
 }
 
 export interface AnswerEncoder {
+  /** Asked for answers without a body too: their head changes. */
+  readonly needsNoBody?: boolean
   /** `undefined`: nothing changes. */
   choose(facts: AnswerFacts):
     | {
         readonly headers: EncodedHeaders
         /** Absent: the body stays as it is. */
-        readonly create: (() => Coder) | undefined
+        readonly create: ((trailers: () => Buffer | undefined) => Coder) | undefined
       }
     | undefined
 }
@@ -38,7 +42,11 @@ export interface AnswerFacts {
 }
 
 /** Asks the route's encoders; adds what the answer's head has to say. */
-export function chooseCoding(x: Exchange, chunked: boolean): AnswerCoding | undefined {
+export function chooseCoding(
+  x: Exchange,
+  chunked: boolean,
+  hasBody: boolean,
+): AnswerCoding | undefined {
   const { view, response } = x
   const facts: AnswerFacts = {
     request: (name) => view.requestHeader(name),
@@ -46,11 +54,17 @@ export function chooseCoding(x: Exchange, chunked: boolean): AnswerCoding | unde
     status: response.status,
     length: response.contentLength,
   }
+  const trailers = () => {
+    const lines = x.answer.trailers
+    return lines && Buffer.from(lines.bytes.subarray(0, lines.length))
+  }
   for (const encoder of x.encoders) {
+    if (!hasBody && encoder.needsNoBody !== true) continue
     const choice = encoder.choose(facts)
     if (choice === undefined) continue
     x.filterHeaders = joinEncoded(x.filterHeaders, choice.headers)
-    if (choice.create !== undefined) return new AnswerCoding(x, choice.create(), chunked)
+    if (choice.create === undefined || !hasBody) continue
+    return new AnswerCoding(x, choice.create(trailers), chunked)
   }
   return undefined
 }
@@ -110,7 +124,7 @@ export class AnswerCoding {
   #coded(): void {
     this.#pending--
     if (this.#pending > 0 || this.#ended || this.#closed) return
-    this.#coder.stream.flush(this.#coder.flushKind)
+    this.#coder.flush?.()
   }
 
   #drained(): void {
@@ -135,6 +149,7 @@ export class AnswerCoding {
     x.eventMs = 0
     out.clear()
     x.answer.chunkedOut = this.chunked
+    if (this.#coder.bodyHasTrailers === true) x.answer.trailers = undefined
     x.answer.appendEnd(out)
     x.downstream.send(0, true, x.answer.trailers)
     x.finish()

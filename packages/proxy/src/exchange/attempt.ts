@@ -130,7 +130,9 @@ function takesToken(x: Exchange): boolean {
 
 /** HTTP/2 says where a body ends by itself; HTTP/1.1 must be told in the head. */
 function needsCoding({ request, head }: Exchange, { multiplexed }: UpstreamSide): boolean {
-  return request.framing === 'stream' && !multiplexed && head.contentLength < 0
+  if (multiplexed || request.framing === 'none') return false
+  if (request.decoder !== undefined) return request.framing !== 'chunked'
+  return request.framing === 'stream' && head.contentLength < 0
 }
 
 function pathToSend(x: Exchange): string | undefined {

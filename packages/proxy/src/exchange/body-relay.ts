@@ -14,6 +14,14 @@ import type { GrpcMessages } from './grpc.ts'
 
 export type BodyFraming = 'none' | 'fixed' | 'chunked' | 'untilClose' | 'stream'
 
+/** Takes a coding off a body that comes in pieces. */
+export interface BodyDecoder {
+  /** The rest of the body is worth nothing. */
+  readonly failed: boolean
+  take(bytes: Uint8Array, from: number, end: number): Buffer
+  end(): void
+}
+
 const LAST_CHUNK = ascii('0\r\n')
 const CRLF = ascii('\r\n')
 
@@ -30,6 +38,10 @@ export class BodyRelay {
   ending = false
   /** Counts what is in it; absent: it is not gRPC. */
   messages: GrpcMessages | undefined
+  /** Of the answer that the request wants, if it is gRPC-Web; else empty. */
+  webContentType = ''
+  /** Takes a coding off; absent: the data goes on as it is. */
+  decoder: BodyDecoder | undefined
   /** Trailers that may go on, as lines; absent when there were none. */
   trailers: OutBuffer | undefined
   readonly #decoder = new ChunkedDecoder()
@@ -42,6 +54,8 @@ export class BodyRelay {
     this.chunkedOut = chunkedOut
     this.ending = false
     this.messages = undefined
+    this.decoder = undefined
+    this.webContentType = ''
     this.trailers = undefined
     if (framing === 'chunked') this.#decoder.reset()
   }
@@ -56,14 +70,12 @@ export class BodyRelay {
     if (this.framing === 'fixed') {
       const to = Math.min(end, from + this.left)
       this.took(to - from)
-      this.messages?.take(bytes, from, to)
-      if (into !== undefined) this.append(bytes, from, to, into)
+      this.#put(bytes, from, to, into)
       return to
     }
     if (this.framing === 'chunked') return this.#relayChunks(bytes, from, end, into)
     this.bytes += end - from
-    this.messages?.take(bytes, from, end)
-    if (into !== undefined) this.append(bytes, from, end, into)
+    this.#put(bytes, from, end, into)
     if (this.ending) this.finish(into)
     return end
   }
@@ -79,6 +91,35 @@ export class BodyRelay {
   finish(into: OutBuffer | undefined): void {
     this.done = true
     if (into !== undefined) this.appendEnd(into)
+  }
+
+  #put(bytes: Buffer, from: number, to: number, into: OutBuffer | undefined): void {
+    const { decoder } = this
+    if (decoder === undefined) {
+      this.messages?.take(bytes, from, to)
+      if (into !== undefined) this.append(bytes, from, to, into)
+    } else if (into !== undefined) {
+      const plain = decoder.take(bytes, from, to)
+      this.messages?.take(plain, 0, plain.length)
+      this.append(plain, 0, plain.length, into)
+    }
+  }
+
+  /** What `held` has so far, and all that comes, is in a coding that does not go on. */
+  decodeWith(decoder: BodyDecoder, held: OutBuffer): void {
+    const coded = Buffer.from(held.bytes.subarray(0, held.length))
+    held.clear()
+    this.decoder = decoder
+    const plain = decoder.take(coded, 0, coded.length)
+    held.copy(plain, 0, plain.length)
+  }
+
+  /** The body is not what its coding says. */
+  get undecodable(): boolean {
+    const { decoder } = this
+    if (decoder === undefined) return false
+    if (this.done) decoder.end()
+    return decoder.failed
   }
 
   /** Data in the form that the other side gets. */
@@ -97,8 +138,7 @@ export class BodyRelay {
       if (at < 0) return at
       const { dataFrom, dataTo } = decoder
       this.bytes += dataTo - dataFrom
-      this.messages?.take(bytes, dataFrom, dataTo)
-      if (into !== undefined) this.append(bytes, dataFrom, dataTo, into)
+      this.#put(bytes, dataFrom, dataTo, into)
     }
     if (decoder.done) {
       const { trailers, trailerBytes } = decoder

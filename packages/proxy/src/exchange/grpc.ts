@@ -49,14 +49,17 @@ export function grpcStatusOfHttp(status: number): number {
 }
 
 /** The same answer as gRPC clients understand it: HTTP 200, and trailers only. */
-export function asGrpcReply({ status, body = '', headers = [] }: LocalReply): LocalReply {
+export function asGrpcReply(
+  { status, body = '', headers = [] }: LocalReply,
+  contentType = 'application/grpc',
+): LocalReply {
   if (headers.some(([name]) => name === 'grpc-status')) return { status, headers }
   const message = body.trimEnd()
   return {
     status: 200,
     headers: [
       ...headers.filter(([name]) => name !== 'content-type'),
-      ['content-type', 'application/grpc'],
+      ['content-type', contentType],
       ['grpc-status', String(grpcStatusOfHttp(status))],
       ...(message === '' ? [] : [['grpc-message', percentEncoded(message)] as const]),
     ],

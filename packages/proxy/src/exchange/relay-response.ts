@@ -29,6 +29,7 @@ const MAX_INTERIMS = 16
 const HEAD_LIMIT_BYTES = 61_440
 const BULK_BYTES = 65_536
 const SWITCHING = 101
+const EMPTY = encodeStamps([{ name: 'content-length', value: '0' }])
 
 export function relayResponse(x: Exchange, bytes: Buffer, length: number): void {
   out.clear()
@@ -205,11 +206,12 @@ function beginAnswer(x: Exchange, framing: BodyFraming): boolean {
   x.race?.cancel()
   x.releaseRetries()
   x.bodyless = isBodyless(x)
+  if (framing === 'none') tellEmpty(x)
   const lengthKnown = framing === 'stream' && response.contentLength >= 0
   const open = framing === 'chunked' || framing === 'untilClose' || framing === 'stream'
   const codable = x.head.minor > 0 && !x.downstream.multiplexed
   const hasBody = !x.bodyless && framing !== 'none' && response.contentLength !== 0
-  if (hasBody && x.encoders.length > 0) x.coding = chooseCoding(x, codable)
+  if (x.encoders.length > 0) x.coding = chooseCoding(x, codable, hasBody)
   const { coding } = x
   const chunked = coding?.chunked ?? (open && !lengthKnown && !x.bodyless && codable)
   x.answer.start(framing, response.contentLength, chunked && coding === undefined)
@@ -224,6 +226,12 @@ function beginAnswer(x: Exchange, framing: BodyFraming): boolean {
   }
   if (framing === 'fixed' && x.answer.left > BULK_BYTES) x.connection?.bulkBody(true)
   return true
+}
+
+/** HTTP/2 ended the answer with its head; HTTP/1.1 has to say so. */
+function tellEmpty(x: Exchange): void {
+  if (x.bodyless || x.response.contentLength >= 0 || x.downstream.multiplexed) return
+  x.filterHeaders = joinEncoded(x.filterHeaders, EMPTY)
 }
 
 function isBodyless({ view, response: { status } }: Exchange): boolean {
@@ -278,7 +286,7 @@ function writeHead(x: Exchange, chunked: boolean, upgrade: boolean): void {
 }
 
 /** What filters and hash policies add to the answer. */
-function filterHeaders(x: Exchange): EncodedHeaders | undefined {
+export function filterHeaders(x: Exchange): EncodedHeaders | undefined {
   const route = x.route?.source
   if (route === undefined) return undefined
   let all = joinEncoded(x.filterHeaders, cookieHeaders(x))

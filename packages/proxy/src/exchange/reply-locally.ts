@@ -5,6 +5,7 @@
 import type { Exchange } from './exchange.ts'
 import { asGrpcReply, isGrpc } from './grpc.ts'
 import { httpDate } from './http-date.ts'
+import { filterHeaders } from './relay-response.ts'
 import { out } from './shared-out.ts'
 import { type LocalReply, writeLocalReply } from './write-response.ts'
 
@@ -14,7 +15,7 @@ const MAX_DRAINED_BYTES = 65_536
 /** Writes `asHttp`, to a gRPC client in its own form, and ends the exchange. */
 export function replyLocally(exchange: Exchange, asHttp: LocalReply): void {
   const { request, head, view, downstream } = exchange
-  const reply = isGrpc(view.requestHeader('content-type')) ? asGrpcReply(asHttp) : asHttp
+  const reply = replyFor(exchange, asHttp)
   exchange.localGrpcStatus = reply.headers?.find(([name]) => name === 'grpc-status')?.[1]
   exchange.dropUpstream()
   exchange.status = reply.status
@@ -23,6 +24,7 @@ export function replyLocally(exchange: Exchange, asHttp: LocalReply): void {
     request.framing === 'fixed' && request.left <= MAX_DRAINED_BYTES && !head.expectsContinue
   exchange.mustClose ||= exchange.closesAfterwards() || !(request.done || drains)
   if (head.form === 'authority' || reply.status === 408) exchange.mustClose = true
+  if (exchange.route?.source.cors !== undefined) exchange.filterHeaders = filterHeaders(exchange)
   out.clear()
   const bodyBytes = writeLocalReply(
     reply,
@@ -43,4 +45,9 @@ export function replyLocally(exchange: Exchange, asHttp: LocalReply): void {
     exchange.discarding = true
     downstream.resumeBody()
   }
+}
+
+function replyFor({ view, request: { webContentType } }: Exchange, asHttp: LocalReply): LocalReply {
+  if (webContentType !== '') return asGrpcReply(asHttp, webContentType)
+  return isGrpc(view.requestHeader('content-type')) ? asGrpcReply(asHttp) : asHttp
 }

@@ -26,6 +26,7 @@ export function takeRequestBody(
   else at = sendBody(exchange, bytes, from, end)
   if (at < 0) return at
   if (bodyTooLong(exchange)) refuseBody(exchange)
+  else if (request.undecodable && !exchange.discarding) refuseUndecodable(exchange)
   else if (request.done) requestDone(exchange)
   return at
 }
@@ -45,6 +46,17 @@ export function refuseBody(exchange: Exchange): void {
   exchange.reply({ status: 413, body: 'Payload Too Large' })
 }
 
+/** As Envoy answers base64 that is none; its connection ends, as the rest cannot be read. */
+export function refuseUndecodable(exchange: Exchange): void {
+  const detail = 'grpc_base_64_decode_failed'
+  if (exchange.answered) {
+    exchange.fail('badRequest', detail)
+    return
+  }
+  exchange.detail = detail
+  exchange.reply({ status: 400, body: 'Bad gRPC-web request, invalid base64 data.' })
+}
+
 function holdBody(exchange: Exchange, bytes: Buffer, from: number, end: number): number {
   const { request, held } = exchange
   const at = request.relay(bytes, from, end, held)
@@ -60,7 +72,8 @@ function sendBody(exchange: Exchange, bytes: Buffer, from: number, end: number):
     exchange.replayable = false
     exchange.dropHeld()
   }
-  if (bytes.length > BULK_BYTES && request.framing === 'fixed' && !exchange.replayable) {
+  const isBulk = bytes.length > BULK_BYTES && request.framing === 'fixed'
+  if (isBulk && !exchange.replayable && request.decoder === undefined) {
     const to = Math.min(end, from + request.left)
     request.took(to - from)
     const taken = connection.sendBulk(bytes.subarray(from, to), request.done)
@@ -72,7 +85,7 @@ function sendBody(exchange: Exchange, bytes: Buffer, from: number, end: number):
   const at = exchange.replayable
     ? keepAndFrame(exchange, bytes, from, end)
     : request.relay(bytes, from, end, out)
-  if (at < 0 || bodyTooLong(exchange)) return at
+  if (at < 0 || bodyTooLong(exchange) || request.undecodable) return at
   if (!connection.send(0, request.done, request.trailers) && !request.done) downstream.pauseBody()
   askForLargeReads(exchange)
   return at

@@ -21,7 +21,7 @@ import { failureText } from './failures.ts'
 import { GrpcMessages, isGrpc, parseGrpcTimeout } from './grpc.ts'
 import { startRace } from './hedge.ts'
 import { sendMirrors } from './mirror.ts'
-import { bodyTooLong, refuseBody } from './request-body.ts'
+import { bodyTooLong, refuseBody, refuseUndecodable } from './request-body.ts'
 import { newCookieValue } from './request-id.ts'
 
 export function routeRequest(x: Exchange): void {
@@ -99,6 +99,10 @@ function obey(x: Exchange, verdict: FilterVerdict, goOn: () => void): void {
     x.encoders = [...x.encoders, verdict.encoder]
     x.requestHeaders = joinEncoded(x.requestHeaders, verdict.requestHeaders)
     goOn()
+  } else if (verdict.kind === 'translate') {
+    translate(x, verdict)
+    if (x.request.undecodable) refuseUndecodable(x)
+    else goOn()
   } else if (verdict.kind === 'watch') {
     x.watchers = [...x.watchers, verdict.onEnd]
     goOn()
@@ -115,6 +119,16 @@ function obey(x: Exchange, verdict: FilterVerdict, goOn: () => void): void {
       obey(x, verdict.then, goOn)
     })
   }
+}
+
+function translate(
+  x: Exchange,
+  { requestHeaders, decoder, encoder, contentType }: Extract<FilterVerdict, { kind: 'translate' }>,
+): void {
+  x.requestHeaders = joinEncoded(x.requestHeaders, requestHeaders)
+  x.encoders = [...x.encoders, encoder]
+  x.request.webContentType = contentType
+  if (decoder !== undefined) x.request.decodeWith(decoder, x.held)
 }
 
 function wait(
@@ -171,7 +185,7 @@ function forward(x: Exchange, action: CompiledForward): void {
   x.timers.requestMs = timeouts.requestMs
   x.timers.perTryMs = timeouts.perTryMs
   x.timers.idleMs = timeouts.idleMs
-  const grpc = isGrpc(x.view.requestHeader('content-type'))
+  const grpc = x.request.webContentType !== '' || isGrpc(x.view.requestHeader('content-type'))
   if (grpc) {
     x.request.messages = new GrpcMessages()
     x.request.messages.take(x.held.bytes, 0, x.held.length)

@@ -58,6 +58,8 @@ function bind(config: HttpFilterConfig, scope: FilterScope): ChainFilter[] {
       return bound(boundFilters.rateLimit(config, scope))
     case 'adaptiveConcurrency':
       return bound(boundFilters.adaptiveConcurrency(config, scope))
+    case 'grpcWeb':
+      return bound(boundFilters.grpcWeb(config, scope))
     case 'buffer':
       return bound(boundFilters.buffer(config, scope))
     case 'compressor':

@@ -6,6 +6,7 @@ import { compressor } from './compressor.ts'
 import { cors } from './cors.ts'
 import { csrf } from './csrf.ts'
 import { fault } from './fault.ts'
+import { grpcWeb } from './grpc-web.ts'
 import type { HttpFilter } from './http-filter.ts'
 import { localRateLimit } from './local-rate-limit.ts'
 import { rateLimit } from './rate-limit.ts'
@@ -26,6 +27,7 @@ export const boundFilters = {
   localRateLimit,
   rateLimit,
   adaptiveConcurrency,
+  grpcWeb,
   buffer,
   compressor,
 } as const

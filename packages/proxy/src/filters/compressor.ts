@@ -2,7 +2,15 @@
  * Compression of answers (Envoy's compressor filter): decides by the heads of both messages. The
  * coding itself is `exchange/answer-coding.ts`.
  */
-import { constants, createBrotliCompress, createGzip, createZstdCompress } from 'node:zlib'
+import {
+  type BrotliCompress,
+  constants,
+  createBrotliCompress,
+  createGzip,
+  createZstdCompress,
+  type Gzip,
+  type ZstdCompress,
+} from 'node:zlib'
 import type { Compression } from '@weft/model'
 import type { AnswerEncoder, AnswerFacts, Coder } from '../exchange/answer-coding.ts'
 import { type EncodedHeaders, encodeStamps } from '../exchange/encoded-headers.ts'
@@ -97,20 +105,21 @@ function coderOf(encoding: Encoding, asked: number | undefined): Coder {
       : Math.min(asked, MAX_LEVELS[encoding])
   switch (encoding) {
     case 'gzip':
-      return { stream: createGzip({ level }), flushKind: constants.Z_SYNC_FLUSH }
+      return flushed(createGzip({ level }), constants.Z_SYNC_FLUSH)
     case 'br': {
       const params = {
         [constants.BROTLI_PARAM_QUALITY]: level,
         [constants.BROTLI_PARAM_LGWIN]: BROTLI_WINDOW_BITS,
       }
-      return {
-        stream: createBrotliCompress({ params }),
-        flushKind: constants.BROTLI_OPERATION_FLUSH,
-      }
+      return flushed(createBrotliCompress({ params }), constants.BROTLI_OPERATION_FLUSH)
     }
     case 'zstd': {
       const params = { [constants.ZSTD_c_compressionLevel]: level }
-      return { stream: createZstdCompress({ params }), flushKind: constants.ZSTD_e_flush }
+      return flushed(createZstdCompress({ params }), constants.ZSTD_e_flush)
     }
   }
+}
+
+function flushed(stream: Gzip | BrotliCompress | ZstdCompress, kind: number): Coder {
+  return { stream, flush: () => stream.flush(kind) }
 }

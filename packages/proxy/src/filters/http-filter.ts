@@ -17,6 +17,7 @@ import type {
   Route,
 } from '@weft/model'
 import type { AnswerEncoder } from '../exchange/answer-coding.ts'
+import type { BodyDecoder } from '../exchange/body-relay.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { EncodedHeaders } from '../exchange/encoded-headers.ts'
 import type { Failure } from '../exchange/failures.ts'
@@ -77,6 +78,16 @@ export type FilterVerdict =
     }
   /** Goes on; the answer, whosever it is, gets these. */
   | { readonly kind: 'stamp'; readonly headers: EncodedHeaders }
+  /** Goes on as another protocol, and so does the answer. */
+  | {
+      readonly kind: 'translate'
+      readonly requestHeaders: EncodedHeaders
+      /** Absent: the request's body stays as it is. */
+      readonly decoder: BodyDecoder | undefined
+      readonly encoder: AnswerEncoder
+      /** Of the answer. */
+      readonly contentType: string
+    }
   /** Goes on; told once when the exchange is over, and whether its answer was complete. */
   | { readonly kind: 'watch'; onEnd(complete: boolean): void }
   /** Goes on; a body that turns out longer is refused. */
