@@ -171,11 +171,21 @@ function discovery(kind: DiscoveryKind, name: string, endpoints: Endpoints): Dis
     case 'eds':
       return { kind, name }
     case 'strictDns':
-    case 'logicalDns':
       return { kind, endpoints }
+    case 'logicalDns':
+      return onlyEndpoint(endpoints)
     default:
       return { kind }
   }
+}
+
+/** One address at a time is of one name: of several the first holds, and without any there is nobody. */
+function onlyEndpoint(endpoints: Endpoints): Discovery {
+  const [locality] = endpoints.localities
+  const [endpoint] = locality?.endpoints ?? []
+  if (locality === undefined || endpoint === undefined) return { kind: 'static', endpoints }
+  const localities = [{ ...locality, priority: 0, weight: endpoint.weight, endpoints: [endpoint] }]
+  return { kind: 'logicalDns', endpoints: { ...endpoints, localities } }
 }
 
 /** Clusters that no service stands behind. */

@@ -95,26 +95,6 @@ function tlsChains(scope: ProxyScope, one: BytePort): readonly FilterChain[] {
   ]
 }
 
-/**
- * Two chains with the same match make the whole listener invalid: the first
- * holds, and takes its server names from those after it.
- */
-export function distinctChains(chains: readonly FilterChain[]): readonly FilterChain[] {
-  const taken = new Set<string>()
-  return chains.flatMap((chain) => {
-    const { serverNames, ...rest } = chain.match
-    const keyOf = (name: string) => JSON.stringify([name, rest])
-    if (serverNames.length === 0) {
-      const isTaken = taken.has(keyOf(''))
-      taken.add(keyOf(''))
-      return isTaken ? [] : [chain]
-    }
-    const free = serverNames.filter((name) => !taken.has(keyOf(name)))
-    for (const name of free) taken.add(keyOf(name))
-    return free.length === 0 ? [] : [{ ...chain, match: { ...chain.match, serverNames: free } }]
-  })
-}
-
 /** Where connections go that no chain of a port is for. */
 export function passthroughChain({ mesh }: ProxyScope): FilterChain {
   const isOpen = mesh.outboundTrafficPolicy === 'ALLOW_ANY'

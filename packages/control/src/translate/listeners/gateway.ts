@@ -10,6 +10,7 @@ import { captureListener } from '../names.ts'
 import { asTargets } from '../routes/default-route.ts'
 import { tcpRoutes, tlsRoutes } from '../routes/tcp-routes.ts'
 import type { ProxyScope } from '../scope.ts'
+import { distinctChains } from './distinct-chains.ts'
 import {
   doorHosts,
   doorProtocol,
@@ -46,7 +47,7 @@ export function gatewayResources(scope: ProxyScope): RoleResources {
       direction: 'outbound',
       bindToPort: true,
       useOriginalDst: false,
-      filterChains: uniqueChains(chains),
+      filterChains: distinctChains(chains),
       origins: port.doors.map((door) =>
         door.kind === 'istio' ? istioOrigin(door) : kubernetesOrigin(door),
       ),
@@ -210,19 +211,4 @@ function doorName(door: GatewayDoor): string {
   }
   const { name, namespace } = door.listener.gateway.metadata
   return `${door.listener.spec.name}.${name}.${namespace}`
-}
-
-/** Two chains with the same match make the whole listener invalid: the first holds. Names must differ too. */
-function uniqueChains(chains: readonly FilterChain[]): readonly FilterChain[] {
-  const matches = new Set<string>()
-  const names = new Set<string>()
-  return chains.flatMap((chain) => {
-    const key = JSON.stringify(chain.match)
-    if (matches.has(key)) return []
-    matches.add(key)
-    let name = chain.name
-    for (let i = 2; names.has(name); i++) name = `${chain.name}-${i}`
-    names.add(name)
-    return [{ ...chain, name }]
-  })
 }

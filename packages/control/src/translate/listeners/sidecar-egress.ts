@@ -10,7 +10,8 @@ import { captureListener, HTTP_PROXY_ROUTES } from '../names.ts'
 import { captureRouteTable, explicitRouteTable } from '../routes/mesh-route-tables.ts'
 import { narrowed, type ProxyScope } from '../scope.ts'
 import type { EgressListener } from '../sidecar-scope.ts'
-import { byteChains, distinctChains } from './capture-chains.ts'
+import { byteChains } from './capture-chains.ts'
+import { distinctChains } from './distinct-chains.ts'
 import { httpManager } from './http-manager.ts'
 
 /** One egress listener's port and what it may see. */
