@@ -30,6 +30,9 @@ function fixture() {
     return {
       address: { host: wanted.host, port },
       handle: undefined,
+      handles: [],
+      adopt: async () => undefined,
+      discard: () => undefined,
       slot,
       get connections() {
         return connections.get(slot) ?? 0

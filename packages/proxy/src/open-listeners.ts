@@ -12,7 +12,7 @@ import type { Clock, Logger } from '@weft/base'
 import { type Listener, renderAddress, type SocketAddress } from '@weft/model'
 import type { ListenerRuntime } from './exchange/contract.ts'
 import type { OpenListener } from './listen/listener.ts'
-import { type HandedSocket, socketKey } from './upgrade/handed-sockets.ts'
+import { type HandedSocket, slotKey, socketKey } from './upgrade/handed-sockets.ts'
 
 export interface WantedListener {
   readonly address: SocketAddress
@@ -130,11 +130,27 @@ export class OpenListeners {
   /** What a successor needs to accept on the same sockets. */
   handOver(): readonly HandedSocket[] {
     return this.#entries.flatMap(({ firstName, wanted, socket, isAccepting }) => {
-      const { handle } = socket
-      return isAccepting && handle !== undefined
-        ? [{ key: socketKey(firstName, wanted), handle }]
-        : []
+      const key = socketKey(firstName, wanted)
+      const handles = isAccepting ? socket.handles : []
+      return handles.map((handle, slot) => ({ key: slotKey(key, slot), handle }))
     })
+  }
+
+  /** Accepts on another's socket of the same address, too, see `SocketBroker`. */
+  standIn(key: string, slot: number, handle: object): void {
+    void this.#keyed(key)
+      ?.socket.adopt(slot, handle)
+      .catch((error: unknown) => this.#deps.log.error('cannot stand in', { socket: key, error }))
+  }
+
+  standDown(key: string, slot: number): void {
+    this.#keyed(key)?.socket.discard(slot)
+  }
+
+  #keyed(key: string): Entry | undefined {
+    return this.#entries.find(
+      ({ firstName, wanted, isAccepting }) => isAccepting && socketKey(firstName, wanted) === key,
+    )
   }
 
   async stopAccepting(includes: IncludesDirection): Promise<void> {

@@ -11,6 +11,7 @@ import { openListener } from './listen/listener.ts'
 import { ListenerSlot } from './listen/listener-slot.ts'
 import { registerConnectionMetrics } from './observe/server-metrics.ts'
 import { OpenListeners } from './open-listeners.ts'
+import { openSocket } from './open-socket.ts'
 import { DEFAULT_TIMINGS, type ProxyOptions } from './proxy-options.ts'
 import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
 import { TlsContexts } from './tls/tls-contexts.ts'
@@ -82,20 +83,13 @@ export function buildProxyParts(
   const listeners = new OpenListeners({
     clock,
     log: logs.logger('listeners'),
-    async open(address, name) {
-      const key = socketKey(name, address)
-      const inherited = await handed?.take(key)
-      const own = inherited === undefined ? {} : { inherited }
-      const wanted = { address, holdMs, connections, ...own }
-      try {
-        const listener = await openListener(wanted, new ListenerSlot(), engine)
-        handed?.opened?.(key, listener.handle, inherited !== undefined)
-        return listener
-      } catch (error) {
-        handed?.failed?.(key)
-        throw error
-      }
-    },
+    open: (address, name) =>
+      openSocket(socketKey(name, address), address, {
+        transport,
+        sockets: handed,
+        open: (where) =>
+          openListener({ ...where, holdMs, connections }, new ListenerSlot(), engine),
+      }),
     onStopped: (address, name) => handed?.released?.(socketKey(name, address)),
     onApplied,
   })

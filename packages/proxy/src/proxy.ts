@@ -45,7 +45,23 @@ const SWEEP_MS = 10_000
  *
  * @throws The system's error when one of them cannot be bound.
  */
-export async function startProxy(options: ProxyOptions, deps: ProxyDeps): Promise<ProxyHandle> {
+export function startProxy(options: ProxyOptions, deps: ProxyDeps): Promise<ProxyHandle> {
+  return start(options, deps)
+}
+
+/** One of several processes, for the supervisor of them. */
+export interface WorkerProxy extends ProxyHandle {
+  /** Accepts on the socket of a worker that is missing, too. */
+  standIn(key: string, slot: number, handle: object): void
+  standDown(key: string, slot: number): void
+}
+
+/** As `startProxy`. */
+export function startWorkerProxy(options: ProxyOptions, deps: ProxyDeps): Promise<WorkerProxy> {
+  return start(options, deps)
+}
+
+async function start(options: ProxyOptions, deps: ProxyDeps): Promise<RunningProxy> {
   const picked: PickedTransport =
     deps.transport === undefined
       ? await chooseTransport(options.transport)
@@ -60,7 +76,7 @@ export async function startProxy(options: ProxyOptions, deps: ProxyDeps): Promis
   return proxy
 }
 
-class RunningProxy implements ProxyHandle {
+class RunningProxy implements WorkerProxy {
   readonly ready: Promise<void>
   readonly #options: ProxyOptions
   readonly #timings: ProxyTimings
@@ -130,6 +146,14 @@ class RunningProxy implements ProxyHandle {
     return new Map(this.#listeners.list().map(({ name, address }) => [name, address]))
   }
 
+  standIn(key: string, slot: number, handle: object): void {
+    this.#listeners.standIn(key, slot, handle)
+  }
+
+  standDown(key: string, slot: number): void {
+    this.#listeners.standDown(key, slot)
+  }
+
   reopenLogs(): Promise<void> {
     return this.#telemetry.logs.reopen()
   }
@@ -146,7 +170,7 @@ class RunningProxy implements ProxyHandle {
     if (worker === undefined) registerServerMetrics(this.#telemetry.registry, view, clock)
     else worker.onView(view)
     if (admin !== undefined) {
-      const inherited = await this.#deps.handed?.take(ADMIN_SOCKET)
+      const inherited = (await this.#deps.handed?.take(ADMIN_SOCKET))?.inherited?.[0]
       this.#admin = await openAdminServer(admin, view, logs.logger('admin'), inherited)
     }
     const feed = await openConfigFeed(source, node, {

@@ -16,6 +16,7 @@ import { ExchangePool } from '../exchange/exchange-pool.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import type { ListenerSlot } from './listener-slot.ts'
 import { type ConnectionFacts, matchChain, needsDetection, serverNameScore } from './match-chain.ts'
+import { Ended, Shaking } from './passive-handlers.ts'
 import { refuseUnconfigured } from './refuse-unconfigured.ts'
 
 export interface ListenerOptions {
@@ -36,6 +37,11 @@ export interface OpenListener {
   readonly address: SocketAddress
   /** See `Listening.handle`. */
   readonly handle: object | undefined
+  /** With those that it adopted. */
+  readonly handles: readonly object[]
+  /** Accepts on one more socket of the same address; `slot` tells those apart. */
+  adopt(slot: number, handle: object): Promise<void>
+  discard(slot: number): void
   readonly slot: ListenerSlot
   /** Open connections, tunnels among them. */
   readonly connections: number
@@ -74,6 +80,7 @@ class Listener implements OpenListener, HttpHome {
   readonly #facts = new WeakMap<Socket, ConnectionFacts>()
   readonly #http = new Set<HttpConnection>()
   #listening: Listening | undefined
+  readonly #adopted = new Map<number, Listening>()
   readonly exchanges: ExchangePool
   #held = 0
   #whenEmpty: (() => void) | undefined
@@ -98,6 +105,23 @@ class Listener implements OpenListener, HttpHome {
 
   get handle(): object | undefined {
     return this.#listening?.handle
+  }
+
+  get handles(): readonly object[] {
+    const all = [this.#listening, ...this.#adopted.values()]
+    return all.flatMap((listening) => listening?.handle ?? [])
+  }
+
+  async adopt(slot: number, handle: object): Promise<void> {
+    const where = { address: this.address, inherited: handle }
+    const listening = await this.#deps.transport.listen(where, (socket) => this.#accept(socket))
+    this.discard(slot)
+    this.#adopted.set(slot, listening)
+  }
+
+  discard(slot: number): void {
+    void this.#adopted.get(slot)?.close()
+    this.#adopted.delete(slot)
   }
 
   get address(): SocketAddress {
@@ -346,7 +370,8 @@ class Listener implements OpenListener, HttpHome {
   }
 
   async stopAccepting(): Promise<void> {
-    await this.#listening?.close()
+    await Promise.all([this.#listening, ...this.#adopted.values()].map((one) => one?.close()))
+    this.#adopted.clear()
   }
 
   async drain(timing: { readonly idleMs: number; readonly deadlineMs: number }): Promise<void> {
@@ -390,45 +415,5 @@ function factsOf(
     serverName: hello?.serverName,
     protocols:
       hello?.alpn ?? (protocol === 'http1' ? ['http/1.1'] : protocol === 'http2' ? ['h2c'] : []),
-  }
-}
-
-/** A connection nobody handles: only its end is of interest. */
-class Ended implements SocketHandler {
-  readonly #gone: () => void
-
-  constructor(gone: () => void) {
-    this.#gone = gone
-  }
-
-  onOpen(): void {}
-  onData(): void {}
-  onEnd(): void {}
-  onDrain(): void {}
-
-  onClose(): void {
-    this.#gone()
-  }
-}
-
-/** A connection whose TLS handshake goes on. */
-class Shaking implements SocketHandler {
-  secured: () => void = () => undefined
-  readonly #failed: (error: Error | undefined) => void
-
-  constructor(failed: (error: Error | undefined) => void) {
-    this.#failed = failed
-  }
-
-  onOpen(): void {
-    this.secured()
-  }
-
-  onData(): void {}
-  onEnd(): void {}
-  onDrain(): void {}
-
-  onClose(error: Error | undefined): void {
-    this.#failed(error)
   }
 }

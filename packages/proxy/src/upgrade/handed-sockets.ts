@@ -12,13 +12,29 @@ export interface HandedSocket {
   readonly handle: object
 }
 
+/** How to come by a listening socket. */
+export interface SocketPlan {
+  /** Accept on all of these: the workers of the process before had one each. */
+  readonly inherited?: readonly object[]
+  /** Bind one beside others of the same port; without a port nobody has one yet. */
+  readonly reusePort?: { readonly port: number | undefined }
+}
+
+export interface OpenedSocket {
+  readonly handle: object | undefined
+  readonly port: number
+  readonly isInherited: boolean
+  /** Nobody else can bind this port. */
+  readonly isShared: boolean
+}
+
 /** Where a proxy gets sockets that are open already, and who hears what it does with them. */
 export interface ListeningSockets {
-  /** `undefined`: it binds one itself, then says `opened` or `failed`. */
-  take(key: string): object | undefined | Promise<object | undefined>
-  opened?(key: string, handle: object | undefined, isInherited: boolean): void
+  take(key: string): SocketPlan | Promise<SocketPlan>
+  opened?(key: string, socket: OpenedSocket): void
+  /** It could not bind one as planned; it may ask once more. */
   failed?(key: string): void
-  /** It listens on it no more. */
+  /** It listens there no more. */
   released?(key: string): void
 }
 
@@ -30,6 +46,11 @@ export function socketKey(name: string, wanted: SocketAddress): string {
   return wanted.port === 0 ? `${name}@${address}` : address
 }
 
+/** The socket of one of several workers; the first one's has the plain name. */
+export function slotKey(key: string, slot: number): string {
+  return slot === 0 ? key : `${key}#${slot}`
+}
+
 export class HandedSockets implements ListeningSockets {
   readonly #handles: Map<string, object>
 
@@ -37,10 +58,25 @@ export class HandedSockets implements ListeningSockets {
     this.#handles = new Map(sockets.map(({ key, handle }) => [key, handle]))
   }
 
-  /** Each can be taken once. */
-  take(key: string): object | undefined {
-    const handle = this.#handles.get(key)
-    this.#handles.delete(key)
-    return handle
+  take(key: string): SocketPlan {
+    const inherited = [...this.takeSlots(key).values()]
+    return inherited.length === 0 ? {} : { inherited }
   }
+
+  /** By the worker that had it. Each can be taken once. */
+  takeSlots(key: string): Map<number, object> {
+    const slots = new Map<number, object>()
+    for (const [handed, handle] of [...this.#handles]) {
+      const slot = slotOf(handed, key)
+      if (slot === undefined) continue
+      slots.set(slot, handle)
+      this.#handles.delete(handed)
+    }
+    return slots
+  }
+}
+
+function slotOf(handed: string, key: string): number | undefined {
+  if (handed === key) return 0
+  return handed.startsWith(`${key}#`) ? Number(handed.slice(key.length + 1)) : undefined
 }

@@ -6,7 +6,7 @@
  *      │ ◄──────────────────── start  │
  *      │ take ──────────────────────► │  before it listens anywhere
  *      │ ◄─────────────────── socket  │  with a handle, or: bind it yourself
- *      │ bound, with the handle ────► │
+ *      │ opened, with the handle ───► │
  *      │ up ────────────────────────► │
  *      │ ◄─────────────────── config  │  what changed, again and again
  *      │ ready, health, alive ──────► │
@@ -30,8 +30,10 @@ export type ToWorker =
       readonly options: WorkerOptions
       readonly levels: ReadonlyMap<string, LogLevel>
     }
-  /** Comes with a handle, or with none: then nobody has bound it yet. */
-  | { readonly kind: 'socket'; readonly key: string }
+  /** `inherit` comes with a handle. */
+  | { readonly kind: 'socket'; readonly key: string; readonly order: SocketOrder }
+  /** Comes with the handle of a worker that is missing. */
+  | { readonly kind: 'stand in' | 'stand down'; readonly key: string; readonly slot: number }
   | { readonly kind: 'config'; readonly delta: ResourceDelta }
   | { readonly kind: 'ask'; readonly id: number }
   | { readonly kind: 'log level'; readonly level: LogLevel; readonly component?: string }
@@ -42,23 +44,31 @@ export type FromWorker =
   /** Its process listens to the channel. */
   | { readonly kind: 'hello' }
   | { readonly kind: 'take' | 'failed' | 'released'; readonly key: string }
-  /** Comes with the handle. */
-  | { readonly kind: 'bound'; readonly key: string }
+  /** Comes with the handle if it bound it. */
+  | {
+      readonly kind: 'opened'
+      readonly key: string
+      readonly port: number
+      readonly isShared: boolean
+    }
   | {
       readonly kind: 'up'
       readonly outbound: SocketAddress | undefined
       readonly offers: readonly OfferedPort[]
       readonly transport: TransportStatus
     }
-  /** Its first configuration is in force; with the sockets it listens on. */
-  | { readonly kind: 'ready'; readonly keys: ReadonlySet<string> }
-  | { readonly kind: 'alive' }
+  | { readonly kind: 'ready' | 'alive' }
   /** An error that nobody caught: it drains and wants a replacement. */
   | { readonly kind: 'failing' }
   | { readonly kind: 'cannot start'; readonly message: string; readonly code: string | undefined }
   | { readonly kind: 'health'; readonly healthy: boolean; readonly message: string }
   /** Without an id nobody asked: what a worker counted must outlive it. */
   | { readonly kind: 'status'; readonly id: number | undefined; readonly status: WorkerStatus }
+
+/** How a worker comes by a listening socket, see `SocketBroker`. */
+export type SocketOrder =
+  | { readonly kind: 'inherit' | 'first' }
+  | { readonly kind: 'join'; readonly port: number }
 
 export interface TransportStatus {
   readonly name: string

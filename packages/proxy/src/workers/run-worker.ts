@@ -6,7 +6,7 @@ import type { Clock, LogScopes } from '@weft/base'
 import type { ResourceSinkDeps, ResourceUpdate } from '@weft/xds'
 import type { ProxyView } from '../admin/endpoint.ts'
 import { drainOnFatalError, type FatalErrorSource } from '../fatal-errors.ts'
-import { startProxy } from '../proxy.ts'
+import { startWorkerProxy, type WorkerProxy } from '../proxy.ts'
 import type { ProxyHandle } from '../proxy-handle.ts'
 import type { ConfigSource } from '../proxy-options.ts'
 import type { SupervisorChannel, ToWorker, WorkerStatus } from './messages.ts'
@@ -39,12 +39,12 @@ export function runWorker(channel: SupervisorChannel, deps: WorkerDeps): void {
   let worker: Worker | undefined
   channel.onMessage((message, handle) => {
     if (message.kind === 'socket') {
-      sockets.given(message.key, handle)
+      sockets.given(message.key, message.order, handle)
     } else if (message.kind === 'start') {
       worker = new Worker(message, channel, sockets, deps)
       void worker.start()
     } else {
-      worker?.obey(message)
+      worker?.obey(message, handle)
     }
   })
   channel.onEnd(() => {
@@ -60,7 +60,7 @@ class Worker {
   readonly #sockets: WorkerSockets
   readonly #deps: WorkerDeps
   readonly #shares: ClusterShares
-  #proxy: ProxyHandle | undefined
+  #proxy: WorkerProxy | undefined
   #view: ProxyView | undefined
   #sink: ResourceSinkDeps | undefined
   #update: ResourceUpdate | undefined
@@ -78,7 +78,7 @@ class Worker {
     const { clock, random, logs } = this.#deps
     for (const [component, level] of levels) logs.setLevel(level, component)
     try {
-      const proxy = await startProxy(
+      const proxy = await startWorkerProxy(
         { ...options, source: this.#source() },
         {
           ...{ clock, random, logs, handed: this.#sockets },
@@ -101,13 +101,19 @@ class Worker {
     const { outbound, offers, ready } = this.#proxy
     const transport = this.#view?.transport ?? { name: '', fallbackReason: '' }
     this.#channel.send({ kind: 'up', outbound, offers, transport })
-    void ready.then(() => this.#channel.send({ kind: 'ready', keys: new Set(this.#sockets.keys) }))
+    void ready.then(() => this.#channel.send({ kind: 'ready' }))
     this.#repeat(ALIVE_EVERY_MS, () => this.#channel.send({ kind: 'alive' }))
     this.#repeat(STATUS_EVERY_MS, () => this.#tell(undefined))
   }
 
-  obey(message: Exclude<ToWorker, { kind: 'start' | 'socket' }>): void {
+  obey(message: Exclude<ToWorker, { kind: 'start' | 'socket' }>, handle?: object): void {
     switch (message.kind) {
+      case 'stand in':
+        if (handle !== undefined) this.#proxy?.standIn(message.key, message.slot, handle)
+        return
+      case 'stand down':
+        this.#proxy?.standDown(message.key, message.slot)
+        return
       case 'config':
         this.#configure(message.delta)
         return

@@ -1,12 +1,17 @@
 /**
  * Keeps every listening socket of the workers open in the supervisor, which never accepts
- * on one. All workers accept on the same socket: one that dies takes no queue of
- * connections with it, and its successor finds the socket where it was.
+ * on one: who connects while a worker is dead waits in the socket's queue and is not refused.
  *
- * The first worker that wants a socket binds it, with whatever transport it has, and
- * sends the handle here; whoever wants it meanwhile waits for that.
+ *     own sockets (SO_REUSEPORT)   the kernel spreads connections by their addresses; while a
+ *                                  worker is missing another one accepts on its socket, too
+ *     one shared socket            where the system cannot do that; whoever wakes first accepts
+ *
+ * A worker binds its socket itself, with whatever transport it has, and sends the handle
+ * here. The first one finds out whether the address is free: with SO_REUSEPORT alone, two
+ * gateways on one port would not notice each other.
  */
-import type { HandedSocket, HandedSockets } from '../upgrade/handed-sockets.ts'
+import { type HandedSocket, type HandedSockets, slotKey } from '../upgrade/handed-sockets.ts'
+import type { SocketOrder } from './messages.ts'
 
 /** What Node sends between processes; closing it leaves the others' copies alone. */
 interface Handle {
@@ -14,17 +19,25 @@ interface Handle {
 }
 
 interface Entry {
-  handle: Handle | undefined
-  /** Binds it now. */
+  /** By the index of the worker it was made for. */
+  readonly handles: Map<number, Handle>
+  isShared: boolean
+  /** Known once one listens. */
+  port: number | undefined
+  /** Tries to be the first. */
   binder: number | undefined
-  /** Workers that listen on it, by index: one that dies will want it again. */
+  /** Workers that listen. */
   readonly holders: Set<number>
+  /** Who accepts on the socket of a worker that is missing. */
+  readonly standIns: Map<number, number>
   readonly waiting: number[]
 }
 
 export interface SocketBrokerDeps {
-  /** Tells a worker: here it is, or `undefined`: bind it yourself. */
-  give(worker: number, key: string, handle: object | undefined): void
+  give(worker: number, key: string, order: SocketOrder, handle?: object): void
+  /** `slot`: whose socket it is. */
+  standIn(worker: number, key: string, slot: number, handle: object): void
+  standDown(worker: number, key: string, slot: number): void
   readonly handed?: HandedSockets
 }
 
@@ -38,82 +51,136 @@ export class SocketBroker {
 
   take(worker: number, key: string): void {
     const entry = this.#entryOf(key)
-    if (entry.handle !== undefined) {
-      entry.holders.add(worker)
-      this.#deps.give(worker, key, entry.handle)
-    } else if (entry.binder === undefined) {
+    const { handles, standIns, port, isShared, waiting } = entry
+    const own = handles.get(worker) ?? (isShared ? [...handles.values()][0] : undefined)
+    if (own !== undefined) {
+      const standIn = standIns.get(worker)
+      if (standIn !== undefined) this.#deps.standDown(standIn, key, worker)
+      standIns.delete(worker)
+      this.#deps.give(worker, key, { kind: 'inherit' }, own)
+    } else if (port !== undefined) {
+      this.#deps.give(worker, key, { kind: 'join', port })
+    } else if (entry.binder === undefined && handles.size === 0) {
       entry.binder = worker
-      this.#deps.give(worker, key, undefined)
+      this.#deps.give(worker, key, { kind: 'first' })
     } else {
-      entry.waiting.push(worker)
+      waiting.push(worker)
     }
   }
 
-  bound(worker: number, key: string, handle: object): void {
+  /** It listens. @param handle When it has bound the socket itself. */
+  opened(
+    worker: number,
+    key: string,
+    { port, isShared }: { readonly port: number; readonly isShared: boolean },
+    handle: object | undefined,
+  ): void {
     const entry = this.#entryOf(key)
-    entry.handle = handle
-    entry.binder = undefined
+    if (handle !== undefined) {
+      entry.handles.set(worker, handle)
+      entry.isShared ||= isShared
+    }
+    entry.port = port
+    if (entry.binder === worker) entry.binder = undefined
     entry.holders.add(worker)
     for (const other of entry.waiting.splice(0)) this.take(other, key)
+    this.#cover(key, entry)
   }
 
-  /** It could not be bound; the next may try. */
+  /** It could not bind. Who cannot join asks again and gets a socket that is open. */
   failed(worker: number, key: string): void {
     const entry = this.#entries.get(key)
-    if (entry === undefined || entry.binder !== worker) return
+    if (entry === undefined) return
+    if (entry.binder !== worker) {
+      if (entry.handles.size > 0) entry.isShared = true
+      return
+    }
     entry.binder = undefined
     const next = entry.waiting.shift()
     if (next === undefined) this.#entries.delete(key)
     else this.take(next, key)
   }
 
+  /** It does not want to listen there any more. */
   released(worker: number, key: string): void {
     const entry = this.#entries.get(key)
-    if (entry === undefined) return
-    entry.holders.delete(worker)
-    this.#closeUnused(key, entry)
+    if (entry === undefined || !entry.holders.delete(worker)) return
+    if (entry.holders.size === 0) {
+      this.#close(key, entry)
+      return
+    }
+    if (!entry.isShared) {
+      entry.handles.get(worker)?.close?.()
+      entry.handles.delete(worker)
+    }
+    this.#cover(key, entry)
   }
 
-  /** Its process is gone. What it listened on stays open for the one that comes after it. */
+  /** Its process is gone, or will be. */
   gone(worker: number): void {
     for (const [key, entry] of [...this.#entries]) {
       const at = entry.waiting.indexOf(worker)
       if (at !== -1) entry.waiting.splice(at, 1)
-      this.failed(worker, key)
+      entry.holders.delete(worker)
+      for (const [slot, standIn] of entry.standIns) {
+        if (standIn === worker) entry.standIns.delete(slot)
+      }
+      if (entry.binder === worker) this.failed(worker, key)
+      else this.#cover(key, entry)
     }
   }
 
-  /** A worker has its configuration: what it holds, and what those before it held but it does not want. */
-  holds(worker: number, keys: ReadonlySet<string>): void {
+  /** Every worker has its configuration: what nobody listens on is not wanted. */
+  prune(): void {
     for (const [key, entry] of [...this.#entries]) {
-      if (keys.has(key) || !entry.holders.delete(worker)) continue
-      this.#closeUnused(key, entry)
+      const { holders, binder, waiting } = entry
+      if (holders.size === 0 && binder === undefined && waiting.length === 0)
+        this.#close(key, entry)
     }
   }
 
   handOver(): readonly HandedSocket[] {
-    return [...this.#entries].flatMap(([key, { handle }]) =>
-      handle === undefined ? [] : [{ key, handle }],
+    return [...this.#entries].flatMap(([key, { handles }]) =>
+      [...handles].map(([slot, handle]) => ({ key: slotKey(key, slot), handle })),
     )
   }
 
   close(): void {
-    for (const { handle } of this.#entries.values()) handle?.close?.()
-    this.#entries.clear()
+    for (const [key, entry] of [...this.#entries]) this.#close(key, entry)
   }
 
   #entryOf(key: string): Entry {
     const known = this.#entries.get(key)
     if (known !== undefined) return known
-    const handle = this.#deps.handed?.take(key)
-    const entry: Entry = { handle, binder: undefined, holders: new Set(), waiting: [] }
+    const entry: Entry = {
+      handles: this.#deps.handed?.takeSlots(key) ?? new Map(),
+      isShared: false,
+      port: undefined,
+      binder: undefined,
+      holders: new Set(),
+      standIns: new Map(),
+      waiting: [],
+    }
     this.#entries.set(key, entry)
     return entry
   }
 
-  #closeUnused(key: string, entry: Entry): void {
-    if (entry.holders.size > 0 || entry.binder !== undefined || entry.waiting.length > 0) return
-    entry.handle?.close?.()
+  /** Nobody's socket is left alone while somebody listens. */
+  #cover(key: string, { handles, holders, standIns, isShared }: Entry): void {
+    if (isShared) return
+    for (const [slot, handle] of handles) {
+      const standIn = standIns.get(slot)
+      if (holders.has(slot) || (standIn !== undefined && holders.has(standIn))) continue
+      const load = (worker: number) => [...standIns.values()].filter((w) => w === worker).length
+      const [chosen] = [...holders].sort((a, b) => load(a) - load(b))
+      if (chosen === undefined) return
+      standIns.set(slot, chosen)
+      this.#deps.standIn(chosen, key, slot, handle)
+    }
+  }
+
+  #close(key: string, entry: Entry): void {
+    for (const handle of entry.handles.values()) handle.close?.()
     this.#entries.delete(key)
   }
 }

@@ -21,7 +21,13 @@ import { type BoundPorts, nodeOf, renderProxy } from '../node-identity.ts'
 import type { ProxyDeps, ProxyHandle } from '../proxy-handle.ts'
 import type { ProxyOptions } from '../proxy-options.ts'
 import { ADMIN_SOCKET, type HandedSocket, type HandedSockets } from '../upgrade/handed-sockets.ts'
-import type { FromWorker, TransportStatus, WorkerEvents, WorkerProcess } from './messages.ts'
+import type {
+  FromWorker,
+  ToWorker,
+  TransportStatus,
+  WorkerEvents,
+  WorkerProcess,
+} from './messages.ts'
 import { resourceDelta } from './resource-delta.ts'
 import { SocketBroker } from './socket-broker.ts'
 import { SupervisorView } from './supervisor-view.ts'
@@ -100,10 +106,11 @@ class Supervisor implements ProxyHandle {
     })
     this.#broker = new SocketBroker({
       ...(deps.handed === undefined ? {} : { handed: deps.handed }),
-      give: (index, key, handle) => {
-        const worker = this.#pool.current.find((one) => one.index === index)
-        worker?.process.send({ kind: 'socket', key }, handle)
-      },
+      give: (index, key, order, handle) =>
+        this.#order(index, { kind: 'socket', key, order }, handle),
+      standIn: (index, key, slot, handle) =>
+        this.#order(index, { kind: 'stand in', key, slot }, handle),
+      standDown: (index, key, slot) => this.#order(index, { kind: 'stand down', key, slot }),
     })
   }
 
@@ -140,7 +147,7 @@ class Supervisor implements ProxyHandle {
     const node = nodeOf(this.#options, this.#bound)
     const view = await this.#openView(node)
     if (admin !== undefined) {
-      const inherited = handed?.take(ADMIN_SOCKET)
+      const inherited = handed?.take(ADMIN_SOCKET).inherited?.[0]
       this.#admin = await openAdminServer(admin, view, logs.logger('admin'), inherited)
     }
     this.#feed = await openConfigFeed(source, node, {
@@ -180,8 +187,8 @@ class Supervisor implements ProxyHandle {
       case 'take':
         this.#broker.take(worker.index, message.key)
         return
-      case 'bound':
-        if (handle !== undefined) this.#broker.bound(worker.index, message.key, handle)
+      case 'opened':
+        this.#broker.opened(worker.index, message.key, message, handle)
         return
       case 'failed':
         this.#broker.failed(worker.index, message.key)
@@ -197,7 +204,6 @@ class Supervisor implements ProxyHandle {
         return
       case 'ready':
         if (worker.phase === 'up') worker.phase = 'ready'
-        this.#broker.holds(worker.index, message.keys)
         this.#settle()
         return
       case 'failing':
@@ -206,6 +212,7 @@ class Supervisor implements ProxyHandle {
           pid: worker.process.pid,
         })
         this.#pool.replace(worker)
+        this.#broker.gone(worker.index)
         return
       case 'cannot start':
         this.#log.error('worker cannot start', { worker: worker.index, error: message.message })
@@ -218,6 +225,11 @@ class Supervisor implements ProxyHandle {
       case 'status':
         this.#view?.answered(worker, message.id)
     }
+  }
+
+  #order(index: number, message: ToWorker, handle?: object): void {
+    const worker = this.#pool.current.find((one) => one.index === index)
+    worker?.process.send(message, handle)
   }
 
   #introduce(worker: Worker): void {
@@ -245,9 +257,10 @@ class Supervisor implements ProxyHandle {
   /** The first time that every worker has its configuration the proxy is ready; it stays so while one is. */
   #settle(): void {
     this.#report()
-    if (this.#state !== 'PRE_INITIALIZING') return
     const { current } = this.#pool
     if (current.length < this.#concurrency || current.some(({ phase }) => phase !== 'ready')) return
+    this.#broker.prune()
+    if (this.#state !== 'PRE_INITIALIZING') return
     this.#state = 'LIVE'
     const tookMs = Math.round(this.#deps.clock.monotonicMs() - this.#startedAtMs)
     this.#log.info('first configuration is in force', {

@@ -1,25 +1,18 @@
 /** The listening sockets of one worker: asked for, bound and given back by way of its supervisor. */
-
-import type { ListeningSockets } from '../upgrade/handed-sockets.ts'
-import type { FromWorker } from './messages.ts'
+import type { ListeningSockets, OpenedSocket, SocketPlan } from '../upgrade/handed-sockets.ts'
+import type { FromWorker, SocketOrder } from './messages.ts'
 
 type Send = (message: FromWorker, handle?: object) => void
 
 export class WorkerSockets implements ListeningSockets {
   readonly #send: Send
-  readonly #asked = new Map<string, ((handle: object | undefined) => void)[]>()
-  readonly #held = new Set<string>()
+  readonly #asked = new Map<string, ((plan: SocketPlan) => void)[]>()
 
   constructor(send: Send) {
     this.#send = send
   }
 
-  /** What it listens on. */
-  get keys(): ReadonlySet<string> {
-    return this.#held
-  }
-
-  take(key: string): Promise<object | undefined> {
+  take(key: string): Promise<SocketPlan> {
     return new Promise((resolve) => {
       this.#asked.set(key, [...(this.#asked.get(key) ?? []), resolve])
       this.#send({ kind: 'take', key })
@@ -27,16 +20,16 @@ export class WorkerSockets implements ListeningSockets {
   }
 
   /** The supervisor's answer. */
-  given(key: string, handle: object | undefined): void {
+  given(key: string, order: SocketOrder, handle: object | undefined): void {
     const [first, ...rest] = this.#asked.get(key) ?? []
     if (rest.length === 0) this.#asked.delete(key)
     else this.#asked.set(key, rest)
-    first?.(handle)
+    first?.(planOf(order, handle))
   }
 
-  opened(key: string, handle: object | undefined, isInherited: boolean): void {
-    this.#held.add(key)
-    if (!isInherited && handle !== undefined) this.#send({ kind: 'bound', key }, sendable(handle))
+  opened(key: string, { handle, port, isInherited, isShared }: OpenedSocket): void {
+    const own = isInherited || handle === undefined ? undefined : sendable(handle)
+    this.#send({ kind: 'opened', key, port, isShared }, own)
   }
 
   failed(key: string): void {
@@ -44,7 +37,18 @@ export class WorkerSockets implements ListeningSockets {
   }
 
   released(key: string): void {
-    if (this.#held.delete(key)) this.#send({ kind: 'released', key })
+    this.#send({ kind: 'released', key })
+  }
+}
+
+function planOf(order: SocketOrder, handle: object | undefined): SocketPlan {
+  switch (order.kind) {
+    case 'inherit':
+      return handle === undefined ? {} : { inherited: [handle] }
+    case 'first':
+      return { reusePort: { port: undefined } }
+    case 'join':
+      return { reusePort: { port: order.port } }
   }
 }
 
