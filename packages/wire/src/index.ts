@@ -24,6 +24,7 @@ export {
   type HeadTarget,
   type Http2Counters,
   type Http2Handler,
+  type Http2Memory,
   type Http2Options,
   type Http2SessionApi,
   newHttp2Counters,

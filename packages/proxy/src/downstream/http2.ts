@@ -12,6 +12,7 @@ import { H2_ERROR, type HeadTarget, Http2Session, type Http2Stream } from '@weft
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import { Http2Link } from '../exchange/http2-link.ts'
+import { http2Memory } from '../exchange/http2-memory.ts'
 import type { HttpConnection, HttpHome } from './http1.ts'
 import { ClientEvents } from './http2-events.ts'
 import { ClientStream } from './http2-stream.ts'
@@ -55,6 +56,7 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
       streamWindowBytes: http2.streamWindow ?? STREAM_WINDOW_BYTES,
       connectionWindowBytes: http2.connectionWindow ?? CONNECTION_WINDOW_BYTES,
       allowConnect: true,
+      memory: http2Memory,
       ...(manager === undefined ? {} : { maxHeadBytes: manager.maxRequestHeadBytes }),
     })
     this.#link = new Http2Link(this.#session, socket)

@@ -7,6 +7,7 @@ import { renderAddress, type SocketAddress } from '@weft/model'
 import type { Socket, SocketHandler, Timed } from '@weft/net'
 import { H2_ERROR, Http2Session } from '@weft/wire'
 import { Http2Link } from '../exchange/http2-link.ts'
+import { http2Memory } from '../exchange/http2-memory.ts'
 import { connectUpstream } from '../tls/connect-upstream.ts'
 import { UpstreamEvents } from './http2-events.ts'
 import type { Http2Pool } from './http2-pool.ts'
@@ -41,6 +42,7 @@ export class Http2Upstream implements SocketHandler, Timed {
     this.session = new Http2Session(new UpstreamEvents(this), {
       role: 'client',
       now: () => deps.clock.monotonicMs(),
+      memory: http2Memory,
     })
     this.socket = connectUpstream(cluster.model, host.endpoint.address, this, deps)
     this.#link = new Http2Link(this.session, this.socket)

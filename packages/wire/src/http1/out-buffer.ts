@@ -16,11 +16,20 @@ export class OutBuffer {
   length = 0
   readonly #initialBytes: number
   readonly #room: (bytes: number) => Buffer
+  readonly #leave: ((memory: Buffer) => void) | undefined
 
-  /** @param room Gives at least so many bytes. */
-  constructor(initialBytes = 2_048, room: (bytes: number) => Buffer = Buffer.allocUnsafeSlow) {
+  /**
+   * @param room Gives at least so many bytes.
+   * @param leave Takes back what `room` gave when that became too small.
+   */
+  constructor(
+    initialBytes = 2_048,
+    room: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
+    leave?: (memory: Buffer) => void,
+  ) {
     this.#initialBytes = initialBytes
     this.#room = room
+    this.#leave = leave
     this.bytes = Buffer.allocUnsafeSlow(initialBytes)
   }
 
@@ -43,8 +52,10 @@ export class OutBuffer {
     const needed = this.length + more
     if (needed <= this.bytes.length) return
     const grown = this.#room(Math.max(needed, this.bytes.length * 2))
-    this.bytes.copy(grown, 0, 0, this.length)
+    const left = this.bytes
+    left.copy(grown, 0, 0, this.length)
     this.bytes = grown
+    this.#leave?.(left)
   }
 
   copy(source: Buffer, from: number, to: number): void {

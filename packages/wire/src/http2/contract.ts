@@ -105,8 +105,17 @@ export interface Http2Options {
   readonly maxOutBytes?: number
   /** Server: extended CONNECT is offered (RFC 8441). */
   readonly allowConnect?: boolean
+  /** Where `out` has its memory from. */
+  readonly memory?: Http2Memory
   readonly limits?: Partial<Http2Limits>
   readonly counters?: Http2Counters
+}
+
+export interface Http2Memory {
+  /** At least so many bytes. */
+  take(bytes: number): Buffer
+  /** Nobody uses them any more. */
+  give(memory: Buffer): void
 }
 
 export interface Http2Limits {

@@ -47,6 +47,8 @@ const CONNECTION_WINDOW_BYTES = 16_777_216
 const MAX_HEAD_BYTES = 61_440
 const MAX_OUT_BYTES = 1_048_576
 const MAX_STREAMS = 100
+/** Room that every connection has for itself. */
+const OUT_BYTES = 1_024
 const PING_BYTES = Buffer.from('weftping', 'latin1')
 /** Streams we reset lately: frames for them were on their way and are no breach. */
 const REMEMBERED = 1_024
@@ -62,7 +64,7 @@ function statusAt(bytes: Buffer, at: number): number {
 }
 
 export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
-  readonly out = new OutBuffer(1_024)
+  readonly out: OutBuffer
   readonly server: boolean
   readonly handler: Http2Handler
   readonly guard: AbuseGuard
@@ -88,6 +90,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
   constructor(handler: Http2Handler, options: Http2Options) {
     this.handler = handler
     this.#options = options
+    this.out = new OutBuffer(OUT_BYTES, options.memory?.take, options.memory?.give)
     this.server = options.role === 'server'
     this.counters = options.counters ?? newHttp2Counters()
     this.guard = new AbuseGuard(options.limits, this.counters, options.now)
