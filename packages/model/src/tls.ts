@@ -18,9 +18,11 @@ export interface UpstreamTls extends TlsParameters {
   readonly certificate?: string
   /** SDS name of the CA; absent: the server's certificate is not checked. */
   readonly validation?: string
-  /** Absent with `autoSni`: the request's host. */
+  /** With `autoSni` only for what has no host. */
   readonly sni?: string
   readonly autoSni?: boolean
+  /** The server's certificate has to be for the server name that was sent, else for the request's host. */
+  readonly autoSanValidation?: boolean
   /** One of the server certificate's names must match one of these; empty: any that chains. */
   readonly subjectAltNames: readonly string[]
   /** As `subjectAltNames`, but by name type and form. */

@@ -96,7 +96,8 @@ class MemorySocket implements AcceptedSocket {
 
   write(bytes: Uint8Array): boolean {
     if (this.closed || bytes.length === 0) return true
-    this.#queue.push(bytes.slice())
+    // A copy: `slice` of a Buffer is none.
+    this.#queue.push(Buffer.from(bytes))
     this.#queuedBytes += bytes.length
     this.flush()
     if (this.#queuedBytes <= this.#windowBytes) return true

@@ -22,9 +22,9 @@ import type { Socket, SocketHandler } from '../transport.ts'
 import { DuplexOverSocket } from './duplex-over-socket.ts'
 import { peerCertificate } from './peer-certificate.ts'
 import type { ClientTlsContext, ServerTlsContext } from './tls-context.ts'
-import type { TlsFacts } from './tls-facts.ts'
+import type { PeerCertificate, TlsFacts } from './tls-facts.ts'
 import { type TlsHandle, TlsWriter } from './tls-writer.ts'
-import { peerProblem } from './verify-peer.ts'
+import { type PeerRules, peerProblem } from './verify-peer.ts'
 
 export interface ServerTls {
   readonly kind: 'server'
@@ -41,6 +41,8 @@ export interface ClientTls {
   readonly serverName: string | undefined
   /** Offered in place of the context's. */
   readonly alpn?: readonly string[]
+  /** A name that the certificate has to have, beside what the context wants. */
+  readonly names?: PeerRules['names']
   /** Under which sessions are remembered: the peer's address. */
   readonly peerKey: string
 }
@@ -174,7 +176,7 @@ export class SecureSocket implements Socket {
     if (certificate === undefined || peer === undefined) {
       const isNeeded =
         this.#side.kind === 'client'
-          ? context.verifies || context.names !== undefined
+          ? context.verifies || context.names !== undefined || this.#side.names !== undefined
           : this.#side.context.clientCertificate === 'required'
       return isNeeded ? 'it has no certificate' : undefined
     }
@@ -183,7 +185,12 @@ export class SecureSocket implements Socket {
       const error = _handle === null ? new Error('it went') : _handle.verifyError()
       if (error) return `its certificate is not to be trusted: ${error.message}`
     }
-    return peerProblem(certificate, peer, context)
+    return peerProblem(certificate, peer, context) ?? this.#nameProblem(certificate, peer)
+  }
+
+  #nameProblem(certificate: X509Certificate, peer: PeerCertificate): string | undefined {
+    if (this.#side.kind === 'server' || this.#side.names === undefined) return undefined
+    return peerProblem(certificate, peer, { names: this.#side.names })
   }
 
   #open(): void {

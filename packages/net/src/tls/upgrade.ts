@@ -67,7 +67,7 @@ class HandshakeGuard implements SocketHandler {
  * The caller limits how long all of it may take.
  */
 export function connectTls(
-  transport: Transport,
+  transport: Pick<Transport, 'connect'>,
   address: SocketAddress,
   handler: SocketHandler,
   side: Omit<ClientTls, 'kind' | 'peerKey'>,
@@ -91,7 +91,7 @@ class ConnectingSocket implements Socket, SocketHandler {
   #isGone = false
 
   constructor(
-    transport: Transport,
+    transport: Pick<Transport, 'connect'>,
     address: SocketAddress,
     handler: SocketHandler,
     side: ClientTls,

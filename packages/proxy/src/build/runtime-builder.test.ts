@@ -225,7 +225,6 @@ describe('validation', () => {
         ...twice,
         virtualHosts: [...twice.virtualHosts, ...twice.virtualHosts],
       }),
-      resourceProblem('cluster', { ...cluster('c'), proxyProtocol: 'v2' }),
       resourceProblem('endpoints', endpoints('c', ['a name'], true)),
     ]
     for (const [i, part] of [
@@ -234,7 +233,6 @@ describe('validation', () => {
       /at least one/,
       /must be an IP address, got "name"/,
       /domain/,
-      /PROXY protocol/,
       /"a name"/,
     ].entries()) {
       assert.match(problems[i] ?? 'none', part)

@@ -118,6 +118,7 @@ export class RuntimeBuilder {
     const runtime: ListenerRuntime = {
       name: listener.name,
       direction: listener.direction,
+      ...(listener.proxyProtocol === undefined ? {} : { proxyProtocol: listener.proxyProtocol }),
       ...(listener.defaultFilterChain === undefined || last === undefined
         ? { chains: runtimes }
         : { chains: runtimes.slice(0, -1), defaultChain: last }),

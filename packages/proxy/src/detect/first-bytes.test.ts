@@ -6,8 +6,9 @@ import type { FirstBytes } from '@weft/wire'
 import { engineDeps } from '../exchange/engine-fixture.ts'
 import { FirstBytesReader } from './first-bytes.ts'
 
-const DETECT_MS = 100
-const TICK_MS = 25
+const SILENT_MS = 10_000
+const STALLED_MS = 1_000
+const TICK_MS = 100
 
 /** A client's connection at the moment it is accepted, and what is found out about it. */
 async function accepted() {
@@ -18,14 +19,13 @@ async function accepted() {
   let gone = false
   const address = { host: '127.0.0.1', port: 9_000 }
   await transport.listen({ address }, (socket) => {
-    return new FirstBytesReader(
-      socket,
-      deps,
-      (protocol, bytes) => found.push({ protocol, bytes: bytes.toString('latin1') }),
-      () => {
+    return new FirstBytesReader(socket, undefined, deps, {
+      decided: ({ protocol, bytes }) =>
+        void found.push({ protocol, bytes: bytes.toString('latin1') }),
+      gone() {
         gone = true
       },
-    )
+    })
   })
   const silent = { onOpen() {}, onData() {}, onEnd() {}, onDrain() {}, onClose() {} }
   const client = transport.connect(address, silent)
@@ -56,22 +56,26 @@ test('any cut of the first bytes gives the same answer and loses none', async ()
   assert.ok('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'.startsWith(found[0]?.bytes ?? 'nothing'))
 })
 
-test('a client that waits for the server is let through after 100 ms, and once', async () => {
+test('a client that stays silent where nothing can be dialled is let through once, at last', async () => {
   const { clock, found, send } = await accepted()
-  clock.advance(DETECT_MS - TICK_MS)
+  clock.advance(SILENT_MS - 2 * TICK_MS)
   assert.deepEqual(found, [])
-  clock.advance(2 * TICK_MS)
+  clock.advance(4 * TICK_MS)
   assert.deepEqual(found, [{ protocol: 'unknown', bytes: '' }])
   await send('GET / HTTP/1.1\r\n')
-  clock.advance(10 * DETECT_MS)
+  clock.advance(SILENT_MS)
   assert.equal(found.length, 1)
 })
 
-test('half a protocol is let through as it is after 100 ms', async () => {
+test('half a word is let through as it is when nothing follows', async () => {
   const { clock, found, send } = await accepted()
   await send('PR')
-  clock.advance(DETECT_MS + TICK_MS)
-  assert.deepEqual(found, [{ protocol: 'unknown', bytes: 'PR' }])
+  clock.advance(STALLED_MS - 2 * TICK_MS)
+  await send('OP')
+  clock.advance(STALLED_MS - 2 * TICK_MS)
+  assert.deepEqual(found, [])
+  clock.advance(4 * TICK_MS)
+  assert.deepEqual(found, [{ protocol: 'unknown', bytes: 'PROP' }])
 })
 
 test('a client that leaves before it spoke is nobody’s any more', async () => {
@@ -79,6 +83,6 @@ test('a client that leaves before it spoke is nobody’s any more', async () => 
   client.close()
   await settle()
   assert.ok(isGone())
-  clock.advance(10 * DETECT_MS)
+  clock.advance(2 * SILENT_MS)
   assert.deepEqual(found, [])
 })

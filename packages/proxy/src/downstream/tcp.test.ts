@@ -86,7 +86,7 @@ test('bytes go both ways, each side ends by itself, and the record counts them',
 test('a refused upstream closes the client and says why', async () => {
   const { end, records, cluster } = await proxied(false)
   await until(() => end.ended || end.closed)
-  assert.equal(records[0]?.responseFlags, 'UF')
+  assert.equal(records[0]?.responseFlags, 'UF,URX')
   assert.match(records[0]?.failureDetail ?? '', /127\.0\.0\.1:9000: .*ECONNREFUSED/)
   assert.equal(cluster.limits.inUse().connections, 0)
 })

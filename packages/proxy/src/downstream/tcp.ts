@@ -1,129 +1,150 @@
 /** An opaque TCP connection on its way to a cluster (Envoy's tcp_proxy). */
-import type { Cluster, Endpoint, SocketAddress } from '@weft/model'
-import type { Socket, SocketHandler } from '@weft/net'
-import { FIRST_PICK, type Host } from '@weft/traffic'
+import type { SocketAddress } from '@weft/model'
+import type { Socket, SocketHandler, Timed } from '@weft/net'
 import type { ConnectionRecord, EngineDeps, TcpRuntime } from '../exchange/contract.ts'
 import { type Failure, failureFlag } from '../exchange/failures.ts'
-import type { UpstreamCluster } from '../upstream/cluster.ts'
-import { rawConnect } from '../upstream/raw-connect.ts'
+import { TcpDial } from './tcp-dial.ts'
 import { Tunnel } from './tunnel.ts'
+
+/** What is known of a connection before it is proxied. */
+export interface TcpStart {
+  /** What the client sent already. */
+  readonly firstBytes?: Buffer | undefined
+  /** The client sent its end of stream already. */
+  readonly clientEnded?: boolean
+  /** A way to the upstream that was begun already, for the same runtime. */
+  readonly dial?: TcpDial | undefined
+  /** Asked for in a ClientHello that is passed through. */
+  readonly serverName?: string | undefined
+}
 
 /** Starts it; `left` is called once when it is gone. Reading is paused until there is an upstream. */
 export function proxyTcp(
   socket: Socket,
   runtime: TcpRuntime,
-  firstBytes: Buffer | undefined,
+  start: TcpStart,
   left: () => void,
   deps: EngineDeps,
 ): SocketHandler {
-  return new TcpConnection(socket, runtime, firstBytes, left, deps)
+  const connection = new TcpConnection(socket, runtime, start, left, deps)
+  connection.start()
+  // A way that was begun may have led there already: the tunnel handles the socket then.
+  return socket.handler
 }
 
-class TcpConnection implements SocketHandler {
+class TcpConnection implements SocketHandler, Timed {
+  deadlineTick = 0
+  slotTick = 0
   readonly #socket: Socket
   readonly #runtime: TcpRuntime
-  readonly #firstBytes: Buffer | undefined
+  readonly #start: TcpStart
   readonly #left: () => void
   readonly #deps: EngineDeps
   readonly #startedMs: number
   readonly #remote: SocketAddress
   readonly #local: SocketAddress
-  #cluster: UpstreamCluster | undefined
-  #host: Host | undefined
-  #giveUp: (() => void) | undefined
+  readonly #dial: TcpDial
+  #tunnel: Tunnel | undefined
+  #upstreamLocal: SocketAddress | undefined
+  #clientEnded: boolean
+  #opened = false
   #over = false
 
   constructor(
     socket: Socket,
     runtime: TcpRuntime,
-    firstBytes: Buffer | undefined,
+    start: TcpStart,
     left: () => void,
     deps: EngineDeps,
   ) {
     this.#socket = socket
     this.#runtime = runtime
-    this.#firstBytes = firstBytes
+    this.#start = start
     this.#left = left
     this.#deps = deps
     this.#startedMs = deps.clock.monotonicMs()
     this.#remote = socket.remoteAddress
     this.#local = socket.localAddress
-    socket.handler = this
-    socket.pause()
-    this.#connect()
+    this.#clientEnded = start.clientEnded === true
+    this.#dial = start.dial ?? new TcpDial(runtime, socket, NO_EVENTS, deps)
   }
 
-  #connect(): void {
-    const { clusters, proxy } = this.#runtime
-    const name = pickWeighted(proxy.targets, this.#deps.random)
-    const cluster = clusters.get(name)
-    this.#cluster = cluster
-    if (cluster === undefined) {
-      this.#fail('noCluster', `no cluster is called ${name}`)
-      return
+  start(): void {
+    const { maxConnectionDurationMs } = this.#runtime.proxy
+    if (maxConnectionDurationMs !== undefined) {
+      this.#deps.wheel.arm(this, maxConnectionDurationMs, this.#startedMs)
     }
-    const host =
-      cluster.model.discovery.kind === 'originalDst'
-        ? cluster.named(this.#local, '')
-        : cluster.pick(FIRST_PICK)
-    if (host === undefined) {
-      this.#fail('noHealthyEndpoint', `no endpoint of ${name}`)
-      return
+    this.#socket.handler = this
+    this.#socket.pause()
+    this.#dial.events = {
+      onConnected: () => this.#connected(),
+      onFailed: (failure, detail) => this.#fail(failure, detail),
+      onServerSpoke() {},
     }
-    this.#host = host
-    host.activeRequests++
-    this.#giveUp = rawConnect(
-      cluster,
-      host,
-      {
-        onConnected: (upstream) => this.#tunnel(cluster, host, upstream),
-        onFailed: (failure, detail) => {
-          host.activeRequests--
-          this.#host = undefined
-          this.#fail(failure, detail)
-        },
-      },
-      this.#deps,
-    )
+    if (this.#start.dial === undefined) this.#dial.start()
+    else if (this.#dial.upstream !== undefined) this.#connected()
   }
 
-  #tunnel(cluster: UpstreamCluster, host: Host, upstream: Socket): void {
-    this.#giveUp = undefined
+  #connected(): void {
+    const dial = this.#dial
+    const { upstream } = dial
+    if (upstream === undefined) return
+    dial.takeOver()
+    this.#upstreamLocal = upstream.localAddress
+    this.#opened = true
+    this.#runtime.observer.onConnectionStart?.(this.#record('-', '', 0, 0))
     const tunnel = new Tunnel(
       this.#socket,
       upstream,
       {
         idleTimeoutMs: this.#runtime.proxy.idleTimeoutMs,
         onEnd: ({ receivedBytes, sentBytes }, flag) => {
-          host.activeRequests--
-          cluster.limits.release('connections')
-          this.#end(flag === '' ? '-' : flag, '', host.endpoint, receivedBytes, sentBytes)
+          dial.release()
+          const detail = flag === 'DT' ? 'max connection duration reached' : ''
+          this.#end(flag === '' ? '-' : flag, detail, receivedBytes, sentBytes)
         },
       },
       this.#deps,
     )
-    tunnel.start(this.#firstBytes, undefined)
+    this.#tunnel = tunnel
+    tunnel.start(this.#start.firstBytes, dial.early)
+    if (dial.ended) tunnel.upstreamEnded()
+    if (this.#clientEnded) tunnel.clientEnded()
   }
 
   #fail(failure: Failure, detail: string): void {
-    this.#giveUp = undefined
-    this.#end(failureFlag(failure), detail, undefined, 0, 0)
+    this.#end(tcpFlag(failure), detail, 0, 0)
     this.#socket.close()
   }
 
-  #end(
-    responseFlags: string,
-    failureDetail: string,
-    endpoint: Endpoint | undefined,
-    receivedBytes: number,
-    sentBytes: number,
-  ): void {
+  onDeadline(): void {
+    if (this.#tunnel !== undefined) {
+      this.#tunnel.close('DT')
+      return
+    }
+    this.#dial.giveUp()
+    this.#end('DT', 'max connection duration reached', 0, 0)
+    this.#socket.close()
+  }
+
+  #end(flags: string, detail: string, receivedBytes: number, sentBytes: number): void {
     if (this.#over) return
     this.#over = true
+    this.#deps.wheel.disarm(this)
+    this.#runtime.observer.onConnectionEnd(this.#record(flags, detail, receivedBytes, sentBytes))
+    this.#left()
+  }
+
+  #record(
+    responseFlags: string,
+    failureDetail: string,
+    receivedBytes: number,
+    sentBytes: number,
+  ): ConnectionRecord {
     const { clock } = this.#deps
     const durationMs = clock.monotonicMs() - this.#startedMs
-    const cluster: Cluster | undefined = this.#cluster?.model
-    const record: ConnectionRecord = {
+    const { cluster, host, attempts } = this.#dial
+    return {
       direction: this.#runtime.direction,
       listener: this.#runtime.listener,
       responseFlags,
@@ -132,41 +153,37 @@ class TcpConnection implements SocketHandler {
       sentBytes,
       startedAtMs: clock.nowMs() - durationMs,
       durationMs,
-      cluster,
-      endpoint,
-      upstreamAddress: endpoint?.address,
+      cluster: cluster?.model,
+      endpoint: host?.endpoint,
+      upstreamAddress: host?.endpoint.address,
+      upstreamLocal: this.#upstreamLocal,
       downstreamRemote: this.#remote,
       downstreamLocal: this.#local,
+      opened: this.#opened,
+      attempts,
+      serverName: this.#start.serverName ?? this.#socket.tls?.serverName,
     }
-    this.#runtime.observer.onConnectionEnd(record)
-    this.#left()
   }
 
   onOpen(): void {}
   onData(): void {}
-  onEnd(): void {}
   onDrain(): void {}
+
+  onEnd(): void {
+    this.#clientEnded = true
+  }
 
   /** The client went before there was an upstream. */
   onClose(): void {
-    this.#giveUp?.()
-    if (this.#host !== undefined && !this.#over) this.#host.activeRequests--
-    this.#end('DC', 'the client closed the connection', undefined, 0, 0)
+    this.#dial.giveUp()
+    this.#end('DC', 'the client closed the connection', 0, 0)
   }
 }
 
-function pickWeighted(
-  targets: readonly { readonly cluster: string; readonly weight: number }[],
-  random: () => number,
-): string {
-  const total = targets.reduce((sum, { weight }) => sum + weight, 0)
-  let rest = random() * total
-  let last = targets[0]?.cluster ?? ''
-  for (const { cluster, weight } of targets) {
-    if (weight === 0) continue
-    last = cluster
-    rest -= weight
-    if (rest < 0) return cluster
-  }
-  return last
+const NO_EVENTS = { onConnected() {}, onFailed() {}, onServerSpoke() {} }
+
+/** As Envoy's TCP proxy says it: without a further try a failed one is also the last. */
+function tcpFlag(failure: Failure): string {
+  const isConnect = failure === 'connectFailure' || failure === 'connectTimeout'
+  return isConnect ? `${failureFlag(failure)},URX` : failureFlag(failure)
 }

@@ -13,8 +13,11 @@ export interface TunnelOptions {
   /** Without a byte either way, in milliseconds; 0 means no limit. */
   readonly idleTimeoutMs: number
   /** Called once, when both connections are gone. `flag` is Envoy's, empty when all went well. */
-  onEnd(tunnel: Tunnel, flag: '' | 'UC' | 'DC' | 'SI'): void
+  onEnd(tunnel: Tunnel, flag: TunnelFlag): void
 }
+
+/** Envoy's; empty when all went well, `DT`: it lasted as long as it may. */
+export type TunnelFlag = '' | 'UC' | 'DC' | 'SI' | 'DT'
 
 const IDLE_PARTS = 4
 /** A read that fills the shared buffer is one of a bulk transfer, and one of less than half is its end. */
@@ -34,7 +37,7 @@ export class Tunnel implements Timed {
   readonly #options: TunnelOptions
   readonly #client: Pipe
   readonly #upstream: Pipe
-  #flag: '' | 'UC' | 'DC' | 'SI' = ''
+  #flag: TunnelFlag = ''
 
   constructor(client: Socket, upstream: Socket, options: TunnelOptions, deps: EngineDeps) {
     this.#deps = deps
@@ -65,7 +68,12 @@ export class Tunnel implements Timed {
     this.#client.onEnd()
   }
 
-  close(flag: '' | 'UC' | 'DC' | 'SI'): void {
+  /** The same for the upstream. */
+  upstreamEnded(): void {
+    this.#upstream.onEnd()
+  }
+
+  close(flag: TunnelFlag): void {
     if (this.#flag === '') this.#flag = flag
     this.#client.socket.close()
     this.#upstream.socket.close()

@@ -1,6 +1,8 @@
 /** One try at an endpoint: choosing it and sending the request. When it fails: `retrying.ts`. */
 import { type Host, mayRepeatRequest, rewriteAuthority, rewritePath } from '@weft/traffic'
 import { FIELD, SPAN } from '@weft/wire'
+import type { UpstreamCluster } from '../upstream/cluster.ts'
+import type { HttpPool } from '../upstream/pool.ts'
 import type { UpstreamSide } from '../upstream/upstream-user.ts'
 import { chooseHost, resolveNamed } from './choose-host.ts'
 import type { HttpRuntime } from './contract.ts'
@@ -31,11 +33,19 @@ export function startAttempt(x: Exchange, fresh: boolean, nowMs: number): void {
 
 function connectTo(x: Exchange, host: Host, fresh: boolean, nowMs: number): void {
   x.useHost(host)
-  const pool = x.cluster?.poolOf(host)
-  if (pool === undefined) return
+  if (x.cluster === undefined) return
+  const pool = poolFor(x, x.cluster, host)
   x.pool = pool
   if (speaksHttp2(x)) pool.acquireStream(x)
   else pool.acquire(x, fresh, nowMs)
+}
+
+/** Connections to `host` that may carry this request. */
+export function poolFor(x: Exchange, cluster: UpstreamCluster, host: Host): HttpPool {
+  if (!cluster.separates) return cluster.poolOf(host)
+  const { remoteAddress, localAddress } = x.downstream
+  const authority = authorityToSend(x, host) ?? x.authority
+  return cluster.poolFor(host, { client: { remoteAddress, localAddress }, authority })
 }
 
 export function speaksHttp2({ cluster, downstream }: Exchange): boolean {

@@ -67,6 +67,7 @@ function connectTunnel(x: Exchange, cluster: UpstreamCluster, host: Host): void 
       },
     },
     deps,
+    { client: x.downstream, authority: x.authority },
   )
 }
 

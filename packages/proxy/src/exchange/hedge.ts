@@ -13,7 +13,7 @@ import { type AttemptOutcome, type Host, isRetriable, mayRepeatRequest } from '@
 import { FIELD, type HeadTarget, MessageHead, parseResponseHead } from '@weft/wire'
 import type { HttpPool } from '../upstream/pool.ts'
 import type { StreamLoss, UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
-import { composeRequest, speaksHttp2 } from './attempt.ts'
+import { composeRequest, poolFor, speaksHttp2 } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { Failure } from './failures.ts'
 import { attemptFailed } from './retrying.ts'
@@ -110,7 +110,7 @@ export class Race {
     x.tried?.add(other)
     this.#launched++
     x.attempts++
-    const rival = new Rival(x, this, other, cluster.poolOf(other))
+    const rival = new Rival(x, this, other, poolFor(x, cluster, other))
     this.#rivals.add(rival)
     rival.start()
     this.#armLater()

@@ -10,7 +10,9 @@ import type { Timed } from '@weft/net'
 import { type CompiledForward, FIRST_PICK, type Host, mirrorsOf } from '@weft/traffic'
 import { type HeadTarget, MessageHead, OutBuffer, parseResponseHead } from '@weft/wire'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
+import type { HttpPool } from '../upstream/pool.ts'
 import type { UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
+import { poolFor } from './attempt.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { EngineDeps } from './contract.ts'
 import type { Exchange } from './exchange.ts'
@@ -27,7 +29,7 @@ export function sendMirrors(x: Exchange, action: CompiledForward): void {
     const cluster = x.runtime.clusters.get(name)
     const host = cluster?.pick(FIRST_PICK)
     if (cluster === undefined || host === undefined || !cluster.limits.admitRequest()) continue
-    new MirrorCall(copyOf(x), x.view.method === 'HEAD', cluster, host, x.deps)
+    new MirrorCall(copyOf(x), x.view.method === 'HEAD', poolFor(x, cluster, host), x.deps)
   }
 }
 
@@ -79,6 +81,7 @@ class MirrorCall implements UpstreamUser, Timed {
   slotTick = 0
   readonly #request: RequestCopy
   readonly #isHead: boolean
+  readonly #pool: HttpPool
   readonly #cluster: UpstreamCluster
   readonly #host: Host
   readonly #deps: EngineDeps
@@ -90,22 +93,17 @@ class MirrorCall implements UpstreamUser, Timed {
   #connection: UpstreamSide | undefined
   #over = false
 
-  constructor(
-    request: RequestCopy,
-    isHead: boolean,
-    cluster: UpstreamCluster,
-    host: Host,
-    deps: EngineDeps,
-  ) {
+  constructor(request: RequestCopy, isHead: boolean, pool: HttpPool, deps: EngineDeps) {
     this.#request = request
     this.#isHead = isHead
-    this.#cluster = cluster
-    this.#host = host
+    this.#pool = pool
+    this.#cluster = pool.cluster
+    this.#host = pool.host
     this.#deps = deps
-    host.activeRequests++
+    pool.host.activeRequests++
     const nowMs = deps.clock.monotonicMs()
     deps.wheel.arm(this, TIMEOUT_MS, nowMs)
-    cluster.poolOf(host).acquire(this, false, nowMs)
+    pool.acquire(this, false, nowMs)
   }
 
   onUpstreamReady(connection: UpstreamSide): void {
@@ -205,7 +203,7 @@ class MirrorCall implements UpstreamUser, Timed {
   }
 
   onDeadline(): void {
-    this.#cluster.poolOf(this.#host).abandon(this)
+    this.#pool.abandon(this)
     this.#drop()
   }
 

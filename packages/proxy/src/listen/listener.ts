@@ -2,21 +2,28 @@
  * An open listening socket and its connections: from accept to the protocol that
  * takes over, and the end of both when the proxy drains.
  *
- *     accept ─► hold until configured ─► detect? ─► chain ─► TLS? ─► http1 | tcp
+ *     accept ─► hold until configured ─► PROXY header? ─► detect? ─► chain ─► TLS? ─► http1 | tcp
  */
 import type { SocketAddress } from '@weft/model'
-import { type Listening, type Socket, type SocketHandler, upgradeToTls } from '@weft/net'
+import {
+  type AcceptedSocket,
+  type Listening,
+  type Socket,
+  type SocketHandler,
+  upgradeToTls,
+} from '@weft/net'
 import type { ClientHello, FirstBytes } from '@weft/wire'
-import { FirstBytesReader } from '../detect/first-bytes.ts'
+import { type Detected, FirstBytesReader } from '../detect/first-bytes.ts'
 import { Http1Connection, type HttpConnection, type HttpHome } from '../downstream/http1.ts'
 import { Http2Connection } from '../downstream/http2.ts'
-import { proxyTcp } from '../downstream/tcp.ts'
-import type { ChainRuntime, EngineDeps, HttpRuntime } from '../exchange/contract.ts'
+import { proxyTcp, type TcpStart } from '../downstream/tcp.ts'
+import type { ChainRuntime, EngineDeps, HttpRuntime, TcpRuntime } from '../exchange/contract.ts'
 import { ExchangePool } from '../exchange/exchange-pool.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import type { ListenerSlot } from './listener-slot.ts'
 import { type ConnectionFacts, matchChain, needsDetection, serverNameScore } from './match-chain.ts'
 import { Ended, Shaking } from './passive-handlers.ts'
+import { ProxyHeaderReader } from './proxy-header.ts'
 import { refuseUnconfigured } from './refuse-unconfigured.ts'
 
 export interface ListenerOptions {
@@ -136,20 +143,36 @@ class Listener implements OpenListener, HttpHome {
     return this.slot.draining
   }
 
-  #accept(socket: Socket): SocketHandler {
+  #accept(socket: AcceptedSocket): SocketHandler {
     if (this.#options.connections?.take() === false) {
       socket.reset()
       return new Ended(() => undefined)
     }
     this.#sockets.add(socket)
+    return this.slot.current === undefined ? this.#hold(socket) : this.#begin(socket)
+  }
+
+  #begin(socket: AcceptedSocket): SocketHandler {
+    const mode = this.slot.current?.proxyProtocol
+    if (mode === undefined) return this.#look(socket)
+    return new ProxyHeaderReader(socket, mode, this.#deps, {
+      begun: (rest) => {
+        const next = this.#look(socket, rest)
+        socket.handler = next
+      },
+      gone: () => this.#forget(socket),
+    })
+  }
+
+  /** @param bytes What came behind a PROXY header. */
+  #look(socket: Socket, bytes?: Buffer): SocketHandler {
     const runtime = this.slot.current
-    if (runtime === undefined) return this.#hold(socket)
-    if (needsDetection(runtime)) return this.#detect(socket)
-    return this.#dispatch(socket, undefined, undefined)
+    if (runtime !== undefined && needsDetection(runtime)) return this.#detect(socket, bytes)
+    return this.#dispatch(socket, { ...NOT_LOOKED_AT, bytes })
   }
 
   /** Nothing is configured yet: the client waits in the open connection, within bounds. */
-  #hold(socket: Socket): SocketHandler {
+  #hold(socket: AcceptedSocket): SocketHandler {
     const { maxHeld = DEFAULT_MAX_HELD, holdMs = DEFAULT_HOLD_MS } = this.#options
     const gone = new Ended(() => this.#forget(socket))
     if (this.#held >= maxHeld) {
@@ -170,10 +193,9 @@ class Listener implements OpenListener, HttpHome {
     const cancelWait = this.slot.whenPublished(() => {
       stop()
       if (socket.closed) return
-      const runtime = this.slot.current
-      const detects = runtime !== undefined && needsDetection(runtime)
-      socket.handler = detects ? this.#detect(socket) : this.#dispatch(socket, undefined, undefined)
+      // First, because what comes next may pause it again.
       socket.resume()
+      socket.handler = this.#begin(socket)
     })
     const cancelTimer = this.#deps.clock.after(holdMs, () => {
       stop()
@@ -186,43 +208,48 @@ class Listener implements OpenListener, HttpHome {
     })
   }
 
-  #detect(socket: Socket): SocketHandler {
-    return new FirstBytesReader(
-      socket,
-      this.#deps,
-      (protocol, bytes, hello) => {
-        socket.handler = this.#dispatch(socket, protocol, bytes, hello)
+  #detect(socket: Socket, bytes?: Buffer): SocketHandler {
+    const reader = new FirstBytesReader(socket, this.#opaque(socket), this.#deps, {
+      decided: (what) => {
+        socket.handler = this.#dispatch(socket, what)
       },
-      () => this.#forget(socket),
-    )
+      gone: () => this.#forget(socket),
+    })
+    if (bytes === undefined) return reader
+    socket.handler = reader
+    reader.onData(bytes, bytes.length)
+    return socket.handler
   }
 
-  #dispatch(
-    socket: Socket,
-    protocol: FirstBytes | undefined,
-    firstBytes: Buffer | undefined,
-    hello?: ClientHello,
-  ): SocketHandler {
+  /** Where bytes go that are of no protocol we know, unless an HTTP connection manager gets them. */
+  #opaque(socket: Socket): TcpRuntime | undefined {
+    const { current } = this.slot
+    const facts = factsOf(socket, 'unknown', undefined)
+    const chain = current === undefined ? undefined : matchChain(current, facts)
+    return chain?.tls === undefined && chain?.handler.kind === 'tcp' ? chain.handler : undefined
+  }
+
+  #dispatch(socket: Socket, what: Looked): SocketHandler {
+    const { protocol, hello } = what
     const runtime = this.slot.current
     const facts = factsOf(socket, protocol, hello)
     const chain = runtime === undefined ? undefined : matchChain(runtime, facts)
+    if (chain === undefined || chain.tls !== undefined || chain.handler.kind !== 'tcp') {
+      what.dial?.giveUp()
+    }
     if (chain === undefined) {
       this.#deps.log.debug('closed a connection: no filter chain matches', { facts })
       socket.close()
       return new Ended(() => this.#forget(socket))
     }
     this.#facts.set(socket, facts)
-    if (chain.tls !== undefined) return this.#secure(socket, chain, hello, firstBytes)
-    return this.#serve(socket, chain, protocol, firstBytes)
+    if (chain.tls !== undefined) return this.#secure(socket, chain, what)
+    return this.#serve(socket, chain, what)
   }
 
   /** The chain wants TLS: a client that does not speak it is closed, one before the secrets waits. */
-  #secure(
-    raw: Socket,
-    { tls, name }: ChainRuntime,
-    hello: ClientHello | undefined,
-    firstBytes: Buffer | undefined,
-  ): SocketHandler {
+  #secure(raw: Socket, { tls, name }: ChainRuntime, what: Looked): SocketHandler {
+    const { hello, bytes } = what
     const gone = new Ended(() => this.#forget(raw))
     if (tls === undefined || hello === undefined) {
       this.#deps.log.debug('closed a connection: its chain takes only TLS', { chain: name })
@@ -230,7 +257,7 @@ class Listener implements OpenListener, HttpHome {
       return gone
     }
     const context = this.#deps.tls?.server(tls)
-    if (context === undefined) return this.#awaitSecret(raw, hello, firstBytes)
+    if (context === undefined) return this.#awaitSecret(raw, what)
     const side = {
       kind: 'server',
       context,
@@ -241,7 +268,7 @@ class Listener implements OpenListener, HttpHome {
       this.#deps.log.debug('TLS handshake failed', { error })
       this.#forget(socket)
     })
-    const socket = upgradeToTls(raw, firstBytes, side, shaking, this.#deps)
+    const socket = upgradeToTls(raw, bytes, side, shaking, this.#deps)
     shaking.secured = () => this.#secured(socket)
     this.#sockets.delete(raw)
     this.#sockets.add(socket)
@@ -251,7 +278,7 @@ class Listener implements OpenListener, HttpHome {
   }
 
   /** A secret has not come: nothing is said, least of all in plaintext. */
-  #awaitSecret(raw: Socket, hello: ClientHello, firstBytes: Buffer | undefined): SocketHandler {
+  #awaitSecret(raw: Socket, what: Looked): SocketHandler {
     if (!this.mayHold) {
       raw.close()
       return new Ended(() => this.#forget(raw))
@@ -264,7 +291,7 @@ class Listener implements OpenListener, HttpHome {
     const cancelWait = this.slot.whenPublished(() => {
       stop()
       if (raw.closed) return
-      raw.handler = this.#dispatch(raw, 'tls', firstBytes, hello)
+      raw.handler = this.#dispatch(raw, { ...what, dial: undefined })
     })
     const cancelTimer = this.#deps.clock.after(this.holdMs, () => {
       stop()
@@ -290,26 +317,37 @@ class Listener implements OpenListener, HttpHome {
       socket.close()
     } else {
       const protocol = socket.tls?.alpn === 'h2' ? 'http2' : undefined
-      socket.handler = this.#serve(socket, chain, protocol, undefined)
+      socket.handler = this.#serve(socket, chain, { ...NOT_LOOKED_AT, protocol })
     }
   }
 
-  #serve(
-    socket: Socket,
-    chain: ChainRuntime,
-    protocol: FirstBytes | undefined,
-    firstBytes: Buffer | undefined,
-  ): SocketHandler {
+  #serve(socket: Socket, chain: ChainRuntime, what: Looked): SocketHandler {
+    const { protocol, bytes } = what
     if (chain.handler.kind === 'tcp') {
-      return proxyTcp(socket, chain.handler, firstBytes, () => this.#forget(socket), this.#deps)
+      const start = {
+        ...what,
+        clientEnded: what.clientEnded === true,
+        serverName: what.hello?.serverName,
+        firstBytes: bytes,
+      }
+      return this.#relay(socket, chain.handler, start)
     }
     const { codec } = chain.handler.manager
     const isHttp2 = codec === 'http2' || (codec !== 'http1' && protocol === 'http2')
     const Connection = isHttp2 ? Http2Connection : Http1Connection
     const connection = new Connection(socket, this, this.#deps)
     this.#http.add(connection)
-    connection.start(firstBytes)
+    connection.start(bytes)
     return connection
+  }
+
+  /** A way that was begun for another tree is not this one's. */
+  #relay(socket: Socket, runtime: TcpRuntime, start: TcpStart): SocketHandler {
+    const isOfThis = start.dial?.runtime === runtime
+    if (!isOfThis) start.dial?.giveUp()
+    const { dial, ...rest } = start
+    const whole = isOfThis ? { ...rest, dial } : rest
+    return proxyTcp(socket, runtime, whole, () => this.#forget(socket), this.#deps)
   }
 
   becomesHttp2(connection: HttpConnection, bytes: Buffer): void {
@@ -402,6 +440,11 @@ class Listener implements OpenListener, HttpHome {
     for (const socket of this.#sockets) socket.close()
   }
 }
+
+/** What is known of a connection by its first bytes, if these were looked at. */
+type Looked = { readonly [Part in keyof Detected]?: Detected[Part] | undefined }
+
+const NOT_LOOKED_AT: Looked = {}
 
 function factsOf(
   socket: Socket,

@@ -11,10 +11,8 @@ import type { EngineDeps } from '../exchange/contract.ts'
 const LINGER_MS = 2_000
 
 export function refuseUnconfigured(socket: Socket, deps: EngineDeps, gone: () => void): void {
-  socket.handler = new FirstBytesReader(
-    socket,
-    deps,
-    (protocol) => {
+  socket.handler = new FirstBytesReader(socket, undefined, deps, {
+    decided({ protocol }) {
       if (protocol === 'http1') socket.handler = new Refusal(socket, deps, gone)
       else {
         socket.handler = new Gone(gone)
@@ -22,7 +20,7 @@ export function refuseUnconfigured(socket: Socket, deps: EngineDeps, gone: () =>
       }
     },
     gone,
-  )
+  })
   socket.resume()
 }
 

@@ -1,29 +1,103 @@
-/** A connection to an endpoint, as its cluster wants it: plain, or with TLS on top. */
+/**
+ * A connection to an endpoint, as its cluster wants it: plain, or with TLS on top, and with a
+ * PROXY protocol header before anything else.
+ */
 import { isIP } from 'node:net'
 import type { Cluster, SocketAddress } from '@weft/model'
-import { connectTls, type Socket, type SocketHandler } from '@weft/net'
+import { connectTls, type Socket, type SocketHandler, type Transport } from '@weft/net'
+import { renderProxyHeader } from '@weft/wire'
 import type { EngineDeps } from '../exchange/contract.ts'
 import { failedSocket } from './failed-socket.ts'
+import { coversHost } from './names-rule.ts'
+
+/** For whom a connection is, where its cluster makes that a difference. */
+export interface ConnectionPurpose {
+  /** Absent: it is the proxy's own, e.g. a health check. */
+  readonly client?: ClientEnds
+  /** The request's host. */
+  readonly authority?: string
+}
+
+/** Both ends of the client's connection. */
+export interface ClientEnds {
+  readonly remoteAddress: SocketAddress
+  readonly localAddress: SocketAddress
+}
+
+type Connect = Pick<Transport, 'connect'>
 
 /**
  * As `transport.connect`: `onOpen` means that requests can go. Never plaintext to a
  * cluster with TLS, also while its secrets have not come.
- *
- * @param authority The request's host, for clusters whose server name it is.
  */
 export function connectUpstream(
-  { tls, name }: Cluster,
+  { tls, name, proxyProtocol }: Cluster,
   address: SocketAddress,
   handler: SocketHandler,
   deps: EngineDeps,
-  authority?: string,
+  purpose: ConnectionPurpose = {},
 ): Socket {
-  if (tls === undefined) return deps.transport.connect(address, handler)
+  const transport: Connect =
+    proxyProtocol === undefined
+      ? deps.transport
+      : announcing(deps.transport, proxyHeader(proxyProtocol, purpose.client))
+  if (tls === undefined) return transport.connect(address, handler)
   const context = deps.tls?.client(tls)
   if (context === undefined) {
     return failedSocket(address, handler, new Error(`a TLS secret of ${name} has not come`))
   }
-  const wanted = tls.sni ?? (tls.autoSni === true ? authority?.replace(/:\d+$/, '') : undefined)
-  const serverName = wanted === undefined || isIP(wanted) !== 0 ? undefined : wanted
-  return connectTls(deps.transport, address, handler, { context, serverName })
+  const serverName = serverNameOf(tls, purpose.authority)
+  const host = serverName ?? hostOf(purpose.authority)
+  const names = tls.autoSanValidation === true && host !== undefined ? coversHost(host) : undefined
+  return connectTls(transport, address, handler, { context, serverName, names })
+}
+
+/** What a connection for this request is not shared beyond; empty: it is anybody's. */
+export function purposeKey({ tls, proxyProtocol }: Cluster, purpose: ConnectionPurpose): string {
+  const { client, authority } = purpose
+  const host = tls?.autoSni === true || tls?.autoSanValidation === true ? hostOf(authority) : ''
+  if (proxyProtocol === undefined || client === undefined) return host ?? ''
+  const { remoteAddress, localAddress } = client
+  const ends = [remoteAddress, localAddress].map(({ host: ip, port }) => `${ip} ${port}`)
+  return [host ?? '', ...ends].join(' ')
+}
+
+function proxyHeader(version: 'v1' | 'v2', client: ClientEnds | undefined): Uint8Array {
+  const addresses =
+    client === undefined
+      ? undefined
+      : { source: client.remoteAddress, destination: client.localAddress }
+  return renderProxyHeader(version, addresses)
+}
+
+/** Sends `header` first; whoever connects does not notice. */
+function announcing(transport: Connect, header: Uint8Array): Connect {
+  return {
+    connect(address, handler) {
+      const socket: Socket = transport.connect(address, {
+        onOpen() {
+          socket.handler = handler
+          socket.write(header)
+          handler.onOpen()
+        },
+        onData() {},
+        onEnd() {},
+        onDrain() {},
+        onClose: (error) => handler.onClose(error),
+      })
+      return socket
+    },
+  }
+}
+
+function serverNameOf(tls: NonNullable<Cluster['tls']>, authority?: string): string | undefined {
+  const wanted = tls.autoSni === true ? (hostOf(authority) ?? tls.sni) : tls.sni
+  return wanted === undefined || isIP(wanted) !== 0 ? undefined : wanted
+}
+
+/** Without port and brackets. */
+function hostOf(authority: string | undefined): string | undefined {
+  if (authority === undefined || authority === '') return undefined
+  const host = authority.replace(/:\d+$/, '')
+  return host.startsWith('[') ? host.slice(1, -1) : host
 }

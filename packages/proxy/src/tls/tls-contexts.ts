@@ -7,11 +7,10 @@ import type { DownstreamTls, Secret, SubjectAltNameMatch, UpstreamTls } from '@w
 import {
   type ClientTlsContext,
   clientTlsContext,
-  type PeerCertificate,
   type ServerTlsContext,
   serverTlsContext,
 } from '@weft/net'
-import { TextMatcher } from '@weft/traffic'
+import { namesRule } from './names-rule.ts'
 
 type Secrets = ReadonlyMap<string, Secret>
 
@@ -90,39 +89,4 @@ function parts(tls: DownstreamTls | UpstreamTls, secrets: readonly Secret[]) {
     spki: tls.verifySpki,
     hashes: tls.verifyHash,
   }
-}
-
-/** `undefined` when any name will do. */
-function namesRule(
-  wanted: readonly SubjectAltNameMatch[],
-): ((peer: PeerCertificate) => boolean) | undefined {
-  if (wanted.length === 0) return undefined
-  const rules = wanted.map(({ type, value }) => {
-    const matcher = new TextMatcher(value, 'match_typed_subject_alt_names')
-    const isExact = value.kind === 'exact'
-    return {
-      type,
-      matches: (name: string) => matcher.matches(name),
-      text: isExact ? value.value : '',
-    }
-  })
-  return (peer) =>
-    rules.some(({ type, matches, text }) => {
-      const isAny = type === 'any'
-      return (
-        ((isAny || type === 'uri') && peer.uriSans.some(matches)) ||
-        ((isAny || type === 'ip') && peer.ipSans.some(matches)) ||
-        ((isAny || type === 'email') && peer.emailSans.some(matches)) ||
-        ((isAny || type === 'dns') &&
-          peer.dnsSans.some((name) => matches(name) || coversName(name, text)))
-      )
-    })
-}
-
-/** A DNS name in a certificate may be `*.example.com`, for one label (RFC 6125, section 6.4.3). */
-function coversName(pattern: string, name: string): boolean {
-  const lower = pattern.toLowerCase()
-  if (!lower.startsWith('*.')) return lower === name.toLowerCase()
-  const dot = name.indexOf('.')
-  return dot > 0 && name.slice(dot).toLowerCase() === lower.slice(1)
 }

@@ -21,12 +21,14 @@ import {
   type PickRequest,
 } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
-import { connectUpstream } from '../tls/connect-upstream.ts'
+import { type ConnectionPurpose, connectUpstream, purposeKey } from '../tls/connect-upstream.ts'
 import { HealthChecker } from './health-check.ts'
 import { HttpPool } from './pool.ts'
 
 /** Addresses that requests name themselves (forward proxy, original destination) are remembered up to here. */
 const MAX_NAMED_HOSTS = 1_024
+/** With more pools for one client or name each, those that have no connection are forgotten. */
+const MAX_EMPTY_POOLS = 64
 
 export class UpstreamCluster {
   readonly limits: ClusterLimits
@@ -43,6 +45,8 @@ export class UpstreamCluster {
   #latencies: LatencyQuantiles | undefined
   #closed = false
   readonly #pools = new Map<Host, HttpPool>()
+  /** Of connections that are for one client, or one server name, only. */
+  readonly #apart = new Map<Host, Map<string, HttpPool>>()
   readonly #named = new Map<string, Host>()
 
   /**
@@ -106,6 +110,8 @@ export class UpstreamCluster {
   #dropPool(host: Host): void {
     this.#pools.get(host)?.close()
     this.#pools.delete(host)
+    for (const pool of this.#apart.get(host)?.values() ?? []) pool.close()
+    this.#apart.delete(host)
   }
 
   /** `undefined`: no endpoint may be used now. */
@@ -154,8 +160,33 @@ export class UpstreamCluster {
     return pool
   }
 
+  /** Connections are not for anybody: they say who the client is, or which host is meant. */
+  get separates(): boolean {
+    const { proxyProtocol, tls } = this.#model
+    return proxyProtocol !== undefined || tls?.autoSni === true || tls?.autoSanValidation === true
+  }
+
+  /** The pool of connections that may carry this request: where they differ, it is one of its own. */
+  poolFor(host: Host, purpose: ConnectionPurpose): HttpPool {
+    const key = purposeKey(this.#model, purpose)
+    if (key === '') return this.poolOf(host)
+    const apart = this.#apart.get(host) ?? new Map<string, HttpPool>()
+    const known = apart.get(key)
+    if (known !== undefined) return known
+    if (apart.size >= MAX_EMPTY_POOLS) {
+      for (const [other, pool] of apart) if (pool.allConnections === 0) apart.delete(other)
+    }
+    this.#used = true
+    const pool = new HttpPool(this, host, this.#deps, purpose)
+    apart.set(key, pool)
+    this.#apart.set(host, apart)
+    return pool
+  }
+
   connectionsOf(host: Host): number {
-    return this.#pools.get(host)?.allConnections ?? 0
+    let connections = this.#pools.get(host)?.allConnections ?? 0
+    for (const pool of this.#apart.get(host)?.values() ?? []) connections += pool.allConnections
+    return connections
   }
 
   /** An attempt ended: what that says of the host, for outlier detection and for the balancer. */
@@ -247,6 +278,7 @@ export class UpstreamCluster {
     this.#cancelSweep?.()
     this.#checker?.stop()
     for (const pool of this.#pools.values()) pool.close()
+    for (const apart of this.#apart.values()) for (const pool of apart.values()) pool.close()
   }
 }
 

@@ -35,7 +35,13 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
     this.user = user
     this.counted = counted
     const { deps, host } = pool
-    this.socket = connectUpstream(pool.cluster.model, host.endpoint.address, this, deps)
+    this.socket = connectUpstream(
+      pool.cluster.model,
+      host.endpoint.address,
+      this,
+      deps,
+      pool.purpose,
+    )
     deps.wheel.arm(this, pool.cluster.model.connectTimeoutMs, deps.clock.monotonicMs())
   }
 

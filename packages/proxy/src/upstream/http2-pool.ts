@@ -4,6 +4,7 @@
  */
 import type { Host } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
+import type { ConnectionPurpose } from '../tls/connect-upstream.ts'
 import type { UpstreamCluster } from './cluster.ts'
 import { Http2Upstream } from './http2.ts'
 import type { UpstreamUser } from './upstream-user.ts'
@@ -12,14 +13,21 @@ export class Http2Pool {
   readonly cluster: UpstreamCluster
   readonly host: Host
   readonly deps: EngineDeps
+  readonly purpose: ConnectionPurpose | undefined
   #connections: Http2Upstream[] = []
   readonly #waiting: UpstreamUser[] = []
   #closing = false
 
-  constructor(cluster: UpstreamCluster, host: Host, deps: EngineDeps) {
+  constructor(
+    cluster: UpstreamCluster,
+    host: Host,
+    deps: EngineDeps,
+    purpose: ConnectionPurpose | undefined,
+  ) {
     this.cluster = cluster
     this.host = host
     this.deps = deps
+    this.purpose = purpose
   }
 
   get connections(): number {

@@ -37,14 +37,14 @@ export class Http2Upstream implements SocketHandler, Timed {
   constructor(pool: Http2Pool, counted: boolean) {
     this.#pool = pool
     this.counted = counted
-    const { deps, cluster, host } = pool
+    const { deps, cluster, host, purpose } = pool
     this.scheme = cluster.model.tls === undefined ? 'http' : 'https'
     this.session = new Http2Session(new UpstreamEvents(this), {
       role: 'client',
       now: () => deps.clock.monotonicMs(),
       memory: http2Memory,
     })
-    this.socket = connectUpstream(cluster.model, host.endpoint.address, this, deps)
+    this.socket = connectUpstream(cluster.model, host.endpoint.address, this, deps, purpose)
     this.#link = new Http2Link(this.session, this.socket)
     deps.wheel.arm(this, cluster.model.connectTimeoutMs, deps.clock.monotonicMs())
   }

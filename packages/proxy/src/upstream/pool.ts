@@ -7,6 +7,7 @@
 import type { Timed } from '@weft/net'
 import type { Host } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
+import type { ConnectionPurpose } from '../tls/connect-upstream.ts'
 import type { UpstreamCluster } from './cluster.ts'
 import { UpstreamConnection } from './connection.ts'
 import { Http2Pool } from './http2-pool.ts'
@@ -23,6 +24,8 @@ export class HttpPool implements Timed {
   readonly cluster: UpstreamCluster
   readonly host: Host
   readonly deps: EngineDeps
+  /** For whom its connections are; absent: for anybody. */
+  readonly purpose: ConnectionPurpose | undefined
   #idle: UpstreamConnection[] = []
   #waiting: UpstreamUser[] = []
   readonly #learntIdle = new IdleLimit()
@@ -31,15 +34,16 @@ export class HttpPool implements Timed {
   connections = 0
   #http2: Http2Pool | undefined
 
-  constructor(cluster: UpstreamCluster, host: Host, deps: EngineDeps) {
+  constructor(cluster: UpstreamCluster, host: Host, deps: EngineDeps, purpose?: ConnectionPurpose) {
     this.cluster = cluster
     this.host = host
     this.deps = deps
+    this.purpose = purpose
   }
 
   /** A stream of a connection that many requests share. */
   acquireStream(user: UpstreamUser): void {
-    this.#http2 ??= new Http2Pool(this.cluster, this.host, this.deps)
+    this.#http2 ??= new Http2Pool(this.cluster, this.host, this.deps, this.purpose)
     this.#http2.acquire(user)
   }
 

@@ -4,7 +4,7 @@ import type { Socket, SocketHandler, Timed } from '@weft/net'
 import type { Host } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
 import type { Failure } from '../exchange/failures.ts'
-import { connectUpstream } from '../tls/connect-upstream.ts'
+import { type ConnectionPurpose, connectUpstream } from '../tls/connect-upstream.ts'
 import type { UpstreamCluster } from './cluster.ts'
 
 export interface RawConnectHandler {
@@ -19,12 +19,13 @@ export function rawConnect(
   host: Host,
   handler: RawConnectHandler,
   deps: EngineDeps,
+  purpose?: ConnectionPurpose,
 ): () => void {
   if (!cluster.limits.admitConnection()) {
     handler.onFailed('overflow', 'too many connections')
     return () => undefined
   }
-  const attempt = new RawConnect(cluster, host, handler, deps)
+  const attempt = new RawConnect(cluster, host, handler, deps, purpose)
   return () => attempt.giveUp()
 }
 
@@ -37,12 +38,18 @@ class RawConnect implements SocketHandler, Timed {
   readonly #socket: Socket
   #handler: RawConnectHandler | undefined
 
-  constructor(cluster: UpstreamCluster, host: Host, handler: RawConnectHandler, deps: EngineDeps) {
+  constructor(
+    cluster: UpstreamCluster,
+    host: Host,
+    handler: RawConnectHandler,
+    deps: EngineDeps,
+    purpose: ConnectionPurpose | undefined,
+  ) {
     this.#cluster = cluster
     this.#host = host
     this.#deps = deps
     this.#handler = handler
-    this.#socket = connectUpstream(cluster.model, host.endpoint.address, this, deps)
+    this.#socket = connectUpstream(cluster.model, host.endpoint.address, this, deps, purpose)
     deps.wheel.arm(this, cluster.model.connectTimeoutMs, deps.clock.monotonicMs())
   }
 
