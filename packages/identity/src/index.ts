@@ -20,6 +20,15 @@ export {
   type IssuedSvid,
   type Validity,
 } from './ca/authority.ts'
+export {
+  type CaDeps,
+  type CaPolicy,
+  type CaState,
+  type CaStore,
+  CertificateAuthority,
+  DEFAULT_CA_POLICY,
+  type IssueOutcome,
+} from './ca/certificate-authority.ts'
 export { isSealed, openSealedKey, sealKey } from './ca/sealed-key.ts'
 export { type Lifetime, renewAtMs } from './workload/renewal.ts'
 export { type Certificate, readCertificate } from './x509/certificate.ts'

@@ -1,0 +1,293 @@
+/**
+ * The CA of a trust domain: which authority signs now, what everybody trusts, and the way from one
+ * root to the next. Its whole state is one plain value that is stored before it takes effect.
+ *
+ *     open ──► issue, issue, …          the authority of the bundle's active root
+ *          ──► rotate, advance          bundle/rotation.ts; stored at each step
+ *          ──► renewal of the intermediate at half its life, under the same root
+ */
+import { renderSpiffeId, type SpiffeId } from '@weft/model'
+import {
+  abandon,
+  advance,
+  type BundleHolder,
+  type BundleRoot,
+  earliestStepMs,
+  introduce,
+  type RotationPolicy,
+  steady,
+  type TrustBundle,
+  trustedRoots,
+  type Waiting,
+  waitingFor,
+} from '../bundle/rotation.ts'
+import { readCertificate } from '../x509/certificate.ts'
+import { readCertificateRequest } from '../x509/certificate-request.ts'
+import { readPem } from '../x509/pem.ts'
+import type { Roots } from '../x509/verify-svid.ts'
+import {
+  Authority,
+  type AuthorityFiles,
+  createIntermediate,
+  createRoot,
+  type IssuedSvid,
+} from './authority.ts'
+import { KeyLedger } from './key-ledger.ts'
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
+export interface CaPolicy {
+  /** Of leaves when nobody asks for another, milliseconds. */
+  readonly leafMs: number
+  /** The longest and the shortest that may be asked for. */
+  readonly maxLeafMs: number
+  readonly minLeafMs: number
+  readonly intermediateMs: number
+  readonly rootMs: number
+  readonly minDistributeMs: number
+}
+
+export const DEFAULT_CA_POLICY: CaPolicy = {
+  leafMs: DAY_MS,
+  maxLeafMs: 90 * DAY_MS,
+  minLeafMs: 60_000,
+  intermediateMs: 90 * DAY_MS,
+  rootMs: 3_650 * DAY_MS,
+  minDistributeMs: 30_000,
+}
+
+/** One root with what signs under it. */
+interface RootState {
+  readonly keyId: string
+  readonly rootPem: string
+  /** Of the root itself; absent where its owner keeps it elsewhere. */
+  readonly rootKeyPem?: string
+  readonly signer: AuthorityFiles
+}
+
+/** What is stored. Holds private keys. */
+export interface CaState {
+  readonly trustDomain: string
+  readonly bundle: TrustBundle
+  readonly roots: readonly RootState[]
+}
+
+export interface CaStore {
+  load(): Promise<CaState | undefined>
+  /** Resolves when the state would survive a crash. */
+  save(state: CaState): Promise<void>
+}
+
+export interface CaDeps {
+  readonly store: CaStore
+  /** Wall clock, milliseconds. */
+  readonly wallMs: () => number
+  readonly monotonicMs: () => number
+}
+
+export type IssueOutcome =
+  | { readonly ok: true; readonly svid: IssuedSvid; readonly bundle: TrustBundle }
+  | { readonly ok: false; readonly problem: string }
+
+export class CertificateAuthority {
+  #state: CaState
+  #signer: Authority
+  readonly #policy: CaPolicy
+  readonly #deps: CaDeps
+  readonly #keys: KeyLedger
+  /** Changes come one after the other. */
+  #changing: Promise<void> = Promise.resolve()
+
+  private constructor(state: CaState, policy: CaPolicy, deps: CaDeps) {
+    this.#state = state
+    this.#signer = signerOf(state)
+    this.#policy = policy
+    this.#deps = deps
+    this.#keys = new KeyLedger(deps.monotonicMs)
+  }
+
+  /**
+   * What the store has, or a new root of our own.
+   * @throws {Error} When the store holds another trust domain's CA, or files that do not fit.
+   */
+  static async open(
+    trustDomain: string,
+    deps: CaDeps,
+    policy: CaPolicy = DEFAULT_CA_POLICY,
+  ): Promise<CertificateAuthority> {
+    const stored = await deps.store.load()
+    if (stored !== undefined) {
+      if (stored.trustDomain !== trustDomain) {
+        throw new Error(
+          `Cannot open CA: it must be of ${trustDomain}, got one of ${stored.trustDomain}`,
+        )
+      }
+      return new CertificateAuthority(stored, policy, deps)
+    }
+    const root = newRootState(trustDomain, deps.wallMs(), policy)
+    const state = { trustDomain, bundle: steady(bundleRootOf(root)), roots: [root] }
+    await deps.store.save(state)
+    return new CertificateAuthority(state, policy, deps)
+  }
+
+  get trustDomain(): string {
+    return this.#state.trustDomain
+  }
+
+  get bundle(): TrustBundle {
+    return this.#state.bundle
+  }
+
+  /** All that is trusted now, the active root first; PEM. */
+  get bundlePem(): string {
+    return trustedRoots(this.bundle)
+      .map(({ pem }) => pem)
+      .join('')
+  }
+
+  /** For `verifySvid`. */
+  get roots(): Roots {
+    return new Map([[this.trustDomain, readPem(this.bundlePem, 'CERTIFICATE')]])
+  }
+
+  /** Wall clock, milliseconds: of what signs now. */
+  get signerNotAfterMs(): number {
+    return this.#signer.notAfterMs
+  }
+
+  /**
+   * @param id Proved before by whoever asks; what the request says of names is not read.
+   * @param lifetimeMs Asked for; cut to what the policy allows.
+   */
+  issue(csrDer: Uint8Array, id: SpiffeId, lifetimeMs?: number): IssueOutcome {
+    const read = readCertificateRequest(csrDer)
+    if (!read.ok) return read
+    const { request } = read
+    const nowMs = this.#deps.wallMs()
+    if (nowMs >= this.#signer.notAfterMs) {
+      return { ok: false, problem: 'the CA certificate has expired: rotate or import another' }
+    }
+    const taken = this.#keys.claim(request.keyHash, renderSpiffeId(id))
+    if (taken !== undefined) return { ok: false, problem: taken }
+    const { leafMs, minLeafMs, maxLeafMs } = this.#policy
+    const life = Math.min(Math.max(lifetimeMs ?? leafMs, minLeafMs), maxLeafMs)
+    const svid = this.#signer.issue(request, id, { nowMs, lifetimeMs: life })
+    return { ok: true, svid, bundle: this.bundle }
+  }
+
+  /**
+   * Begins the way to a new root: ours, or the user's own (Istio's `cacerts` files have the same
+   * content).
+   */
+  rotate(imported?: AuthorityFiles): Promise<void> {
+    return this.#change((state) => {
+      const { trustDomain } = state
+      const nowMs = this.#deps.wallMs()
+      const next =
+        imported === undefined
+          ? newRootState(trustDomain, nowMs, this.#policy)
+          : importedRootState(trustDomain, imported)
+      const bundle = introduce(state.bundle, bundleRootOf(next), nowMs)
+      return { ...state, bundle, roots: [...state.roots, next] }
+    })
+  }
+
+  /** Goes back, while nobody has a certificate of the new root. */
+  abandon(): Promise<void> {
+    return this.#change((state) => withoutRetired({ ...state, bundle: abandon(state.bundle) }))
+  }
+
+  /** To be called now and then, and when a proxy acknowledged something. */
+  advance(holders: readonly BundleHolder[]): Promise<void> {
+    return this.#change((state) => {
+      const nowMs = this.#deps.wallMs()
+      const bundle = advance(state.bundle, holders, nowMs, this.#rotation)
+      const moved = bundle === state.bundle ? state : withoutRetired({ ...state, bundle })
+      return withFreshSigner(moved, nowMs, this.#policy)
+    })
+  }
+
+  waitingFor(holders: readonly BundleHolder[]): readonly Waiting[] {
+    return waitingFor(this.bundle, holders)
+  }
+
+  /** When time alone lets the rotation go on; wall clock. */
+  get earliestStepMs(): number | undefined {
+    return earliestStepMs(this.bundle, this.#rotation)
+  }
+
+  get #rotation(): RotationPolicy {
+    const { maxLeafMs, minDistributeMs } = this.#policy
+    return { maxLeafMs, minDistributeMs }
+  }
+
+  #change(next: (state: CaState) => CaState): Promise<void> {
+    const changed = this.#changing.then(async () => {
+      const state = next(this.#state)
+      if (state === this.#state) return
+      const signer = signerOf(state)
+      await this.#deps.store.save(state)
+      this.#state = state
+      this.#signer = signer
+    })
+    // A change that failed changed nothing; the next one is tried all the same.
+    this.#changing = changed.catch(() => undefined)
+    return changed
+  }
+}
+
+function newRootState(trustDomain: string, nowMs: number, policy: CaPolicy): RootState {
+  const root = createRoot(trustDomain, { nowMs, lifetimeMs: policy.rootMs })
+  const authority = new Authority(root, trustDomain)
+  return {
+    keyId: authority.keyId,
+    rootPem: root.rootPem,
+    rootKeyPem: root.keyPem,
+    signer: createIntermediate(authority, { nowMs, lifetimeMs: policy.intermediateMs }),
+  }
+}
+
+/** @throws {Error} When the parts do not belong together, or may not sign for the trust domain. */
+function importedRootState(trustDomain: string, imported: AuthorityFiles): RootState {
+  const [root] = readPem(imported.rootPem, 'CERTIFICATE')
+  if (root === undefined) throw new Error('Cannot import CA: the root file has no certificate')
+  const { subjectKeyId, serialNumber } = readCertificate(root)
+  // Opening it checks that key, chain and trust domain fit.
+  new Authority(imported, trustDomain)
+  return { keyId: subjectKeyId ?? serialNumber, rootPem: imported.rootPem, signer: imported }
+}
+
+function bundleRootOf({ keyId, rootPem }: RootState): BundleRoot {
+  const [der] = readPem(rootPem, 'CERTIFICATE')
+  if (der === undefined) throw new Error('Cannot use root: there is no certificate')
+  return { keyId, pem: rootPem, notAfterMs: readCertificate(der).notAfterMs }
+}
+
+function activeOf({ bundle, roots }: CaState): RootState {
+  const active = roots.find(({ keyId }) => keyId === bundle.active.keyId)
+  if (active === undefined) throw new Error('Cannot open CA: its active root is not in the store')
+  return active
+}
+
+function signerOf(state: CaState): Authority {
+  return new Authority(activeOf(state).signer, state.trustDomain)
+}
+
+function withoutRetired(state: CaState): CaState {
+  const trusted = new Set(trustedRoots(state.bundle).map(({ keyId }) => keyId))
+  return { ...state, roots: state.roots.filter(({ keyId }) => trusted.has(keyId)) }
+}
+
+/** A new intermediate at half the life of the old one, where the root's key is ours. */
+function withFreshSigner(state: CaState, nowMs: number, policy: CaPolicy): CaState {
+  const active = activeOf(state)
+  const { rootKeyPem, rootPem } = active
+  if (rootKeyPem === undefined) return state
+  const { notBeforeMs, notAfterMs } = new Authority(active.signer, state.trustDomain)
+  if (nowMs < (notBeforeMs + notAfterMs) / 2) return state
+  const root = new Authority({ chainPem: '', rootPem, keyPem: rootKeyPem }, state.trustDomain)
+  const signer = createIntermediate(root, { nowMs, lifetimeMs: policy.intermediateMs })
+  const roots = state.roots.map((each) => (each === active ? { ...each, signer } : each))
+  return { ...state, roots }
+}
