@@ -61,7 +61,10 @@ export {
   trustDomainProblem,
 } from './identity.ts'
 export {
+  type AccessLogFields,
+  type AccessLogFilter,
   type AccessLogTarget,
+  type AccessLogValue,
   type FilterChain,
   type FilterChainMatch,
   type Http2Settings,

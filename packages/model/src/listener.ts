@@ -4,6 +4,7 @@
  */
 import type { SocketAddress } from './address.ts'
 import type { HttpFilterConfig } from './http-filter.ts'
+import type { HeaderMatch } from './matcher.ts'
 import type { Origin } from './origin.ts'
 import type { RouteTable, WeightedTarget } from './route.ts'
 import type { DownstreamTls } from './tls.ts'
@@ -140,6 +141,36 @@ export interface AccessLogTarget {
   /** Absent: Weft's JSON line with every fact it knows. */
   readonly format?: /** Envoy's command operators, e.g. `%RESPONSE_CODE%`. */
     | { readonly kind: 'text'; readonly template: string }
-    /** One JSON object a line; values with operators. */
-    | { readonly kind: 'json'; readonly fields: Readonly<Record<string, string>> }
+    /** One JSON object a line; texts with operators. */
+    | { readonly kind: 'json'; readonly fields: AccessLogFields }
+  /** What is not known is left out of a line, in place of `-` and null. */
+  readonly omitEmpty?: boolean
+  /** Absent: everything is logged. */
+  readonly filter?: AccessLogFilter
 }
+
+export interface AccessLogFields {
+  readonly [name: string]: AccessLogValue
+}
+export type AccessLogValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly AccessLogValue[]
+  | AccessLogFields
+
+/** Envoy `AccessLogFilter`. */
+export type AccessLogFilter =
+  | {
+      /** `duration` in milliseconds. */
+      readonly kind: 'status' | 'duration'
+      readonly op: 'atLeast' | 'equal' | 'atMost'
+      readonly value: number
+    }
+  /** One of the flags is set; empty: any flag. */
+  | { readonly kind: 'responseFlag'; readonly flags: readonly string[] }
+  | { readonly kind: 'header'; readonly match: HeaderMatch }
+  /** By number. */
+  | { readonly kind: 'grpcStatus'; readonly statuses: readonly number[]; readonly exclude: boolean }
+  | { readonly kind: 'and' | 'or'; readonly filters: readonly AccessLogFilter[] }

@@ -1,7 +1,24 @@
 /** The access logs of a proxy: one writer per file, however many listeners log there. */
+import { hostname } from 'node:os'
 import type { Clock } from '@weft/base'
-import type { HttpConnectionManager, TcpProxy } from '@weft/model'
-import { createFileSink, LogWriter, type MetricsRegistry } from '@weft/telemetry'
+import type { AccessLogTarget, HttpConnectionManager, TcpProxy } from '@weft/model'
+import {
+  compileLogFormat,
+  createFileSink,
+  LogWriter,
+  type MetricsRegistry,
+  type WriteLine,
+} from '@weft/telemetry'
+import { compileLogFilter, type LogFilter } from './observe/log-filter.ts'
+
+/** Where lines go, which ones, and what they look like. */
+export interface AccessLog {
+  readonly writer: LogWriter
+  /** Absent: Weft's own line. */
+  readonly write?: WriteLine
+  /** Absent: all. */
+  readonly filter?: LogFilter
+}
 
 export class AccessLogs {
   readonly #clock: Clock
@@ -24,11 +41,25 @@ export class AccessLogs {
     })
   }
 
-  /** The writers that a filter's configuration names. */
-  writersFor({ accessLogs }: HttpConnectionManager | TcpProxy): readonly LogWriter[] {
-    const named = accessLogs.map(({ path }) => path)
-    const paths = named.length === 0 && this.#fallback !== undefined ? [this.#fallback] : named
-    return [...new Set(paths)].map((path) => this.#writer(path))
+  /**
+   * The logs that a filter's configuration names.
+   *
+   * @throws {LogFormatError} On a format that validation would have refused.
+   */
+  logsFor({ accessLogs }: HttpConnectionManager | TcpProxy): readonly AccessLog[] {
+    const fallback = this.#fallback === undefined ? [] : [{ path: this.#fallback }]
+    const targets = accessLogs.length === 0 ? fallback : accessLogs
+    const distinct = new Map(targets.map((target) => [JSON.stringify(target), target]))
+    return [...distinct.values()].map((target) => this.#logOf(target))
+  }
+
+  #logOf({ path, format, omitEmpty = false, filter }: AccessLogTarget): AccessLog {
+    const options = { omitEmpty, hostname: hostname() }
+    return {
+      writer: this.#writer(path),
+      ...(format === undefined ? {} : { write: compileLogFormat(format, options) }),
+      ...(filter === undefined ? {} : { filter: compileLogFilter(filter) }),
+    }
   }
 
   /** After files were renamed by a rotation. */

@@ -1,8 +1,8 @@
 /** Everything a proxy measures with, and who watches which listener. */
 import type { Clock } from '@weft/base'
 import type { HttpConnectionManager, Listener, TcpProxy, WorkloadRef } from '@weft/model'
-import { IstioMetrics, type LogWriter, MetricsRegistry, type Peer, peerOf } from '@weft/telemetry'
-import { AccessLogs } from './access-logs.ts'
+import { IstioMetrics, MetricsRegistry, type Peer, peerOf } from '@weft/telemetry'
+import { type AccessLog, AccessLogs } from './access-logs.ts'
 import type { ExchangeObserver } from './exchange/contract.ts'
 import { observeGateway } from './gateway.ts'
 import { observeInbound } from './inbound.ts'
@@ -24,7 +24,7 @@ export class ProxyTelemetry {
   readonly #observe: (self: Peer, deps: ObserverDeps) => ExchangeObserver
   readonly #observeInbound: (self: Peer, deps: ObserverDeps) => ExchangeObserver
   readonly #self: Peer
-  /** By direction and log files: listeners that share both share what their observer remembers. */
+  /** By direction and logs: listeners that share both share what their observer remembers. */
   readonly #observers = new Map<string, ExchangeObserver>()
 
   constructor(options: ProxyOptions, clock: Clock) {
@@ -38,17 +38,16 @@ export class ProxyTelemetry {
   }
 
   observerFor(listener: Listener, filter: HttpConnectionManager | TcpProxy): ExchangeObserver {
-    const logs = this.logs.writersFor(filter)
     const isInbound = listener.direction === 'inbound'
-    const key = [isInbound, ...filter.accessLogs.map(({ path }) => path)].join()
+    const key = JSON.stringify([isInbound, filter.accessLogs])
     const known = this.#observers.get(key)
     if (known !== undefined) return known
-    const observer = this.#create(isInbound, logs)
+    const observer = this.#create(isInbound, this.logs.logsFor(filter))
     this.#observers.set(key, observer)
     return observer
   }
 
-  #create(isInbound: boolean, logs: readonly LogWriter[]): ExchangeObserver {
+  #create(isInbound: boolean, logs: readonly AccessLog[]): ExchangeObserver {
     const deps = { istio: this.#istio, clusters: this.#clusters, logs }
     return isInbound ? this.#observeInbound(this.#self, deps) : this.#observe(this.#self, deps)
   }

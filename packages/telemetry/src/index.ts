@@ -10,6 +10,12 @@ export {
 } from './istio-metrics.ts'
 export { LineBuffer } from './line-buffer.ts'
 export {
+  compileLogFormat,
+  logFormatProblem,
+  type WriteLine,
+} from './log-format/compile.ts'
+export type { LogFacts } from './log-format/facts.ts'
+export {
   createFileSink,
   DEFAULT_LOG_WRITER,
   type LogSink,

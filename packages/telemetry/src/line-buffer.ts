@@ -17,6 +17,15 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const NULL = fixed('null')
 
+/** Controls, also of the upper half of Latin-1, quotes, and what begins an escape. */
+const UNSAFE = /["\\\p{Cc}\u2028\u2029]/u
+const UNSAFE_ALL = new RegExp(UNSAFE, 'gu')
+
+function toHex(character: string): string {
+  const hex = character.charCodeAt(0).toString(16).toUpperCase()
+  return hex.length > 2 ? `\\u${hex}` : `\\x${hex.padStart(2, '0')}`
+}
+
 /** Constant bytes as words: a loop over these beats both a copy by bytes and a native one. */
 export interface Fixed {
   readonly words: Int32Array
@@ -82,6 +91,12 @@ export class LineBuffer {
     if (text === undefined) this.append(NULL)
     else if (text.length > MAX_TEXT_LENGTH) this.#quote(`${text.slice(0, MAX_TEXT_LENGTH)}...`)
     else this.#quote(text)
+  }
+
+  /** A text outside of JSON: no line ends in it, and no quote. */
+  escaped(text: string): void {
+    const kept = text.length > MAX_TEXT_LENGTH ? `${text.slice(0, MAX_TEXT_LENGTH)}...` : text
+    this.#text(UNSAFE.test(kept) ? kept.replaceAll(UNSAFE_ALL, toHex) : kept)
   }
 
   /** `"10.0.0.1:80"`, `"[::1]:80"` or null. */

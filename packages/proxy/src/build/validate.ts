@@ -5,6 +5,7 @@
 import { isIP } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type {
+  AccessLogTarget,
   Cluster,
   Endpoints,
   FilterChain,
@@ -14,7 +15,9 @@ import type {
   RouteTable,
   Secret,
 } from '@weft/model'
+import { logFormatProblem } from '@weft/telemetry'
 import { compileRouteTable, createClusterBalancer } from '@weft/traffic'
+import { compileLogFilter } from '../observe/log-filter.ts'
 
 type Problem = string | undefined
 
@@ -58,8 +61,16 @@ function chainProblem({ tls, filter }: FilterChain): Problem {
   if (tls !== undefined && tls.certificates.length === 0) {
     return 'transport_socket: at least one certificate is needed'
   }
+  const badLog = filter.accessLogs.map(logProblem).find((problem) => problem !== undefined)
+  if (badLog !== undefined) return `access_log: ${badLog}`
   if (filter.kind === 'tcp') return undefined
   return filter.routes.kind === 'inline' ? routeProblem(filter.routes.table) : undefined
+}
+
+function logProblem({ format, filter }: AccessLogTarget): Problem {
+  const ofFormat = format === undefined ? undefined : logFormatProblem(format)
+  if (ofFormat !== undefined || filter === undefined) return ofFormat
+  return problemOf(() => compileLogFilter(filter))
 }
 
 function routeProblem(table: RouteTable): Problem {

@@ -154,6 +154,13 @@ export interface ExchangeRecord {
   /** From the last byte sent upstream until its first byte came; -1 when none came. */
   readonly upstreamMs: number
   readonly attempts: number
+  readonly scheme?: string | undefined
+  /** From the start until the request's last byte, and the answer's first one; absent: neither came. */
+  readonly requestMs?: number | undefined
+  readonly firstByteMs?: number | undefined
+  readonly downstreamPeerUriSan?: string | undefined
+  /** A trailer of the answer by lower-case name. */
+  responseTrailer?(name: string): string | undefined
   /** Absent: every repeat that was due was made. */
   readonly retryEnd?: RetryEnd | undefined
   /** How the pause before the last repeat was found; absent: there was none. */

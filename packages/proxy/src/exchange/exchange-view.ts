@@ -173,6 +173,17 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
         : /^grpc-status:[ \t]*(\d{1,3})/im.exec(lines.bytes.toString('latin1', 0, lines.length))
     return inTrailers?.[1] ?? this.responseHeader('grpc-status')
   }
+  responseTrailer(name: string): string | undefined {
+    const { answer, responseHeadDone } = this.#x
+    // Without a head of an answer, `answer` is still the last exchange's.
+    const lines = responseHeadDone ? answer.trailers : undefined
+    if (lines === undefined) return undefined
+    for (const line of lines.bytes.toString('latin1', 0, lines.length).split('\r\n')) {
+      const colon = line.indexOf(':')
+      if (line.slice(0, colon).toLowerCase() === name) return line.slice(colon + 1).trim()
+    }
+    return undefined
+  }
   get requestMessages(): number | undefined {
     const { request, localGrpcStatus } = this.#x
     // A gRPC call that was answered before it had a route was not counted.
@@ -205,6 +216,10 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
   get attempts(): number {
     return this.#x.attempts
+  }
+  get firstByteMs(): number | undefined {
+    const { firstByteMs, startedMs } = this.#x
+    return firstByteMs < 0 ? undefined : firstByteMs - startedMs
   }
   get retryEnd(): ExchangeRecord['retryEnd'] {
     return this.#x.retryEnd

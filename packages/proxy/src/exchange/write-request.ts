@@ -162,14 +162,17 @@ function cutOurs(plan: RequestPlan): void {
   cutKnown(head, FIELD['x-envoy-attempt-count'])
   cutKnown(head, FIELD['x-envoy-expected-rq-timeout-ms'])
   // Wishes that were for this hop: the next one would add its repeats to ours.
-  cutKnown(head, FIELD['x-envoy-max-retries'])
-  cutKnown(head, FIELD['x-envoy-retry-on'])
-  cutKnown(head, FIELD['x-envoy-retry-grpc-on'])
-  cutKnown(head, FIELD['x-envoy-upstream-rq-timeout-ms'])
-  cutKnown(head, FIELD['x-envoy-upstream-rq-per-try-timeout-ms'])
+  for (const wish of WISHES) if (head.at[wish] !== 0) cutKnown(head, wish)
   if (plan.edge) cutFromOutside(plan)
 }
 
+const WISHES = [
+  FIELD['x-envoy-max-retries'],
+  FIELD['x-envoy-retry-on'],
+  FIELD['x-envoy-retry-grpc-on'],
+  FIELD['x-envoy-upstream-rq-timeout-ms'],
+  FIELD['x-envoy-upstream-rq-per-try-timeout-ms'],
+]
 const ENVOY_PREFIX = ascii('x-envoy-')
 const WEFT_PREFIX = ascii('x-weft-')
 /** The same claims as `x-forwarded-…` under other names; nobody behind us may read them as ours. */

@@ -1,10 +1,11 @@
 /** What ended, in the words of the access log. Empty texts of a record mean that there was none. */
 import type { SocketAddress } from '@weft/model'
-import { type AccessLogEntry, readTraceId } from '@weft/telemetry'
+import { type LogFacts, readTraceId } from '@weft/telemetry'
 import type { ConnectionRecord, ExchangeRecord } from '../exchange/contract.ts'
 
 /** A view of the record at hand; reused, because there is one per request. */
-export class ExchangeEntry implements AccessLogEntry {
+export class ExchangeEntry implements LogFacts {
+  readonly kind = 'HTTP'
   #record: ExchangeRecord
   readonly #header = (name: string): string | undefined => this.#record.requestHeader(name)
   readonly connectionTerminationDetails = undefined
@@ -25,6 +26,40 @@ export class ExchangeEntry implements AccessLogEntry {
   }
   get durationMs(): number {
     return this.#record.durationMs
+  }
+  get scheme(): string | undefined {
+    return this.#record.scheme
+  }
+  get grpcStatus(): number | undefined {
+    const { grpcStatus } = this.#record
+    return grpcStatus === undefined ? undefined : Number(grpcStatus)
+  }
+  get requestMs(): number | undefined {
+    return this.#record.requestMs
+  }
+  get firstByteMs(): number | undefined {
+    return this.#record.firstByteMs
+  }
+  get downstreamDirectAddress(): SocketAddress {
+    return this.#record.downstreamRemote
+  }
+  get downstreamPeerUriSan(): string | undefined {
+    return this.#record.downstreamPeerUriSan
+  }
+  get upstreamHostname(): string | undefined {
+    return this.#record.upstreamAddress?.host
+  }
+  get filterChain(): string | undefined {
+    return undefined
+  }
+  requestHeader(name: string): string | undefined {
+    return this.#record.requestHeader(name)
+  }
+  responseHeader(name: string): string | undefined {
+    return this.#record.responseHeader(name)
+  }
+  responseTrailer(name: string): string | undefined {
+    return this.#record.responseTrailer?.(name)
   }
   get upstreamServiceMs(): number | undefined {
     const { upstreamMs } = this.#record
@@ -92,9 +127,27 @@ export class ExchangeEntry implements AccessLogEntry {
   }
 }
 
+const none = (): undefined => undefined
+
+const NOT_HTTP = {
+  kind: 'TCP',
+  scheme: undefined,
+  grpcStatus: undefined,
+  requestMs: undefined,
+  firstByteMs: undefined,
+  downstreamDirectAddress: undefined,
+  downstreamPeerUriSan: undefined,
+  upstreamHostname: undefined,
+  filterChain: undefined,
+  requestHeader: none,
+  responseHeader: none,
+  responseTrailer: none,
+} as const
+
 /** A tunnel or a proxied TCP connection. */
-export function connectionEntryOf(record: ConnectionRecord): AccessLogEntry {
+export function connectionEntryOf(record: ConnectionRecord): LogFacts {
   return {
+    ...NOT_HTTP,
     startedAtMs: record.startedAtMs,
     durationMs: record.durationMs,
     upstreamServiceMs: undefined,
@@ -115,12 +168,12 @@ export function connectionEntryOf(record: ConnectionRecord): AccessLogEntry {
     routeName: undefined,
     upstreamCluster: record.cluster?.name,
     upstreamAddress: record.upstreamAddress,
-    upstreamLocalAddress: undefined,
+    upstreamLocalAddress: record.upstreamLocal,
     upstreamTransportFailureReason: textOf(record.failureDetail),
-    upstreamAttempts: record.upstreamAddress === undefined ? 0 : 1,
+    upstreamAttempts: record.attempts,
     downstreamLocalAddress: record.downstreamLocal,
     downstreamRemoteAddress: record.downstreamRemote,
-    requestedServerName: undefined,
+    requestedServerName: record.serverName,
   }
 }
 

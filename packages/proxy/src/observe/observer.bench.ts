@@ -78,7 +78,7 @@ for (const name of ['source', 'destination', 'source, log on'] as const) {
       self: peerOf(workload),
       labelsHosts: true,
     },
-    { istio, clusters: new ClusterStats(registry), logs },
+    { istio, clusters: new ClusterStats(registry), logs: logs.map((writer) => ({ writer })) },
   )
   const rounds: number[] = []
   for (let round = 0; round < ROUNDS; round++) {

@@ -99,7 +99,7 @@ function fixture(reporter: Reporter, maxSeries = 100, labelsHosts = true) {
   const log = new LogWriter(sink, new FakeClock())
   const observer = createObserver(
     { reporter, self, labelsHosts },
-    { istio, clusters: new ClusterStats(registry), logs: [log] },
+    { istio, clusters: new ClusterStats(registry), logs: [{ writer: log }] },
   )
   const text = () => [...renderMetrics(registry, 'prometheus')].join('')
   /** The labels of every `istio_requests_total`, with their counts. */
@@ -289,7 +289,7 @@ describe('observer', () => {
 
   test('a connection without HTTP counts its bytes under TCP', () => {
     const { observer, text } = fixture('source')
-    observer.onConnectionEnd({
+    const connection = {
       direction: 'outbound',
       listener: 'l',
       responseFlags: '-',
@@ -303,7 +303,16 @@ describe('observer', () => {
       upstreamAddress: endpoint.address,
       downstreamRemote: record.downstreamRemote,
       downstreamLocal: record.downstreamLocal,
-    })
+    } as const
+    const tcp = { ...connection, upstreamLocal: undefined, attempts: 1, serverName: undefined }
+    observer.onConnectionStart?.({ ...tcp, receivedBytes: 0, sentBytes: 0, opened: true })
+    const opened = /^istio_tcp_connections_opened_total\{.*\} 1$/m
+    const closed = /^istio_tcp_connections_closed_total\{.*\} 1$/m
+    assert.match(text(), opened)
+    assert.doesNotMatch(text(), closed, 'it is open')
+    observer.onConnectionEnd({ ...tcp, opened: true })
+    assert.match(text(), opened)
+    assert.match(text(), closed)
     assert.match(
       text(),
       /^istio_tcp_received_bytes_total\{.*destination_workload="reviews-v1".*request_protocol="tcp".*\} 5$/m,

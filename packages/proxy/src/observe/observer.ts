@@ -8,11 +8,11 @@
  */
 import type { Cluster, Endpoint } from '@weft/model'
 import {
-  type AccessLogEntry,
   type CallLabels,
   hostLabel,
   type IstioMetrics,
   LineBuffer,
+  type LogFacts,
   type LogWriter,
   PEER_HEADER,
   type Peer,
@@ -22,6 +22,7 @@ import {
   UNKNOWN_PEER,
   writeAccessLog,
 } from '@weft/telemetry'
+import type { AccessLog } from '../access-logs.ts'
 import type { ConnectionRecord, ExchangeObserver, ExchangeRecord } from '../exchange/contract.ts'
 import { grpcStatusOfHttp } from '../exchange/grpc.ts'
 import { CallSeries, type GrpcEnding } from './call-series.ts'
@@ -44,7 +45,7 @@ export interface ObserverOptions {
 export interface ObserverDeps {
   readonly istio: IstioMetrics
   readonly clusters: ClusterStats
-  readonly logs: readonly LogWriter[]
+  readonly logs: readonly AccessLog[]
 }
 
 /** Callers and hosts are chosen by peers: beyond this many per cluster the memory starts anew. */
@@ -67,7 +68,10 @@ class Observer implements ExchangeObserver {
   readonly #labelsHosts: boolean
   readonly #istio: IstioMetrics
   readonly #clusters: ClusterStats
-  readonly #logs: readonly LogWriter[]
+  /** Those that take Weft's own line of everything share it. */
+  readonly #plainLogs: readonly LogWriter[]
+  readonly #otherLogs: readonly AccessLog[]
+  readonly #hasLogs: boolean
   readonly #byEndpoint = new WeakMap<Endpoint, CallSeries>()
   readonly #byCluster = new WeakMap<Cluster, CallSeries>()
   /** Outbound calls to no service by host, inbound ones by caller; both in their cluster. */
@@ -79,7 +83,10 @@ class Observer implements ExchangeObserver {
     this.#labelsHosts = options.labelsHosts
     this.#istio = deps.istio
     this.#clusters = deps.clusters
-    this.#logs = deps.logs
+    const isPlain = ({ write, filter }: AccessLog) => write === undefined && filter === undefined
+    this.#plainLogs = deps.logs.filter(isPlain).map(({ writer }) => writer)
+    this.#otherLogs = deps.logs.filter((log) => !isPlain(log))
+    this.#hasLogs = deps.logs.length > 0
   }
 
   onExchangeEnd(record: ExchangeRecord): void {
@@ -95,23 +102,30 @@ class Observer implements ExchangeObserver {
       grpcEndingOf(record),
     )
     if (record.attempts > 1 || record.retryEnd !== undefined) this.#clusters.recordRepeats(record)
-    if (this.#logs.length > 0) this.#log(entryOf(record))
+    if (this.#hasLogs) this.#log(entryOf(record))
+  }
+
+  onConnectionStart(record: ConnectionRecord): void {
+    this.#istio.recordTcpOpened(this.#callOf(record))
   }
 
   onConnectionEnd(record: ConnectionRecord): void {
-    const { cluster, endpoint } = record
+    const call = this.#callOf(record)
+    if (!record.opened) this.#istio.recordTcpOpened(call)
+    this.#istio.recordTcpClosed(call, record.receivedBytes, record.sentBytes)
+    if (this.#hasLogs) this.#log(connectionEntryOf(record))
+  }
+
+  #callOf({ cluster, endpoint, responseFlags }: ConnectionRecord): CallLabels {
     const inbound = this.#reporter === 'destination'
     const remote =
       !inbound && endpoint?.workload !== undefined ? peerOf(endpoint.workload) : UNKNOWN_PEER
     const service = cluster === undefined ? UNKNOWN_SERVICE : serviceOf(cluster)
-    const call: CallLabels = {
+    return {
       ...this.#ends(remote),
       service: service ?? serviceOfHost('unknown', cluster),
-      responseFlags: record.responseFlags,
+      responseFlags,
     }
-    this.#istio.recordTcpOpened(call)
-    this.#istio.recordTcpClosed(call, record.receivedBytes, record.sentBytes)
-    if (this.#logs.length > 0) this.#log(connectionEntryOf(record))
   }
 
   #outboundSeries(record: ExchangeRecord): CallSeries {
@@ -179,10 +193,18 @@ class Observer implements ExchangeObserver {
     return new CallSeries(labels, cluster, this.#istio, this.#clusters)
   }
 
-  #log(entry: AccessLogEntry): void {
-    line.clear()
-    writeAccessLog(entry, line)
-    for (const log of this.#logs) log.write(line.bytes, line.length)
+  #log(facts: LogFacts): void {
+    if (this.#plainLogs.length > 0) {
+      line.clear()
+      writeAccessLog(facts, line)
+      for (const log of this.#plainLogs) log.write(line.bytes, line.length)
+    }
+    for (const { writer, write = writeAccessLog, filter } of this.#otherLogs) {
+      if (filter?.(facts) === false) continue
+      line.clear()
+      write(facts, line)
+      writer.write(line.bytes, line.length)
+    }
   }
 }
 
@@ -212,7 +234,7 @@ function knownGrpcStatus(text: string): string {
     : INVALID_GRPC_STATUS
 }
 
-function entryOf(record: ExchangeRecord): AccessLogEntry {
+function entryOf(record: ExchangeRecord): LogFacts {
   exchangeEntry ??= new ExchangeEntry(record)
   return exchangeEntry.of(record)
 }

@@ -1,0 +1,78 @@
+/** Which exchanges a log is about (Envoy `AccessLogFilter`), compiled once. */
+import type { AccessLogFilter, HeaderMatch } from '@weft/model'
+import type { LogFacts } from '@weft/telemetry'
+import { TextMatcher } from '@weft/traffic'
+
+export type LogFilter = (facts: LogFacts) => boolean
+
+/** @throws {ConfigError} On a bad regex. */
+export function compileLogFilter(filter: AccessLogFilter): LogFilter {
+  switch (filter.kind) {
+    case 'status':
+      return comparison(filter.op, filter.value, (facts) => facts.responseCode)
+    case 'duration':
+      return comparison(filter.op, filter.value, (facts) => facts.durationMs)
+    case 'responseFlag':
+      return responseFlag(filter.flags)
+    case 'header':
+      return header(filter.match)
+    case 'grpcStatus': {
+      const statuses = new Set(filter.statuses)
+      const { exclude } = filter
+      return ({ grpcStatus }) => (grpcStatus !== undefined && statuses.has(grpcStatus)) !== exclude
+    }
+    case 'and': {
+      const all = filter.filters.map(compileLogFilter)
+      return (facts) => all.every((one) => one(facts))
+    }
+    case 'or': {
+      const all = filter.filters.map(compileLogFilter)
+      return (facts) => all.some((one) => one(facts))
+    }
+  }
+}
+
+function comparison(
+  op: 'atLeast' | 'equal' | 'atMost',
+  value: number,
+  of: (facts: LogFacts) => number,
+): LogFilter {
+  switch (op) {
+    case 'atLeast':
+      return (facts) => of(facts) >= value
+    case 'equal':
+      return (facts) => Math.round(of(facts)) === value
+    case 'atMost':
+      return (facts) => of(facts) <= value
+  }
+}
+
+function responseFlag(flags: readonly string[]): LogFilter {
+  if (flags.length === 0) return ({ responseFlags }) => responseFlags !== '-'
+  const wanted = new Set(flags)
+  return ({ responseFlags }) => responseFlags.split(',').some((flag) => wanted.has(flag))
+}
+
+function header({ name, value, invert }: HeaderMatch): LogFilter {
+  const matcher = value.kind === 'present' ? undefined : new TextMatcher(value, `log, ${name}`)
+  return (facts) => {
+    const found = fieldOf(facts, name)
+    const matches = found !== undefined && (matcher === undefined || matcher.matches(found))
+    return matches !== invert
+  }
+}
+
+function fieldOf(facts: LogFacts, name: string): string | undefined {
+  switch (name) {
+    case ':method':
+      return facts.method
+    case ':path':
+      return facts.path
+    case ':authority':
+      return facts.authority
+    case ':scheme':
+      return facts.scheme
+    default:
+      return facts.requestHeader(name)
+  }
+}

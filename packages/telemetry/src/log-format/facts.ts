@@ -1,0 +1,23 @@
+/** What log formats can ask about a finished exchange, beyond the default line. */
+import type { SocketAddress } from '@weft/model'
+import type { AccessLogEntry } from '../access-log.ts'
+
+/** `undefined` is logged as Envoy logs what is not known: `-`, in JSON null. */
+export interface LogFacts extends AccessLogEntry {
+  /** `HTTP` for an exchange, `TCP` for a connection. */
+  readonly kind: 'HTTP' | 'TCP'
+  readonly scheme: string | undefined
+  readonly grpcStatus: number | undefined
+  /** Until the request's last byte had come, and until the answer's first byte came. */
+  readonly requestMs: number | undefined
+  readonly firstByteMs: number | undefined
+  /** The other end of the connection, where `downstreamRemoteAddress` may be who it speaks for. */
+  readonly downstreamDirectAddress: SocketAddress | undefined
+  readonly downstreamPeerUriSan: string | undefined
+  readonly upstreamHostname: string | undefined
+  readonly filterChain: string | undefined
+  /** By lower-case name. */
+  requestHeader(name: string): string | undefined
+  responseHeader(name: string): string | undefined
+  responseTrailer(name: string): string | undefined
+}

@@ -1,0 +1,40 @@
+/** Envoy's long names of response flags. */
+const LONG: Readonly<Record<string, string>> = {
+  UH: 'NoHealthyUpstream',
+  UF: 'UpstreamConnectionFailure',
+  UO: 'UpstreamOverflow',
+  NR: 'NoRouteFound',
+  URX: 'UpstreamRetryLimitExceeded',
+  NC: 'NoClusterFound',
+  UC: 'UpstreamConnectionTermination',
+  UR: 'UpstreamRemoteReset',
+  UT: 'UpstreamRequestTimeout',
+  LR: 'LocalReset',
+  LH: 'FailedLocalHealthCheck',
+  DC: 'DownstreamConnectionTermination',
+  DT: 'DurationTimeout',
+  DPE: 'DownstreamProtocolError',
+  UPE: 'UpstreamProtocolError',
+  DI: 'DelayInjected',
+  FI: 'FaultInjected',
+  RL: 'RateLimited',
+  RLSE: 'RateLimitServiceError',
+  UAEX: 'UnauthorizedExternalService',
+  IH: 'InvalidEnvoyRequestHeaders',
+  SI: 'StreamIdleTimeout',
+  UMSDR: 'UpstreamMaxStreamDurationReached',
+  OM: 'OverloadManagerTerminated',
+  DF: 'DnsResolutionFailed',
+  DO: 'DropOverload',
+  DR: 'DownstreamRemoteReset',
+}
+
+export const RESPONSE_FLAGS: ReadonlySet<string> = new Set(Object.keys(LONG))
+
+/** @param flags Letters, joined with `,`; `-` for none. */
+export function longFlags(flags: string): string {
+  return flags
+    .split(',')
+    .map((flag) => LONG[flag] ?? flag)
+    .join(',')
+}
