@@ -42,9 +42,6 @@ function listenerProblem(listener: Listener): Problem {
   const chains =
     defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain]
   if (chains.length === 0) return 'filter_chains: must have at least one'
-  if (listener.proxyProtocol !== undefined) {
-    return 'listener_filters: this version of the proxy does not read the PROXY protocol'
-  }
   const names = new Set<string>()
   for (const chain of chains) {
     if (chain.name !== '' && names.has(chain.name)) {
@@ -79,9 +76,6 @@ function routeProblem(table: RouteTable): Problem {
 
 function clusterProblem(cluster: Cluster): Problem {
   const { discovery, loadBalancer } = cluster
-  if (cluster.proxyProtocol !== undefined) {
-    return 'transport_socket: this version of the proxy does not send the PROXY protocol'
-  }
   if (discovery.kind === 'static') {
     const problem = endpointsProblem(discovery.endpoints)
     if (problem !== undefined) return `load_assignment: ${problem}`

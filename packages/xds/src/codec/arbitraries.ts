@@ -24,6 +24,7 @@ import { RETRY_CONDITIONS } from '@weft/model'
 import fc from 'fast-check'
 import { cluster, endpoints } from './arbitrary-cluster.ts'
 import { filterOverrides, httpFilters } from './arbitrary-filters.ts'
+import { downstreamTls } from './arbitrary-tls.ts'
 import {
   type Arb,
   address,
@@ -347,34 +348,26 @@ const httpConnectionManager: Arb<HttpConnectionManager> = fc
   .tuple(managerBasics, managerExtras)
   .map(([basics, extras]) => ({ ...basics, ...extras }))
 
-const tcpProxy: Arb<TcpProxy> = fc.record({
-  kind: fc.constant('tcp' as const),
-  statPrefix: word,
-  targets: fc
-    .array(fc.record({ cluster: word, weight: fc.integer({ min: 1, max: 100 }) }), {
-      minLength: 1,
-      maxLength: 3,
-    })
-    .map(([first = { cluster: 'c', weight: 1 }, ...rest]) => [first, ...rest] as const),
-  idleTimeoutMs: ms,
-  accessLogs,
-})
+const tcpProxy: Arb<TcpProxy> = record<TcpProxy>(
+  {
+    kind: fc.constant('tcp' as const),
+    statPrefix: word,
+    targets: fc
+      .array(fc.record({ cluster: word, weight: fc.integer({ min: 1, max: 100 }) }), {
+        minLength: 1,
+        maxLength: 3,
+      })
+      .map(([first = { cluster: 'c', weight: 1 }, ...rest]) => [first, ...rest] as const),
+    idleTimeoutMs: ms,
+    accessLogs,
+    maxConnectionDurationMs: positiveMs,
+    maxConnectAttempts: fc.integer({ min: 1, max: 9 }),
+    hashSourceIp: fc.constant(true),
+  },
+  ['maxConnectionDurationMs', 'maxConnectAttempts', 'hashSourceIp'],
+)
 
 const cidr = fc.constantFrom('10.0.0.0/8', '192.168.1.7/32', '0.0.0.0/0', 'fd00::/8')
-const version = fc.constantFrom('1.2' as const, '1.3' as const)
-const downstreamTls = record(
-  {
-    certificates: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
-    validation: word,
-    requireClientCertificate: fc.boolean(),
-    alpn: fc.subarray(['h2', 'http/1.1']),
-    minVersion: version,
-    maxVersion: version,
-    cipherSuites: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
-    ecdhCurves: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
-  },
-  ['validation', 'minVersion', 'maxVersion', 'cipherSuites', 'ecdhCurves'],
-)
 
 const filterChain: Arb<FilterChain> = record<FilterChain>(
   {
@@ -396,13 +389,14 @@ const filterChain: Arb<FilterChain> = record<FilterChain>(
   ['tls'],
 )
 
-const listener: Arb<Listener> = record<Omit<Listener, 'proxyProtocol'>>(
+const listener: Arb<Listener> = record<Listener>(
   {
     name: word,
     address,
     direction: fc.constantFrom('inbound' as const, 'outbound' as const, 'unspecified' as const),
     bindToPort: fc.boolean(),
     useOriginalDst: fc.boolean(),
+    proxyProtocol: fc.constantFrom('required' as const, 'optional' as const),
     filterChains: fc.uniqueArray(filterChain, {
       minLength: 1,
       maxLength: 2,
@@ -412,7 +406,7 @@ const listener: Arb<Listener> = record<Omit<Listener, 'proxyProtocol'>>(
     defaultFilterChain: filterChain,
     origins,
   },
-  ['defaultFilterChain'],
+  ['defaultFilterChain', 'proxyProtocol'],
 )
 
 const pem = fc.constant('-----BEGIN X-----\nAA==\n-----END X-----\n')

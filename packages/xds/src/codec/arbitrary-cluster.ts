@@ -9,6 +9,7 @@ import type {
   UpstreamHttp,
 } from '@weft/model'
 import fc from 'fast-check'
+import { upstreamTls } from './arbitrary-tls.ts'
 import {
   type Arb,
   address,
@@ -67,20 +68,6 @@ const dnsEndpoints = fc.record({ name: word, host: word, port }).map(({ name, ho
     },
   ],
 }))
-
-const upstreamTls = record(
-  {
-    certificate: word,
-    validation: word,
-    sni: word,
-    subjectAltNames: fc.uniqueArray(
-      fc.oneof(word, fc.constantFrom('spiffe://d/ns/a/sa/b', '10.0.0.1')),
-      { maxLength: 2 },
-    ),
-    alpn: fc.subarray(['h2', 'http/1.1']),
-  },
-  ['certificate', 'validation', 'sni'],
-)
 
 const share = fc.integer({ min: 0, max: 100 })
 const count = fc.integer({ min: 1, max: 500 })

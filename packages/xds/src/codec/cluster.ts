@@ -18,7 +18,7 @@ import { decodeCommonLb, encodeCommonLb } from './common-lb-config.ts'
 import { decodeHealthCheck, encodeHealthCheck } from './health-check.ts'
 import { decodeOutlier, encodeOutlier } from './outlier-detection.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
-import { decodeUpstreamHttp, encodeUpstreamHttp } from './upstream-http.ts'
+import { decodeAutoSni, decodeUpstreamHttp, encodeUpstreamHttp } from './upstream-http.ts'
 import {
   decodeDuration,
   decodeOrigins,
@@ -36,7 +36,7 @@ export function encodeCluster(
   options: EncodeOptions,
 ): Init<typeof ClusterSchema> {
   const { outlierDetection, service, tcpKeepalive, tls } = cluster
-  const http = encodeUpstreamHttp(cluster.http)
+  const http = encodeUpstreamHttp(cluster.http, cluster.tls)
   const discovery = encodeDiscovery(cluster)
   const balancer = encodeLoadBalancer(cluster)
   const common = encodeCommonLb(cluster)
@@ -152,6 +152,7 @@ export function decodeCluster(proto: ClusterProto, problems: Problems): Cluster 
     `${path}.transport_socket`,
     problems,
   )
+  const autoSni = decodeAutoSni(proto, path, problems)
   const tunnel = decodeTunnel(extras)
   const keepalive = decodeKeepalive(proto, extras, path, problems)
   return {
@@ -181,7 +182,7 @@ export function decodeCluster(proto: ClusterProto, problems: Problems): Cluster 
           ),
         }),
     ...(budget === undefined ? {} : { retryBudget: budget }),
-    ...(tls === undefined ? {} : { tls: withUncheckedNames(tls, extras) }),
+    ...(tls === undefined ? {} : { tls: { ...withUncheckedNames(tls, extras), ...autoSni } }),
     ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
     ...(tunnel === undefined ? {} : { tunnel }),
     ...(service === undefined ? {} : { service }),

@@ -27,6 +27,7 @@ import {
 import { HTTPFaultSchema } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js'
 import { RouterSchema } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
 import { HttpInspectorSchema } from '../gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js'
+import { ProxyProtocolSchema } from '../gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js'
 import { TlsInspectorSchema } from '../gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { HttpConnectionManagerSchema } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
@@ -126,7 +127,13 @@ const ANY_TYPES = [
   ...[ProxyProtocolUpstreamTransportSchema, RawBufferSchema],
   ...[UpstreamTlsContextSchema, FileAccessLogSchema, RouterSchema, CorsSchema, CorsPolicySchema],
   ...FILTER_TYPES,
-  ...[HTTPFaultSchema, TlsInspectorSchema, HttpInspectorSchema, PreviousHostsPredicateSchema],
+  ...[
+    HTTPFaultSchema,
+    ProxyProtocolSchema,
+    TlsInspectorSchema,
+    HttpInspectorSchema,
+    PreviousHostsPredicateSchema,
+  ],
   ...[HttpProtocolOptionsSchema, ClusterConfigSchema],
   ...[StdoutAccessLogSchema, StderrAccessLogSchema],
 ]

@@ -16,6 +16,10 @@ import {
 } from '../gen/envoy/config/listener/v3/listener_pb.js'
 import { HttpInspectorSchema } from '../gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js'
 import { OriginalDstSchema } from '../gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js'
+import {
+  type ProxyProtocol as ProxyProtocolProto,
+  ProxyProtocolSchema,
+} from '../gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js'
 import { TlsInspectorSchema } from '../gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { HttpConnectionManagerSchema } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
@@ -61,11 +65,23 @@ export function encodeListener(
     ...(defaultFilterChain === undefined
       ? {}
       : { defaultFilterChain: encodeFilterChain(defaultFilterChain, options) }),
-    listenerFilters: inspectors,
+    listenerFilters: [...encodeProxyProtocol(listener), ...inspectors],
     // A client that waits for the server to speak first must not wait for ever.
     continueOnListenerFiltersTimeout: inspectors.length > 0,
     ...(metadata === undefined ? {} : { metadata }),
   }
+}
+
+/** Comes first: what the inspectors look at is behind the header. */
+function encodeProxyProtocol({ proxyProtocol }: Listener): Init<typeof ListenerFilterSchema>[] {
+  if (proxyProtocol === undefined) return []
+  const allowRequestsWithoutProxyProtocol = proxyProtocol === 'optional'
+  return [
+    inspector(
+      'proxy_protocol',
+      packAny(ProxyProtocolSchema, { allowRequestsWithoutProxyProtocol }),
+    ),
+  ]
 }
 
 /** Our own proxy looks at the first bytes when a match needs it; an Envoy has to be told. */
@@ -151,6 +167,7 @@ export function decodeListener(proto: ListenerProto, problems: Problems): Listen
   const path = `listener ${proto.name}`
   refuseOthers(LISTENER, proto, path, problems)
   checkListenerFilters(proto, path, problems)
+  const proxyProtocol = decodeProxyProtocol(proto, path, problems)
   const chain = proto.defaultFilterChain
   return {
     name: proto.name,
@@ -158,6 +175,7 @@ export function decodeListener(proto: ListenerProto, problems: Problems): Listen
     direction: decodeDirection(proto.trafficDirection),
     bindToPort: proto.bindToPort ?? true,
     useOriginalDst: proto.useOriginalDst ?? hasOriginalDst(proto),
+    ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
     filterChains: proto.filterChains.map((one, index) =>
       decodeFilterChain(one, `${path}.filter_chains[${index}]`, problems),
     ),
@@ -181,13 +199,37 @@ function hasOriginalDst(proto: ListenerProto): boolean {
   )
 }
 
+const PROXY_PROTOCOL = covers(
+  ProxyProtocolSchema,
+  ...['allow_requests_without_proxy_protocol', 'stat_prefix'],
+)
+
+function decodeProxyProtocol(
+  { listenerFilters }: ListenerProto,
+  path: string,
+  problems: Problems,
+): Listener['proxyProtocol'] {
+  let found: ProxyProtocolProto | undefined
+  for (const [index, { configType }] of listenerFilters.entries()) {
+    if (configType.case !== 'typedConfig') continue
+    const filter = unpackAny(configType.value, ProxyProtocolSchema)
+    if (filter === undefined) continue
+    const at = `${path}.listener_filters[${index}]`
+    refuseOthers(PROXY_PROTOCOL, filter, at, problems)
+    if (found !== undefined) problems.add(at, 'only one PROXY protocol filter is supported')
+    found = filter
+  }
+  if (found === undefined) return undefined
+  return found.allowRequestsWithoutProxyProtocol ? 'optional' : 'required'
+}
+
 /** Inspectors only say what our proxy finds out anyway; anything else changes the bytes. */
 function checkListenerFilters(proto: ListenerProto, path: string, problems: Problems): void {
   for (const [index, { name, configType }] of proto.listenerFilters.entries()) {
     const any = configType.case === 'typedConfig' ? configType.value : undefined
-    const known = [TlsInspectorSchema, HttpInspectorSchema, OriginalDstSchema].some(
-      (schema) => unpackAny(any, schema) !== undefined,
-    )
+    const known = [
+      ...[TlsInspectorSchema, HttpInspectorSchema, OriginalDstSchema, ProxyProtocolSchema],
+    ].some((schema) => unpackAny(any, schema) !== undefined)
     if (!known) problems.add(`${path}.listener_filters[${index}]`, `${name} is not supported`)
   }
 }

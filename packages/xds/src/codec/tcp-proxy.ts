@@ -27,6 +27,15 @@ export function encodeTcpProxy(proxy: TcpProxy): Init<typeof TcpProxySchema> {
           value: { clusters: weighted.map(({ cluster, weight }) => ({ name: cluster, weight })) },
         },
     idleTimeout: encodeDuration(proxy.idleTimeoutMs),
+    ...(proxy.maxConnectionDurationMs === undefined
+      ? {}
+      : { maxDownstreamConnectionDuration: encodeDuration(proxy.maxConnectionDurationMs) }),
+    ...(proxy.maxConnectAttempts === undefined
+      ? {}
+      : { maxConnectAttempts: proxy.maxConnectAttempts }),
+    ...(proxy.hashSourceIp === true
+      ? { hashPolicy: [{ policySpecifier: { case: 'sourceIp', value: {} } }] }
+      : {}),
     accessLog: encodeAccessLogs(proxy.accessLogs),
   }
 }
@@ -35,8 +44,9 @@ const TCP = covers(
   TcpProxySchema,
   ...['stat_prefix', 'cluster', 'weighted_clusters', 'idle_timeout', 'access_log'],
   ...['access_log_options', 'access_log_flush_interval', 'flush_access_log_on_connected'],
-  // Reconnects before the first byte; ours tries once per endpoint.
-  ...['max_connect_attempts', 'backoff_options'],
+  ...['max_connect_attempts', 'max_downstream_connection_duration', 'hash_policy'],
+  // How long to wait between attempts; ours go to another endpoint at once.
+  'backoff_options',
 )
 const WEIGHT = covers(TcpProxy_WeightedCluster_ClusterWeightSchema, 'name', 'weight')
 
@@ -52,11 +62,25 @@ export function decodeTcpProxy(proto: TcpProxyProto, path: string, problems: Pro
         })
   const [first, ...rest] = targets
   if (first === undefined) problems.add(path, 'names no cluster')
+  const hashSourceIp = proto.hashPolicy.some(
+    ({ policySpecifier }) => policySpecifier.case === 'sourceIp',
+  )
+  if (proto.hashPolicy.length > (hashSourceIp ? 1 : 0)) {
+    problems.add(`${path}.hash_policy`, 'only one, by source_ip, is supported')
+  }
+  if (proto.maxConnectAttempts === 0) problems.add(`${path}.max_connect_attempts`, 'must be > 0')
   return {
     kind: 'tcp',
     statPrefix: proto.statPrefix,
     targets: [first ?? { cluster: '', weight: PLAIN_WEIGHT }, ...rest],
     idleTimeoutMs: decodeDuration(proto.idleTimeout, DEFAULT_IDLE_TIMEOUT_MS),
+    ...(proto.maxDownstreamConnectionDuration === undefined
+      ? {}
+      : { maxConnectionDurationMs: decodeDuration(proto.maxDownstreamConnectionDuration, 0) }),
+    ...(proto.maxConnectAttempts === undefined
+      ? {}
+      : { maxConnectAttempts: proto.maxConnectAttempts }),
+    ...(hashSourceIp ? { hashSourceIp } : {}),
     accessLogs: decodeAccessLogs(proto.accessLog, path, problems),
   }
 }

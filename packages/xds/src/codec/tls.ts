@@ -1,13 +1,14 @@
 /** TLS contexts ⇄ Envoy's `transport_socket`. Certificates always come by SDS name. */
-import { isIP } from 'node:net'
-import type { DownstreamTls, TlsParameters, TlsVersion, UpstreamTls } from '@weft/model'
+import type {
+  DownstreamTls,
+  SubjectAltNameMatch,
+  TlsParameters,
+  TlsVersion,
+  UpstreamTls,
+} from '@weft/model'
 import type { TransportSocket, TransportSocketSchema } from '../gen/envoy/config/core/v3/base_pb.js'
 import { RawBufferSchema } from '../gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import {
-  type CertificateValidationContext,
-  CertificateValidationContextSchema,
-  SubjectAltNameMatcher_SanType as SanType,
-  type SubjectAltNameMatcherSchema,
   type TlsParameters as TlsParametersProto,
   TlsParametersSchema,
   TlsParameters_TlsProtocol as TlsProtocol,
@@ -24,6 +25,7 @@ import {
   UpstreamTlsContextSchema,
 } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import { covers, type Problems, refuseOthers } from './problems.ts'
+import { decodePeerRules, encodePeerRules, splitNames, type WantedNames } from './tls-peer-rules.ts'
 import { checkFromAds, FROM_ADS, type Init, packAny, unpackAny } from './values.ts'
 
 const TLS_SOCKET = 'envoy.transport_sockets.tls'
@@ -40,20 +42,12 @@ const TLS_VERSIONS = ['1.0', '1.1', '1.2', '1.3'] as const
 type SocketInit = Init<typeof TransportSocketSchema>
 
 export function encodeDownstreamTls(tls: DownstreamTls): SocketInit {
-  const { validation } = tls
   return socket(DownstreamTlsContextSchema, {
     commonTlsContext: {
       tlsCertificateSdsSecretConfigs: tls.certificates.map(secretConfig),
       alpnProtocols: [...tls.alpn],
       ...encodeParameters(tls),
-      ...(validation === undefined
-        ? {}
-        : {
-            validationContextType: {
-              case: 'validationContextSdsSecretConfig',
-              value: secretConfig(validation),
-            },
-          }),
+      ...encodeValidation(tls, { exact: [], matches: tls.subjectAltNames ?? [] }),
     },
     requireClientCertificate: tls.requireClientCertificate,
   })
@@ -64,32 +58,42 @@ export function encodeDownstreamTls(tls: DownstreamTls): SocketInit {
  * them, and they are left out.
  */
 export function encodeUpstreamTls(tls: UpstreamTls): SocketInit {
-  const { certificate, validation, subjectAltNames } = tls
-  const combined = subjectAltNames.length > 0
+  const { certificate, subjectAltNames: exact, subjectAltNameMatches: matches = [] } = tls
   return socket(UpstreamTlsContextSchema, {
     sni: tls.sni ?? '',
     commonTlsContext: {
       tlsCertificateSdsSecretConfigs: certificate === undefined ? [] : [secretConfig(certificate)],
       alpnProtocols: [...tls.alpn],
       ...encodeParameters(tls),
-      ...(validation === undefined
-        ? {}
-        : {
-            validationContextType: combined
-              ? {
-                  case: 'combinedValidationContext',
-                  value: {
-                    defaultValidationContext: {
-                      matchTypedSubjectAltNames: subjectAltNames.map(encodeName),
-                    },
-                    validationContextSdsSecretConfig: secretConfig(validation),
-                  },
-                }
-              : { case: 'validationContextSdsSecretConfig', value: secretConfig(validation) },
-          }),
+      ...encodeValidation(tls, { exact, matches }),
     },
   })
 }
+
+/** Pins hold without a CA, too; names do not. */
+function encodeValidation(
+  tls: TlsParameters & { readonly validation?: string },
+  names: WantedNames,
+): Pick<Init<typeof CommonTlsContextSchema>, 'validationContextType'> {
+  const { validation } = tls
+  const rules = encodePeerRules(validation === undefined ? NO_NAMES : names, tls)
+  if (validation === undefined) {
+    if (rules === undefined) return {}
+    return { validationContextType: { case: 'validationContext', value: rules } }
+  }
+  const sds = secretConfig(validation)
+  if (rules === undefined) {
+    return { validationContextType: { case: 'validationContextSdsSecretConfig', value: sds } }
+  }
+  return {
+    validationContextType: {
+      case: 'combinedValidationContext',
+      value: { defaultValidationContext: rules, validationContextSdsSecretConfig: sds },
+    },
+  }
+}
+
+const NO_NAMES: WantedNames = { exact: [], matches: [] }
 
 function encodeParameters(tls: TlsParameters) {
   const { minVersion, maxVersion, cipherSuites, ecdhCurves } = tls
@@ -132,19 +136,11 @@ function secretConfig(name: string): Init<typeof SdsSecretConfigSchema> {
   return { name, sdsConfig: FROM_ADS }
 }
 
-function encodeName(value: string): Init<typeof SubjectAltNameMatcherSchema> {
-  const sanType = value.includes('://')
-    ? SanType.URI
-    : isIP(value) === 0
-      ? SanType.DNS
-      : SanType.IP_ADDRESS
-  return { sanType, matcher: { matchPattern: { case: 'exact', value } } }
-}
-
 const COMMON = covers(
   CommonTlsContextSchema,
   ...['tls_params', 'tls_certificate_sds_secret_configs', 'alpn_protocols'],
   ...['validation_context_sds_secret_config', 'combined_validation_context'],
+  'validation_context',
 )
 const DOWNSTREAM = covers(
   DownstreamTlsContextSchema,
@@ -166,11 +162,6 @@ const COMBINED = covers(
   CommonTlsContext_CombinedCertificateValidationContextSchema,
   ...['default_validation_context', 'validation_context_sds_secret_config'],
 )
-const VALIDATION = covers(
-  CertificateValidationContextSchema,
-  ...['match_typed_subject_alt_names', 'match_subject_alt_names'],
-)
-
 export function decodeDownstreamTls(
   transport: TransportSocket | undefined,
   path: string,
@@ -185,17 +176,16 @@ export function decodeDownstreamTls(
   refuseOthers(DOWNSTREAM, context, path, problems)
   const common = context.commonTlsContext
   const at = `${path}.common_tls_context`
-  const { certificates, validation, names } = decodeCommon(common, at, problems)
+  const { certificates, validation, names, pins } = decodeCommon(common, at, problems)
   if (certificates.length === 0) {
     problems.add(`${at}.tls_certificate_sds_secret_configs`, 'must not be empty')
-  }
-  if (names.length > 0) {
-    problems.add(`${at}.combined_validation_context`, 'names of clients are not supported')
   }
   return {
     certificates,
     ...(validation === undefined ? {} : { validation }),
     requireClientCertificate: context.requireClientCertificate ?? false,
+    ...(names.length === 0 ? {} : { subjectAltNames: names }),
+    ...pins,
     alpn: common?.alpnProtocols ?? [],
     ...decodeParameters(common?.tlsParams, `${at}.tls_params`, problems),
   }
@@ -214,7 +204,9 @@ export function decodeUpstreamTls(
   }
   refuseOthers(UPSTREAM, context, path, problems)
   const at = `${path}.common_tls_context`
-  const { certificates, validation, names } = decodeCommon(context.commonTlsContext, at, problems)
+  const common = decodeCommon(context.commonTlsContext, at, problems)
+  const { certificates, validation, pins } = common
+  const { exact, matches } = splitNames(common.names)
   const [certificate, second] = certificates
   if (second !== undefined) {
     problems.add(`${at}.tls_certificate_sds_secret_configs`, 'only one is supported')
@@ -223,7 +215,9 @@ export function decodeUpstreamTls(
     ...(certificate === undefined ? {} : { certificate }),
     ...(validation === undefined ? {} : { validation }),
     ...(context.sni === '' ? {} : { sni: context.sni }),
-    subjectAltNames: names,
+    subjectAltNames: exact,
+    ...(matches.length === 0 ? {} : { subjectAltNameMatches: matches }),
+    ...pins,
     alpn: context.commonTlsContext?.alpnProtocols ?? [],
     ...decodeParameters(context.commonTlsContext?.tlsParams, `${at}.tls_params`, problems),
   }
@@ -238,15 +232,18 @@ function isPlaintext(transport: TransportSocket | undefined): boolean {
 interface CommonParts {
   readonly certificates: string[]
   readonly validation: string | undefined
-  readonly names: string[]
+  readonly names: readonly SubjectAltNameMatch[]
+  readonly pins: Pick<TlsParameters, 'verifySpki' | 'verifyHash'>
 }
+
+const NO_RULES = { names: [], pins: {} } as const
 
 function decodeCommon(
   common: CommonTlsContext | undefined,
   path: string,
   problems: Problems,
 ): CommonParts {
-  if (common === undefined) return { certificates: [], validation: undefined, names: [] }
+  if (common === undefined) return { certificates: [], validation: undefined, ...NO_RULES }
   refuseOthers(COMMON, common, path, problems)
   const sdsName = (config: SdsSecretConfig, at: string) => {
     checkFromAds(config.sdsConfig, `${at}.sds_config`, problems)
@@ -258,7 +255,7 @@ function decodeCommon(
   const context = common.validationContextType
   if (context.case === 'validationContextSdsSecretConfig') {
     const at = `${path}.validation_context_sds_secret_config`
-    return { certificates, validation: sdsName(context.value, at), names: [] }
+    return { certificates, validation: sdsName(context.value, at), ...NO_RULES }
   }
   if (context.case === 'combinedValidationContext') {
     const at = `${path}.combined_validation_context`
@@ -267,34 +264,18 @@ function decodeCommon(
     if (sds === undefined) {
       problems.add(`${at}.validation_context_sds_secret_config`, 'is missing')
     }
-    return {
-      certificates,
-      validation: sds === undefined ? undefined : sdsName(sds, at),
-      names: decodeNames(context.value.defaultValidationContext, at, problems),
-    }
+    const rules = context.value.defaultValidationContext
+    const { names, ...pins } = decodePeerRules(rules, `${at}.default_validation_context`, problems)
+    const validation = sds === undefined ? undefined : sdsName(sds, at)
+    return { certificates, validation, names, pins }
   }
-  return { certificates, validation: undefined, names: [] }
-}
-
-function decodeNames(
-  context: CertificateValidationContext | undefined,
-  path: string,
-  problems: Problems,
-): string[] {
-  if (context === undefined) return []
-  const at = `${path}.default_validation_context`
-  refuseOthers(VALIDATION, context, at, problems)
-  const matchers = [
-    ...context.matchTypedSubjectAltNames.map((typed) => typed.matcher),
-    ...context.matchSubjectAltNames,
-  ]
-  const names = matchers.map((matcher) => {
-    const pattern = matcher?.matchPattern
-    if (pattern?.case === 'exact' && matcher?.ignoreCase === false) return pattern.value
-    problems.add(`${at}.match_typed_subject_alt_names`, 'only exact matches are supported')
-    return ''
-  })
-  return [...new Set(names)]
+  if (context.case === 'validationContext') {
+    const at = `${path}.validation_context`
+    const { names, ...pins } = decodePeerRules(context.value, at, problems)
+    if (names.length > 0) problems.add(at, 'names are not checked without a trusted_ca')
+    return { certificates, validation: undefined, names: [], pins }
+  }
+  return { certificates, validation: undefined, ...NO_RULES }
 }
 
 function decodeVersion(protocol: TlsProtocol | undefined): TlsVersion | undefined {

@@ -1,6 +1,6 @@
 /** How HTTP is spoken to a cluster ⇄ Envoy's `HttpProtocolOptions` extension. */
 import type { JsonObject } from '@bufbuild/protobuf'
-import type { UpstreamHttp } from '@weft/model'
+import type { UpstreamHttp, UpstreamTls } from '@weft/model'
 import type {
   Cluster as ClusterProto,
   ClusterSchema,
@@ -12,6 +12,7 @@ import {
   type Http2ProtocolOptions,
   Http2ProtocolOptionsSchema,
   KeepaliveSettingsSchema,
+  UpstreamHttpProtocolOptionsSchema,
 } from '../gen/envoy/config/core/v3/protocol_pb.js'
 import {
   type HttpProtocolOptions,
@@ -32,7 +33,10 @@ const OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
 /** Envoy's default, in milliseconds. */
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000
 
-export function encodeUpstreamHttp(http: UpstreamHttp): {
+export function encodeUpstreamHttp(
+  http: UpstreamHttp,
+  tls: UpstreamTls | undefined,
+): {
   readonly init: Pick<Init<typeof ClusterSchema>, 'typedExtensionProtocolOptions'>
   readonly extras: Extras
 } {
@@ -47,6 +51,14 @@ export function encodeUpstreamHttp(http: UpstreamHttp): {
         : { maxConnectionDuration: encodeDuration(http.maxConnectionDurationMs) }),
     },
     upstreamProtocolOptions: encodeProtocol(http),
+    ...(tls?.autoSni === true || tls?.autoSanValidation === true
+      ? {
+          upstreamHttpProtocolOptions: {
+            autoSni: tls.autoSni === true,
+            autoSanValidation: tls.autoSanValidation === true,
+          },
+        }
+      : {}),
   }
   const packed = packAny(HttpProtocolOptionsSchema, options)
   return {
@@ -117,9 +129,9 @@ const HTTP = covers(
   ...['common_http_protocol_options', 'explicit_http_config', 'use_downstream_protocol_config'],
   // `alpn`: whatever the handshake agrees on.
   'auto_config',
-  // SNI and names that Envoy may derive from the request; they need TLS, which is checked elsewhere.
-  'header_validation_config',
+  ...['upstream_http_protocol_options', 'header_validation_config'],
 )
+const AUTO_SNI = covers(UpstreamHttpProtocolOptionsSchema, 'auto_sni', 'auto_san_validation')
 const COMMON = covers(
   CommonOptionsSchema,
   ...['idle_timeout', 'max_requests_per_connection', 'max_headers_count'],
@@ -176,6 +188,23 @@ export function decodeUpstreamHttp(
       : { maxConnectionDurationMs: decodeDuration(common.maxConnectionDuration, 0) }),
     ...(keepAlive === undefined ? {} : { keepAlive }),
     ...(headerCase === undefined ? {} : { headerCase }),
+  }
+}
+
+/** What of the TLS context is derived from each request; Envoy has it among the HTTP options. */
+export function decodeAutoSni(
+  proto: ClusterProto,
+  path: string,
+  problems: Problems,
+): Pick<UpstreamTls, 'autoSni' | 'autoSanValidation'> {
+  const options = unpackAny(proto.typedExtensionProtocolOptions[OPTIONS], HttpProtocolOptionsSchema)
+  const found = options?.upstreamHttpProtocolOptions
+  if (found === undefined) return {}
+  const at = `${path}.typed_extension_protocol_options.upstream_http_protocol_options`
+  refuseOthers(AUTO_SNI, found, at, problems)
+  return {
+    ...(found.autoSni ? { autoSni: true } : {}),
+    ...(found.autoSanValidation ? { autoSanValidation: true } : {}),
   }
 }
 

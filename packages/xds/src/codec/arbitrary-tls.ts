@@ -1,0 +1,71 @@
+/** TLS settings of listeners and clusters. */
+import type { DownstreamTls, SubjectAltNameMatch, UpstreamTls } from '@weft/model'
+import fc from 'fast-check'
+import { type Arb, record, stringMatch, word } from './arbitrary-values.ts'
+
+const version = fc.constantFrom('1.2' as const, '1.3' as const)
+const parameters = {
+  minVersion: version,
+  maxVersion: version,
+  cipherSuites: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+  ecdhCurves: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+  verifySpki: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+  verifyHash: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+}
+const optional = [
+  ...(['validation', 'minVersion', 'maxVersion', 'cipherSuites', 'ecdhCurves'] as const),
+  ...(['verifySpki', 'verifyHash'] as const),
+] as const
+
+const nameMatches: Arb<readonly SubjectAltNameMatch[]> = fc.array(
+  fc.record({
+    type: fc.constantFrom('dns', 'uri', 'ip', 'email', 'any'),
+    // An exact name of the type that it looks like is the same as a plain one.
+    value: stringMatch.filter((match) => match.kind !== 'exact' || match.ignoreCase),
+  }),
+  { minLength: 1, maxLength: 3 },
+)
+
+export const downstreamTls: Arb<DownstreamTls> = record<DownstreamTls>(
+  {
+    certificates: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+    validation: word,
+    requireClientCertificate: fc.boolean(),
+    subjectAltNames: nameMatches,
+    alpn: fc.subarray(['h2', 'http/1.1']),
+    ...parameters,
+  },
+  [...optional, 'subjectAltNames'],
+).map(withCheckedNames)
+
+export const upstreamTls: Arb<UpstreamTls> = record<UpstreamTls>(
+  {
+    certificate: word,
+    validation: word,
+    sni: word,
+    autoSni: fc.constant(true),
+    autoSanValidation: fc.constant(true),
+    subjectAltNames: fc.uniqueArray(
+      fc.oneof(word, fc.constantFrom('spiffe://d/ns/a/sa/b', '10.0.0.1')),
+      { maxLength: 2 },
+    ),
+    subjectAltNameMatches: nameMatches,
+    alpn: fc.subarray(['h2', 'http/1.1']),
+    ...parameters,
+  },
+  [
+    ...optional,
+    ...(['certificate', 'sni', 'autoSni', 'autoSanValidation', 'subjectAltNameMatches'] as const),
+  ],
+).map(({ subjectAltNameMatches, ...tls }) =>
+  tls.validation === undefined || subjectAltNameMatches === undefined
+    ? tls
+    : { ...tls, subjectAltNameMatches },
+)
+
+/** Names are only looked at when a CA vouches for them. */
+function withCheckedNames({ subjectAltNames, ...tls }: DownstreamTls): DownstreamTls {
+  return tls.validation === undefined || subjectAltNames === undefined
+    ? tls
+    : { ...tls, subjectAltNames }
+}
