@@ -31,9 +31,14 @@ const BODIES = [Buffer.alloc(0), Buffer.alloc(100, 'a'), Buffer.alloc(20_000, 'b
 
 export function startClient(
   port: number,
-  options: { readonly connections?: number; readonly host?: string } = {},
+  options: {
+    readonly connections?: number
+    readonly host?: string
+    /** Between an answer and the next request, of each connection. */
+    readonly pauseMs?: number
+  } = {},
 ): Client {
-  const { connections = 16, host = 'app' } = options
+  const { connections = 16, host = 'app', pauseMs = PAUSE_MS } = options
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
   const tally: Tally = {
     sent: 0,
@@ -60,7 +65,7 @@ export function startClient(
       }
       record(tally, outcome, isPost)
       for (const check of waiting) check()
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+      await new Promise((resolve) => setTimeout(resolve, pauseMs))
     }
   }
   const loops = Promise.all(Array.from({ length: connections }, (_, i) => loop(i)))
@@ -108,9 +113,19 @@ export function renderTally({
   return why === '' ? counts : `${counts} (${why})`
 }
 
-type Outcome =
+export type Outcome =
   | { readonly kind: 'ok' | 'wrong' }
   | { readonly kind: 'refused' | 'lost' | 'race'; readonly why: string }
+
+const RACING = new Agent({ keepAlive: true })
+
+/** One request on a connection of its own agent; nothing is sent again. */
+export function sendOnce(
+  port: number,
+  { id, body }: { readonly id: string; readonly body: Buffer | undefined },
+): Promise<Outcome> {
+  return exchange(RACING, { port, host: 'app', id, body })
+}
 
 interface Call {
   readonly port: number

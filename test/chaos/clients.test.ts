@@ -52,7 +52,7 @@ test('F6 who is slow with a head is shown out, and nobody else notices', async (
 })
 
 test('F21 running out of descriptors is survived, and passes', async () => {
-  await using stage = await openStage(256)
+  await using stage = await openStage({ maxFiles: 256 })
   await using client = startClient(stage.port, { connections: 8 })
   await client.answers(300)
   const crowd = await Promise.all(Array.from({ length: 1_000 }, () => openSocket(stage.port)))

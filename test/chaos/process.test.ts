@@ -7,8 +7,8 @@ import { renderTally, startClient } from './checking-client.ts'
 import { adminText, openStage, report } from './stage.ts'
 import { openWebSocket } from './web-socket.ts'
 
-const UPGRADES = 3
-const WEB_SOCKETS = 50
+const UPGRADES = 2
+const WEB_SOCKETS = 1_000
 
 async function pidOf(admin: number): Promise<number> {
   try {
@@ -19,8 +19,13 @@ async function pidOf(admin: number): Promise<number> {
   }
 }
 
-test('U1 an upgrade loses no request and cuts no WebSocket', async () => {
-  await using stage = await openStage()
+for (const concurrency of [1, 2]) {
+  test(`U1 an upgrade of ${concurrency} workers loses no request and cuts no WebSocket`, () =>
+    upgradeUnderLoad(concurrency))
+}
+
+async function upgradeUnderLoad(concurrency: number): Promise<void> {
+  await using stage = await openStage({ concurrency })
   await using client = startClient(stage.port)
   const sockets = await Promise.all(
     Array.from({ length: WEB_SOCKETS }, () => openWebSocket(stage.port)),
@@ -50,10 +55,13 @@ test('U1 an upgrade loses no request and cuts no WebSocket', async () => {
       ),
     )
     await client.answers(500)
-    for (const socket of sockets) await socket.echo()
+    await Promise.all(sockets.map((socket) => socket.echo()))
   }
   const tally = await client.stop()
-  report('U1', `${UPGRADES} upgrades, ${WEB_SOCKETS} WebSockets open: ${renderTally(tally)}`)
+  report(
+    'U1',
+    `${UPGRADES} upgrades of ${concurrency} workers, ${WEB_SOCKETS} WebSockets open: ${renderTally(tally)}`,
+  )
   assert.equal(new Set(pids).size, UPGRADES + 1)
   assert.deepEqual([tally.lost, tally.refused, tally.wrong], [0, 0, 0])
   assert.ok(sockets.every(({ isOpen }) => isOpen))
@@ -63,7 +71,7 @@ test('U1 an upgrade loses no request and cuts no WebSocket', async () => {
   const { process: first } = stage.proxy
   if (first.exitCode === null) await once(first, 'exit')
   assert.equal(first.exitCode, 0)
-})
+}
 
 function isAlive(pid: number): boolean {
   try {

@@ -28,8 +28,17 @@ export interface Stage extends AsyncDisposable {
   writeResources(file: string, type: string, resources: readonly object[]): void
 }
 
-/** @param maxFiles Descriptors that the proxy may hold. */
-export async function openStage(maxFiles?: number): Promise<Stage> {
+export interface StageOptions {
+  /** Descriptors that the proxy may hold. */
+  readonly maxFiles?: number
+  /** Worker processes; 1: the proxy is one process. */
+  readonly concurrency?: number
+  /** The application's program; started as `node PROGRAM PORT JOURNAL`. */
+  readonly app?: string
+}
+
+export async function openStage(options: StageOptions = {}): Promise<Stage> {
+  const { maxFiles, concurrency = 1, app: program = APP } = options
   const folder = await temporaryFolder()
   const resources = join(folder.path, 'xds')
   await mkdir(resources)
@@ -38,7 +47,7 @@ export async function openStage(maxFiles?: number): Promise<Stage> {
   const apps: App[] = []
   const startApp = async (wanted?: number): Promise<App> => {
     const port = wanted ?? (await freePort())
-    const child = spawn(process.execPath, [APP, String(port), journal], { stdio: 'inherit' })
+    const child = spawn(process.execPath, [program, String(port), journal], { stdio: 'inherit' })
     await untilAccepts(port)
     const app = { port, process: child }
     apps.push(app)
@@ -66,7 +75,7 @@ export async function openStage(maxFiles?: number): Promise<Stage> {
   }
   const args = [
     ...['proxy', '--role', 'gateway', '--name', 'stage', '--resources', resources],
-    ...['--admin', `127.0.0.1:${admin}`],
+    ...['--admin', `127.0.0.1:${admin}`, '--concurrency', String(concurrency)],
   ]
   const proxy = startWeft(args, node === undefined ? {} : { node })
   await proxy.saw('It has its configuration')
@@ -184,6 +193,17 @@ export function untilAccepts(port: number): Promise<void> {
 /** One line a row, as the fault table has them. */
 export function report(row: string, figure: string): void {
   console.log(`${row}: ${figure}`)
+}
+
+export interface WorkerInfo {
+  readonly pid: number
+  readonly state: string
+  readonly restarts: number
+  readonly connections: number
+}
+
+export async function workersOf(stage: Stage): Promise<readonly WorkerInfo[]> {
+  return JSON.parse(await adminText(stage.admin, '/server_info')).weft.workers ?? []
 }
 
 export async function adminText(port: number, path: string, method = 'GET'): Promise<string> {

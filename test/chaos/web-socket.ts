@@ -19,6 +19,8 @@ export function openWebSocket(port: number): Promise<WebSocketProbe> {
       reject(new Error(`The connection closed; it had got ${JSON.stringify(received)}`))
     })
     socket.on('error', () => undefined)
+    // One for every echo.
+    socket.setMaxListeners(0)
     socket.setEncoding('latin1').on('data', (text: string) => {
       received += text
       onData()

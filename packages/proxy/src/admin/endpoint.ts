@@ -73,6 +73,8 @@ export interface WorkersView {
   refresh(): Promise<void>
   setLogLevel(level: LogLevel, component: string | undefined): void
   memoryBytes(): number
+  /** How many there are to be. */
+  readonly concurrency: number
   list(): readonly WorkerRow[]
 }
 

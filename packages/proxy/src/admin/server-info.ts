@@ -16,7 +16,7 @@ export const serverInfo: AdminEndpoint = {
       uptime_all_epochs: uptime,
       hot_restart_version: 'disabled',
       command_line_options: {
-        concurrency: proxy.workers?.list().length ?? 1,
+        concurrency: proxy.workers?.concurrency ?? 1,
         service_cluster: node.cluster,
         service_node: node.id,
         service_zone: node.locality.zone,

@@ -21,7 +21,7 @@ const SERVER_GAUGES: Readonly<Record<string, Read>> = {
     Math.floor((clock.monotonicMs() - startedAtMs) / 1_000),
   envoy_server_memory_allocated: ({ workers }) =>
     workers?.memoryBytes() ?? process.memoryUsage.rss(),
-  envoy_server_concurrency: ({ workers }) => workers?.list().length ?? 1,
+  envoy_server_concurrency: ({ workers }) => workers?.concurrency ?? 1,
   envoy_server_total_connections: (proxy) =>
     proxy.listeners().reduce((sum, { connections }) => sum + connections, 0),
   envoy_cluster_manager_active_clusters: (proxy) => proxy.clusters().length,

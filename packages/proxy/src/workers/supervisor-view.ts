@@ -63,6 +63,7 @@ export class SupervisorView implements ProxyView {
     this.startedAtMs = deps.startedAtMs
     this.upgrade = deps.upgrade
     this.workers = {
+      concurrency: pool.count,
       refresh: () => this.#refresh(),
       setLogLevel: (level, component) => this.#setLogLevel(level, component),
       memoryBytes: () =>

@@ -42,8 +42,9 @@ const WATCH_EVERY_MS = 1_000
 const HANGS_AFTER_MS = 5_000
 
 export class WorkerPool {
+  /** How many there are to be. */
+  readonly count: number
   readonly #deps: WorkerPoolDeps
-  readonly #count: number
   readonly #workers = new Set<Worker>()
   /** Deaths in a row, by index. */
   readonly #failures = new Map<number, number>()
@@ -55,13 +56,13 @@ export class WorkerPool {
   #whenEmpty: (() => void)[] = []
 
   constructor(count: number, deps: WorkerPoolDeps) {
-    this.#count = count
+    this.count = count
     this.#deps = deps
     this.#restarts = Array.from({ length: count }, () => 0)
   }
 
   start(): void {
-    for (let index = 0; index < this.#count; index++) this.#spawn(index)
+    for (let index = 0; index < this.count; index++) this.#spawn(index)
     this.#watchedAtMs = this.#deps.clock.monotonicMs()
     this.#watch()
   }
