@@ -229,7 +229,10 @@ ${httpRoute('r', `  rules: [{${to('v1')}}]`, '[{kind: ListenerSet, name: set}]')
     lines: {
       'ListenerSet set': ['Accepted=True ListenersNotValid', 'Programmed=True Programmed'],
       'ListenerSet set/more': ['Accepted=True Accepted', 'Programmed=True Programmed'],
-      'ListenerSet set/taken': ['Conflicted=True ProtocolConflict', 'Programmed=False Invalid'],
+      'ListenerSet set/taken': [
+        'Conflicted=True ProtocolConflict',
+        'Programmed=False ProtocolConflict',
+      ],
       'HTTPRoute r>set': ['Accepted=True Accepted'],
       'Gateway gw/http': ['Conflicted=False NoConflicts'],
     },

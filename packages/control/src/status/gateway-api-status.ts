@@ -43,7 +43,10 @@ export interface Programming {
 /** Sorted, as the specification asks. */
 const SUPPORTED_FEATURES = [
   'BackendTLSPolicy',
+  'BackendTLSPolicySANValidation',
   'GRPCRoute',
+  'GRPCRouteNamedRouteRule',
+  'GRPCRouteRequestHeaderModifier',
   'Gateway',
   'GatewayFrontendClientCertificateValidation',
   'GatewayHTTPListenerIsolation',
@@ -53,6 +56,7 @@ const SUPPORTED_FEATURES = [
   'HTTPRoute307RedirectStatusCode',
   'HTTPRoute308RedirectStatusCode',
   'HTTPRouteBackendProtocolH2C',
+  'HTTPRouteBackendProtocolWebSocket',
   'HTTPRouteBackendRequestHeaderModification',
   'HTTPRouteBackendTimeout',
   'HTTPRouteCORS',
@@ -70,13 +74,23 @@ const SUPPORTED_FEATURES = [
   'HTTPRouteRequestPercentageMirror',
   'HTTPRouteRequestTimeout',
   'HTTPRouteResponseHeaderModification',
+  'HTTPRouteRetry',
+  'HTTPRouteRetryConnectionError',
   'HTTPRouteSchemeRedirect',
   'ListenerSet',
   'Mesh',
   'MeshConsumerRoute',
+  'MeshHTTPRouteBackendRequestHeaderModification',
+  'MeshHTTPRouteNamedRouteRule',
+  'MeshHTTPRouteQueryParamMatching',
+  'MeshHTTPRouteRedirectPath',
+  'MeshHTTPRouteRedirectPort',
+  'MeshHTTPRouteRewritePath',
+  'MeshHTTPRouteSchemeRedirect',
   'ReferenceGrant',
   'TCPRoute',
   'TLSRoute',
+  'TLSRouteModeMixed',
   'TLSRouteModeTerminate',
 ] as const
 
@@ -140,12 +154,14 @@ export function gatewayApiStatus(
 }
 
 function programmedListener(
-  { isServed }: ListenerPart,
+  { isServed, conditions }: ListenerPart,
   { isProgrammed, message }: Programming,
 ): Condition {
   if (!isServed) {
-    const why = 'the listener is not served'
-    return { type: 'Programmed', status: false, reason: 'Invalid', message: why }
+    const conflict = conditions.find(({ type, status }) => type === 'Conflicted' && status)
+    const why = conflict?.message ?? 'the listener is not served'
+    const reason = conflict?.reason ?? 'Invalid'
+    return { type: 'Programmed', status: false, reason, message: why }
   }
   const reason = isProgrammed ? 'Programmed' : 'Pending'
   return { type: 'Programmed', status: isProgrammed, reason, message }

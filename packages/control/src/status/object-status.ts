@@ -30,12 +30,14 @@ export type ConditionType =
   | 'PartiallyInvalid'
   | 'SupportedVersion'
   | 'InsecureFrontendValidationMode'
+  | 'OverlappingTLSConfig'
 
 /** Those whose `true` is bad news. */
 export const NEGATIVE_CONDITIONS: ReadonlySet<ConditionType> = new Set([
   'Conflicted',
   'PartiallyInvalid',
   'InsecureFrontendValidationMode',
+  'OverlappingTLSConfig',
 ])
 
 /** As in Kubernetes. `where` names what it is about when that is a part: a listener, a parent. */

@@ -146,7 +146,8 @@ function programmed(
     return type === 'Accepted' && !status && where === undefined
   })
   if (refused !== undefined) {
-    const reason = refused.reason === 'NotAllowed' ? refused.reason : 'Invalid'
+    // A ListenerSet says which of its faults it is.
+    const reason = document.type === 'ListenerSet' ? refused.reason : 'Invalid'
     return [{ type: 'Programmed', status: false, reason, message: 'not accepted' }]
   }
   if (isProgrammed) return [{ type: 'Programmed', status: true, reason: 'Programmed', message }]

@@ -17,6 +17,7 @@ import {
   renderParent,
   type Verdict,
 } from './parents.ts'
+import { RouteClaims } from './route-conflicts.ts'
 import { type RouteDocument, routeDocuments } from './route-kinds.ts'
 
 /** A route with parents of both kinds attaches twice. */
@@ -54,12 +55,14 @@ export function attachRoutes(documents: readonly Document[], context: ParentCont
   const conditions = new Map<RouteDocument, readonly Condition[]>()
   const parents = new Map<RouteDocument, readonly ParentVerdict[]>()
   const counts = new Map<JudgedListener, number>()
+  const claims = new RouteClaims()
   for (const source of routeDocuments(documents).toSorted(compareObjects)) {
     const document = source.type === 'GRPCRoute' ? httpFormOf(source) : source
     const byKind = backendsOf(document, source.type, context)
     const judged = (source.spec.parentRefs ?? []).flatMap((ref) => {
-      const verdict = judgeParent(source, ref, context)
-      if (verdict === undefined) return []
+      const allowed = judgeParent(source, ref, context)
+      if (allowed === undefined) return []
+      const verdict = claims.claim(source, allowed)
       return [{ ref, ...settle(document, verdict, [...byKind[kindOf(ref)].values()]) }]
     })
     parents.set(source, judged)

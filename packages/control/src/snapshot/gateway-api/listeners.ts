@@ -13,6 +13,7 @@ import { findConflict, type MergedListener } from './listener-conflicts.ts'
 import { judgeListenerSet } from './listener-sets.ts'
 import { frontendValidation, judgeTls, type ListenerTls } from './listener-tls.ts'
 import { kindsOfProtocol, type RouteType, supportedKinds, unsupportedKinds } from './route-kinds.ts'
+import { withTlsOverlap } from './tls-overlap.ts'
 
 export type ListenerOwner = DocumentOf<'KubernetesGateway'> | DocumentOf<'ListenerSet'>
 
@@ -91,6 +92,7 @@ export function servedListeners(
     const judged = merged
       .map((_, i) => judgeListener(gateway, merged, i, { ...context, grants }))
       .map((one) => (isRefused ? { ...one, isServed: false } : one))
+      .map(withTlsOverlap)
     for (const owner of [gateway, ...allowed]) {
       byOwner.set(
         owner,
@@ -99,7 +101,9 @@ export function servedListeners(
     }
     const accepted = allowed.filter((set) => byOwner.get(set)?.some(({ isServed }) => isServed))
     sets.set(gateway, accepted)
-    for (const set of allowed) conditions.set(set, judgeListenerSet(byOwner.get(set) ?? []))
+    for (const set of allowed) {
+      conditions.set(set, isRefused ? [PARENT_REFUSED] : judgeListenerSet(byOwner.get(set) ?? []))
+    }
     const client = clientCertificateOf(gateway, context.secrets, grants)
     if (client.name !== undefined) clientCertificates.set(gateway, client.name)
     const own = byOwner.get(gateway) ?? []
@@ -119,6 +123,13 @@ const NOT_ALLOWED: Condition = {
   status: false,
   reason: 'NotAllowed',
   message: 'the Gateway does not allow ListenerSets of this namespace',
+}
+
+const PARENT_REFUSED: Condition = {
+  type: 'Accepted',
+  status: false,
+  reason: 'ParentNotAccepted',
+  message: 'the Gateway is not accepted',
 }
 
 function isOf({ spec, metadata }: DocumentOf<'ListenerSet'>, gateway: ListenerOwner): boolean {
