@@ -37,7 +37,7 @@ function connectTo(x: Exchange, host: Host, fresh: boolean, nowMs: number): void
   const pool = poolFor(x, x.cluster, host)
   x.pool = pool
   if (speaksHttp2(x)) pool.acquireStream(x)
-  else pool.acquire(x, fresh, nowMs)
+  else pool.acquire(x, fresh, nowMs, !mayRepeatRequest(x.action?.source.retry, x.view))
 }
 
 /** Connections to `host` that may carry this request. */

@@ -24,6 +24,8 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
   /** Requests it was given. */
   served = 0
   idleSinceMs = 0
+  /** Before the request that it carries. */
+  restedMs = 0
   open = false
   /** Whether it counts against the cluster's limit. */
   readonly counted: boolean

@@ -19,12 +19,15 @@ const SAME_EVENT_MS = 1_000
 const ALIKE_SHARE = 0.8
 const FORGET_AFTER_MS = 600_000
 const NEVER = Number.POSITIVE_INFINITY
+/** Hardly any peer closes sooner. */
+const TRUSTED_MS = 500
 
 export class IdleLimit {
   #announcedMs = NEVER
   #observedMs = NEVER
   #forgetAtMs = NEVER
   #closeRestedMs = 0
+  #provenMs = 0
   #closeAtMs = Number.NEGATIVE_INFINITY
 
   /** @returns Infinity when nothing is known. */
@@ -36,6 +39,20 @@ export class IdleLimit {
     return Math.min(this.#announcedMs, this.#observedMs)
   }
 
+  /**
+   * Up to which rest a request that must not be sent twice may use a connection: that of
+   * others that came back with an answer. When the peer's close crosses such a request,
+   * nobody knows whether it was taken.
+   */
+  get trustedMs(): number {
+    return Math.max(TRUSTED_MS, this.#provenMs * SAFE_SHARE)
+  }
+
+  /** A connection that had rested for so long carried an answer. */
+  proven(restedMs: number): void {
+    if (restedMs > this.#provenMs) this.#provenMs = restedMs
+  }
+
   /** The peer said how long it keeps idle connections. */
   announced(timeoutMs: number): void {
     if (timeoutMs > 0) this.#announcedMs = timeoutMs * SAFE_SHARE
@@ -43,6 +60,7 @@ export class IdleLimit {
 
   /** The peer closed a connection that had rested. */
   closed(restedMs: number, nowMs: number): void {
+    if (restedMs < this.#provenMs) this.#provenMs = 0
     if (restedMs < MIN_LEARNT_MS || nowMs - this.#closeAtMs < SAME_EVENT_MS) return
     const shorterMs = Math.min(restedMs, this.#closeRestedMs)
     if (shorterMs >= Math.max(restedMs, this.#closeRestedMs) * ALIKE_SHARE) {

@@ -37,7 +37,7 @@ function openPool() {
   assert.ok(host)
   const pool = cluster.poolOf(host)
 
-  function take(): UpstreamConnection {
+  function take(once = false): UpstreamConnection {
     let ready: UpstreamConnection | undefined
     const user = {
       onUpstreamReady(connection: UpstreamConnection) {
@@ -45,7 +45,7 @@ function openPool() {
       },
     } as unknown as UpstreamUser
     const before = dialled.length
-    pool.acquire(user, false, clock.monotonicMs())
+    pool.acquire(user, false, clock.monotonicMs(), once)
     for (const handler of dialled.slice(before)) handler.onOpen()
     assert.ok(ready)
     return ready
@@ -128,4 +128,40 @@ test('no more than a bounded number of connections rests, the freshest ones', ()
   const dials = upstream.dials()
   assert.equal(upstream.take(), taken.at(-1))
   assert.equal(upstream.dials(), dials)
+})
+
+describe('requests that must not be sent twice', () => {
+  test('use a connection that rested a moment, not one that rested long', () => {
+    const { clock, take, giveBack, dials } = openPool()
+    giveBack(take())
+    clock.advance(400)
+    giveBack(take(true))
+    assert.equal(dials(), 1)
+    clock.advance(600)
+    giveBack(take(true))
+    assert.equal(dials(), 2)
+  })
+
+  test('use one that rested about as long as others that came back with an answer', () => {
+    const { clock, take, giveBack, dials } = openPool()
+    giveBack(take())
+    clock.advance(10_000)
+    giveBack(take())
+    clock.advance(7_900)
+    giveBack(take(true))
+    assert.equal(dials(), 1)
+    clock.advance(8_100)
+    take(true)
+    assert.equal(dials(), 2)
+  })
+
+  test('leave a connection that they do not trust to others', () => {
+    const { clock, take, giveBack, dials } = openPool()
+    const first = take()
+    giveBack(first)
+    clock.advance(600)
+    take(true)
+    assert.equal(dials(), 2)
+    assert.equal(take(), first)
+  })
 })

@@ -51,10 +51,13 @@ export class HttpPool implements Timed {
     return this.connections + (this.#http2?.connections ?? 0)
   }
 
-  /** @param fresh Does not reuse a connection, because a reused one just failed. */
-  acquire(user: UpstreamUser, fresh: boolean, nowMs: number): void {
+  /**
+   * @param fresh Does not reuse a connection, because a reused one just failed.
+   * @param once Must not be sent twice: uses no connection that the peer may be closing now.
+   */
+  acquire(user: UpstreamUser, fresh: boolean, nowMs: number, once = false): void {
     if (!fresh) {
-      const connection = this.#takeIdle(nowMs)
+      const connection = this.#takeIdle(nowMs, once)
       if (connection !== undefined) {
         connection.use(user)
         return
@@ -80,11 +83,16 @@ export class HttpPool implements Timed {
     this.cluster.limits.release('pending')
   }
 
-  #takeIdle(nowMs: number): UpstreamConnection | undefined {
+  #takeIdle(nowMs: number, once: boolean): UpstreamConnection | undefined {
     for (;;) {
-      const connection = this.#idle.pop()
+      const connection = this.#idle.at(-1)
       if (connection === undefined) return undefined
-      if (nowMs - connection.idleSinceMs < this.#idleLimitMs(nowMs) && !connection.socket.closed) {
+      const restedMs = nowMs - connection.idleSinceMs
+      // The rest of them rested longer still.
+      if (once && restedMs > this.#learntIdle.trustedMs) return undefined
+      this.#idle.pop()
+      if (restedMs < this.#idleLimitMs(nowMs) && !connection.socket.closed) {
+        connection.restedMs = restedMs
         return connection
       }
       connection.socket.close()
@@ -98,6 +106,7 @@ export class HttpPool implements Timed {
 
   giveBack(connection: UpstreamConnection, nowMs: number): void {
     const { maxRequestsPerConnection } = this.cluster.model.http
+    this.#learntIdle.proven(connection.restedMs)
     const worn = maxRequestsPerConnection > 0 && connection.served >= maxRequestsPerConnection
     if (this.#closing || worn || connection.socket.closed) {
       connection.socket.close()
