@@ -17,7 +17,8 @@ import type { ResourceSet, ResourceType } from '../../packages/model/src/index.t
 import { resourceProblem } from '../../packages/proxy/src/build/validate.ts'
 import { codec } from '../../packages/xds/src/codec/codec.ts'
 import { envoyPath, skip } from './envoy.ts'
-import { arbitraryMesh, type Json } from './random-mesh.ts'
+import { arbitraryMesh } from './random-mesh.ts'
+import type { Json } from './random-words.ts'
 
 const SEED = Number(process.env.WEFT_SEED ?? 7)
 const RUNS = Number(process.env.WEFT_RUNS ?? 150)

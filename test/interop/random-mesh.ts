@@ -3,54 +3,36 @@
  * namespaces and labels come again and again, in every kind that shapes what proxies get.
  */
 import fc from 'fast-check'
-
-export type Json =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly Json[]
-  | { readonly [key: string]: Json }
-
-type Fields = Readonly<Record<string, fc.Arbitrary<Json | undefined>>>
-
-const pick = <T extends Json>(...values: readonly T[]) => fc.constantFrom(...values)
-/** Each field is there or not. */
-const some = (fields: Fields): fc.Arbitrary<Json> =>
-  fc.record(fields, { requiredKeys: [] }).map(plain)
-const all = (fields: Fields): fc.Arbitrary<Json> => fc.record(fields).map(plain)
-const list = (item: fc.Arbitrary<Json>, minLength = 0, maxLength = 2): fc.Arbitrary<Json> =>
-  fc.array(item, { minLength, maxLength })
-const maybe = (item: fc.Arbitrary<Json>) => fc.option(item, { nil: undefined, freq: 2 })
-
-/** Without what is undefined, as it would come out of a file. */
-function plain(value: Readonly<Record<string, Json | undefined>>): Json {
-  return JSON.parse(JSON.stringify(value)) as Json
-}
-
-const NAMES = ['a', 'b', 'c'] as const
-const NAMESPACES = ['one', 'two', 'istio-system'] as const
-const name = pick(...NAMES)
-const namespace = pick(...NAMESPACES)
-const outside = pick('api.example.com', 'db.example.com', '*.example.com', '*.example.org')
-const host = pick('a', 'b', 'a.one.svc.cluster.local', 'b.two.svc.cluster.local', 'api.example.com')
-const anyHost = fc.oneof(host, outside, pick('*', '*.svc.cluster.local'))
-const portNumber = pick(80, 443, 3306, 8080, 9090)
-const duration = pick('1s', '250ms', '5m')
-const exportTo = pick<Json>(['*'], ['.'], ['one'], ['two', 'one'])
-const labels = pick<Json>({ version: 'v1' }, { version: 'v2' }, { app: 'a' })
-const address = pick('10.0.0.1', '10.0.0.2', '10.1.0.0/24', 'fd00::1')
-
-const metadata = all({ name, namespace })
-
-function object(apiVersion: string, kind: string, spec: fc.Arbitrary<Json>): fc.Arbitrary<Json> {
-  return all({ apiVersion: pick(apiVersion), kind: pick(kind), metadata, spec })
-}
-
-const istio = (kind: string, spec: fc.Arbitrary<Json>) =>
-  object('networking.istio.io/v1', kind, spec)
-const gatewayApi = (kind: string, spec: fc.Arbitrary<Json>) =>
-  object('gateway.networking.k8s.io/v1', kind, spec)
+import {
+  backendTls,
+  backendTraffic,
+  grpcRoute,
+  httpRoute,
+  kubernetesGateway,
+  tcpRoute,
+  tlsRoute,
+} from './random-gateway-api.ts'
+import {
+  address,
+  all,
+  anyHost,
+  duration,
+  exportTo,
+  type Fields,
+  host,
+  istio,
+  type Json,
+  labels,
+  list,
+  maybe,
+  name,
+  namespace,
+  object,
+  outside,
+  pick,
+  portNumber,
+  some,
+} from './random-words.ts'
 
 const service = object(
   'v1',
@@ -336,149 +318,6 @@ const sidecar = istio(
   }),
 )
 
-const backendRefs = list(
-  all({ name, port: portNumber, weight: pick(0, 1, 3), namespace: maybe(namespace) }),
-  0,
-  2,
-)
-const parentRefs = list(
-  fc.oneof(
-    all({ name, sectionName: maybe(pick('l0', 'l1', 'l2')) }),
-    all({ group: pick(''), kind: pick('Service'), name, port: maybe(portNumber) }),
-  ),
-  1,
-)
-const kubernetesGateway = gatewayApi(
-  'Gateway',
-  all({
-    gatewayClassName: pick('weft'),
-    listeners: fc
-      .array(
-        fc.oneof(
-          fc.tuple(portNumber, pick('HTTP', 'TCP'), fc.constant(undefined)),
-          fc.tuple(
-            pick(8443),
-            pick('HTTPS', 'TLS'),
-            pick<Json>(
-              { certificateRefs: [{ name: 'cert' }] },
-              { mode: 'Passthrough' },
-              { mode: 'Terminate', certificateRefs: [{ name: 'gone' }] },
-            ),
-          ),
-        ),
-        { minLength: 1, maxLength: 3 },
-      )
-      .chain((found) =>
-        fc.tuple(
-          ...found.map(([port, protocol, tls], i) =>
-            fc
-              .record({
-                hostname: fc.option(outside, { nil: undefined }),
-                from: pick('All', 'Same'),
-              })
-              .map(({ hostname, from }) =>
-                plain({
-                  name: `l${i}`,
-                  port,
-                  protocol,
-                  tls,
-                  ...(protocol === 'TCP' ? {} : { hostname }),
-                  allowedRoutes: { namespaces: { from } },
-                }),
-              ),
-          ),
-        ),
-      ),
-  }),
-)
-const httpRoute = gatewayApi(
-  'HTTPRoute',
-  all({
-    parentRefs,
-    hostnames: maybe(list(outside, 1)),
-    rules: list(
-      some({
-        matches: list(
-          some({
-            path: pick<Json>(
-              { type: 'PathPrefix', value: '/p' },
-              { type: 'Exact', value: '/x' },
-              { type: 'RegularExpression', value: '/r.*' },
-            ),
-            method: pick('GET', 'POST'),
-            headers: pick<Json>([{ name: 'x-a', value: '1' }]),
-            queryParams: pick<Json>([{ name: 'q', value: '1' }]),
-          }),
-          1,
-        ),
-        filters: pick<Json>(
-          [
-            {
-              type: 'RequestHeaderModifier',
-              requestHeaderModifier: { add: [{ name: 'x', value: 'y' }] },
-            },
-          ],
-          [
-            {
-              type: 'RequestMirror',
-              requestMirror: { backendRef: { name: 'b', port: 80 }, percent: 5 },
-            },
-          ],
-          [{ type: 'URLRewrite', urlRewrite: { hostname: 'new.example.com' } }],
-          [{ type: 'CORS', cors: { allowOrigins: ['https://x.com'], allowMethods: ['GET'] } }],
-        ),
-        backendRefs,
-        timeouts: pick<Json>({ request: '10s', backendRequest: '2s' }),
-        retry: pick<Json>({ codes: [503], attempts: 2, backoff: '50ms' }),
-        sessionPersistence: pick<Json>({ sessionName: 's' }, { type: 'Header' }),
-      }),
-      1,
-    ),
-  }),
-)
-const grpcRoute = gatewayApi(
-  'GRPCRoute',
-  all({
-    parentRefs,
-    hostnames: maybe(list(outside, 1)),
-    rules: list(
-      all({
-        matches: maybe(
-          pick<Json>(
-            [{ method: { service: 'shop.v1.Orders', method: 'Place' } }],
-            [{ method: { type: 'RegularExpression', service: 'shop.*' } }],
-          ),
-        ),
-        backendRefs,
-      }),
-      1,
-    ),
-  }),
-)
-const tlsRoute = gatewayApi(
-  'TLSRoute',
-  all({ parentRefs, hostnames: list(outside, 1), rules: all({ backendRefs }).map((one) => [one]) }),
-)
-const tcpRoute = gatewayApi(
-  'TCPRoute',
-  all({ parentRefs, rules: all({ backendRefs }).map((one) => [one]) }),
-)
-const backendTraffic = object(
-  'gateway.networking.x-k8s.io/v1alpha1',
-  'XBackendTrafficPolicy',
-  all({
-    targetRefs: name.map((one): Json => [{ group: '', kind: 'Service', name: one }]),
-    retryConstraint: maybe(pick<Json>({ budget: { percent: 30 } })),
-    sessionPersistence: maybe(pick<Json>({ sessionName: 'sticky' })),
-  }),
-)
-const backendTls = gatewayApi(
-  'BackendTLSPolicy',
-  all({
-    targetRefs: name.map((one): Json => [{ group: '', kind: 'Service', name: one }]),
-    validation: pick<Json>({ hostname: 'api.example.com', wellKnownCACertificates: 'System' }),
-  }),
-)
 const rateLimit = object(
   'weft.io/v1',
   'RateLimit',
