@@ -59,6 +59,8 @@ export interface Socket {
   readonly pendingBytes: number
   /** True from the moment `close` or `reset` was called, or `onClose` was delivered. */
   readonly closed: boolean
+  /** `write` keeps nothing: bytes may be reused when it returns, whatever it says. */
+  readonly copiesWrites?: boolean
   /**
    * Sends bytes. True: the kernel took all and `bytes` may be reused. False: they
    * wait, `bytes` belongs to the socket and must not change until `onDrain`.

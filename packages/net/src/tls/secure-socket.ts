@@ -55,6 +55,8 @@ const EOF = -4095
 export class SecureSocket implements Socket {
   handler: SocketHandler
   closed = false
+  /** Encrypted, or copied to wait. */
+  readonly copiesWrites = true
   tls: TlsFacts | undefined
   readonly remoteAddress: SocketAddress
   readonly localAddress: SocketAddress

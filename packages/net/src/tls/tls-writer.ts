@@ -1,6 +1,7 @@
 /** The writing half of a taken-over TLS handle: one write at a time, what waits goes as one. */
 import type { HandleInternals, HandleRequest } from '../handle-transport.ts'
 import { systemError } from '../system-error.ts'
+import { giveWriteMemory, takeWriteMemory } from '../write-memory.ts'
 
 /** Node's `TLSWrap`. */
 export interface TlsHandle {
@@ -21,8 +22,8 @@ export interface TlsWriterEvents {
   onError(error: Error): void
 }
 
-/** One record: when the kernel's queue is empty after such a write, it has all of it. */
-const RECORD_BYTES = 16_384
+/** Node hands over ten buffers of 16 KB at once: when nothing waits after such a write, the kernel has all of it. */
+const AT_ONCE_BYTES = 131_072
 
 export class TlsWriter {
   readonly handle: TlsHandle
@@ -31,8 +32,10 @@ export class TlsWriter {
   readonly #events: TlsWriterEvents
   #isBusy = false
   #mustTell = false
-  #waiting: Uint8Array[] = []
+  #waiting: Buffer | undefined
+  #waitingBytes = 0
   #ends = false
+  readonly #oncomplete = (status: number): void => this.#sent(status)
 
   constructor(handle: TlsHandle, internals: HandleInternals, events: TlsWriterEvents) {
     this.handle = handle
@@ -44,14 +47,33 @@ export class TlsWriter {
     if (this.#isBusy) {
       this.pendingBytes += bytes.length
       this.#mustTell = true
-      this.#waiting.push(Buffer.from(bytes))
+      this.#keep(bytes)
       return false
     }
     if (!this.#send(bytes)) return true
-    if (bytes.length <= RECORD_BYTES && this.handle._parent.writeQueueSize === 0) return true
+    if (bytes.length <= AT_ONCE_BYTES && this.handle._parent.writeQueueSize === 0) return true
     this.pendingBytes += bytes.length
     this.#mustTell = true
     return false
+  }
+
+  #keep(bytes: Uint8Array): void {
+    const before = this.#waitingBytes
+    const needed = before + bytes.length
+    let into = this.#waiting
+    if (into === undefined || into.length < needed) {
+      const larger = takeWriteMemory(
+        into === undefined ? needed : Math.max(needed, 2 * into.length),
+      )
+      if (into !== undefined) {
+        into.copy(larger, 0, 0, before)
+        giveWriteMemory(into)
+      }
+      into = larger
+    }
+    into.set(bytes, before)
+    this.#waiting = into
+    this.#waitingBytes = needed
   }
 
   /** After what was written: the end of our stream. */
@@ -63,7 +85,7 @@ export class TlsWriter {
   /** False when it failed, which was reported. */
   #send(bytes: Uint8Array): boolean {
     const request = new this.#internals.WriteWrap()
-    request.oncomplete = (status) => this.#sent(status)
+    request.oncomplete = this.#oncomplete
     this.#isBusy = true
     const failed = this.handle.writeBuffer(request, bytes)
     if (failed === 0) return true
@@ -78,12 +100,12 @@ export class TlsWriter {
       return
     }
     const waiting = this.#waiting
-    const [first] = waiting
-    if (first !== undefined) {
-      this.#waiting = []
-      const all = waiting.length === 1 ? first : Buffer.concat(waiting)
-      this.pendingBytes = all.length
-      this.#send(all)
+    if (waiting !== undefined) {
+      this.pendingBytes = this.#waitingBytes
+      this.#waiting = undefined
+      this.#waitingBytes = 0
+      this.#send(waiting.subarray(0, this.pendingBytes))
+      giveWriteMemory(waiting)
       return
     }
     this.pendingBytes = 0

@@ -82,6 +82,7 @@ export function connectTls(
 /** Stands for the secure socket until there is a connection to put it on, and passes calls on then. */
 class ConnectingSocket implements Socket, SocketHandler {
   handler: SocketHandler
+  readonly copiesWrites = true
   readonly #side: ClientTls
   readonly #raw: Socket
   #secure: SecureSocket | undefined

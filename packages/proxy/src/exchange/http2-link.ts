@@ -37,7 +37,7 @@ export class Http2Link implements Flushable {
     // `drained` may let streams that waited write at once.
     for (let rounds = 0; out.length > 0 && rounds < MAX_ROUNDS; rounds++) {
       const taken = socket.write(out.bytes.subarray(0, out.length))
-      this.#takeMemory(taken)
+      this.#takeMemory(taken || socket.copiesWrites === true)
       if (!taken) {
         session.pendingBytes = socket.pendingBytes
         session.drained()

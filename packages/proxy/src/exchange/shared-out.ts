@@ -20,15 +20,16 @@ export function flushTo(socket: Socket): boolean {
   if (out.length === 0) return true
   const { bytes } = out
   const taken = socket.write(bytes.subarray(0, out.length))
+  const free = taken || socket.copiesWrites === true
   if (bytes === small) {
-    if (taken) out.clear()
+    if (free) out.clear()
     else {
       out.detach()
       small = out.bytes
     }
   } else {
     out.detach(small)
-    if (taken) giveWriteMemory(bytes)
+    if (free) giveWriteMemory(bytes)
     else giveWriteMemoryLater(bytes)
   }
   return taken
