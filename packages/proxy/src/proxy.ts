@@ -191,8 +191,8 @@ class RunningProxy implements WorkerProxy {
     this.#log.info('proxy is up', { who: renderProxy(this.#options, this.#bound) })
   }
 
-  #apply(update: ResourceUpdate): void {
-    if (this.#closing !== undefined) return
+  #apply(update: ResourceUpdate): Promise<void> | undefined {
+    if (this.#closing !== undefined) return undefined
     const { clock } = this.#deps
     const runtimes = this.#builder.build(update.set)
     const wanted = new Map(
@@ -205,7 +205,7 @@ class RunningProxy implements WorkerProxy {
     )
     this.#configuration.record(update, clock.nowMs())
     // Who leaves opens nothing; endpoints and limits still matter to what runs.
-    if (this.#state !== 'DRAINING') void this.#listeners.apply(wanted)
+    return this.#state === 'DRAINING' ? undefined : this.#listeners.apply(wanted)
   }
 
   #addressOf(listener: Listener): SocketAddress {

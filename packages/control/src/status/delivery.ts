@@ -30,7 +30,10 @@ export function rollUp(
   for (const delivery of deliveries) {
     const answers = answersOf(delivery.connection)
     const { ackedGeneration } = delivery.connection
-    const isCurrent = ackedGeneration !== undefined && ackedGeneration === generation
+    const isCurrent =
+      ackedGeneration !== undefined &&
+      ackedGeneration === generation &&
+      hasReferenced(delivery.set, answers)
     for (const [object, resources] of resourcesByObject(delivery.set)) {
       const summary = summaries.get(object) ?? newSummary()
       summaries.set(object, summary)
@@ -81,6 +84,18 @@ function answersOf({ types }: ConnectionStatus): ReadonlyMap<string, ResourceAns
     for (const resource of resources) answers.set(`${type}/${resource.name}`, resource)
   }
   return answers
+}
+
+const REFERENCED = ['route', 'endpoints', 'secret'] as const
+
+/**
+ * Who has accepted a new listener has not asked for its routes yet: nothing is open between, and
+ * still not all of the generation is there.
+ */
+function hasReferenced(set: ResourceSet, answers: ReadonlyMap<string, ResourceAnswer>): boolean {
+  return REFERENCED.every((type) =>
+    [...set[type].keys()].every((name) => answers.get(`${type}/${name}`)?.state === 'acked'),
+  )
 }
 
 /** Sets are immutable and shared by many connections: worked out once each. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseDocuments } from '@weft/config'
-import type { ConnectionStatus } from '@weft/xds'
+import type { ResourceSet } from '@weft/model'
+import { type ConnectionStatus, TYPE_URLS } from '@weft/xds'
 import { buildSnapshot } from '../snapshot/build.ts'
 import { DEFAULT_PROXY } from '../translate/proxy-view.ts'
 import { translate } from '../translate/translate.ts'
@@ -44,7 +45,7 @@ function statusesOf(acked: readonly string[], written = text(80), built = text(8
     connection: {
       id,
       ackedGeneration: generation === 'now' ? snapshot.generation : generation,
-      types: [],
+      types: acceptedOf(set),
     } as unknown as ConnectionStatus,
     name: `edge-${id}`,
     set,
@@ -57,6 +58,28 @@ function statusesOf(acked: readonly string[], written = text(80), built = text(8
   })
   return new Map(statuses.map(({ kind, status }) => [kind, status]))
 }
+
+/** All that listeners and clusters refer to. */
+function acceptedOf(set: ResourceSet) {
+  return (['route', 'endpoints', 'secret'] as const).map((type) => ({
+    typeUrl: TYPE_URLS[type],
+    resources: [...set[type].keys()].map((name) => ({ name, state: 'acked' })),
+  }))
+}
+
+test('a proxy that has the listeners and not yet their routes is not current', () => {
+  const { documents } = parseDocuments(text(80), { file: 'gw.yaml' })
+  const snapshot = buildSnapshot({ documents })
+  const set = translate(snapshot, { ...DEFAULT_PROXY, role: 'gateway' })
+  const currentWith = (types: readonly object[]) => {
+    const { generation } = snapshot
+    const connection = { id: 0, ackedGeneration: generation, types } as unknown as ConnectionStatus
+    const applied = rollUp([{ connection, name: 'edge', set }], generation)
+    return [...applied.values()].some(({ current }) => current > 0)
+  }
+  assert.equal(currentWith(acceptedOf(set)), true)
+  assert.equal(currentWith(acceptedOf({ ...set, route: new Map() })), false)
+})
 
 interface Written {
   readonly conditions: readonly {

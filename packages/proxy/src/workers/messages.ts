@@ -9,6 +9,7 @@
  *      │ opened, with the handle ───► │
  *      │ up ────────────────────────► │
  *      │ ◄─────────────────── config  │  what changed, again and again
+ *      │ applied ───────────────────► │
  *      │ ready, health, alive ──────► │
  *      │ ◄────────── ask, drain, …    │
  */
@@ -34,7 +35,7 @@ export type ToWorker =
   | { readonly kind: 'socket'; readonly key: string; readonly order: SocketOrder }
   /** Comes with the handle of a worker that is missing. */
   | { readonly kind: 'stand in' | 'stand down'; readonly key: string; readonly slot: number }
-  | { readonly kind: 'config'; readonly delta: ResourceDelta }
+  | { readonly kind: 'config'; readonly id: number; readonly delta: ResourceDelta }
   | { readonly kind: 'ask'; readonly id: number }
   | { readonly kind: 'log level'; readonly level: LogLevel; readonly component?: string }
   | { readonly kind: 'drain listeners'; readonly request: DrainRequest }
@@ -58,6 +59,8 @@ export type FromWorker =
       readonly transport: TransportStatus
     }
   | { readonly kind: 'ready' | 'alive' }
+  /** The configuration with this id is in force, its listeners are open. */
+  | { readonly kind: 'applied'; readonly id: number }
   /** An error that nobody caught: it drains and wants a replacement. */
   | { readonly kind: 'failing' }
   | { readonly kind: 'cannot start'; readonly message: string; readonly code: string | undefined }

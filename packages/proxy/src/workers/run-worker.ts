@@ -115,7 +115,7 @@ class Worker {
         this.#proxy?.standDown(message.key, message.slot)
         return
       case 'config':
-        this.#configure(message.delta)
+        this.#configure(message.delta, message.id)
         return
       case 'ask':
         this.#tell(message.id)
@@ -182,11 +182,13 @@ class Worker {
     }
   }
 
-  #configure(delta: ResourceDelta): void {
+  #configure(delta: ResourceDelta, id: number): void {
     const whole = applyDelta(this.#update, delta)
     this.#update = whole
     const cluster = new Map([...whole.set.cluster].map(([name, c]) => [name, this.#shares.of(c)]))
-    this.#sink?.onUpdate({ ...whole, set: { ...whole.set, cluster } })
+    const inForce = this.#sink?.onUpdate({ ...whole, set: { ...whole.set, cluster } })
+    const applied = () => this.#channel.send({ kind: 'applied', id })
+    Promise.resolve(inForce).then(applied, applied)
   }
 
   #tell(id: number | undefined): void {

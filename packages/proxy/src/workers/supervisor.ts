@@ -74,6 +74,9 @@ class Supervisor implements ProxyHandle {
   readonly #startedAtMs: number
   /** The set that each worker was last told of. */
   readonly #told = new Map<Worker, ResourceUpdate>()
+  /** Configurations that some worker has not in force yet. */
+  #taking: { readonly id: number; readonly left: Set<Worker>; readonly resolve: () => void }[] = []
+  #lastId = 0
   readonly #health = new Map<Worker, { readonly healthy: boolean; readonly message: string }>()
   #view: SupervisorView | undefined
   #bound: BoundPorts = { outbound: undefined, offers: [] }
@@ -165,18 +168,27 @@ class Supervisor implements ProxyHandle {
     this.#log.info('proxy is up', { who, workers: this.#concurrency })
   }
 
-  #configure(update: ResourceUpdate): void {
-    if (this.#closing !== undefined) return
+  /** Settles when every worker has it in force, or is gone. */
+  #configure(update: ResourceUpdate): Promise<void> | undefined {
+    if (this.#closing !== undefined) return undefined
     this.#configuration.record(update, this.#deps.clock.nowMs())
-    for (const worker of this.#pool.all) {
-      if (worker.phase !== 'starting') this.#tell(worker, update)
-    }
+    const left = new Set(this.#pool.all.filter(({ phase }) => phase !== 'starting'))
+    const id = ++this.#lastId
+    for (const worker of left) this.#tell(worker, update)
+    if (left.size === 0) return undefined
+    return new Promise((resolve) => this.#taking.push({ id, left, resolve }))
+  }
+
+  #took(worker: Worker, id: number): void {
+    for (const taking of this.#taking) if (taking.id <= id) taking.left.delete(worker)
+    for (const { left, resolve } of this.#taking) if (left.size === 0) resolve()
+    this.#taking = this.#taking.filter(({ left }) => left.size > 0)
   }
 
   #tell(worker: Worker, update: ResourceUpdate): void {
     const delta = resourceDelta(this.#told.get(worker), update)
     this.#told.set(worker, update)
-    worker.process.send({ kind: 'config', delta })
+    worker.process.send({ kind: 'config', id: this.#lastId, delta })
   }
 
   #hear(worker: Worker, message: FromWorker, handle: object | undefined): void {
@@ -201,6 +213,9 @@ class Supervisor implements ProxyHandle {
         return
       case 'up':
         this.#up(worker, message)
+        return
+      case 'applied':
+        this.#took(worker, message.id)
         return
       case 'ready':
         if (worker.phase === 'up') worker.phase = 'ready'
@@ -273,6 +288,7 @@ class Supervisor implements ProxyHandle {
 
   #gone(worker: Worker): void {
     this.#view?.gone(worker)
+    this.#took(worker, this.#lastId)
     this.#told.delete(worker)
     this.#health.delete(worker)
     if (worker.phase !== 'leaving') this.#broker.gone(worker.index)

@@ -12,9 +12,10 @@ export interface ResourceSinkDeps {
   /**
    * A complete set: everything that listeners and clusters refer to is there, is known
    * not to exist, or was waited for long enough. Unchanged resources are the same objects
-   * as in the set before.
+   * as in the set before. What is returned settles when the set is in force: only then the
+   * response that completed it is acknowledged, so that whoever asks next finds it so.
    */
-  onUpdate(update: ResourceUpdate): void
+  onUpdate(update: ResourceUpdate): Promise<void> | void
 }
 
 export interface ResourceUpdate {

@@ -215,11 +215,41 @@ class Client implements AdsClient {
     }
     const type = resourceTypeOf(response.typeUrl)
     const error = type === undefined ? 'unknown resource type' : this.#apply(type, response)
-    this.#answer(response, error)
-    if (type === undefined) return
+    if (type === undefined) {
+      this.#answer(response, error)
+      return
+    }
     this.#answered.add(type)
-    this.#updateSubscriptions()
-    this.#publishWhenComplete()
+    if (error !== undefined || this.#wantsOthers()) {
+      this.#answer(response, error)
+      this.#updateSubscriptions()
+      void this.#publishWhenComplete()
+      return
+    }
+    const inForce = this.#publishWhenComplete()
+    if (inForce === undefined) this.#answer(response, undefined)
+    else this.#answerOnce(inForce, response)
+  }
+
+  /** A nonce is of the connection that it came by. */
+  #answerOnce(inForce: Promise<void>, response: DeltaDiscoveryResponse): void {
+    const transport = this.#transport
+    const answer = () => {
+      if (this.#transport === transport) this.#answer(response, undefined)
+    }
+    inForce.then(answer, answer)
+  }
+
+  /** Whether subscriptions have to change. */
+  #wantsOthers(): boolean {
+    const wanted = this.#store.wanted()
+    return NAMED_TYPES.some((type) => {
+      const subscribed = this.#subscribed[type]
+      return (
+        subscribed.size !== wanted[type].size ||
+        [...wanted[type]].some((name) => !subscribed.has(name))
+      )
+    })
   }
 
   /** The reason to refuse the response, if any of it has to be refused. */
@@ -272,8 +302,8 @@ class Client implements AdsClient {
     }
   }
 
-  #publishWhenComplete(): void {
-    if (!WILDCARD_TYPES.every((type) => this.#answered.has(type))) return
+  #publishWhenComplete(): Promise<void> | undefined {
+    if (!WILDCARD_TYPES.every((type) => this.#answered.has(type))) return undefined
     const missing = new Set<string>()
     const wanted = this.#store.wanted()
     for (const type of NAMED_TYPES) {
@@ -285,13 +315,15 @@ class Client implements AdsClient {
     const nowMs = this.#deps.clock.monotonicMs()
     const untilMs = this.#dependencies.waitUntilMs(missing, nowMs)
     if (untilMs !== undefined) {
-      this.#cancelWait = this.#deps.clock.after(untilMs - nowMs, () => this.#publishWhenComplete())
-      return
+      const again = () => void this.#publishWhenComplete()
+      this.#cancelWait = this.#deps.clock.after(untilMs - nowMs, again)
+      return undefined
     }
-    if (!this.#store.hasChanges() && this.#cancelSaved === undefined) return
+    if (!this.#store.hasChanges() && this.#cancelSaved === undefined) return undefined
     this.#forgetSaved()
-    this.#deps.onUpdate({ ...this.#store.snapshot(), source: 'control' })
+    const inForce = this.#deps.onUpdate({ ...this.#store.snapshot(), source: 'control' })
     this.#saveSoon()
+    return inForce ?? undefined
   }
 
   #saveSoon(): void {

@@ -93,7 +93,10 @@ function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
   const policy = policyFor(rule, port.port, subset?.subset.name)
   const kind = discoveryOf(service, direct, rule, port, subset)
   const outliers = outlierDetection(policy.outlierDetection)
-  const pool = connectionPool(policy.connectionPool, port.protocol, scope.mesh)
+  // Who is behind a gateway does not choose what the application speaks: HTTP/1.1 when nobody says.
+  const isUndeclared = port.protocol === 'auto' && scope.proxy.role === 'gateway'
+  const protocol = isUndeclared ? 'http' : port.protocol
+  const pool = connectionPool(policy.connectionPool, protocol, scope.mesh)
   const tls = upstreamTls(
     policy.tls,
     {
