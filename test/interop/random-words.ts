@@ -9,7 +9,7 @@ export type Json =
   | readonly Json[]
   | { readonly [key: string]: Json }
 
-type Fields = Readonly<Record<string, fc.Arbitrary<Json | undefined>>>
+export type Fields = Readonly<Record<string, fc.Arbitrary<Json | undefined>>>
 
 export const pick = <T extends Json>(...values: readonly T[]) => fc.constantFrom(...values)
 /** Each field is there or not. */
