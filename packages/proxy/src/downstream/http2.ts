@@ -16,6 +16,7 @@ import { http2Memory } from '../exchange/http2-memory.ts'
 import type { HttpConnection, HttpHome } from './http1.ts'
 import { ClientEvents } from './http2-events.ts'
 import { ClientStream } from './http2-stream.ts'
+import { isMisdirected } from './misdirected.ts'
 
 /** Between the two GOAWAYs: longer than a round trip, so that nothing on its way is refused. */
 const DRAIN_GRACE_MS = 1_000
@@ -95,9 +96,7 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
 
   /** RFC 9110, section 15.5.20: the client took this connection for another host's. */
   misdirected(authority: string): boolean {
-    const manager = this.#runtime?.manager
-    if (manager?.refuseMisdirected === false || this.#home.covers === undefined) return false
-    return !this.#home.covers(this.socket, authority)
+    return isMisdirected(this.#home, this.socket, this.#runtime?.manager, authority)
   }
 
   output(): void {

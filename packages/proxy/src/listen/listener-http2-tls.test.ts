@@ -179,3 +179,26 @@ test('a host that another chain serves is misdirected; the connection lives on',
   other.close()
   await close()
 })
+
+test('HTTP/1.1 over TLS is misdirected, too, and the connection serves its own host again', async () => {
+  const { port, close } = await serve([
+    { hosts: ['a.test', '*.a.test'], alpn: ['http/1.1'] },
+    { hosts: ['b.test'], alpn: ['http/1.1'] },
+  ])
+  const socket = tlsConnect({ host: '127.0.0.1', port, servername: 'a.test', ca: ca.caPem })
+  await once(socket, 'secureConnect')
+  const statusOf = async (host: string) => {
+    socket.write(`GET /x HTTP/1.1\r\nhost: ${host}\r\n\r\n`)
+    let answer = ''
+    // Every answer here is shorter than a record, and ends with its body.
+    while (!/\r\n\r\n./s.test(answer)) answer += String((await once(socket, 'data'))[0])
+    return Number(answer.slice(9, 12))
+  }
+  assert.equal(await statusOf('a.test'), 200)
+  assert.equal(await statusOf('b.test'), 421)
+  assert.equal(await statusOf('x.a.test:443'), 200)
+  assert.equal(await statusOf('unknown.test'), 200)
+  assert.equal(await statusOf('a.test'), 200)
+  socket.destroy()
+  await close()
+})
