@@ -1,8 +1,8 @@
 /**
- * Runs one benchmark scenario. Each compares contenders inside one run, because
+ * Runs benchmark scenarios, one after the other. Each compares contenders inside one run, because
  * only ratios of one run mean anything on a shared machine.
  *
- *     npm run bench -- SCENARIO [options]
+ *     npm run bench -- SCENARIO… [options]
  */
 
 interface Scenario {
@@ -18,6 +18,14 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   body: {
     summary: 'bodies of 100 B to 1 MB, down and up',
     load: () => import('./body/run.ts'),
+  },
+  grpc: {
+    summary: 'unary gRPC calls, HTTP/2 on both sides',
+    load: () => import('./grpc/run.ts'),
+  },
+  http2: {
+    summary: 'requests of HTTP/2 clients to HTTP/1.1',
+    load: () => import('./http2/run.ts'),
   },
   pair: {
     summary: 'two sidecars with mTLS HTTP/2 between them, beside two Envoys',
@@ -41,18 +49,24 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   },
 }
 
-const [name = '--help', ...args] = process.argv.slice(2)
-const scenario = scenarios[name]
-if (scenario === undefined) {
+const argv = process.argv.slice(2)
+const optionsFrom = argv.findIndex((argument) => argument.startsWith('-'))
+const names = optionsFrom < 0 ? argv : argv.slice(0, optionsFrom)
+const options = argv.slice(names.length)
+const unknown = names.filter((name) => scenarios[name] === undefined)
+if (names.length === 0 || unknown.length > 0) {
   const known = Object.entries(scenarios).map(
     ([key, { summary }]) => `  ${key.padEnd(12)} ${summary}`,
   )
-  console.log(`Usage: npm run bench -- SCENARIO [options]\n\n${known.join('\n')}\n`)
+  console.log(`Usage: npm run bench -- SCENARIO… [options]\n\n${known.join('\n')}\n`)
   console.log('Every scenario takes --help and --json.')
-  if (name !== '--help' && name !== '-h') {
+  for (const name of unknown) {
     console.error(`\nCannot run '${name}': no such scenario`)
     process.exitCode = 2
   }
 } else {
-  process.exitCode = await (await scenario.load()).run(args)
+  for (const name of names) {
+    const scenario = await scenarios[name]?.load()
+    process.exitCode = Math.max(Number(process.exitCode ?? 0), (await scenario?.run(options)) ?? 0)
+  }
 }

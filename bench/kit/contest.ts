@@ -44,6 +44,8 @@ export interface Scenario {
   readonly needs: readonly string[]
   readonly contenders: readonly Contender[]
   readonly works: readonly Work[]
+  /** Script that stands behind the contenders; absent: `origin.ts`. */
+  readonly origin?: URL
   /** Makes what all contenders share. */
   prepare?(shared: string): void
 }
@@ -155,9 +157,13 @@ async function startContender(
 }
 
 /** The application behind all contenders. */
-export async function startOrigin(shared: string, children: ChildProcess[]): Promise<number> {
+export async function startOrigin(
+  shared: string,
+  children: ChildProcess[],
+  origin = new URL('origin.ts', import.meta.url),
+): Promise<number> {
   const [port = 0] = await freePorts(1)
-  const script = fileURLToPath(new URL('origin.ts', import.meta.url))
+  const script = fileURLToPath(origin)
   const child = start(process.execPath, [script, String(port)], `${shared}/origin.log`)
   children.push(child)
   await listening(port, child, 'origin')
@@ -172,7 +178,7 @@ async function compete(
 ): Promise<Outcome[]> {
   const children: ChildProcess[] = []
   try {
-    const origin = await startOrigin(shared, children)
+    const origin = await startOrigin(shared, children, scenario.origin)
     const running: Running[] = []
     for (const contender of contenders) {
       const place = { dir: join(shared, contender.name), shared, ports: await freePorts(3), origin }
