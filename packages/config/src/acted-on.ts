@@ -56,7 +56,6 @@ export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleFie
     ...idle('spec.servers[].defaultEndpoint'),
   ],
   Sidecar: idle('spec.outboundTrafficPolicy.egressProxy'),
-  RateLimit: [{ field: 'spec.mode', unless: ['Local'] }],
   WorkloadEntry: idle('spec.network'),
   GatewayClass: idle('spec.parametersRef'),
   KubernetesGateway: idle('spec.addresses', 'spec.infrastructure', 'spec.defaultScope'),

@@ -17,6 +17,7 @@ import { Changes } from './metrics/changes.ts'
 import { PilotMetrics } from './metrics/pilot-metrics.ts'
 import { Push } from './push/push.ts'
 import { Views, viewKeyOf } from './push/views.ts'
+import { GlobalLimits } from './rate-limit/global-limits.ts'
 import { RegistrationStore } from './registration-store.ts'
 import { registries } from './registries/catalog.ts'
 import { EMPTY_REGISTRY, type RegistryState } from './registries/registry.ts'
@@ -116,6 +117,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   let publishedAtMs = 0
   let awaited = new Set<number>()
 
+  const globalLimits = new GlobalLimits()
   const ads = await createAdsServer(
     {},
     {
@@ -132,6 +134,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         // Going down ourselves says nothing about the workloads.
         if (!isClosing) selfRegistration.disconnected(node.id, connection)
       },
+      onRateLimit(question) {
+        globalLimits.configure(push.snapshot?.rateLimits ?? [])
+        return globalLimits.decide(question, clock.monotonicMs())
+      },
+      onRateLimitReturn: (question) => globalLimits.giveBack(question, clock.monotonicMs()),
       onHealth: (node, isHealthy) => selfRegistration.reported(node.id, isHealthy),
       onAnswer(answer) {
         metrics.answered(answer)

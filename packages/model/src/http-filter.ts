@@ -128,6 +128,8 @@ export interface RateLimitService {
   readonly headers: boolean
   /** 400 to 599. */
   readonly status: number
+  /** In place of what routes say; absent: what routes say. */
+  readonly actions?: readonly RateLimitActions[]
 }
 
 /** Gradient controller (Envoy `adaptive_concurrency`). */

@@ -27,7 +27,12 @@ export type {
 } from './client/ads-client.ts'
 export type { Decoded, ResourceCodec } from './codec/resource-codec.ts'
 export { type ClientKind, clientKind, type JsonValue, type XdsNode } from './node.ts'
-export type { RateLimitAnswer, RateLimitMessages } from './rate-limit/rate-limit-messages.ts'
+export type {
+  RateLimitAnswer,
+  RateLimitMessages,
+  RateLimitQuestion,
+  RateLimitVerdict,
+} from './rate-limit/rate-limit-messages.ts'
 export type {
   AdsServer,
   AdsServerDeps,

@@ -110,6 +110,75 @@ test('a limit for a Service holds where it is served, and at the gateway', () =>
   assert.equal(checkout?.filters?.localRateLimit?.bucket.maxTokens, 5)
 })
 
+test('a global limit is asked of the control plane, with descriptors on the route', () => {
+  const set = resources(
+    `
+apiVersion: weft.io/v1
+kind: RateLimit
+metadata: {name: all}
+spec:
+  targetRefs: [{kind: VirtualService, name: shop, sectionName: checkout}]
+  mode: Global
+  failureMode: Closed
+  limits:
+  - {requests: 5, per: 1s, by: [{type: Header, name: X-User}]}
+  - {requests: 9, per: 1m}
+`,
+    INGRESS,
+  )
+  assert.deepEqual(
+    managerOf(set, '0.0.0.0_80').filters.filter(({ kind }) => kind === 'rateLimit'),
+    [
+      {
+        kind: 'rateLimit',
+        service: {
+          domain: 'weft.io/default/all',
+          cluster: 'weft-control',
+          timeoutMs: 500,
+          failureModeDeny: true,
+          stage: 0,
+          headers: false,
+          status: 429,
+        },
+      },
+    ],
+  )
+  const asked = routesOf(set, 'http.80', 'shop.example').map(({ filters }) => filters?.rateLimits)
+  assert.deepEqual(asked, [
+    [
+      {
+        stage: 0,
+        actions: [
+          { kind: 'genericKey', key: 'limit', value: 'default/all/0' },
+          { kind: 'header', header: 'x-user', key: 'x-user', skipIfAbsent: false },
+        ],
+      },
+      { stage: 0, actions: [{ kind: 'genericKey', key: 'limit', value: 'default/all/rest' }] },
+    ],
+    undefined,
+  ])
+})
+
+test('a global limit of a Service is asked where it is served', () => {
+  const set = resources(
+    `
+apiVersion: weft.io/v1
+kind: RateLimit
+metadata: {name: all}
+spec:
+  targetRefs: [{kind: Service, name: web}]
+  mode: Global
+  limits: [{requests: 9, per: 1m}]
+`,
+    SIDECAR,
+  )
+  const found = managerOf(set, 'weft:inbound|80').filters.flatMap((filter) =>
+    filter.kind === 'rateLimit' ? [filter.service.actions] : [],
+  )
+  const actions = [{ kind: 'genericKey', key: 'limit', value: 'default/all/rest' }]
+  assert.deepEqual(found, [[{ stage: 0, actions }]])
+})
+
 test('a rule wins over its object, and the object over the Service', () => {
   const limit = (name: string, target: string, requests: number) =>
     policy(

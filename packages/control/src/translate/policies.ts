@@ -13,6 +13,7 @@ import type {
   Listener,
   LocalRateLimit,
   Origin,
+  RateLimitService,
   Route,
   RouteTable,
 } from '@weft/model'
@@ -22,7 +23,7 @@ import { resolveHost } from '../snapshot/hosts.ts'
 import { clusterUnderPolicy } from './features/policy-cluster.ts'
 import { managerUnderPolicy } from './features/policy-listener.ts'
 import { routeUnderPolicy } from './features/policy-route.ts'
-import { localRateLimit } from './features/rate-limit.ts'
+import { type GlobalLimit, globalLimit, localRateLimit } from './features/rate-limit.ts'
 import type { ProxyScope } from './scope.ts'
 
 export interface PolicedResources {
@@ -45,6 +46,7 @@ interface Place {
 interface PlacePolicy {
   readonly traffic: TrafficPolicySpec
   readonly limit: LocalRateLimit | undefined
+  readonly global: GlobalLimit | undefined
 }
 
 const NOTHING: TrafficPolicySpec = { targetRefs: [] }
@@ -121,6 +123,7 @@ function policedRoute(scope: ProxyScope, route: Route): Route {
     steering: served,
     filters: isEdge ? served : written.traffic,
     limit: written.limit ?? (isEdge ? ofService.limit : undefined),
+    global: written.global ?? (isEdge ? ofService.global : undefined),
   })
 }
 
@@ -135,9 +138,17 @@ function listenerUnderPolicy(
     if (filter.kind !== 'http') return chain
     const policy = policyOf(scope, placesOfChain(scope, listener, chain), facesOut(scope, listener))
     const used = filter.routes.kind === 'rds' ? onRoutes : []
-    if (policy.traffic === NOTHING && policy.limit === undefined && used.length === 0) return chain
+    const { traffic, limit, global } = policy
+    const isFree = traffic === NOTHING && limit === undefined && global === undefined
+    if (isFree && used.length === 0) return chain
     isChanged = true
-    return { ...chain, filter: managerUnderPolicy(filter, { ...policy, onRoutes: used }) }
+    // What routes ask is for whoever has routes from elsewhere; a limit of the listener's own comes first.
+    const asked = used.includes('rateLimits') ? globalLimitsOf(scope) : []
+    const services = [
+      ...(global === undefined ? [] : [{ ...global.service, actions: global.actions }]),
+      ...asked.filter(({ domain }) => domain !== global?.domain),
+    ]
+    return { ...chain, filter: managerUnderPolicy(filter, { ...policy, onRoutes: used, services }) }
   }
   const filterChains = listener.filterChains.map(under)
   const { defaultFilterChain } = listener
@@ -148,6 +159,13 @@ function listenerUnderPolicy(
     filterChains,
     ...(last === undefined ? {} : { defaultFilterChain: last }),
   }
+}
+
+/** For a route's limit the filter has to be there; without descriptors it asks nobody. */
+function globalLimitsOf(scope: ProxyScope): readonly RateLimitService[] {
+  return scope.snapshot.rateLimits
+    .filter(({ spec }) => spec.mode === 'Global')
+    .map((limit) => globalLimit(limit, stageOf(scope, limit)).service)
 }
 
 /** Whether policies that select workloads are for the listener: what they serve, not what they call. */
@@ -248,15 +266,21 @@ function gatewayPlace(scope: ProxyScope, origin: Origin): Place | undefined {
 /** @param isSelected Whether policies with a selector for this proxy count, after all others. */
 function policyOf(scope: ProxyScope, places: readonly Place[], isSelected = false): PlacePolicy {
   const { rateLimits, trafficPolicies } = scope.snapshot
-  const [limit] = fitting(scope, rateLimits, places, isSelected).filter(
-    ({ spec }) => spec.mode === 'Local',
-  )
+  const limits = fitting(scope, rateLimits, places, isSelected)
+  const limit = limits.find(({ spec }) => spec.mode === 'Local')
+  const global = limits.find(({ spec }) => spec.mode === 'Global')
   const specs = fitting(scope, trafficPolicies, places, isSelected).map(({ spec }) => spec)
   return {
     // The last of two spreads wins, so the strongest comes last.
     traffic: specs.length === 0 ? NOTHING : Object.assign({}, ...specs.reverse()),
     limit: limit === undefined ? undefined : localRateLimit(limit),
+    global: global === undefined ? undefined : globalLimit(global, stageOf(scope, global)),
   }
+}
+
+/** Envoy's stages end at 10; limits that share one are told apart by their descriptors. */
+function stageOf({ snapshot }: ProxyScope, limit: DocumentOf<'RateLimit'>): number {
+  return snapshot.rateLimits.indexOf(limit) % 11
 }
 
 type Policy = DocumentOf<'RateLimit'> | DocumentOf<'TrafficPolicy'>

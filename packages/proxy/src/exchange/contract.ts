@@ -45,6 +45,8 @@ export interface EngineDeps {
   readonly resolve?: Resolve
   /** Absent: nothing speaks TLS, and what has to does not connect. */
   readonly tls?: TlsContexts
+  /** The control plane, which counts for global limits; absent: there is none to ask. */
+  readonly control?: SocketAddress | { readonly path: string }
   /** Absent: what filters do is not counted. */
   readonly filterStats?: FilterStats
   /** Where this proxy runs, for zone aware routing; absent: nowhere in particular. */

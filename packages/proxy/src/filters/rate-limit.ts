@@ -1,29 +1,68 @@
 /** The global rate limit: asks a service that counts for all proxies (Envoy's ratelimit filter). */
-import type { RateLimitService } from '@weft/model'
+import type { HeaderValue, RateLimitService } from '@weft/model'
 import { FIRST_PICK } from '@weft/traffic'
 import { loadRateLimitMessages, type RateLimitAnswer, type RateLimitMessages } from '@weft/xds'
+import type { EngineDeps } from '../exchange/contract.ts'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
 import type { BindFilter, FilterScope, FilterVerdict } from './http-filter.ts'
 import { type Descriptor, descriptorsOf } from './rate-limit/descriptors.ts'
-import { ServiceClient } from './rate-limit/service-client.ts'
+import { type LeaseSource, Leases, type LeaseVerdict } from './rate-limit/leases.ts'
+import { GIVE_BACK, type Question, ServiceClient } from './rate-limit/service-client.ts'
 
 const client = new ServiceClient()
 /** There when the first limit was bound a moment ago. */
 let loaded: RateLimitMessages | undefined
 
+/** The control plane's own cluster: it need not be in the configuration. */
+const CONTROL_CLUSTER = 'weft-control'
+/** Limits that the control plane counts; of those it grants shares. */
+const LEASED = 'weft.io/'
+const leases = new WeakMap<EngineDeps, Leases>()
+
 export const rateLimit: BindFilter<'rateLimit'> = ({ service }, scope) => {
-  const actions = (scope.overrides.rateLimits ?? []).filter(({ stage }) => stage === service.stage)
+  const ofRoute = () =>
+    (scope.overrides.rateLimits ?? []).filter(({ stage }) => stage === service.stage)
+  const actions = service.actions ?? ofRoute()
   if (actions.length === 0) return undefined
   if (loaded === undefined) void load()
   const { action } = scope.route
   const destinationCluster = action.kind === 'forward' ? action.targets[0].cluster : ''
+  const asking: Asking = { service, scope, stats: statsOf(scope, destinationCluster) }
+  const isLeased = service.domain.startsWith(LEASED)
   return {
     onRequest({ request, remoteHost, principal }): FilterVerdict {
       const facts = { request, remoteHost, principal, sourceCluster: '', destinationCluster }
       const descriptors = descriptorsOf(actions, facts)
       if (descriptors.length === 0) return undefined
-      return ask(service, scope, descriptors)
+      return isLeased ? lease(asking, descriptors) : ask(asking, descriptors)
     },
+  }
+}
+
+interface Asking {
+  readonly service: RateLimitService
+  readonly scope: FilterScope
+  readonly stats: Stats
+}
+
+interface Stats {
+  ok(): void
+  over(): void
+  error(): void
+  allowed(): void
+}
+
+const UNCOUNTED: Stats = { ok() {}, over() {}, error() {}, allowed() {} }
+
+function statsOf({ deps: { filterStats } }: FilterScope, cluster: string): Stats {
+  if (filterStats === undefined || cluster === '') return UNCOUNTED
+  const counter = (leaf: string) =>
+    filterStats.counter({ kind: 'cluster', name: cluster }, `ratelimit.${leaf}`)
+  return {
+    ok: counter('ok'),
+    over: counter('over_limit'),
+    error: counter('error'),
+    allowed: counter('failure_mode_allowed'),
   }
 }
 
@@ -32,26 +71,105 @@ async function load(): Promise<RateLimitMessages> {
   return loaded
 }
 
-function ask(
+/** From a share of the limit; somebody is asked only when it is used up. */
+function lease(asking: Asking, descriptors: readonly Descriptor[]): FilterVerdict {
+  const { service, scope } = asking
+  const { deps } = scope
+  let all = leases.get(deps)
+  if (all === undefined) {
+    all = new Leases(deps.clock)
+    leases.set(deps, all)
+  }
+  let tell: ((verdict: LeaseVerdict) => void) | undefined
+  const key = JSON.stringify([service.domain, descriptors])
+  const took = all.take(
+    key,
+    () => leaseSource(service, scope, descriptors),
+    (verdict) => {
+      tell?.(verdict)
+    },
+  )
+  if (typeof took !== 'function') return leaseVerdict(asking, took)
+  return {
+    kind: 'wait',
+    start(done) {
+      tell = (verdict) => done(leaseVerdict(asking, verdict))
+      return took
+    },
+  }
+}
+
+function leaseVerdict(asking: Asking, verdict: LeaseVerdict): FilterVerdict {
+  if (verdict === 'unanswered') return unanswered(asking)
+  if (verdict === 'refused') return refusal(asking, [])
+  asking.stats.ok()
+  return undefined
+}
+
+function leaseSource(
   service: RateLimitService,
   scope: FilterScope,
   descriptors: readonly Descriptor[],
-): FilterVerdict {
-  const { cluster, authority, timeoutMs, domain } = service
-  const address = scope.runtime.clusters.get(cluster)?.pick(FIRST_PICK)?.endpoint.address
-  if (address === undefined) return unanswered(service)
+): LeaseSource {
+  return {
+    ask(hits, done) {
+      void load().then((messages) => {
+        const question = questionOf(service, scope, descriptors, messages, hits)
+        if (question === undefined) {
+          done(undefined)
+          return
+        }
+        client.ask(question, (bytes) => {
+          const answer = bytes === undefined ? undefined : read(messages, bytes)
+          const { remaining = 0, resetMs = 0 } = answer?.nearest ?? {}
+          done(answer && { granted: !answer.overLimit, remaining, resetMs })
+        })
+      })
+    },
+    giveBack(hits) {
+      if (loaded === undefined) return
+      const question = questionOf(service, scope, descriptors, loaded, hits)
+      if (question !== undefined) client.ask({ ...question, path: GIVE_BACK }, () => {})
+    },
+  }
+}
+
+/** `undefined`: there is nobody to ask. */
+function questionOf(
+  { cluster, authority, timeoutMs, domain }: RateLimitService,
+  { runtime, deps }: FilterScope,
+  descriptors: readonly Descriptor[],
+  messages: RateLimitMessages,
+  hits: number,
+): Question | undefined {
+  const address =
+    runtime.clusters.get(cluster)?.pick(FIRST_PICK)?.endpoint.address ??
+    (cluster === CONTROL_CLUSTER ? deps.control : undefined)
+  if (address === undefined) return undefined
+  const message = messages.encodeRateLimitRequest(domain, descriptors, hits)
+  return { address, authority: authority ?? cluster, timeoutMs, clock: deps.clock, message }
+}
+
+function read(messages: RateLimitMessages, bytes: Uint8Array): RateLimitAnswer | undefined {
+  try {
+    return messages.decodeRateLimitResponse(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+function ask(asking: Asking, descriptors: readonly Descriptor[]): FilterVerdict {
+  const { service, scope } = asking
   const askWith = (messages: RateLimitMessages, done: (verdict: FilterVerdict) => void) => {
-    const message = messages.encodeRateLimitRequest(domain, descriptors)
-    const question = {
-      address,
-      authority: authority ?? cluster,
-      timeoutMs,
-      clock: scope.deps.clock,
-      message,
+    const question = questionOf(service, scope, descriptors, messages, 1)
+    if (question === undefined) {
+      done(unanswered(asking))
+      return () => {}
     }
-    return client.ask(question, (bytes) =>
-      done(bytes === undefined ? unanswered(service) : verdictOf(service, messages, bytes)),
-    )
+    return client.ask(question, (bytes) => {
+      const answer = bytes === undefined ? undefined : read(messages, bytes)
+      done(answer === undefined ? unanswered(asking) : verdictOf(asking, answer))
+    })
   }
   return {
     kind: 'wait',
@@ -69,26 +187,25 @@ function ask(
   }
 }
 
-function unanswered({ failureModeDeny }: RateLimitService): FilterVerdict {
-  if (!failureModeDeny) return undefined
-  return { kind: 'reply', reply: { status: 500 }, failure: 'rateLimitService' }
+function unanswered({ service, stats }: Asking): FilterVerdict {
+  stats.error()
+  if (service.failureModeDeny) {
+    return { kind: 'reply', reply: { status: 500 }, failure: 'rateLimitService' }
+  }
+  stats.allowed()
+  return undefined
 }
 
-function verdictOf(
-  service: RateLimitService,
-  messages: RateLimitMessages,
-  bytes: Uint8Array,
-): FilterVerdict {
-  let answer: RateLimitAnswer
-  try {
-    answer = messages.decodeRateLimitResponse(bytes)
-  } catch {
-    return unanswered(service)
-  }
+function verdictOf(asking: Asking, answer: RateLimitAnswer): FilterVerdict {
+  const { service, stats } = asking
   const headers = [...answer.responseHeaders, ...(service.headers ? limitHeaders(answer) : [])]
-  if (!answer.overLimit) {
-    return headers.length === 0 ? undefined : { kind: 'stamp', headers: encodeStamps(headers) }
-  }
+  if (answer.overLimit) return refusal(asking, headers)
+  stats.ok()
+  return headers.length === 0 ? undefined : { kind: 'stamp', headers: encodeStamps(headers) }
+}
+
+function refusal({ service, stats }: Asking, headers: readonly HeaderValue[]): FilterVerdict {
+  stats.over()
   const all = [{ name: 'x-envoy-ratelimited', value: 'true' }, ...headers]
   const reply = {
     status: service.status,

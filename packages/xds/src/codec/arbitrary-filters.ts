@@ -151,24 +151,26 @@ const session: Arb<SessionPersistence> = fc.oneof(
   }),
 )
 
-const service = fc.record(
-  {
-    domain: key,
-    cluster: key,
-    authority: key,
-    timeoutMs: positiveMs,
-    failureModeDeny: flag,
-    stage: fc.integer({ min: 0, max: 10 }),
-    headers: flag,
-    status,
-  },
-  {
-    requiredKeys: [
-      ...(['domain', 'cluster', 'timeoutMs', 'failureModeDeny'] as const),
-      ...(['stage', 'headers', 'status'] as const),
-    ],
-  },
-)
+const service = (headers: Arb<HeaderMatch>) =>
+  fc.record(
+    {
+      domain: key,
+      cluster: key,
+      authority: key,
+      timeoutMs: positiveMs,
+      failureModeDeny: flag,
+      stage: fc.integer({ min: 0, max: 10 }),
+      headers: flag,
+      status,
+      actions: actions(headers),
+    },
+    {
+      requiredKeys: [
+        ...(['domain', 'cluster', 'timeoutMs', 'failureModeDeny'] as const),
+        ...(['stage', 'headers', 'status'] as const),
+      ],
+    },
+  )
 
 /** One of each at most, in any order. */
 export const httpFilters = (headers: Arb<HeaderMatch>): Arb<readonly HttpFilterConfig[]> => {
@@ -180,7 +182,7 @@ export const httpFilters = (headers: Arb<HeaderMatch>): Arb<readonly HttpFilterC
       { kind: fc.constant('localRateLimit' as const), limit: localRateLimit(headers) },
       { requiredKeys: ['kind'] },
     ),
-    fc.record({ kind: fc.constant('rateLimit' as const), service }),
+    fc.record({ kind: fc.constant('rateLimit' as const), service: service(headers) }),
     fc.record(
       { kind: fc.constant('adaptiveConcurrency' as const), settings: adaptiveConcurrency },
       { requiredKeys: ['kind'] },

@@ -1,7 +1,7 @@
 /** Requests and answers of Envoy's rate limit service (`envoy.service.ratelimit.v3`) as plain values. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { DescriptorEntry } from '@weft/model'
-import { decodeDuration } from '../codec/values.ts'
+import { decodeDuration, encodeDuration } from '../codec/values.ts'
 import {
   RateLimitResponse_Code as Code,
   RateLimitRequestSchema,
@@ -18,15 +18,39 @@ export interface RateLimitAnswer {
     readonly unitSeconds: number
     readonly remaining: number
     readonly resetSeconds: number
+    readonly resetMs: number
   }
   /** For the client's answer. */
   readonly responseHeaders: readonly { readonly name: string; readonly value: string }[]
+}
+
+/** What a proxy asks: may these hits, counted by each descriptor, go on? */
+export interface RateLimitQuestion {
+  readonly domain: string
+  readonly descriptors: readonly (readonly DescriptorEntry[])[]
+  /** At least 1. */
+  readonly hits: number
+}
+
+export interface RateLimitVerdict {
+  /** In the order of the descriptors. */
+  readonly statuses: readonly {
+    readonly overLimit: boolean
+    /** Absent: no limit is for this descriptor. */
+    readonly limit?: {
+      readonly requestsPerUnit: number
+      readonly unitSeconds: number
+      readonly remaining: number
+      readonly resetMs: number
+    }
+  }[]
 }
 
 export interface RateLimitMessages {
   encodeRateLimitRequest(
     domain: string,
     descriptors: readonly (readonly DescriptorEntry[])[],
+    hits?: number,
   ): Uint8Array
   /** @throws On bytes that are no answer. */
   decodeRateLimitResponse(bytes: Uint8Array): RateLimitAnswer
@@ -35,9 +59,12 @@ export interface RateLimitMessages {
 export function encodeRateLimitRequest(
   domain: string,
   descriptors: readonly (readonly DescriptorEntry[])[],
+  hits = 1,
 ): Uint8Array {
   const message = create(RateLimitRequestSchema, {
     domain,
+    // Absent it is one.
+    hitsAddend: hits === 1 ? 0 : hits,
     descriptors: descriptors.map((entries) => ({
       entries: entries.map(({ key, value }) => ({ key, value })),
     })),
@@ -64,15 +91,56 @@ export function decodeRateLimitResponse(bytes: Uint8Array): RateLimitAnswer {
   }
 }
 
+/** @throws On bytes that are no request. */
+export function decodeRateLimitRequest(bytes: Uint8Array): RateLimitQuestion {
+  const { domain, descriptors, hitsAddend } = fromBinary(RateLimitRequestSchema, bytes)
+  return {
+    domain,
+    descriptors: descriptors.map(({ entries }) =>
+      entries.map(({ key, value }) => ({ key, value })),
+    ),
+    hits: Math.max(1, hitsAddend),
+  }
+}
+
+export function encodeRateLimitResponse({ statuses }: RateLimitVerdict): Uint8Array {
+  const message = create(RateLimitResponseSchema, {
+    overallCode: statuses.some(({ overLimit }) => overLimit) ? Code.OVER_LIMIT : Code.OK,
+    statuses: statuses.map(({ overLimit, limit }) => ({
+      code: overLimit ? Code.OVER_LIMIT : Code.OK,
+      ...(limit === undefined
+        ? {}
+        : {
+            currentLimit: {
+              requestsPerUnit: limit.requestsPerUnit,
+              unit: UNITS[limit.unitSeconds] ?? Unit.UNKNOWN,
+            },
+            limitRemaining: limit.remaining,
+            durationUntilReset: encodeDuration(limit.resetMs),
+          }),
+    })),
+  })
+  return toBinary(RateLimitResponseSchema, message)
+}
+
+const UNITS: Readonly<Partial<Record<number, Unit>>> = {
+  1: Unit.SECOND,
+  60: Unit.MINUTE,
+  3600: Unit.HOUR,
+  86400: Unit.DAY,
+}
+
 function readStatus(status: RateLimitResponse_DescriptorStatus): RateLimitAnswer['nearest'] {
   const { currentLimit, limitRemaining, durationUntilReset } = status
   if (currentLimit === undefined) return undefined
   const unitSeconds = SECONDS[currentLimit.unit] ?? 0
+  const resetMs = decodeDuration(durationUntilReset, unitSeconds * 1_000)
   return {
     requestsPerUnit: currentLimit.requestsPerUnit,
     unitSeconds,
     remaining: limitRemaining,
-    resetSeconds: Math.ceil(decodeDuration(durationUntilReset, unitSeconds * 1_000) / 1_000),
+    resetSeconds: Math.ceil(resetMs / 1_000),
+    resetMs,
   }
 }
 

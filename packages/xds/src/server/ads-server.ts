@@ -2,6 +2,7 @@
 import type { Clock, Logger } from '@weft/base'
 import type { ResourceSet, SocketAddress } from '@weft/model'
 import type { XdsNode } from '../node.ts'
+import type { RateLimitQuestion, RateLimitVerdict } from '../rate-limit/rate-limit-messages.ts'
 import type { Answer, ConnectionStatus } from './ads-status.ts'
 import type { LoadReport } from './load-reports.ts'
 import type { Quarantined } from './quarantine.ts'
@@ -29,6 +30,10 @@ export interface AdsServerDeps {
   /** The workload behind a proxy is healthy or not (istio-agent's `HealthInformation`). */
   onHealth?(node: XdsNode, healthy: boolean, message: string, connectionId: number): void
   onAnswer?(answer: Answer): void
+  /** A proxy asks whether its requests are within a global limit. Absent: nobody counts. */
+  onRateLimit?(question: RateLimitQuestion): RateLimitVerdict
+  /** A proxy gives back what it was granted and did not use. */
+  onRateLimitReturn?(question: RateLimitQuestion): void
   /** A client said how much it sent where (LRS). */
   onLoad?(node: XdsNode, reports: readonly LoadReport[]): void
 }

@@ -108,6 +108,8 @@ class Server implements AdsServer {
       },
       loadReportIntervalMs: options.loadReportIntervalMs ?? 10_000,
       onLoad: (node, reports) => deps.onLoad?.(node, reports),
+      onRateLimit: deps.onRateLimit,
+      onRateLimitReturn: deps.onRateLimitReturn,
     })
     this.#watchLateAnswers()
   }

@@ -7,6 +7,7 @@ import type {
   HttpConnectionManager,
   HttpFilterConfig,
   LocalRateLimit,
+  RateLimitService,
 } from '@weft/model'
 import { HEADER_CASES } from './policy-cluster.ts'
 import {
@@ -20,6 +21,8 @@ import {
 export interface ListenerPolicy {
   readonly traffic: TrafficPolicySpec
   readonly limit: LocalRateLimit | undefined
+  /** Global limits: the listener's own, with actions, and those that routes ask. */
+  readonly services: readonly RateLimitService[]
   /** Filters that routes of this proxy have settings for. */
   readonly onRoutes: readonly (keyof FilterOverrides)[]
 }
@@ -69,7 +72,7 @@ export function managerUnderPolicy(
 /** A filter that is there already stays as it is: whoever put it there said more. */
 function filtersOf(
   filters: readonly HttpFilterConfig[],
-  { traffic, limit, onRoutes }: ListenerPolicy,
+  { traffic, limit, services, onRoutes }: ListenerPolicy,
 ): readonly HttpFilterConfig[] {
   const { buffer, sessionPersistence: session } = traffic
   const added: HttpFilterConfig[] = []
@@ -80,6 +83,7 @@ function filtersOf(
   else if (onRoutes.includes('csrf')) add({ kind: 'csrf' })
   if (limit !== undefined) add({ kind: 'localRateLimit', limit })
   else if (onRoutes.includes('localRateLimit')) add({ kind: 'localRateLimit' })
+  for (const service of services) added.push({ kind: 'rateLimit', service })
   if (traffic.adaptiveConcurrency !== undefined) {
     const settings = adaptiveConcurrency(traffic.adaptiveConcurrency)
     add({ kind: 'adaptiveConcurrency', settings })

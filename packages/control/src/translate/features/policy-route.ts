@@ -9,6 +9,7 @@ import {
   hedging,
   sessionPersistence,
 } from './policy-filters.ts'
+import type { GlobalLimit } from './rate-limit.ts'
 
 export interface RoutePolicy {
   /** Hedging, persistence and timeouts: matters of who calls. */
@@ -16,6 +17,7 @@ export interface RoutePolicy {
   /** Matters of who serves. */
   readonly filters: TrafficPolicySpec
   readonly limit: LocalRateLimit | undefined
+  readonly global: GlobalLimit | undefined
 }
 
 /** What the route's own object says stays. The same route when nothing changes. */
@@ -33,7 +35,7 @@ export function routeUnderPolicy(route: Route, policy: RoutePolicy): Route {
   }
 }
 
-function overrides({ filters, limit, steering }: RoutePolicy): FilterOverrides {
+function overrides({ filters, limit, global, steering }: RoutePolicy): FilterOverrides {
   const { buffer } = filters
   const session =
     steering.sessionPersistence === undefined
@@ -41,6 +43,7 @@ function overrides({ filters, limit, steering }: RoutePolicy): FilterOverrides {
       : sessionPersistence(steering.sessionPersistence)
   return {
     ...(limit === undefined ? {} : { localRateLimit: limit }),
+    ...(global === undefined ? {} : { rateLimits: global.actions }),
     ...(filters.csrf === undefined ? {} : { csrf: csrf(filters.csrf) }),
     ...(filters.adaptiveConcurrency === undefined
       ? {}

@@ -2,10 +2,12 @@
 import { parseDurationMs } from '@weft/base'
 import type { DocumentOf, RequestLimit } from '@weft/config'
 import type {
+  DescriptorEntry,
   HeaderMatch,
   LocalRateLimit,
   RateLimitAction,
   RateLimitActions,
+  RateLimitService,
   StringMatch,
   TokenBucket,
 } from '@weft/model'
@@ -42,6 +44,52 @@ export function localRateLimit({ metadata, spec }: DocumentOf<'RateLimit'>): Loc
     perConnection: false,
     headers: spec.headers,
     responseHeaders: [],
+  }
+}
+
+/** What a proxy asks, and what the control plane counts by. */
+export interface GlobalLimit {
+  readonly domain: string
+  readonly service: RateLimitService
+  readonly actions: readonly RateLimitActions[]
+  readonly limits: readonly {
+    readonly entries: readonly DescriptorEntry[]
+    readonly bucket: TokenBucket
+    readonly isRest: boolean
+  }[]
+}
+
+/** The cluster that leads to the control plane itself; Envoys need one of that name in their bootstrap. */
+const CONTROL_CLUSTER = 'weft-control'
+const TIMEOUT_MS = 500
+
+/** @param stage Tells a listener's limits apart. */
+export function globalLimit(document: DocumentOf<'RateLimit'>, stage = 0): GlobalLimit {
+  const { metadata, spec } = document
+  const id = `${metadata.namespace}/${metadata.name}`
+  const { bucket, descriptors, actions } = localRateLimit(document)
+  const rest = { kind: 'genericKey', key: 'limit', value: `${id}/rest` } as const
+  return {
+    domain: `weft.io/${id}`,
+    service: {
+      domain: `weft.io/${id}`,
+      cluster: CONTROL_CLUSTER,
+      timeoutMs: TIMEOUT_MS,
+      failureModeDeny: spec.failureMode === 'Closed',
+      stage,
+      headers: spec.headers,
+      status: spec.status,
+    },
+    actions: [
+      ...actions.map((one) => ({ ...one, stage })),
+      ...(bucket === UNLIMITED ? [] : [{ actions: [rest], stage }]),
+    ],
+    limits: [
+      ...descriptors.map((one) => ({ ...one, isRest: false })),
+      ...(bucket === UNLIMITED
+        ? []
+        : [{ entries: [{ key: rest.key, value: rest.value }], bucket, isRest: true }]),
+    ],
   }
 }
 

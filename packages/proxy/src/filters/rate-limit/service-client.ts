@@ -3,16 +3,23 @@
  * it is made again after it broke. Plain text only: the service stands beside the proxy.
  */
 import { type ClientHttp2Session, connect, constants } from 'node:http2'
+import { createConnection } from 'node:net'
 import type { Clock } from '@weft/base'
 import { renderAddress, type SocketAddress } from '@weft/model'
 
-const PATH = '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit'
+const ASK = '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit'
+/** Only Weft's own service has it. */
+export const GIVE_BACK = '/weft.ratelimit.v1.Leases/Return'
 const PREFIX_BYTES = 5
 /** An answer is a few hundred bytes. */
 const MAX_ANSWER_BYTES = 65_536
 
+export type ServiceAddress = SocketAddress | { readonly path: string }
+
 export interface Question {
-  readonly address: SocketAddress
+  readonly address: ServiceAddress
+  /** Of the method; absent: whether the hits may go on. */
+  readonly path?: string
   readonly authority: string
   readonly timeoutMs: number
   readonly clock: Clock
@@ -27,7 +34,7 @@ export class ServiceClient {
     let open = true
     const stream = this.#sessionOf(question.address).request({
       ':method': 'POST',
-      ':path': PATH,
+      ':path': question.path ?? ASK,
       ':authority': question.authority,
       'content-type': 'application/grpc',
       te: 'trailers',
@@ -65,11 +72,14 @@ export class ServiceClient {
     }
   }
 
-  #sessionOf(address: SocketAddress): ClientHttp2Session {
-    const key = renderAddress(address)
+  #sessionOf(address: ServiceAddress): ClientHttp2Session {
+    const key = 'path' in address ? address.path : renderAddress(address)
     const known = this.#sessions.get(key)
     if (known !== undefined && !known.closed && !known.destroyed) return known
-    const session = connect(`http://${key}`)
+    const session =
+      'path' in address
+        ? connect('http://localhost', { createConnection: () => createConnection(address.path) })
+        : connect(`http://${key}`)
     const forget = (): void => {
       if (this.#sessions.get(key) === session) this.#sessions.delete(key)
     }

@@ -11,6 +11,7 @@ import {
 import { covers, refuseOthers } from '../problems.ts'
 import { decodeDuration, encodeDuration, packAny, unpackAny } from '../values.ts'
 import { type HttpFilterCodec, refuseDisabled } from './filter-codec.ts'
+import { decodeRateLimits, encodeRateLimits } from './rate-limit-actions.ts'
 
 const TOO_MANY_REQUESTS = 429
 const DEFAULT_TIMEOUT_MS = 20
@@ -18,7 +19,7 @@ const DEFAULT_TIMEOUT_MS = 20
 const LIMIT = covers(
   RateLimitSchema,
   ...['domain', 'stage', 'timeout', 'failure_mode_deny', 'rate_limit_service'],
-  ...['enable_x_ratelimit_headers', 'rate_limited_status', 'stat_prefix'],
+  ...['enable_x_ratelimit_headers', 'rate_limited_status', 'stat_prefix', 'rate_limits'],
 )
 const SERVICE = covers(GrpcServiceSchema, 'envoy_grpc', 'timeout')
 const ENVOY_GRPC = covers(GrpcService_EnvoyGrpcSchema, 'cluster_name', 'authority')
@@ -38,6 +39,7 @@ export const rateLimit: HttpFilterCodec<'rateLimit'> = {
       rateLimitService: { grpcService, transportApiVersion: ApiVersion.V3 },
       enableXRatelimitHeaders: service.headers ? HeaderVersion.DRAFT_VERSION_03 : HeaderVersion.OFF,
       rateLimitedStatus: { code: service.status },
+      rateLimits: encodeRateLimits(service.actions ?? []),
     })
     return [{ value }]
   },
@@ -64,6 +66,9 @@ export const rateLimit: HttpFilterCodec<'rateLimit'> = {
         stage: proto.stage,
         headers: proto.enableXRatelimitHeaders === HeaderVersion.DRAFT_VERSION_03,
         status: Math.max(400, proto.rateLimitedStatus?.code ?? TOO_MANY_REQUESTS),
+        ...(proto.rateLimits.length === 0
+          ? {}
+          : { actions: decodeRateLimits(proto.rateLimits, `${path}.rate_limits`, problems) }),
       },
     }
   },

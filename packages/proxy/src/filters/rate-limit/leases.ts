@@ -1,0 +1,177 @@
+/**
+ * Shares of global limits: tokens that the control plane granted and that requests are paid from
+ * without asking anybody. A share is what was used lately, for one period; each period it is topped
+ * up or the rest is given back, so tokens are where the traffic is.
+ *
+ *     request ──► tokens left? ──yes──► goes on at once
+ *                     │ no
+ *                     ▼
+ *            refused lately? ──yes──► refused at once, until the service may have tokens again
+ *                     │ no
+ *                     ▼
+ *            waits for one question that asks for all who wait, and a share
+ *
+ * Tokens leave the service's bucket before they are used: all proxies together get at most
+ * `burst + rate × time`; in a short window at most the shares of one period more. When nobody
+ * answers, what was granted holds for the rest of the period; after it the limit's `failureMode` decides.
+ */
+import type { Clock } from '@weft/base'
+
+export const LEASE_MS = 200
+/** A refusal holds for as long as the service says, within these. */
+const MIN_REFUSED_MS = 20
+const MAX_REFUSED_MS = 1_000
+const MAX_LEASES = 10_000
+
+export interface Grant {
+  readonly granted: boolean
+  /** Of the service; 0 when it granted. */
+  readonly remaining: number
+  readonly resetMs: number
+}
+
+export interface LeaseSource {
+  /** @param done Called once; `undefined`: nobody answered. */
+  ask(hits: number, done: (grant: Grant | undefined) => void): void
+  giveBack(hits: number): void
+}
+
+export type LeaseVerdict = 'allowed' | 'refused' | 'unanswered'
+
+type Waiter = (verdict: LeaseVerdict) => void
+
+class Lease {
+  readonly #clock: Clock
+  readonly #source: LeaseSource
+  readonly #forget: () => void
+  #tokens = 0
+  #used = 0
+  #asking = false
+  #refusedUntilMs = Number.NEGATIVE_INFINITY
+  #unansweredUntilMs = Number.NEGATIVE_INFINITY
+  #waiting: Waiter[] = []
+  #cancel: (() => void) | undefined
+
+  constructor(clock: Clock, source: LeaseSource, forget: () => void) {
+    this.#clock = clock
+    this.#source = source
+    this.#forget = forget
+  }
+
+  /** @returns The verdict, or how to stop waiting for it. */
+  take(waiter: Waiter): LeaseVerdict | (() => void) {
+    this.#cancel ??= this.#clock.after(LEASE_MS, () => this.#endPeriod())
+    const nowMs = this.#clock.monotonicMs()
+    if (this.#tokens > 0) {
+      this.#tokens--
+      this.#used++
+      return 'allowed'
+    }
+    if (nowMs < this.#refusedUntilMs) return 'refused'
+    if (nowMs < this.#unansweredUntilMs) return 'unanswered'
+    this.#waiting.push(waiter)
+    // Who used much will use more before the period ends.
+    if (!this.#asking) this.#ask(this.#waiting.length + (this.#used >> 1))
+    return () => {
+      this.#waiting = this.#waiting.filter((one) => one !== waiter)
+    }
+  }
+
+  /** Everything goes back. */
+  close(): void {
+    this.#cancel?.()
+    if (this.#tokens > 0) this.#source.giveBack(this.#tokens)
+    this.#tokens = 0
+  }
+
+  #ask(hits: number): void {
+    this.#asking = true
+    this.#source.ask(hits, (grant) => {
+      this.#asking = false
+      if (grant === undefined) this.#unanswered()
+      else if (grant.granted) this.#granted(hits)
+      else this.#refused(grant, hits)
+    })
+  }
+
+  #granted(hits: number): void {
+    this.#tokens += hits
+    const paid = this.#waiting.splice(0, this.#tokens)
+    this.#tokens -= paid.length
+    this.#used += paid.length
+    for (const tell of paid) tell('allowed')
+    if (this.#waiting.length > 0 && !this.#asking) this.#ask(this.#waiting.length)
+  }
+
+  #refused({ remaining, resetMs }: Grant, hits: number): void {
+    // Not all of it can be had, but some.
+    const less = Math.min(remaining, hits - 1)
+    if (less >= 1) {
+      this.#ask(less)
+      return
+    }
+    const untilMs = Math.max(MIN_REFUSED_MS, Math.min(resetMs, MAX_REFUSED_MS))
+    this.#refusedUntilMs = this.#clock.monotonicMs() + untilMs
+    this.#tellAll('refused')
+  }
+
+  #unanswered(): void {
+    this.#unansweredUntilMs = this.#clock.monotonicMs() + LEASE_MS
+    this.#tellAll('unanswered')
+  }
+
+  #tellAll(verdict: LeaseVerdict): void {
+    const all = this.#waiting
+    this.#waiting = []
+    for (const tell of all) tell(verdict)
+  }
+
+  #endPeriod(): void {
+    this.#cancel = undefined
+    const wanted = this.#used
+    this.#used = 0
+    const surplus = this.#tokens - wanted
+    if (surplus > 0) {
+      this.#tokens -= surplus
+      this.#source.giveBack(surplus)
+    }
+    const isIdle = wanted === 0 && this.#waiting.length === 0 && !this.#asking
+    if (isIdle) {
+      this.#forget()
+      return
+    }
+    this.#cancel = this.#clock.after(LEASE_MS, () => this.#endPeriod())
+    const nowMs = this.#clock.monotonicMs()
+    if (surplus < 0 && !this.#asking && nowMs >= this.#refusedUntilMs) this.#ask(-surplus)
+  }
+}
+
+export class Leases {
+  readonly #clock: Clock
+  /** In order of last use. */
+  readonly #all = new Map<string, Lease>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** @param key What is counted together. */
+  take(key: string, source: () => LeaseSource, waiter: Waiter): LeaseVerdict | (() => void) {
+    const lease =
+      this.#all.get(key) ?? new Lease(this.#clock, source(), () => this.#all.delete(key))
+    this.#all.delete(key)
+    this.#all.set(key, lease)
+    if (this.#all.size > MAX_LEASES) {
+      const [oldest] = this.#all
+      if (oldest !== undefined) {
+        this.#all.delete(oldest[0])
+        oldest[1].close()
+      }
+    }
+    return lease.take(waiter)
+  }
+
+  get size(): number {
+    return this.#all.size
+  }
+}
