@@ -31,7 +31,7 @@ type Connect = Pick<Transport, 'connect'>
  * cluster with TLS, also while its secrets have not come.
  */
 export function connectUpstream(
-  { tls, name, proxyProtocol }: Cluster,
+  { tls, name, proxyProtocol, http }: Cluster,
   address: SocketAddress,
   handler: SocketHandler,
   deps: EngineDeps,
@@ -49,7 +49,17 @@ export function connectUpstream(
   const serverName = serverNameOf(tls, purpose.authority)
   const host = serverName ?? hostOf(purpose.authority)
   const names = tls.autoSanValidation === true && host !== undefined ? coversHost(host) : undefined
-  return connectTls(transport, address, handler, { context, serverName, names })
+  const alpn = offeredProtocols(http.protocol, tls.alpn)
+  return connectTls(transport, address, handler, { context, serverName, names, alpn })
+}
+
+/** Both, where the handshake decides; as Envoy, HTTP/2 says what it is even if nobody asked it to. */
+function offeredProtocols(
+  protocol: Cluster['http']['protocol'],
+  configured: readonly string[],
+): readonly string[] {
+  if (protocol === 'alpn') return ['h2', 'http/1.1']
+  return protocol === 'http2' && configured.length === 0 ? ['h2'] : configured
 }
 
 /** What a connection for this request is not shared beyond; empty: it is anybody's. */

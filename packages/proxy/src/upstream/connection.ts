@@ -55,6 +55,12 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
   onOpen(): void {
     this.open = true
     this.pool.deps.wheel.disarm(this)
+    if (this.pool.takesHttp2(this)) {
+      // The socket is somebody else's, the pool no longer counts it.
+      this.#gone = true
+      this.user = undefined
+      return
+    }
     const { user } = this
     if (user === undefined) this.pool.giveBack(this, this.pool.deps.clock.monotonicMs())
     else this.use(user)

@@ -2,6 +2,7 @@
  * The HTTP/2 connections to one endpoint: one, and a further one only when the
  * streams of all are used up. Requests beyond the limits wait here.
  */
+import type { Socket } from '@weft/net'
 import type { Host } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
 import type { ConnectionPurpose } from '../tls/connect-upstream.ts'
@@ -51,6 +52,15 @@ export class Http2Pool {
       if (this.#closing) connection.retire()
     } else if (limits.admitPending()) this.#waiting.push(user)
     else user.onUpstreamFailed('overflow', 'too many requests wait for a connection')
+  }
+
+  /** A connection whose handshake ended with HTTP/2. */
+  adopt(socket: Socket, counted: boolean, user: UpstreamUser | undefined): void {
+    const connection = new Http2Upstream(this, counted, socket)
+    this.#connections.push(connection)
+    if (user !== undefined) connection.take(user)
+    connection.onOpen()
+    if (this.#closing) connection.retire()
   }
 
   /** The user no longer waits. */

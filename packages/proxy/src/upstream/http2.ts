@@ -34,7 +34,8 @@ export class Http2Upstream implements SocketHandler, Timed {
   #pingWaits = false
   #cancelPing: (() => void) | undefined
 
-  constructor(pool: Http2Pool, counted: boolean) {
+  /** @param opened A connection that is there already. */
+  constructor(pool: Http2Pool, counted: boolean, opened?: Socket) {
     this.#pool = pool
     this.counted = counted
     const { deps, cluster, host, purpose } = pool
@@ -44,8 +45,13 @@ export class Http2Upstream implements SocketHandler, Timed {
       now: () => deps.clock.monotonicMs(),
       memory: http2Memory,
     })
-    this.socket = connectUpstream(cluster.model, host.endpoint.address, this, deps, purpose)
+    this.socket =
+      opened ?? connectUpstream(cluster.model, host.endpoint.address, this, deps, purpose)
     this.#link = new Http2Link(this.session, this.socket)
+    if (opened !== undefined) {
+      opened.handler = this
+      return
+    }
     deps.wheel.arm(this, cluster.model.connectTimeoutMs, deps.clock.monotonicMs())
   }
 
@@ -138,6 +144,12 @@ export class Http2Upstream implements SocketHandler, Timed {
   onOpen(): void {
     const { deps } = this.#pool
     deps.wheel.disarm(this)
+    const agreed = this.socket.tls?.alpn
+    if (agreed !== undefined && agreed !== 'h2') {
+      this.#failStarting('connectFailure', `the handshake agreed on ${agreed}, not on h2`)
+      this.socket.close()
+      return
+    }
     this.#open = true
     this.#openedMs = deps.clock.monotonicMs()
     this.session.start()

@@ -56,6 +56,10 @@ export class HttpPool implements Timed {
    * @param once Must not be sent twice: uses no connection that the peer may be closing now.
    */
   acquire(user: UpstreamUser, fresh: boolean, nowMs: number, once = false): void {
+    if (this.#decidedHttp2) {
+      this.acquireStream(user)
+      return
+    }
     if (!fresh) {
       const connection = this.#takeIdle(nowMs, once)
       if (connection !== undefined) {
@@ -122,6 +126,27 @@ export class HttpPool implements Timed {
     this.#idle.push(connection)
     if (this.#idle.length > MAX_IDLE_CONNECTIONS) this.#idle.shift()?.socket.close()
     this.#armSweep(nowMs)
+  }
+
+  /** Where the handshake decides, there is a connection that it decided for HTTP/2. */
+  get #decidedHttp2(): boolean {
+    const isHttp2 = this.#http2 !== undefined && this.#http2.connections > 0
+    return isHttp2 && this.cluster.model.http.protocol === 'alpn'
+  }
+
+  /** The handshake of a connection decided: true when it was for HTTP/2, and the socket is taken. */
+  takesHttp2(connection: UpstreamConnection): boolean {
+    if (this.cluster.model.http.protocol !== 'alpn') return false
+    if (connection.socket.tls?.alpn !== 'h2') return false
+    const { socket, user, counted } = connection
+    this.connections--
+    this.#http2 ??= new Http2Pool(this.cluster, this.host, this.deps, this.purpose)
+    this.#http2.adopt(socket, counted, user)
+    for (const waiting of this.#waiting.splice(0)) {
+      this.cluster.limits.release('pending')
+      this.acquireStream(waiting)
+    }
+    return true
   }
 
   /** A connection is gone; a waiting request gets a new one in its place. */
