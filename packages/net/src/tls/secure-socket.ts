@@ -68,6 +68,9 @@ export class SecureSocket implements Socket {
   readonly #tls: TLSSocket
   #writer: TlsWriter | undefined
   #paused = false
+  /** What came behind the handshake, or in one read with it, while paused: stopping comes too late. */
+  #held: Uint8Array[] = []
+  #endHeld = false
   #early: Uint8Array[] = []
   #endEarly = false
   #error: Error | undefined
@@ -216,10 +219,18 @@ export class SecureSocket implements Socket {
   #read({ internals, shared }: TakenHandle): Uint8Array | undefined {
     const length = internals.state[internals.readResult] ?? 0
     if (this.closed) return undefined
-    if (length > 0) this.handler.onData(shared, length)
-    else if (length === EOF) this.handler.onEnd()
-    else if (length < 0) this.#fail(systemError('read', length))
+    if (length > 0) {
+      if (this.#paused || this.#held.length > 0) this.#hold(shared, length)
+      else this.handler.onData(shared, length)
+    } else if (length === EOF) {
+      if (this.#paused || this.#held.length > 0) this.#endHeld = true
+      else this.handler.onEnd()
+    } else if (length < 0) this.#fail(systemError('read', length))
     return undefined
+  }
+
+  #hold(shared: Uint8Array, length: number): void {
+    this.#held.push(Buffer.from(shared.subarray(0, length)))
   }
 
   #openStream(): void {
@@ -267,7 +278,25 @@ export class SecureSocket implements Socket {
     this.#paused = false
     if (this.tls === undefined || this.closed) return
     if (this.#writer === undefined) this.#tls.resume()
-    else this.#writer.handle.readStart()
+    else if (this.#held.length === 0 && !this.#endHeld) this.#writer.handle.readStart()
+    else queueMicrotask(() => this.#release())
+  }
+
+  #release(): void {
+    while (this.#canRead()) {
+      const bytes = this.#held.shift()
+      if (bytes === undefined) break
+      this.handler.onData(bytes, bytes.length)
+    }
+    if (!this.#canRead()) return
+    this.#writer?.handle.readStart()
+    if (!this.#endHeld) return
+    this.#endHeld = false
+    this.handler.onEnd()
+  }
+
+  #canRead(): boolean {
+    return !this.#paused && !this.closed
   }
 
   /** Records are short and decrypted into a buffer of their own: nothing to win. */

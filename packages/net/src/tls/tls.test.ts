@@ -161,6 +161,31 @@ for (const [name, create] of Object.entries(transports)) {
     await listening.close()
   })
 
+  test(`${name}: what comes with the handshake waits while reading is paused`, async () => {
+    const transport = create()
+    const { listening, accepted } = await serve(transport)
+    const context = clientTlsContext(parts(undefined, { trust: { caPem: ca.caPem } }))
+    const client = new Recorder()
+    const options = { context, serverName: 'web.test' }
+    const socket = connectTls(transport, listening.address, client, options)
+    // In flight before the handshake is over: it arrives behind its last message.
+    socket.write(Buffer.from('ping'))
+    socket.end()
+    while (accepted.length === 0) await new Promise(setImmediate)
+    const [server] = accepted
+    assert.ok(server)
+    server.socket.pause()
+    await server.handler.seen('open')
+    for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+    assert.deepEqual(server.handler.events, ['open'])
+    server.socket.resume()
+    await server.handler.seen('end')
+    assert.equal(server.handler.data.toString(), 'ping')
+    socket.close()
+    server.socket.close()
+    listening.close()
+  })
+
   test(`${name}: a slow reader makes writes wait, and nothing is lost at the end`, async () => {
     const transport = create()
     const { listening, accepted } = await serve(transport)
