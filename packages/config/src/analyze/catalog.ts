@@ -2,13 +2,16 @@
 // not a member: analysis-index.ts
 // not a member: analyze.ts
 
+import { checkBackendPolicies } from './backend-policies.ts'
 import type { Check } from './check.ts'
 import { checkDestinationRules } from './destination-rules.ts'
 import { checkDuplicates } from './duplicates.ts'
 import { checkGatewayApi } from './gateway-api.ts'
+import { checkGatewayListeners } from './gateway-listeners.ts'
 import { checkIstioGateways } from './istio-gateways.ts'
 import { checkMeshHosts } from './mesh-hosts.ts'
 import { checkPolicies } from './policies.ts'
+import { checkRouteRules } from './route-rules.ts'
 import { checkRoutes } from './routes.ts'
 import { checkSidecars } from './sidecars.ts'
 
@@ -19,6 +22,9 @@ export const CHECKS = {
   destinationRules: checkDestinationRules,
   istioGateways: checkIstioGateways,
   gatewayApi: checkGatewayApi,
+  gatewayListeners: checkGatewayListeners,
+  routeRules: checkRouteRules,
   policies: checkPolicies,
+  backendPolicies: checkBackendPolicies,
   sidecars: checkSidecars,
 } as const satisfies Record<string, Check>
