@@ -107,3 +107,86 @@ test('noise and changed bytes never throw, and no prefix of an incomplete start 
     ),
   )
 })
+
+/** RFC 8701: values that nobody knows, among those that are offered. */
+const GREASE = [0x0a0a, 0x1a1a, 0xfafa]
+
+test('values nobody knows, an encrypted inner hello and a great key share are passed over', () => {
+  const versions = Buffer.concat([Buffer.from([8, 0x1a, 0x1a, 3, 4, 3, 3, 0xfa, 0xfa])])
+  const alpn = Buffer.concat([
+    Buffer.from([2, 0x0a, 0x0a]),
+    Buffer.from([2]),
+    Buffer.from('h2'),
+    Buffer.from([8]),
+    Buffer.from('http/1.1'),
+  ])
+  const extensions = [
+    extension(GREASE[0] ?? 0, Buffer.alloc(0)),
+    // The name of the outer hello is the one that routes.
+    named(Buffer.from('Outer.Example.com.')),
+    extension(0xfe0d, Buffer.alloc(281, 7)),
+    extension(16, vector(alpn)),
+    extension(51, Buffer.alloc(1_263, 3)),
+    extension(43, versions),
+    extension(GREASE[2] ?? 0, Buffer.from([0])),
+  ]
+  for (const recordBytes of [16_384, 700, 64]) {
+    const bytes = helloOf(extensions, recordBytes)
+    assert.ok(bytes.length > 1_500)
+    assert.deepEqual(parseClientHello(bytes, bytes.length), {
+      kind: 'hello',
+      hello: {
+        serverName: 'outer.example.com',
+        alpn: ['\n\n', 'h2', 'http/1.1'],
+        versions: [0x1a1a, 0x0304, 0x0303, 0xfafa],
+      },
+    })
+  }
+})
+
+test('a hello without a name, or without any extension, is a hello', () => {
+  const bytes = helloOf([extension(43, Buffer.from([2, 3, 4]))])
+  const result = parseClientHello(bytes, bytes.length)
+  assert.deepEqual(result, {
+    kind: 'hello',
+    hello: { serverName: undefined, alpn: [], versions: [0x0304] },
+  })
+  const body = Buffer.concat([
+    Buffer.from([3, 1]),
+    Buffer.alloc(32),
+    Buffer.from([0, 0, 2, 0, 47, 1, 0]),
+  ])
+  const message = Buffer.concat([Buffer.from([1, 0]), vector(body)])
+  const old = Buffer.concat([Buffer.from([22, 3, 1]), vector(message)])
+  assert.deepEqual(parseClientHello(old, old.length), {
+    kind: 'hello',
+    hello: { serverName: undefined, alpn: [], versions: [0x0301] },
+  })
+})
+
+test('any hello gives the same answer over any records and with any bytes behind it', () => {
+  const value = fc.uint8Array({ maxLength: 2_000 })
+  // 0, 16 and 43 have a form of their own.
+  const others = fc.uniqueArray(fc.tuple(fc.integer({ min: 44, max: 65_535 }), value), {
+    selector: ([type]) => type,
+    maxLength: 4,
+  })
+  fc.assert(
+    fc.property(
+      others,
+      fc.stringMatching(/^[a-z0-9-]{1,20}(\.[a-z0-9-]{1,20}){0,3}$/),
+      fc.integer({ min: 30, max: 16_384 }),
+      fc.uint8Array({ maxLength: 50 }),
+      (extensions, name, recordBytes, rest) => {
+        const all = extensions.map(([type, bytes]) => extension(type, bytes))
+        const hello = helloOf([...all, named(Buffer.from(name))], recordBytes)
+        const bytes = Buffer.concat([hello, rest])
+        const result = parseClientHello(bytes, bytes.length)
+        assert.equal(result.kind === 'hello' && result.hello.serverName, name)
+        for (let cut = 0; cut < hello.length; cut += 101) {
+          assert.equal(parseClientHello(bytes, cut).kind, 'incomplete')
+        }
+      },
+    ),
+  )
+})
