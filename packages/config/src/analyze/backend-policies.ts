@@ -38,7 +38,7 @@ function checkTargets(
       warn(policy, `${at}.kind`, 'missing-target', message)
       continue
     }
-    const { sectionName: section = '' }: { readonly sectionName?: string } = target
+    const section = sectionOf(policy, position)
     const key = `${namespace}/${target.name}/${section}`
     const owner = owners.get(key)
     if (owner === undefined) owners.set(key, policy)
@@ -61,6 +61,12 @@ function checkTargets(
     const message = `Service "${target.name}" has no port named "${section}"; ${known}`
     warn(policy, `${at}.sectionName`, 'missing-port', message)
   }
+}
+
+/** Only one of the two kinds may mean a single port. */
+function sectionOf(policy: Policy, position: number): string {
+  if (policy.type !== 'BackendTLSPolicy') return ''
+  return policy.spec.targetRefs[position]?.sectionName ?? ''
 }
 
 function checkAuthorities(

@@ -15,7 +15,7 @@ import { distinctChains } from './distinct-chains.ts'
 import { httpManager } from './http-manager.ts'
 
 /** One egress listener's port and what it may see. */
-export interface EgressPort {
+interface EgressPort {
   readonly port: number
   readonly scope: ProxyScope
 }
