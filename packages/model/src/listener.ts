@@ -83,6 +83,10 @@ export interface HttpConnectionManager {
   readonly maxStreamDurationMs?: number
   /** After this a connection is asked to go, in milliseconds; absent: no limit. */
   readonly maxConnectionDurationMs?: number
+  /** After so many a connection is asked to go, 1 or more; absent: no limit. */
+  readonly maxRequestsPerConnection?: number
+  /** Added to the `via` fields of requests and answers; absent: nothing is. */
+  readonly via?: string
   /** 1 to 100; absent: 100. */
   readonly maxRequestFields?: number
   /** What becomes of names with an underscore; absent: `allow`. */

@@ -22,8 +22,9 @@ import type { ClientSide, TakenOver } from '../exchange/client-side.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import type { ExchangePool } from '../exchange/exchange-pool.ts'
-import { routeRequest } from '../exchange/route-request.ts'
 import { flushTo } from '../exchange/shared-out.ts'
+import { ConnectionAge } from './connection-age.ts'
+import { routeHere } from './misdirected.ts'
 import { unconfiguredAnswer } from './unconfigured-answer.ts'
 
 /** Where a connection finds the newest configuration that applies to it. */
@@ -75,10 +76,6 @@ const FIRST_OF_PREFACE = 0x50
 /** `R`: of few methods, and not of POST. */
 const SECOND_OF_PREFACE = 0x52
 
-function joined(before: Buffer, bytes: Buffer, length: number): Buffer {
-  return Buffer.concat([before, bytes.subarray(0, length)])
-}
-
 export class Http1Connection implements SocketHandler, HttpConnection, ClientSide, Timed {
   deadlineTick = 0
   slotTick = 0
@@ -97,6 +94,7 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
   /** A CR before a request line was seen, its LF not yet. */
   #halfBlankLine = false
   #clientEnded = false
+  readonly #age = new ConnectionAge()
   #runtime: HttpRuntime | undefined
   #authority = ''
   #authorityBytes: Buffer = Buffer.alloc(0)
@@ -112,7 +110,9 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
   /** Begins with what protocol detection has read already. */
   start(firstBytes: Buffer | undefined): void {
     const runtime = this.#home.runtime(this.socket)
-    if (runtime !== undefined) this.#armIdle(runtime, this.#deps.clock.monotonicMs())
+    const nowMs = this.#deps.clock.monotonicMs()
+    this.#age.begin(nowMs)
+    if (runtime !== undefined) this.#armIdle(runtime, nowMs)
     if (firstBytes !== undefined) this.onData(firstBytes, firstBytes.length)
   }
 
@@ -135,7 +135,7 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
   }
 
   get draining(): boolean {
-    return this.#home.draining
+    return this.#age.worn || this.#home.draining
   }
 
   get gone(): boolean {
@@ -196,7 +196,8 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
       this.#fresh = false
       return false
     }
-    const all = before === undefined ? bytes.subarray(0, length) : joined(before, bytes, length)
+    const part = bytes.subarray(0, length)
+    const all = before === undefined ? part : Buffer.concat([before, part])
     const codec = this.#home.runtime(this.socket)?.manager.codec ?? 'auto'
     const found = codec === 'auto' ? detectProtocol(all, all.length) : 'http1'
     if (found === 'undecided') {
@@ -336,6 +337,7 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
     const { head, request } = exchange
     exchange.startedMs = this.#deps.clock.monotonicMs()
     exchange.authority = this.#authorityOf(exchange)
+    this.#age.serve(exchange.runtime.manager, exchange.startedMs)
     let at = from
     if (head.chunked) request.start('chunked', 0, false)
     else if (head.contentLength > 0) request.start('fixed', head.contentLength, false)
@@ -345,7 +347,7 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
       if (at < 0) return this.#refuse(exchange, at)
       if (request.done) this.#state = BUSY
     }
-    routeRequest(exchange)
+    routeHere(exchange, this.#home, this.socket)
     return at
   }
 
@@ -413,8 +415,8 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
   }
 
   #armIdle(runtime: HttpRuntime, nowMs: number): void {
-    const { idleTimeoutMs } = runtime.manager
-    if (idleTimeoutMs > 0) this.#deps.wheel.arm(this, idleTimeoutMs, nowMs)
+    const restMs = this.#age.restMs(runtime.manager, nowMs)
+    if (restMs > 0) this.#deps.wheel.arm(this, restMs, nowMs)
   }
 
   /** Our side ends; the client's bytes are read and ignored for a while (RFC 9112, section 9.6). */

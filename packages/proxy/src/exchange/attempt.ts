@@ -5,15 +5,12 @@ import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { HttpPool } from '../upstream/pool.ts'
 import type { UpstreamSide } from '../upstream/upstream-user.ts'
 import { chooseHost, resolveNamed } from './choose-host.ts'
-import type { HttpRuntime } from './contract.ts'
-import {
-  type EncodedHeaders,
-  encodeHeaderOps,
-  encodeStamps,
-  joinEncoded,
-} from './encoded-headers.ts'
+import { encodeHeaderOps, joinEncoded } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
+import { spellNames } from './header-case.ts'
 import { out } from './shared-out.ts'
+import { stampsOf } from './stamps.ts'
+import { hasTooMuchBaggage, newTraceparent } from './trace-fields.ts'
 import { writeRequestHead } from './write-request.ts'
 
 /**
@@ -54,7 +51,7 @@ export function speaksHttp2({ cluster, downstream }: Exchange): boolean {
 }
 
 /** Writes the head and the body so far; what follows of the body is sent as it comes. */
-export function sendRequest(x: Exchange, connection: UpstreamSide): void {
+function sendRequest(x: Exchange, connection: UpstreamSide): void {
   const headLength = composeRequest(x, connection, x.host)
   if (headLength === 0) return
   const { request } = x
@@ -71,16 +68,25 @@ export function sendRequest(x: Exchange, connection: UpstreamSide): void {
 }
 
 /**
- * Sends what must not be sent twice: an end of the connection that is there already, but was
- * not read yet, is seen first. The first turn ends what the loop has in hand, the second one
- * reads again.
+ * Sends at once, but for what must not be sent twice: of a connection that rested, an end that
+ * is there already, but was not read yet, is seen first. The first turn ends what the loop has
+ * in hand, the second one reads again.
  */
-export function sendWhenSeen(x: Exchange, connection: UpstreamSide): void {
+export function sendWhenDue(x: Exchange, connection: UpstreamSide): void {
+  if (!connection.reused || connection.multiplexed || isSafe(x)) {
+    sendRequest(x, connection)
+    return
+  }
   setImmediate(() =>
     setImmediate(() => {
       if (x.connection === connection && !x.sending && !x.finished) sendRequest(x, connection)
     }),
   )
+}
+
+/** GET or HEAD, by its first letters: nothing else of that kind is common. */
+function isSafe({ headBytes }: Exchange): boolean {
+  return headBytes[1] === 0x45 && (headBytes[0] === 0x47 || headBytes[0] === 0x48)
 }
 
 /** Lays head and body so far out in `out`. @returns The head's length; 0: there is no target. */
@@ -106,6 +112,9 @@ export function composeRequest(
   plan.attempts = x.attempts
   plan.timeoutMs = x.timers.requestMs === 0 ? x.timers.perTryMs : expectedMs(x, connection)
   plan.retryToken = action.repeats && takesToken(x)
+  plan.dropUnderscores = manager.underscores === 'drop'
+  if (x.attempts === 1) plan.traceparent = newTraceparent(x)
+  plan.dropBaggage = hasTooMuchBaggage(x)
   plan.generateId = manager.generateRequestId
   const ofRoute =
     target.requestHeaders.length === 0 ? undefined : encodeHeaderOps(target.requestHeaders)
@@ -114,6 +123,10 @@ export function composeRequest(
   out.clear()
   writeRequestHead(plan, out)
   const headLength = out.length
+  const spelling = x.cluster?.model.http.headerCase
+  if (spelling !== undefined && !connection.multiplexed) {
+    spellNames(out.bytes, 0, headLength, spelling)
+  }
   const { request, held } = x
   request.chunkedOut = !connection.multiplexed && (request.framing === 'chunked' || plan.chunked)
   request.append(held.bytes, 0, held.length, out)
@@ -167,28 +180,4 @@ function authorityToSend(x: Exchange, host: Host | undefined): string | undefine
   const at = head.findKnown(FIELD.host) * SPAN
   const asSent = headBytes.toString('latin1', head.spans[at + 2], head.spans[at + 3])
   return asSent === x.authority ? undefined : x.authority
-}
-
-interface Stamps {
-  readonly request: EncodedHeaders | undefined
-  readonly response: EncodedHeaders | undefined
-}
-
-const NO_STAMPS: Stamps = { request: undefined, response: undefined }
-const stamps = new WeakMap<HttpRuntime, Stamps>()
-
-export function stampsOf(runtime: HttpRuntime): Stamps {
-  const { requestStamps, requestStrips, responseStamps, responseStrips } = runtime
-  const hasRequest = requestStamps !== undefined || requestStrips !== undefined
-  const hasResponse = responseStamps !== undefined || responseStrips !== undefined
-  if (!hasRequest && !hasResponse) return NO_STAMPS
-  let known = stamps.get(runtime)
-  if (known === undefined) {
-    known = {
-      request: hasRequest ? encodeStamps(requestStamps, requestStrips) : undefined,
-      response: hasResponse ? encodeStamps(responseStamps, responseStrips) : undefined,
-    }
-    stamps.set(runtime, known)
-  }
-  return known
 }

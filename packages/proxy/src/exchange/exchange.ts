@@ -22,7 +22,7 @@ import type { HttpPool } from '../upstream/pool.ts'
 import type { StreamLoss, UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
 import type { AnswerCoding, AnswerEncoder } from './answer-coding.ts'
 import { AnswerTarget } from './answer-target.ts'
-import { sendRequest, sendWhenSeen } from './attempt.ts'
+import { sendWhenDue } from './attempt.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { ClientSide } from './client-side.ts'
 import type { EngineDeps, HttpRuntime, RetryEnd } from './contract.ts'
@@ -285,14 +285,20 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.fail(failure, `no byte either way for ${this.timers.idleMs} ms`)
   }
 
+  onBodyTimeout(): void {
+    this.fail('bodyTimeout', 'the request body did not arrive in time')
+  }
+
+  onStreamTimeout(): void {
+    this.fail('streamDuration', 'the request took as long as one may')
+  }
+
   // What the upstream connection reports.
 
   onUpstreamReady(connection: UpstreamSide): void {
     this.pool = undefined
     this.connection = connection
-    if (connection.reused && !connection.multiplexed && !this.isSafe())
-      sendWhenSeen(this, connection)
-    else sendRequest(this, connection)
+    sendWhenDue(this, connection)
   }
 
   onUpstreamFailed(failure: Failure, detail: string): void {
@@ -484,12 +490,6 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   /** The request id, if it was made here. */
   madeRequestId(): string | undefined {
     return this.#requestId.text
-  }
-
-  /** GET or HEAD, by its first letters: nothing else of that kind is common. */
-  isSafe(): boolean {
-    const { headBytes } = this
-    return headBytes[1] === 0x45 && (headBytes[0] === 0x47 || headBytes[0] === 0x48)
   }
 
   clientHost(): string {

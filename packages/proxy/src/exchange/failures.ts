@@ -11,6 +11,8 @@ const FAILURES = {
   http10Refused: { status: 426, flag: 'DPE', details: 'low_version' },
   clientGone: { status: 0, flag: 'DC', details: 'downstream_remote_disconnect' },
   streamIdle: { status: 408, flag: 'SI', details: 'stream_idle_timeout' },
+  bodyTimeout: { status: 408, flag: 'DPE', details: 'request_overall_timeout' },
+  streamDuration: { status: 504, flag: 'DT', details: 'max_duration_timeout' },
   // What the configuration says.
   misdirected: { status: 421, flag: 'NR', details: 'misdirected_request' },
   noRoute: { status: 404, flag: 'NR', details: 'route_not_found' },

@@ -9,7 +9,6 @@ import { FIELD, parseResponseHead, problemText, SPAN } from '@weft/wire'
 import { httpFilters } from '../filters/catalog.ts'
 import type { StreamLoss } from '../upstream/upstream-user.ts'
 import { type AnswerCoding, chooseCoding } from './answer-coding.ts'
-import { stampsOf } from './attempt.ts'
 import type { BodyFraming } from './body-relay.ts'
 import { startUpgradeTunnel } from './connect-tunnel.ts'
 import {
@@ -20,8 +19,10 @@ import {
 } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { GrpcMessages } from './grpc.ts'
+import { spellNames } from './header-case.ts'
 import { attemptFailed, retryAnswer } from './retrying.ts'
 import { out } from './shared-out.ts'
+import { added, stampsOf } from './stamps.ts'
 import { writeInterimHead, writeResponseHead } from './write-response.ts'
 
 /** More interim answers than this are a flood (RFC 9110 sets no limit). */
@@ -281,8 +282,16 @@ function writeHead(x: Exchange, chunked: boolean, upgrade: boolean): void {
   plan.serviceTimeMs = Math.round(x.firstByteMs - x.sentMs)
   plan.route = ops.length === 0 ? undefined : encodeHeaderOps(ops)
   plan.stamps = stampsOf(runtime).response
+  const { serverHeader, headerCase } = runtime.manager
+  if (serverHeader?.kind === 'ifAbsent' && x.view.responseHeader('server') === undefined) {
+    x.filterHeaders = joinEncoded(x.filterHeaders, added('server', serverHeader.value))
+  }
   plan.filters = x.filterHeaders
+  const from = out.length
   writeResponseHead(plan, out)
+  if (headerCase !== undefined && !x.downstream.multiplexed) {
+    spellNames(out.bytes, from, out.length, headerCase)
+  }
 }
 
 /** What filters and hash policies add to the answer. */

@@ -2,8 +2,10 @@
  * An answer of our own: no upstream is asked, or none gave an answer. The rest
  * of a small request body is read and thrown away, to keep the connection.
  */
+import type { HttpConnectionManager } from '@weft/model'
 import type { Exchange } from './exchange.ts'
 import { asGrpcReply, isGrpc } from './grpc.ts'
+import { spellNames } from './header-case.ts'
 import { httpDate } from './http-date.ts'
 import { filterHeaders } from './relay-response.ts'
 import { out } from './shared-out.ts'
@@ -32,6 +34,7 @@ export function replyLocally(exchange: Exchange, asHttp: LocalReply): void {
       close: exchange.mustClose,
       withBody: view.method !== 'HEAD',
       date: httpDate(exchange.deps.clock),
+      server: serverName(exchange.runtime.manager),
       view,
       ops: exchange.filterHeaders,
       stamps: undefined,
@@ -39,6 +42,10 @@ export function replyLocally(exchange: Exchange, asHttp: LocalReply): void {
     out,
   )
   exchange.responseBodyBytes = bodyBytes
+  const { headerCase } = exchange.runtime.manager
+  if (headerCase !== undefined && !downstream.multiplexed) {
+    spellNames(out.bytes, 0, out.length - bodyBytes, headerCase)
+  }
   downstream.send(out.length - bodyBytes, true, undefined)
   if (request.done || exchange.mustClose || downstream.multiplexed) exchange.finish()
   else {
@@ -50,4 +57,9 @@ export function replyLocally(exchange: Exchange, asHttp: LocalReply): void {
 function replyFor({ view, request: { webContentType } }: Exchange, asHttp: LocalReply): LocalReply {
   if (webContentType !== '') return asGrpcReply(asHttp, webContentType)
   return isGrpc(view.requestHeader('content-type')) ? asGrpcReply(asHttp) : asHttp
+}
+
+function serverName({ serverHeader }: HttpConnectionManager): string | undefined {
+  if (serverHeader === undefined) return 'weft'
+  return serverHeader.kind === 'remove' ? undefined : serverHeader.value
 }

@@ -112,7 +112,7 @@ function keepAndFrame(exchange: Exchange, bytes: Buffer, from: number, end: numb
 
 function requestDone(exchange: Exchange): void {
   const { timers } = exchange
-  if (timers.requestMs > 0 && !exchange.answered) {
+  if ((timers.requestMs > 0 || timers.limitsBody) && !exchange.answered) {
     timers.requestDone(exchange.deps.clock.monotonicMs())
   }
   if (exchange.discarding) exchange.finish()

@@ -23,6 +23,7 @@ import { startRace } from './hedge.ts'
 import { sendMirrors } from './mirror.ts'
 import { bodyTooLong, refuseBody, refuseUndecodable } from './request-body.ts'
 import { newCookieValue } from './request-id.ts'
+import { keepsRules } from './request-rules.ts'
 
 export function routeRequest(x: Exchange): void {
   const { manager, routes } = x.runtime
@@ -30,6 +31,7 @@ export function routeRequest(x: Exchange): void {
     x.fail('http10Refused', 'this listener speaks HTTP/1.1')
     return
   }
+  if (!keepsRules(x)) return
   if (x.head.unusualPath && (manager.normalizePath || manager.mergeSlashes)) {
     const { normalizePath: normalize, mergeSlashes } = manager
     x.canonicalPath = canonicalPath(x.view.path, { normalize, mergeSlashes })
@@ -201,6 +203,8 @@ function forward(x: Exchange, action: CompiledForward): void {
     // A tunnel lives as long as its ends like; only its opening has a limit.
     x.timers.idleMs = 0
   }
+  const { maxStreamDurationMs } = action.source
+  if (maxStreamDurationMs !== undefined) x.timers.limitStream(x.startedMs, maxStreamDurationMs)
   x.timers.arm(x.startedMs, x.request.done || x.grpcDeadline)
   if (action.source.mirrors.length > 0) sendMirrors(x, action)
   if (action.source.hedge !== undefined) startRace(x)

@@ -5,6 +5,7 @@ import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangeView } from './exchange-view.ts'
 import { renderGrpcTimeout } from './grpc.ts'
 import type { RequestId } from './request-id.ts'
+import { hasUnderscore } from './underscores.ts'
 import {
   CRLF,
   copyKept,
@@ -43,6 +44,11 @@ export interface RequestPlan {
   /** In milliseconds; 0 when there is no limit. */
   timeoutMs: number
   generateId: boolean
+  /** Fields with an underscore in their name stay here. */
+  dropUnderscores: boolean
+  /** In place of the client's, which is none. */
+  traceparent: string | undefined
+  dropBaggage: boolean
   /** The route's operations; absent when there are none. */
   route: EncodedHeaders | undefined
   /** The listener's stamps; absent when there are none. */
@@ -73,6 +79,9 @@ export function newRequestPlan(
     retryToken: false,
     timeoutMs: 0,
     generateId: false,
+    dropUnderscores: false,
+    traceparent: undefined,
+    dropBaggage: false,
     route: undefined,
     stamps: undefined,
     id,
@@ -147,6 +156,23 @@ function writeRequestLine({ head, bytes, path }: RequestPlan, out: OutBuffer): v
   out.append(HTTP11)
 }
 
+/** What the listener does not let through, or not as it is. */
+function cutUnwanted({
+  head,
+  bytes,
+  traceparent,
+  dropBaggage,
+  dropUnderscores,
+}: RequestPlan): void {
+  if (traceparent !== undefined) {
+    cutKnown(head, FIELD.traceparent)
+    cutLine(head, bytes, 'tracestate')
+  }
+  if (dropBaggage) cutLine(head, bytes, 'baggage')
+  if (!dropUnderscores) return
+  for (let i = 0; i < head.count; i++) if (hasUnderscore(bytes, head.spans, i)) cuts[i] = 1
+}
+
 /** Lines that we write ourselves, or that must not pass. */
 function cutOurs(plan: RequestPlan): void {
   const { head } = plan
@@ -163,6 +189,7 @@ function cutOurs(plan: RequestPlan): void {
   cutKnown(head, FIELD['x-envoy-expected-rq-timeout-ms'])
   // Wishes that were for this hop: the next one would add its repeats to ours.
   for (const wish of WISHES) if (head.at[wish] !== 0) cutKnown(head, wish)
+  cutUnwanted(plan)
   if (plan.edge) cutFromOutside(plan)
 }
 
@@ -218,6 +245,7 @@ function writeOurs(plan: RequestPlan, out: OutBuffer): void {
   if (needsProto && plan.attempts === 1 && !head.secure) out.append(PROTO_AND_ONE)
   else writeProtoAndAttempt(plan, needsProto, out)
   if (plan.retryToken) out.append(RETRY_TOKEN)
+  if (plan.traceparent !== undefined) out.latin1(`traceparent: ${plan.traceparent}\r\n`)
   if (plan.timeoutMs > 0) {
     out.append(EXPECTED_MS)
     out.decimal(plan.timeoutMs)

@@ -131,6 +131,8 @@ export function writeLocalReply(
     readonly close: boolean
     readonly withBody: boolean
     readonly date: string
+    /** Absent: it does not say who answers. */
+    readonly server: string | undefined
     readonly ops: EncodedHeaders | undefined
     readonly stamps: EncodedHeaders | undefined
     readonly view: ExchangeView | undefined
@@ -146,7 +148,8 @@ export function writeLocalReply(
     out.latin1('content-type: text/plain\r\n')
   }
   for (const [name, value] of own) out.append(Buffer.from(`${name}: ${value}\r\n`, 'utf8'))
-  out.latin1(`date: ${options.date}\r\nserver: weft\r\n`)
+  out.latin1(`date: ${options.date}\r\n`)
+  if (options.server !== undefined) out.latin1(`server: ${options.server}\r\n`)
   if (options.close) out.append(CLOSE)
   if (options.view !== undefined) {
     if (options.ops !== undefined) writeLines(options.ops, options.view, out)

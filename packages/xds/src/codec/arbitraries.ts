@@ -340,8 +340,23 @@ const managerExtras = record(
     ),
     maxConnectionDurationMs: positiveMs,
     refuseMisdirected: fc.boolean(),
+    requestTimeoutMs: ms,
+    maxStreamDurationMs: positiveMs,
+    maxRequestsPerConnection: fc.integer({ min: 1, max: 1_000 }),
+    maxRequestFields: fc.integer({ min: 1, max: 100 }),
+    underscores: fc.constantFrom('allow' as const, 'reject' as const, 'drop' as const),
+    headerCase: fc.constantFrom('lower' as const, 'proper' as const),
+    serverHeader: fc.oneof(
+      fc.record({ kind: fc.constantFrom('overwrite' as const, 'ifAbsent' as const), value: word }),
+      fc.record({ kind: fc.constant('remove' as const) }),
+    ),
+    via: word,
   },
-  ['codec', 'http2', 'maxConnectionDurationMs', 'refuseMisdirected'],
+  [
+    ...(['codec', 'http2', 'maxConnectionDurationMs', 'refuseMisdirected'] as const),
+    ...(['requestTimeoutMs', 'maxStreamDurationMs', 'maxRequestsPerConnection'] as const),
+    ...(['maxRequestFields', 'underscores', 'headerCase', 'serverHeader', 'via'] as const),
+  ],
 )
 
 const httpConnectionManager: Arb<HttpConnectionManager> = fc

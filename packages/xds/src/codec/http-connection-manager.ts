@@ -18,6 +18,13 @@ import {
 } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { decodeAccessLogs, encodeAccessLogs } from './access-log.ts'
 import { decodeFilters, encodeFilters } from './http-filters/catalog.ts'
+import {
+  decodeListenerOptions,
+  encodeCommonOptions,
+  encodeHeaderCase,
+  encodeServerHeader,
+  listenerExtras,
+} from './listener-options.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
 import { decodeRouteTable, encodeRouteTable } from './route-table.ts'
 import {
@@ -53,13 +60,13 @@ export function encodeHttpConnectionManager(
     normalizePath: hcm.normalizePath,
     mergeSlashes: hcm.mergeSlashes,
     upgradeConfigs: hcm.upgrades.map((upgradeType) => ({ upgradeType })),
-    httpProtocolOptions: { acceptHttp10: hcm.acceptHttp10 },
-    commonHttpProtocolOptions: {
-      idleTimeout: encodeDuration(hcm.idleTimeoutMs),
-      ...(hcm.maxConnectionDurationMs === undefined
-        ? {}
-        : { maxConnectionDuration: encodeDuration(hcm.maxConnectionDurationMs) }),
-    },
+    httpProtocolOptions: { acceptHttp10: hcm.acceptHttp10, ...encodeHeaderCase(hcm) },
+    commonHttpProtocolOptions: encodeCommonOptions(hcm),
+    ...encodeServerHeader(hcm.serverHeader),
+    via: hcm.via ?? '',
+    ...(hcm.requestTimeoutMs === undefined
+      ? {}
+      : { requestTimeout: encodeDuration(hcm.requestTimeoutMs) }),
     codecType: CODECS[hcm.codec ?? 'auto'],
     ...(hcm.http2 === undefined ? {} : { http2ProtocolOptions: encodeHttp2(hcm.http2) }),
     generateRequestId: hcm.generateRequestId,
@@ -76,6 +83,7 @@ export function encodeHttpConnectionManager(
       // Envoy says `auto` as well when nobody chose.
       ...(hcm.codec === 'auto' ? { codec: 'auto' } : {}),
       ...(hcm.refuseMisdirected === undefined ? {} : { refuseMisdirected: hcm.refuseMisdirected }),
+      ...listenerExtras(hcm),
     },
   }
 }
@@ -149,10 +157,16 @@ const HCM = covers(
   HttpConnectionManagerSchema,
   ...['stat_prefix', 'rds', 'route_config', 'http_filters', 'common_http_protocol_options'],
   ...['http_protocol_options', 'max_request_headers_kb', 'stream_idle_timeout'],
-  ...['request_headers_timeout', 'access_log', 'use_remote_address', 'xff_num_trusted_hops'],
+  ...[
+    'request_headers_timeout',
+    'request_timeout',
+    'access_log',
+    'use_remote_address',
+    'xff_num_trusted_hops',
+  ],
   ...['generate_request_id', 'upgrade_configs', 'normalize_path', 'merge_slashes'],
   // What the wire looks like beyond what a client can rely on, and what is only observed.
-  ...['codec_type', 'http2_protocol_options', 'http3_protocol_options', 'server_name'],
+  ...['codec_type', 'http2_protocol_options', 'http3_protocol_options', 'server_name', 'via'],
   ...['server_header_transformation', 'drain_timeout', 'delayed_close_timeout', 'tracing'],
   ...['access_log_options', 'access_log_flush_interval', 'flush_access_log_on_new_request'],
   ...['always_set_request_id_in_response', 'preserve_external_request_id', 'proxy_status_config'],
@@ -163,12 +177,13 @@ const COMMON_OPTIONS = covers(
   HttpProtocolOptionsSchema,
   'idle_timeout',
   'max_headers_count',
-  'max_connection_duration',
+  ...['max_connection_duration', 'max_stream_duration', 'max_requests_per_connection'],
+  'headers_with_underscores_action',
 )
 const HTTP1_OPTIONS = covers(
   Http1ProtocolOptionsSchema,
   ...['allow_absolute_url', 'accept_http_10', 'enable_trailers', 'use_balsa_parser'],
-  ...['override_stream_error_on_invalid_http_message', 'allow_custom_methods'],
+  ...['override_stream_error_on_invalid_http_message', 'allow_custom_methods', 'header_key_format'],
 )
 
 export function decodeHttpConnectionManager(
@@ -204,9 +219,7 @@ export function decodeHttpConnectionManager(
     requestHeadTimeoutMs: decodeDuration(proto.requestHeadersTimeout, 0),
     idleTimeoutMs: decodeDuration(common?.idleTimeout, DEFAULTS.idleTimeoutMs),
     streamIdleTimeoutMs: decodeDuration(proto.streamIdleTimeout, DEFAULTS.streamIdleTimeoutMs),
-    ...(common?.maxConnectionDuration === undefined
-      ? {}
-      : { maxConnectionDurationMs: decodeDuration(common.maxConnectionDuration, 0) }),
+    ...decodeListenerOptions(proto, extras),
     ...decodeCodec(proto, extras),
     ...decodeHttp2(proto.http2ProtocolOptions),
     ...(typeof extras.refuseMisdirected === 'boolean'
