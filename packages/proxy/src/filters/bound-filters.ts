@@ -9,6 +9,7 @@ import { boundFilters } from './catalog.ts'
 import { cors } from './cors.ts'
 import { fault } from './fault.ts'
 import type { BoundFilter, FilterScope, HttpFilter } from './http-filter.ts'
+import { countedFilter } from './plain-stats.ts'
 
 type ChainFilter =
   | { readonly kind: 'plain'; readonly filter: HttpFilter }
@@ -47,9 +48,9 @@ function bind(config: HttpFilterConfig, scope: FilterScope): ChainFilter[] {
   if (overrides.disabled?.includes(config.kind) === true) return []
   switch (config.kind) {
     case 'cors':
-      return route.cors === undefined ? [] : [{ kind: 'plain', filter: cors }]
+      return route.cors === undefined ? [] : plain(cors, scope)
     case 'fault':
-      return route.fault === undefined ? [] : [{ kind: 'plain', filter: fault }]
+      return route.fault === undefined ? [] : plain(fault, scope)
     case 'csrf':
       return bound(boundFilters.csrf(config, scope))
     case 'localRateLimit':
@@ -67,6 +68,11 @@ function bind(config: HttpFilterConfig, scope: FilterScope): ChainFilter[] {
     default:
       return []
   }
+}
+
+function plain(filter: HttpFilter, scope: FilterScope): ChainFilter[] {
+  const counted = countedFilter(filter, scope)
+  return counted === undefined ? [{ kind: 'plain', filter }] : bound(counted)
 }
 
 function bound(filter: BoundFilter | undefined): ChainFilter[] {

@@ -15,6 +15,7 @@ import { rateLimit } from './rate-limit.ts'
 // not a member: bound-filters.ts
 // not a member: filter-memory.ts
 // not a member: filters-fixture.ts
+// not a member: plain-stats.ts
 // Chooses the endpoint rather than an answer, so it acts where hosts are chosen.
 // not a member: stateful-session.ts
 

@@ -15,7 +15,7 @@ import type { Compression } from '@weft/model'
 import type { AnswerEncoder, AnswerFacts, Coder } from '../exchange/answer-coding.ts'
 import { type EncodedHeaders, encodeStamps } from '../exchange/encoded-headers.ts'
 import { chooseEncoding } from './accept-encoding.ts'
-import type { BindFilter } from './http-filter.ts'
+import type { BindFilter, FilterScope } from './http-filter.ts'
 
 type Encoding = Compression['encodings'][number]
 
@@ -27,11 +27,11 @@ const DEFAULT_LEVELS = { gzip: 1, br: 3, zstd: 3 } as const
 /** 256 KiB: what is compressed on the fly is seldom longer, and many are under way. */
 const BROTLI_WINDOW_BITS = 18
 
-export const compressor: BindFilter<'compressor'> = (config, { overrides }) => {
-  const { disabled, ...own } = overrides.compressor ?? {}
+export const compressor: BindFilter<'compressor'> = (config, scope) => {
+  const { disabled, ...own } = scope.overrides.compressor ?? {}
   const settings: Compression = { ...config.settings, ...own }
   if (disabled === true || settings.encodings.length === 0) return undefined
-  const encoder = encoderOf(settings)
+  const encoder = encoderOf(settings, statsOf(scope))
   const requestHeaders = settings.removeAcceptEncoding
     ? encodeStamps([], ['accept-encoding'])
     : undefined
@@ -39,17 +39,41 @@ export const compressor: BindFilter<'compressor'> = (config, { overrides }) => {
   return { onRequest: () => verdict }
 }
 
-function encoderOf(settings: Compression): AnswerEncoder {
+type Note = (encoding: Encoding | undefined) => void
+
+/** What no coding was chosen for counts under the first one's name. */
+function statsOf({ deps: { filterStats }, runtime }: FilterScope): (first: Encoding) => Note {
+  if (filterStats === undefined) return () => () => undefined
+  const owner = { kind: 'http', name: runtime.manager.statPrefix } as const
+  const counter = (encoding: Encoding, leaf: string) =>
+    filterStats.counter(owner, `compressor.${encoding}.response.${leaf}`)
+  return (first) => {
+    const not = counter(first, 'not_compressed')
+    const done = {
+      gzip: counter('gzip', 'compressed'),
+      br: counter('br', 'compressed'),
+      zstd: counter('zstd', 'compressed'),
+    }
+    return (encoding) => (encoding === undefined ? not() : done[encoding]())
+  }
+}
+
+function encoderOf(settings: Compression, stats: (first: Encoding) => Note): AnswerEncoder {
+  const note = stats(settings.encodings[0] ?? 'gzip')
   const contentTypes = new Set(settings.contentTypes)
   return {
     choose(facts) {
-      if (!isFit(facts, settings.minBytes, contentTypes)) return undefined
+      if (!isFit(facts, settings.minBytes, contentTypes)) {
+        note(undefined)
+        return undefined
+      }
       const { request, response } = facts
       const etag = response('etag')
       if (etag !== undefined && settings.disableOnEtag) return undefined
       const vary = response('vary')
       const varies = withAcceptEncoding(vary)
       const encoding = chooseEncoding(request('accept-encoding') ?? '', settings.encodings)
+      note(encoding)
       if (encoding === undefined) {
         // Another client gets something else for the same request: caches have to know.
         return varies === vary ? undefined : { headers: lines({ vary: varies }), create: undefined }

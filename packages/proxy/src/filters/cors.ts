@@ -14,7 +14,7 @@ export const cors: HttpFilter = {
     const policy = route.cors
     if (policy === undefined || !isPreflight(request)) return undefined
     const origin = request.header('origin') ?? ''
-    if (!allows(policy, origin)) {
+    if (!isAllowedOrigin(policy, origin)) {
       // Without the headers the browser refuses; the application never sees the preflight.
       return policy.forwardUnmatchedPreflights
         ? undefined
@@ -27,7 +27,7 @@ export const cors: HttpFilter = {
     const policy = route.cors
     const origin = policy === undefined ? undefined : request.header('origin')
     if (policy === undefined || origin === undefined || isPreflight(request)) return undefined
-    if (!allows(policy, origin)) return undefined
+    if (!isAllowedOrigin(policy, origin)) return undefined
     const stamps = originHeaders(policy, origin)
     if (policy.exposeHeaders.length > 0) {
       stamps.push(['access-control-expose-headers', policy.exposeHeaders.join(',')])
@@ -44,7 +44,7 @@ function isPreflight(request: RequestView): boolean {
   )
 }
 
-function allows(policy: CorsPolicy, origin: string): boolean {
+export function isAllowedOrigin(policy: CorsPolicy, origin: string): boolean {
   let matchers = originMatchers.get(policy)
   if (matchers === undefined) {
     matchers = policy.allowOrigins.map((match) => new TextMatcher(match, 'cors origins'))

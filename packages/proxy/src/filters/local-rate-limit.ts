@@ -24,12 +24,14 @@ export const localRateLimit: BindFilter<'localRateLimit'> = (config, scope) => {
 class LocalRateLimitFilter implements BoundFilter {
   readonly #limit: LocalRateLimit
   readonly #scope: FilterScope
+  readonly #stats: ReturnType<typeof statsOf>
   readonly #shared: LocalLimiter
   readonly #perConnection = new WeakMap<object, LocalLimiter>()
 
   constructor(limit: LocalRateLimit, scope: FilterScope, ofRoute: boolean) {
     this.#limit = limit
     this.#scope = scope
+    this.#stats = statsOf(limit, scope)
     this.#shared = sharedLimiter(limit, scope, ofRoute)
   }
 
@@ -37,13 +39,17 @@ class LocalRateLimitFilter implements BoundFilter {
     const limit = this.#limit
     const { clock, random } = this.#scope.deps
     if (!hits(limit.enabledPercent, random)) return undefined
+    this.#stats?.enabled()
     const nowMs = clock.monotonicMs()
     const limiter = this.#limiterOf(call.connection, nowMs)
     const { allowed, bucket } = limiter.check(this.#descriptors(call), nowMs)
+    if (allowed) this.#stats?.ok()
+    else this.#stats?.limited()
     const headers = limit.headers ? limitHeaders(bucket, nowMs) : []
     if (allowed || !hits(limit.enforcedPercent, random)) {
       return headers.length === 0 ? undefined : { kind: 'stamp', headers: encodeStamps(headers) }
     }
+    this.#stats?.enforced()
     const added = [...headers, ...limit.responseHeaders]
     const reply = {
       status: limit.status,
@@ -74,6 +80,18 @@ class LocalRateLimitFilter implements BoundFilter {
       sourceCluster: '',
       destinationCluster: route.action.kind === 'forward' ? route.action.targets[0].cluster : '',
     })
+  }
+}
+
+function statsOf({ statPrefix }: LocalRateLimit, { deps: { filterStats } }: FilterScope) {
+  if (filterStats === undefined) return undefined
+  const counter = (leaf: string) =>
+    filterStats.counter({ kind: 'localRateLimit', name: statPrefix }, leaf)
+  return {
+    enabled: counter('enabled'),
+    ok: counter('ok'),
+    limited: counter('rate_limited'),
+    enforced: counter('enforced'),
   }
 }
 
