@@ -17,6 +17,8 @@ export interface ProxyDeps {
   readonly handed?: ListeningSockets
   /** Starts a successor, with so many workers if that is to change; on `POST /upgrade`. */
   readonly onUpgrade?: (concurrency: number | undefined) => void
+  /** Why the last try at a successor failed. */
+  readonly upgradeFailure?: () => string | undefined
   /**
    * Ends the process after the drain: with 0 on `POST /quitquitquit`, with 1 on an
    * error that nobody caught, which the proxy listens for when this is given.

@@ -347,6 +347,7 @@ class RunningProxy implements WorkerProxy {
       clusters: () => [...this.#clusters.clusters.values()].map(clusterStatus),
       drainListeners: (request) => this.#drainListeners(request),
       upgrade: this.#deps.onUpgrade,
+      upgradeFailure: () => this.#deps.upgradeFailure?.(),
       quit: () => void this.drain().then(() => onQuit?.(0)),
     }
   }

@@ -20,13 +20,14 @@ export const proxy: Command = {
   name: 'proxy',
   group: 'run a mesh',
   summary: 'run a proxy: a sidecar for one workload, or a gateway',
-  synopsis: '--role sidecar|gateway [options]',
+  synopsis: '[upgrade] [--role sidecar|gateway] [options]',
   description: [
     'A sidecar takes the HTTP_PROXY traffic of an application and the calls to the ports it offers',
     '(`weft run` starts one together with its application). A gateway serves the Gateway objects whose',
     'selector matches its labels; without --label it has istio=ingressgateway.',
-    'SIGUSR2, or POST /upgrade on the admin port, replaces the process by one of the program on disk:',
-    'sockets are handed over, no request is lost, tunnels go on in the old process until they end.',
+    '`weft proxy upgrade` (or SIGUSR2, or POST /upgrade on the admin port) replaces the process that has',
+    'the admin port by one of the program on disk: sockets are handed over, no request is lost, tunnels',
+    'go on in the old process until they end. --concurrency then changes the number of workers.',
     'With more than one worker the process itself carries no traffic: it has the sockets, the control',
     'plane and the admin port, and replaces a worker that dies.',
   ].join('\n'),
@@ -66,14 +67,23 @@ export const proxy: Command = {
       describe: 'gateway: port that is bound in place of one that a Gateway names, e.g. 80=8080',
     },
   },
-  operands: { min: 0, max: 0 },
-  exits: {},
+  operands: { min: 0, max: 1, choices: ['upgrade'] },
+  exits: { 3: 'upgrade: no proxy answers on the admin port' },
   examples: [
     'weft proxy --role gateway --bind 127.0.0.1 --map 80=8080',
     'weft proxy --service reviews --port 9080 --app-port 3000',
+    'weft proxy upgrade --admin 127.0.0.1:15000',
   ],
 
   async run(args, terminal) {
+    const admin = parseAddress('admin', args.value('admin') ?? DEFAULT_PROXY_ADMIN)
+    const isJson = args.flag('json')
+    const workers = args.value('concurrency')
+    if (args.operands[0] === 'upgrade') {
+      const { upgradeProxy } = await import('../run/upgrade-proxy.ts')
+      const concurrency = workers === undefined ? undefined : parseConcurrency(workers)
+      return upgradeProxy({ admin, concurrency, isJson }, terminal)
+    }
     const role = (args.value('role') ?? 'sidecar') as (typeof ROLES)[number]
     if (role === 'gateway' && args.value('service') !== undefined) {
       throw new UsageError('--service belongs to a sidecar; a gateway offers what Gateways name')
@@ -98,15 +108,12 @@ export const proxy: Command = {
             offers: offersOf(args, args.port('app-port')),
           }),
       ...(bind === undefined ? {} : { bindHost: bind }),
-      admin: parseAddress('admin', args.value('admin') ?? DEFAULT_PROXY_ADMIN),
+      admin,
       ...(accessLog === undefined ? {} : { accessLog }),
       ...(transport === undefined ? {} : { transport }),
     }
     const { runProxy } = await import('../run/run-proxy.ts')
-    const isJson = args.flag('json')
-    const concurrency = parseConcurrency(
-      args.value('concurrency') ?? (role === 'gateway' ? 'auto' : '1'),
-    )
+    const concurrency = parseConcurrency(workers ?? (role === 'gateway' ? 'auto' : '1'))
     return runProxy(options, { isJson, concurrency }, terminal, openLogs(args, terminal))
   },
 }

@@ -24,14 +24,21 @@ export async function runProxy(
   const stopped = firstSignal(terminal, () => process.exit(130))
   const handed = await receiveSockets()
   let upgrade = (_concurrency?: number): void => undefined
+  let upgradeFailure: string | undefined
   const more = {
     concurrency,
+    upgradeFailure: () => upgradeFailure,
     onUpgrade: (wanted: number | undefined) => upgrade(wanted),
     ...(handed === undefined ? {} : { handed }),
   }
   const proxy = await openProxy(options, terminal, logs, more)
   const succeeded = new Promise<'succeeded'>((resolve) => {
-    upgrade = upgradeOnce(proxy, logs, () => resolve('succeeded'))
+    upgrade = upgradeOnce(proxy, logs, {
+      succeeded: () => resolve('succeeded'),
+      changed: (failure) => {
+        upgradeFailure = failure
+      },
+    })
   })
   process.on('SIGUSR2', () => upgrade())
   const up = describe(options, proxy)
@@ -63,15 +70,17 @@ export async function runProxy(
 function upgradeOnce(
   proxy: ProxyHandle,
   logs: LogScopes,
-  succeeded: () => void,
+  told: { succeeded(): void; changed(failure: string | undefined): void },
 ): (concurrency?: number) => void {
   const log = logs.logger('upgrade')
   let isRunning = false
   return (concurrency) => {
     if (isRunning) return
     isRunning = true
-    startSuccessor(proxy, concurrency, log).then(succeeded, (error: unknown) => {
+    told.changed(undefined)
+    startSuccessor(proxy, concurrency, log).then(told.succeeded, (error: unknown) => {
       isRunning = false
+      told.changed(error instanceof Error ? error.message : String(error))
       log.error('upgrade failed; this process goes on', { error })
     })
   }
@@ -89,6 +98,7 @@ export async function openProxy(
     readonly concurrency?: number
     readonly handed?: HandedSockets
     readonly onUpgrade?: (concurrency: number | undefined) => void
+    readonly upgradeFailure?: () => string | undefined
   } = {},
 ): Promise<ProxyHandle> {
   const whole = { ...options, version: await programVersion() }

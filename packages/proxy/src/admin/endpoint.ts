@@ -62,6 +62,8 @@ export interface ProxyView {
   drainListeners(options: DrainRequest): void
   /** Starts a successor, with so many workers if that is to change; absent where nobody can. */
   readonly upgrade: ((concurrency: number | undefined) => void) | undefined
+  /** Why the last try at a successor failed. */
+  upgradeFailure?(): string | undefined
   quit(): void
   /** Absent: this process carries the traffic itself. */
   readonly workers?: WorkersView

@@ -38,6 +38,7 @@ export const serverInfo: AdminEndpoint = {
         role: options.role,
         pid: process.pid,
         ...(proxy.workers === undefined ? {} : { workers: proxy.workers.list().map(workerJson) }),
+        upgrade_failure: proxy.upgradeFailure?.() ?? null,
         transport: transport.name,
         transport_fallback_reason: transport.fallbackReason,
         control_plane: proxy.control() ?? null,

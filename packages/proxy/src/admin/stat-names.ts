@@ -28,7 +28,7 @@ const OWNERS = [
 /** Of HTTP filters, whose leaves have dots of their own. */
 const FILTER_SCOPES: readonly (readonly [flat: string, dotted: string])[] = [
   ['adaptive_concurrency_gradient_controller_', 'adaptive_concurrency.gradient_controller.'],
-  ...['cors', 'csrf', 'fault', 'buffer', 'ratelimit'].map(
+  ...['http2', 'cors', 'csrf', 'fault', 'buffer', 'ratelimit', 'ssl'].map(
     (filter) => [`${filter}_`, `${filter}.`] as const,
   ),
 ]
@@ -36,7 +36,7 @@ const COMPRESSOR = /^compressor_(gzip|br|zstd)_response_/
 const LOCAL_LIMIT = 'envoy_http_local_rate_limit_'
 
 /** What Envoy files under a name of its own, without an owner. */
-const SCOPES = ['server', 'cluster_manager', 'listener_manager', 'control_plane'] as const
+const SCOPES = ['http2', 'server', 'cluster_manager', 'listener_manager', 'control_plane'] as const
 
 export function* readStats(
   registry: MetricsRegistry,

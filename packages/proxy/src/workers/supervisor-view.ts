@@ -30,6 +30,7 @@ export interface SupervisorViewDeps {
   feedRejections(): readonly Rejection[]
   control(): AdsClientState | undefined
   readonly upgrade: ((concurrency: number | undefined) => void) | undefined
+  upgradeFailure(): string | undefined
   quit(): void
 }
 
@@ -116,6 +117,10 @@ export class SupervisorView implements ProxyView {
 
   drainListeners(request: DrainRequest): void {
     this.#pool.send({ kind: 'drain listeners', request })
+  }
+
+  upgradeFailure(): string | undefined {
+    return this.#deps.upgradeFailure()
   }
 
   quit(): void {

@@ -384,6 +384,7 @@ class Supervisor implements ProxyHandle {
       feedRejections: () => this.#feed?.rejections() ?? [],
       control: () => this.#feed?.control(),
       upgrade: onUpgrade,
+      upgradeFailure: () => this.#deps.upgradeFailure?.(),
       quit: () => void this.drain().then(() => onQuit?.(0)),
     })
     this.#view = view

@@ -1,0 +1,144 @@
+/** A gateway of several processes looks like one: to the control plane, to a scraper, to whoever upgrades it. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { eventually, freePort, runWeft, startWeft, temporaryFolder } from './weft.ts'
+
+const REQUESTS = 60
+
+interface Info {
+  readonly state: string
+  readonly command_line_options: { readonly concurrency: number }
+  readonly weft: { readonly pid: number; readonly workers: { readonly pid: number }[] }
+}
+
+test('two workers are one proxy', async () => {
+  await using folder = await temporaryFolder()
+  const mesh = join(folder.path, 'mesh')
+  await mkdir(mesh)
+  const app = createServer((_request, response) => response.end('hello')).listen(0, '127.0.0.1')
+  await using _app = { [Symbol.asyncDispose]: async () => void app.close() }
+  await once(app, 'listening')
+  const address = app.address()
+  assert.ok(typeof address === 'object' && address !== null)
+  const [xds, controlAdmin, admin, port] = [
+    await freePort(),
+    await freePort(),
+    await freePort(),
+    await freePort(),
+  ]
+  await writeFile(join(mesh, 'mesh.yaml'), meshYaml(address.port))
+  await using control = startWeft([
+    ...['control', mesh, '--xds', `127.0.0.1:${xds}`, '--admin', `127.0.0.1:${controlAdmin}`],
+    ...['--state', join(folder.path, 'plane')],
+  ])
+  await control.saw('Control plane is up')
+  await using gateway = startWeft([
+    ...['proxy', '--role', 'gateway', '--concurrency', '2', '--control', `127.0.0.1:${xds}`],
+    ...['--state', join(folder.path, 'state'), '--bind', '127.0.0.1', '--map', `80=${port}`],
+    ...['--admin', `127.0.0.1:${admin}`],
+  ])
+  await gateway.saw('It has its configuration')
+  const ask = async (path: string, method = 'GET') =>
+    (await fetch(`http://127.0.0.1:${admin}${path}`, { method })).text()
+  const info = async (): Promise<Info> => JSON.parse(await ask('/server_info'))
+  const count = async () =>
+    Number(/cluster\.[^\n]*app[^\n]*\.upstream_rq_total: (\d+)/.exec(await ask('/stats'))?.[1] ?? 0)
+
+  await eventually(
+    () => call(port),
+    (status) => status === 200,
+  )
+  const before = await count()
+  for (let i = 0; i < REQUESTS; i++) assert.equal(await call(port), 200)
+  assert.equal(await count(), before + REQUESTS)
+  assert.match(await ask('/ready'), /LIVE/)
+  const listeners = (await ask('/listeners')).trim().split('\n')
+  assert.equal(listeners.filter((line) => line.endsWith(`:${port}`)).length, 1)
+  assert.match(await ask('/logging?paths=engine:debug', 'POST'), /engine: debug/)
+  const first = await info()
+  assert.equal(first.command_line_options.concurrency, 2)
+  assert.equal(first.weft.workers.length, 2)
+
+  const status = await runWeft([
+    ...['status', '--json', '--control', `http://127.0.0.1:${controlAdmin}`],
+  ])
+  assert.equal(JSON.parse(status.output).proxies.length, 1)
+
+  // What a worker counted outlives it.
+  const [victim] = first.weft.workers
+  assert.ok(victim)
+  process.kill(victim.pid, 'SIGKILL')
+  await eventually(info, ({ weft }) => weft.workers.every(({ pid }) => pid !== victim.pid))
+  assert.ok((await count()) >= before + REQUESTS)
+
+  const upgraded = await runWeft([
+    ...['proxy', 'upgrade', '--admin', `127.0.0.1:${admin}`, '--concurrency', '3', '--json'],
+  ])
+  assert.equal(upgraded.exitCode, 0, upgraded.errors)
+  const told = JSON.parse(upgraded.output)
+  assert.deepEqual([told.ok, told.before.workers, told.after.workers], [true, 2, 3])
+  assert.equal(told.before.pid, first.weft.pid)
+  assert.equal(await call(port), 200)
+  const last = await info()
+  assert.equal(last.weft.pid, told.after.pid)
+  process.kill(told.after.pid, 'SIGTERM')
+  const all = [told.after.pid, ...last.weft.workers.map(({ pid }) => pid)]
+  await eventually(
+    () => all.filter(isAlive),
+    (alive) => alive.length === 0,
+  )
+})
+
+test('an upgrade of nobody says so', async () => {
+  const port = await freePort()
+  const { exitCode, errors } = await runWeft(['proxy', 'upgrade', '--admin', `127.0.0.1:${port}`])
+  assert.equal(exitCode, 3)
+  assert.match(errors, /No proxy answers/)
+})
+
+async function call(port: number): Promise<number> {
+  const { status } = await fetch(`http://127.0.0.1:${port}/`, {
+    headers: { connection: 'close' },
+  }).catch(() => ({ status: 0 }))
+  return status
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function meshYaml(appPort: number): string {
+  return `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: app, namespace: default }
+spec:
+  hosts: [app.example]
+  ports: [{ number: 80, name: http, protocol: HTTP }]
+  resolution: STATIC
+  endpoints: [{ address: 127.0.0.1, ports: { http: ${appPort} } }]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: gateway, namespace: default }
+spec:
+  selector: { istio: ingressgateway }
+  servers: [{ port: { number: 80, name: http, protocol: HTTP }, hosts: ['*'] }]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: app, namespace: default }
+spec:
+  hosts: ['*']
+  gateways: [gateway]
+  http: [{ route: [{ destination: { host: app.example, port: { number: 80 } } }] }]
+`
+}
