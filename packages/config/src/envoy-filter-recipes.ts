@@ -20,6 +20,7 @@ const RECIPES: readonly (readonly [RegExp, string])[] = [
   [/max_connection_duration|maxConnectionDuration/, 'TrafficPolicy timeouts.connectionDuration'],
   [/server_header_transformation|serverHeaderTransformation/, 'TrafficPolicy serverHeader'],
   [/adaptive_concurrency/, 'TrafficPolicy adaptiveConcurrency'],
+  [/filters\.http\.grpc_web\b/, 'TrafficPolicy grpcWeb'],
   [/filters\.http\.csrf\b/, 'TrafficPolicy csrf'],
   [/stateful_session/, 'TrafficPolicy sessionPersistence'],
   [/"health_?checks"/i, 'TrafficPolicy healthChecks'],

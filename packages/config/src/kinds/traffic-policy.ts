@@ -109,6 +109,8 @@ export const trafficPolicy = object({
   maxRequestHeaderBytes: integer({ min: 1024, max: 8 * 1024 * 1024 }),
   accessLog,
   adaptiveConcurrency,
+  /** Listeners translate gRPC-Web to gRPC. */
+  grpcWeb: boolean(),
   loadBalancer: object({
     type: required(oneOfValues('PEAK_EWMA')),
     decay: defaulted(positiveDuration(), '10s'),

@@ -179,6 +179,15 @@ spec:
   assert.deepEqual(found, [[{ stage: 0, actions }]])
 })
 
+test('a gateway translates gRPC-Web when a policy says so', () => {
+  const spec = '{targetRefs: [{kind: Gateway, name: gw}], grpcWeb: true}'
+  const set = resources(policy('TrafficPolicy', 'browsers', spec), INGRESS)
+  assert.deepEqual(
+    managerOf(set, '0.0.0.0_80').filters.map(({ kind }) => kind),
+    ['cors', 'grpcWeb', 'fault'],
+  )
+})
+
 test('a rule wins over its object, and the object over the Service', () => {
   const limit = (name: string, target: string, requests: number) =>
     policy(

@@ -81,6 +81,7 @@ function filtersOf(
   }
   if (traffic.csrf !== undefined) add({ kind: 'csrf', policy: csrf(traffic.csrf) })
   else if (onRoutes.includes('csrf')) add({ kind: 'csrf' })
+  if (traffic.grpcWeb === true) add({ kind: 'grpcWeb' })
   if (limit !== undefined) add({ kind: 'localRateLimit', limit })
   else if (onRoutes.includes('localRateLimit')) add({ kind: 'localRateLimit' })
   for (const service of services) added.push({ kind: 'rateLimit', service })
