@@ -19,6 +19,10 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     summary: 'bodies of 100 B to 1 MB, down and up',
     load: () => import('./body/run.ts'),
   },
+  connections: {
+    summary: 'memory per idle connection: plain, TLS, HTTP/2, WebSocket',
+    load: () => import('./connections/run.ts'),
+  },
   grpc: {
     summary: 'unary gRPC calls, HTTP/2 on both sides',
     load: () => import('./grpc/run.ts'),
@@ -42,6 +46,10 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   tls: {
     summary: 'requests over TLS, full handshakes with client certificates',
     load: () => import('./tls/run.ts'),
+  },
+  websocket: {
+    summary: 'messages over WebSockets, echoed',
+    load: () => import('./websocket/run.ts'),
   },
   xds: {
     summary: 'one endpoint change to thousands of connected proxies: CPU, convergence, memory',

@@ -138,7 +138,7 @@ interface Running {
 }
 
 /** Starts all of a contender's processes; each is known to listen. Ended by the caller, through `children`. */
-async function startContender(
+export async function startContender(
   contender: Contender,
   place: Place,
   children: ChildProcess[],

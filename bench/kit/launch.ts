@@ -63,7 +63,7 @@ export function launchHaproxy(
     path,
     `global
   nbthread 1
-  maxconn 9000
+  maxconn 9900
   tune.ssl.default-dh-param 2048
 defaults
   mode ${mode}

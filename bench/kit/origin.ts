@@ -7,6 +7,7 @@
  *
  *     node origin.ts PORT
  */
+import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 
 const payloads = new Map<number, Buffer>()
@@ -28,10 +29,16 @@ const server = createServer({ keepAliveTimeout: 600_000 }, (request, response) =
   const body = payload(Number(/^\/bytes\/(\d+)/.exec(request.url ?? '')?.[1] ?? 100))
   response.writeHead(200, { 'content-length': body.length }).end(body)
 })
-server.on('upgrade', (_request, socket) => {
+/** RFC 6455, section 4.2.2. */
+function acceptOf(key: string): string {
+  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+}
+
+server.on('upgrade', ({ headers }, socket) => {
   socket.on('error', () => socket.destroy())
+  const accept = acceptOf(headers['sec-websocket-key'] ?? '')
   socket.write(
-    'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
   )
   socket.pipe(socket)
 })
