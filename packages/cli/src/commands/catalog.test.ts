@@ -88,7 +88,8 @@ for (const [name, command] of Object.entries(commands) as [string, Command][]) {
       })
     }
 
-    if (command.exits[EXIT_UNREACHABLE] !== undefined) {
+    // A proxy that finds no control plane waits for it; its 3 is about another proxy's admin port.
+    if (command.exits[EXIT_UNREACHABLE] !== undefined && name !== 'proxy') {
       test('says with --json in one object that no control plane answers', async () => {
         const terminal = fakeTerminal({ stdin: SERVICE })
         const file = command.options.file === undefined || name === 'get' ? [] : ['-f', '-']
