@@ -15,7 +15,7 @@ async function server(answer: (socket: Socket, bytes: Buffer) => void): Promise<
     socket.on('error', () => undefined)
     socket.once('data', () => {
       socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n')
-      socket.on('data', (bytes) => answer(socket, bytes))
+      socket.on('data', (bytes: Buffer) => answer(socket, bytes))
     })
   })
   closers.push(() => listening.close())
