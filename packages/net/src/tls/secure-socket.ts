@@ -24,7 +24,7 @@ import { peerCertificate } from './peer-certificate.ts'
 import type { ClientTlsContext, ServerTlsContext } from './tls-context.ts'
 import type { PeerCertificate, TlsFacts } from './tls-facts.ts'
 import { type TlsHandle, TlsWriter } from './tls-writer.ts'
-import { type PeerRules, peerProblem } from './verify-peer.ts'
+import { type PeerProblem, type PeerRules, peerProblem } from './verify-peer.ts'
 
 export interface ServerTls {
   readonly kind: 'server'
@@ -48,7 +48,14 @@ export interface ClientTls {
 }
 
 /** A handshake that failed because of who the peer is, or is not. */
-export class PeerRefused extends Error {}
+export class PeerRefused extends Error {
+  readonly reason: PeerProblem['reason']
+
+  constructor({ reason, why }: PeerProblem) {
+    super(why)
+    this.reason = reason
+  }
+}
 
 const EOF = -4095
 
@@ -163,7 +170,7 @@ export class SecureSocket implements Socket {
   }
 
   /** Finds the facts, too. */
-  #checkPeer(): string | undefined {
+  #checkPeer(): PeerProblem | undefined {
     const tls = this.#tls
     const certificate =
       tls.getPeerX509Certificate() ?? (tls.isSessionReused() ? this.#kept : undefined)
@@ -183,17 +190,20 @@ export class SecureSocket implements Socket {
         this.#side.kind === 'client'
           ? context.verifies || context.names !== undefined || this.#side.names !== undefined
           : this.#side.context.clientCertificate === 'required'
-      return isNeeded ? 'it has no certificate' : undefined
+      return isNeeded ? { reason: 'noCertificate', why: 'it has no certificate' } : undefined
     }
     if (context.verifies) {
       const { _handle } = tls as unknown as { _handle: { verifyError(): Error | null } | null }
       const error = _handle === null ? new Error('it went') : _handle.verifyError()
-      if (error) return `its certificate is not to be trusted: ${error.message}`
+      if (error) {
+        const why = `its certificate is not to be trusted: ${error.message}`
+        return { reason: 'untrusted', why }
+      }
     }
     return peerProblem(certificate, peer, context) ?? this.#nameProblem(certificate, peer)
   }
 
-  #nameProblem(certificate: X509Certificate, peer: PeerCertificate): string | undefined {
+  #nameProblem(certificate: X509Certificate, peer: PeerCertificate): PeerProblem | undefined {
     if (this.#side.kind === 'server' || this.#side.names === undefined) return undefined
     return peerProblem(certificate, peer, { names: this.#side.names })
   }

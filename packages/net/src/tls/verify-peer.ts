@@ -12,22 +12,30 @@ export interface PeerRules {
   readonly names?: ((peer: PeerCertificate) => boolean) | undefined
 }
 
-/** Why the peer is refused; `undefined` when it is not. */
+/** Why a peer is refused: in which respect, and in words. */
+export interface PeerProblem {
+  readonly reason: 'noCertificate' | 'untrusted' | 'pin' | 'name'
+  readonly why: string
+}
+
+/** `undefined` when the peer is not refused. */
 export function peerProblem(
   certificate: X509Certificate,
   peer: PeerCertificate,
   rules: PeerRules,
-): string | undefined {
+): PeerProblem | undefined {
   const { spki = [], hashes = [], names } = rules
   if (spki.length > 0 || hashes.length > 0) {
     const isPinned =
       hashes.some((hash) => hash.replaceAll(':', '').toLowerCase() === peer.fingerprint) ||
       (spki.length > 0 && spki.includes(spkiHash(certificate)))
-    if (!isPinned) return 'its certificate is none of those that are pinned'
+    const why = 'its certificate is none of those that are pinned'
+    if (!isPinned) return { reason: 'pin', why }
   }
   if (names !== undefined && !names(peer)) {
     const has = [...peer.uriSans, ...peer.dnsSans, ...peer.ipSans, ...peer.emailSans]
-    return `none of its names is wanted: ${has.length === 0 ? '(it has none)' : has.join(', ')}`
+    const text = has.length === 0 ? '(it has none)' : has.join(', ')
+    return { reason: 'name', why: `none of its names is wanted: ${text}` }
   }
   return undefined
 }

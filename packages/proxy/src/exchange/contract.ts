@@ -28,6 +28,7 @@ import type {
 } from '@weft/model'
 import type { Resolve, TimerWheel, Transport } from '@weft/net'
 import type { CompiledRouteTable } from '@weft/traffic'
+import type { Http2Counters } from '@weft/wire'
 import type { TlsContexts } from '../tls/tls-contexts.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { WorkerPlace } from '../workers/worker-place.ts'
@@ -49,10 +50,18 @@ export interface EngineDeps {
   readonly control?: SocketAddress | { readonly path: string }
   /** Absent: what filters do is not counted. */
   readonly filterStats?: FilterStats
+  /** Absent: what HTTP/2 connections do is not counted. */
+  readonly http2Stats?: Http2Stats
   /** Where this proxy runs, for zone aware routing; absent: nowhere in particular. */
   readonly locality?: Locality
   /** Which of the proxy's processes this is, for limits that they share; absent: the only one. */
   readonly place?: WorkerPlace
+}
+
+/** Where HTTP/2 connections count: those of clients, and those to a cluster's endpoints. */
+export interface Http2Stats {
+  readonly clients: Http2Counters
+  ofCluster(name: string): Http2Counters
 }
 
 /** Where HTTP filters count; leaves are Envoy's, with their dots. */
@@ -65,7 +74,7 @@ export type FilterGauge = (value: number) => void
 
 /** `http`: the connection manager's `statPrefix`. */
 export interface StatOwner {
-  readonly kind: 'http' | 'cluster' | 'localRateLimit'
+  readonly kind: 'http' | 'cluster' | 'listener' | 'localRateLimit'
   readonly name: string
 }
 

@@ -4,7 +4,7 @@
  *
  *     accept ─► hold until configured ─► PROXY header? ─► detect? ─► chain ─► TLS? ─► http1 | tcp
  */
-import type { SocketAddress } from '@weft/model'
+import { renderAddress, type SocketAddress } from '@weft/model'
 import {
   type AcceptedSocket,
   type Listening,
@@ -19,6 +19,7 @@ import { Http2Connection } from '../downstream/http2.ts'
 import { proxyTcp, type TcpStart } from '../downstream/tcp.ts'
 import type { ChainRuntime, EngineDeps, HttpRuntime, TcpRuntime } from '../exchange/contract.ts'
 import { ExchangePool } from '../exchange/exchange-pool.ts'
+import { handshakeStats } from '../tls/handshake-stats.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import type { ListenerSlot } from './listener-slot.ts'
 import { type ConnectionFacts, matchChain, needsDetection, serverNameScore } from './match-chain.ts'
@@ -264,12 +265,18 @@ class Listener implements OpenListener, HttpHome {
       offeredAlpn: hello.alpn,
       serverName: hello.serverName,
     } as const
+    const owner = { kind: 'listener', name: renderAddress(this.address) } as const
+    const stats = handshakeStats(this.#deps.filterStats, owner)
     const shaking = new Shaking((error) => {
+      stats.failed(error)
       this.#deps.log.debug('TLS handshake failed', { error })
       this.#forget(socket)
     })
     const socket = upgradeToTls(raw, bytes, side, shaking, this.#deps)
-    shaking.secured = () => this.#secured(socket)
+    shaking.secured = () => {
+      stats.done(socket.tls, context.clientCertificate !== 'none')
+      this.#secured(socket)
+    }
     this.#sockets.delete(raw)
     this.#sockets.add(socket)
     const facts = this.#facts.get(raw)

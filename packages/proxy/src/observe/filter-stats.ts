@@ -12,6 +12,7 @@ const MAX_OWNERS = 20_000
 const LABELS = {
   http: { prefix: 'envoy_http_', label: 'envoy_http_conn_manager_prefix' },
   cluster: { prefix: 'envoy_cluster_', label: 'envoy_cluster_name' },
+  listener: { prefix: 'envoy_listener_', label: 'envoy_listener_address' },
   localRateLimit: {
     prefix: 'envoy_http_local_rate_limit_',
     label: 'envoy_local_http_ratelimit_prefix',

@@ -8,6 +8,7 @@ import { connectTls, type Socket, type SocketHandler, type Transport } from '@we
 import { renderProxyHeader } from '@weft/wire'
 import type { EngineDeps } from '../exchange/contract.ts'
 import { failedSocket } from './failed-socket.ts'
+import { type HandshakeStats, handshakeStats } from './handshake-stats.ts'
 import { coversHost } from './names-rule.ts'
 
 /** For whom a connection is, where its cluster makes that a difference. */
@@ -50,7 +51,39 @@ export function connectUpstream(
   const host = serverName ?? hostOf(purpose.authority)
   const names = tls.autoSanValidation === true && host !== undefined ? coversHost(host) : undefined
   const alpn = offeredProtocols(http.protocol, tls.alpn)
-  return connectTls(transport, address, handler, { context, serverName, names, alpn })
+  const stats = handshakeStats(deps.filterStats, { kind: 'cluster', name })
+  const counting = new CountingHandler(handler, stats)
+  const socket = connectTls(transport, address, counting, { context, serverName, names, alpn })
+  counting.socket = socket
+  return socket
+}
+
+/** Counts how the handshake ends, and is out of the way then. */
+class CountingHandler implements SocketHandler {
+  readonly #handler: SocketHandler
+  readonly #stats: HandshakeStats
+  socket: Socket | undefined
+
+  constructor(handler: SocketHandler, stats: HandshakeStats) {
+    this.#handler = handler
+    this.#stats = stats
+  }
+
+  onOpen(): void {
+    const { socket } = this
+    this.#stats.done(socket?.tls, true)
+    if (socket !== undefined) socket.handler = this.#handler
+    this.#handler.onOpen()
+  }
+
+  onData(): void {}
+  onEnd(): void {}
+  onDrain(): void {}
+
+  onClose(error: Error | undefined): void {
+    if (error !== undefined) this.#stats.failed(error)
+    this.#handler.onClose(error)
+  }
 }
 
 /** Both, where the handshake decides; as Envoy, HTTP/2 says what it is even if nobody asked it to. */
