@@ -84,26 +84,33 @@ export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleFie
 }
 
 /** Fields of MeshConfig that have no effect; the paths begin below the ConfigMap's key. */
-export const IDLE_MESH_FIELDS: readonly IdleField[] = idle(
-  'protocolDetectionTimeout',
-  'enableTracing',
-  'enableAutoMtls',
-  'trustDomainAliases',
-  'ingressClass',
-  'ingressService',
-  'ingressSelector',
-  'zoneAwareLbSetting',
-  'extensionProviders',
-  'defaultProviders',
-  'serviceSettings',
-  'meshMTLS',
-  'tlsDefaults.minProtocolVersion',
-  'verifyCertificateAtClient',
-  'dnsRefreshRate',
-  'defaultConfig',
-  'defaultTrafficPolicy',
-  'defaultInboundHttpRetryPolicy',
-)
+export const IDLE_MESH_FIELDS: readonly IdleField[] = [
+  // Slashes are merged; `%2F` and its like stay encoded.
+  {
+    field: 'pathNormalization.normalization',
+    unless: ['DEFAULT', 'NONE', 'BASE', 'MERGE_SLASHES'],
+  },
+  ...idle(
+    'protocolDetectionTimeout',
+    'enableTracing',
+    'enableAutoMtls',
+    'trustDomainAliases',
+    'ingressClass',
+    'ingressService',
+    'ingressSelector',
+    'zoneAwareLbSetting',
+    'extensionProviders',
+    'defaultProviders',
+    'serviceSettings',
+    'meshMTLS',
+    'tlsDefaults.minProtocolVersion',
+    'verifyCertificateAtClient',
+    'dnsRefreshRate',
+    'defaultConfig',
+    'defaultTrafficPolicy',
+    'defaultInboundHttpRetryPolicy',
+  ),
+]
 
 /** Paths of the fields in `value` that are accepted, but not acted on. */
 export function findIdle(

@@ -28,6 +28,7 @@ import type { MeshSnapshot } from './snapshot/mesh-snapshot.ts'
 import { sources } from './sources/catalog.ts'
 import { LastGoodTexts } from './sources/files/last-good.ts'
 import { EMPTY_SOURCE, type SourceState } from './sources/source.ts'
+import { ConditionTimes } from './status/condition-times.ts'
 import { rollUp } from './status/delivery.ts'
 import type { ObjectStatus } from './status/object-status.ts'
 import { objectStatuses } from './status/object-statuses.ts'
@@ -214,18 +215,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       return [{ connection, view, set: views.resourcesOf(id), problem: views.problemOf(id) }]
     })
   const analysis = () => analyze(sourceState().documents, { domain: DEFAULT_MESH.domain })
+  const conditionTimes = new ConditionTimes(clock)
   const statuses = () => {
     const { snapshot } = push
     if (snapshot === undefined) return []
     const deliveries = proxies().flatMap(({ connection, view, set }) =>
       set === undefined ? [] : [{ connection, name: view.workload, set }],
     )
-    return objectStatuses({
+    const found = objectStatuses({
       state: sourceState(),
       snapshot,
       applied: rollUp(deliveries, snapshot.generation),
       analysis: analysis(),
     })
+    return conditionTimes.stamp(found)
   }
   const plane: PlaneView = {
     metrics: metrics.registry,

@@ -42,7 +42,10 @@ export function unknownHosts(scope: ProxyScope, mayConnect: boolean): VirtualHos
     : { kind: 'respond', status: 502, body: '' }
   const routes = [plainRoute(name, ANY_REQUEST, [], action)]
   if (mayConnect) routes.unshift(plainRoute(`${name}-connect`, CONNECT, [], action))
-  return virtualHost(name, ['*'], routes, [])
+  // Who wonders why a host is blocked is shown the Sidecar that says so.
+  const { document } = scope.sidecar ?? {}
+  const isSaid = document?.spec.outboundTrafficPolicy !== undefined
+  return virtualHost(name, ['*'], routes, isSaid ? [document.origin] : [])
 }
 
 export function virtualHost(
