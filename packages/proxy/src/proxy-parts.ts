@@ -66,6 +66,7 @@ export function buildProxyParts(
     tls,
     locality: options.workload.locality,
     filterStats: telemetry.filters,
+    http2Stats: telemetry.http2,
     ...(options.source.kind === 'ads' ? { control: options.source.connect } : {}),
     ...(place === undefined ? {} : { place }),
   }

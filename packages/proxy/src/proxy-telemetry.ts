@@ -8,6 +8,7 @@ import { observeGateway } from './gateway.ts'
 import { observeInbound } from './inbound.ts'
 import { ClusterStats } from './observe/cluster-stats.ts'
 import { RegistryFilterStats } from './observe/filter-stats.ts'
+import { RegistryHttp2Stats } from './observe/http2-stats.ts'
 import type { ObserverDeps } from './observe/observer.ts'
 import { observeOutbound } from './outbound.ts'
 import type { ProxyOptions } from './proxy-options.ts'
@@ -18,6 +19,7 @@ const DEFAULT_METRICS = { maxSeries: 5_000, expiryMs: 900_000 }
 export class ProxyTelemetry {
   readonly registry = new MetricsRegistry()
   readonly filters = new RegistryFilterStats(this.registry)
+  readonly http2 = new RegistryHttp2Stats(this.registry)
   readonly logs: AccessLogs
   readonly #istio: IstioMetrics
   readonly #clusters: ClusterStats

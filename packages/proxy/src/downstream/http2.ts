@@ -22,6 +22,8 @@ import { isMisdirected } from './misdirected.ts'
 const DRAIN_GRACE_MS = 1_000
 /** Edge-safe (Envoy's advice for exposed listeners). */
 const MAX_STREAMS = 100
+/** RFC 9113, section 6.5.3, leaves open how long a client may take to acknowledge our SETTINGS. */
+const SETTINGS_TIMEOUT_MS = 10_000
 const STREAM_WINDOW_BYTES = 65_536
 const CONNECTION_WINDOW_BYTES = 1_048_576
 
@@ -42,6 +44,7 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
   #pingWaits = false
   #cancelPing: (() => void) | undefined
   #cancelDrain: (() => void) | undefined
+  #cancelSettings: (() => void) | undefined
 
   constructor(socket: Socket, home: HttpHome, deps: EngineDeps) {
     this.socket = socket
@@ -58,6 +61,7 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
       connectionWindowBytes: http2.connectionWindow ?? CONNECTION_WINDOW_BYTES,
       allowConnect: true,
       memory: http2Memory,
+      ...(deps.http2Stats === undefined ? {} : { counters: deps.http2Stats.clients }),
       ...(manager === undefined ? {} : { maxHeadBytes: manager.maxRequestHeadBytes }),
     })
     this.#link = new Http2Link(this.#session, socket)
@@ -69,6 +73,9 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
     this.#session.start()
     this.#armIdle()
     this.#pingLater()
+    this.#cancelSettings = this.#deps.clock.after(SETTINGS_TIMEOUT_MS, () =>
+      this.#session.settingsTimedOut(),
+    )
     if (firstBytes !== undefined) this.onData(firstBytes, firstBytes.length)
   }
 
@@ -130,6 +137,7 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
     this.#deps.wheel.disarm(this)
     this.#cancelPing?.()
     this.#cancelDrain?.()
+    this.#cancelSettings?.()
     this.#home.left(this)
   }
 
@@ -251,8 +259,10 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
       this.#pingWaits = true
       this.#session.ping()
       this.#cancelPing = this.#deps.clock.after(keepAlive.timeoutMs, () => {
-        if (this.#pingWaits) this.socket.reset()
-        else this.#pingLater()
+        if (this.#pingWaits) {
+          this.#session.counters.keepalive_timeout++
+          this.socket.reset()
+        } else this.#pingLater()
       })
     })
   }

@@ -74,7 +74,7 @@ export type FilterGauge = (value: number) => void
 
 /** `http`: the connection manager's `statPrefix`. */
 export interface StatOwner {
-  readonly kind: 'http' | 'cluster' | 'listener' | 'localRateLimit'
+  readonly kind: 'http' | 'cluster' | 'localRateLimit'
   readonly name: string
 }
 

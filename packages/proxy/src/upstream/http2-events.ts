@@ -72,7 +72,7 @@ export class UpstreamEvents implements Http2Handler {
   }
 
   onSettings(): void {
-    this.#connection.settle()
+    this.#connection.onSettings()
   }
 
   onPingAck(): void {

@@ -28,6 +28,10 @@ export class UpstreamStream implements UpstreamSide {
 
   send(headLength: number, last: boolean, trailers: OutBuffer | undefined): boolean {
     const { session } = this.#connection
+    if (headLength > 0 && this.#user?.upgrade === true && !session.peerAllowsConnect) {
+      this.#sendWhenAllowed(headLength)
+      return true
+    }
     const { length } = out
     const endsWithData = last && trailers === undefined
     let from = 0
@@ -56,6 +60,27 @@ export class UpstreamStream implements UpstreamSide {
     }
     out.clear()
     return taken
+  }
+
+  /** RFC 8441, section 3: not before the endpoint has said that it takes extended CONNECT. */
+  #sendWhenAllowed(headLength: number): void {
+    const head = Buffer.from(out.bytes.subarray(0, headLength))
+    out.clear()
+    this.#connection.whenSettled(() => {
+      const user = this.#user
+      const { session, scheme } = this.#connection
+      if (user === undefined) return
+      if (session.peerAllowsConnect) {
+        this.#stream = session.sendRequestText(scheme, head, 0, head.length, false)
+        if (this.#stream === undefined) this.#refused()
+        else this.#stream.user = this
+        return
+      }
+      this.#user = undefined
+      this.#connection.left(this)
+      if (session.closed) user.onUpstreamReset('unprocessed', 'the connection is gone')
+      else user.onUpstreamReset('reset', 'the upstream takes no WebSockets over HTTP/2 (RFC 8441)')
+    })
   }
 
   /** The connection filled up, or ends, between its choice and now. */
@@ -108,7 +133,10 @@ export class UpstreamStream implements UpstreamSide {
     this.#settle()
     const stream = this.#stream
     if (stream === undefined) this.#connection.left(this)
-    else if (!stream.closed) this.#connection.session.resetStream(stream, code)
+    else if (!stream.closed) {
+      if (code === H2_ERROR.cancel) this.#connection.doubt(stream.openedMs)
+      this.#connection.session.resetStream(stream, code)
+    }
   }
 
   takeOver(): { socket: Socket; released: () => void } {

@@ -179,3 +179,29 @@ test('a connection carries as many requests as the cluster says', async () => {
   for (let i = 0; i < 5; i++) await calls(port, 4)
   assert.deepEqual([...perConnection.values()], [4, 4, 4, 4, 4])
 })
+
+test('a WebSocket does not go to an upstream that takes none over HTTP/2', async () => {
+  let seen = 0
+  const port = await proxyTo(
+    await application((stream) => {
+      seen++
+      answer(stream, 'ok')
+    }),
+  )
+  const headers = {
+    connection: 'upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  }
+  const status = await new Promise((resolve, reject) => {
+    const req = http.request({ port, host: '127.0.0.1', headers, agent: false })
+    req.on('response', (res) => resolve(res.statusCode))
+    req.on('upgrade', () => reject(new Error('it was agreed to')))
+    req.on('error', reject)
+    req.end()
+  })
+  assert.equal(status, 503)
+  assert.equal(seen, 0)
+  assert.equal(await call(port), '200 ok')
+})

@@ -33,6 +33,14 @@ export class Http2Upstream implements SocketHandler, Timed {
   #openedMs = 0
   #pingWaits = false
   #cancelPing: (() => void) | undefined
+  #cancelSettings: (() => void) | undefined
+  /** They wait for the endpoint's SETTINGS. */
+  #unsettled: (() => void)[] = []
+  #heardMs = 0
+  /** A request got no answer, nor did anything else come: it may be dead. */
+  #doubted = false
+  #nextDoubtMs = 0
+  #cancelDoubt: (() => void) | undefined
 
   /** @param opened A connection that is there already. */
   constructor(pool: Http2Pool, counted: boolean, opened?: Socket) {
@@ -44,6 +52,9 @@ export class Http2Upstream implements SocketHandler, Timed {
       role: 'client',
       now: () => deps.clock.monotonicMs(),
       memory: http2Memory,
+      ...(deps.http2Stats === undefined
+        ? {}
+        : { counters: deps.http2Stats.ofCluster(cluster.model.name) }),
     })
     this.socket =
       opened ?? connectUpstream(cluster.model, host.endpoint.address, this, deps, purpose)
@@ -66,7 +77,7 @@ export class Http2Upstream implements SocketHandler, Timed {
 
   /** One more request may be given to it. */
   get usable(): boolean {
-    if (this.#retired || this.#gone || this.socket.closed) return false
+    if (this.#retired || this.#gone || this.#doubted || this.socket.closed) return false
     const { maxConcurrentStreams, maxRequestsPerConnection } = this.#pool.cluster.model.http
     const waiting = this.#starting.length
     const active = this.session.activeStreams + waiting
@@ -139,6 +150,45 @@ export class Http2Upstream implements SocketHandler, Timed {
     this.#pingWaits = false
   }
 
+  /** Calls `go` when the endpoint's SETTINGS are known, which may be now, or it is over. */
+  whenSettled(go: () => void): void {
+    if (this.session.settingsSeen || this.session.closed) queueMicrotask(go)
+    else this.#unsettled.push(go)
+  }
+
+  onSettings(): void {
+    const waiting = this.#unsettled
+    this.#unsettled = []
+    for (const go of waiting) go()
+    this.settle()
+  }
+
+  /**
+   * A request that began at `sinceMs` was given up unanswered. When nothing came since, the
+   * connection is asked whether it lives; others use another one until it says so, and what
+   * still runs on it goes on until it is known to be dead.
+   */
+  doubt(sinceMs: number): void {
+    const { clock } = this.#pool.deps
+    if (this.#doubted || this.#gone || !this.#open || this.#heardMs > sinceMs) return
+    const nowMs = clock.monotonicMs()
+    if (nowMs - this.#heardMs < SILENCE_MS || nowMs < this.#nextDoubtMs) return
+    this.#doubted = true
+    this.#nextDoubtMs = nowMs + DOUBT_EVERY_MS
+    this.session.ping()
+    this.#cancelDoubt = clock.after(DOUBT_MS, () => {
+      this.session.counters.keepalive_timeout++
+      this.socket.reset()
+    })
+  }
+
+  #trust(): void {
+    this.#doubted = false
+    this.#cancelDoubt?.()
+    this.#cancelDoubt = undefined
+    this.settle()
+  }
+
   // The socket.
 
   onOpen(): void {
@@ -152,8 +202,12 @@ export class Http2Upstream implements SocketHandler, Timed {
     }
     this.#open = true
     this.#openedMs = deps.clock.monotonicMs()
+    this.#heardMs = this.#openedMs
     this.session.start()
     this.#pingLater()
+    this.#cancelSettings = deps.clock.after(SETTINGS_TIMEOUT_MS, () =>
+      this.session.settingsTimedOut(),
+    )
     const users = this.#starting
     this.#starting = []
     for (const user of users) {
@@ -165,6 +219,8 @@ export class Http2Upstream implements SocketHandler, Timed {
 
   onData(bytes: Uint8Array, length: number): void {
     this.#pingWaits = false
+    this.#heardMs = this.#pool.deps.clock.monotonicMs()
+    if (this.#doubted) this.#trust()
     this.session.receive(bytes as Buffer, length)
   }
 
@@ -191,9 +247,12 @@ export class Http2Upstream implements SocketHandler, Timed {
     if (this.#gone) return
     this.#gone = true
     this.#cancelPing?.()
+    this.#cancelSettings?.()
+    this.#cancelDoubt?.()
     this.#pool.deps.wheel.disarm(this)
     this.#failStarting('connectFailure', error?.message ?? 'closed while connecting')
     this.session.close(H2_ERROR.noError)
+    this.onSettings()
     this.#pool.onGone(this)
   }
 
@@ -220,12 +279,22 @@ export class Http2Upstream implements SocketHandler, Timed {
       this.#pingWaits = true
       this.session.ping()
       this.#cancelPing = deps.clock.after(keepAlive.timeoutMs, () => {
-        if (this.#pingWaits) this.socket.reset()
-        else this.#pingLater()
+        if (this.#pingWaits) {
+          this.session.counters.keepalive_timeout++
+          this.socket.reset()
+        } else this.#pingLater()
       })
     })
   }
 }
 
+/** An endpoint that has not taken our SETTINGS by then never will. */
+const SETTINGS_TIMEOUT_MS = 10_000
+/** Silence that makes a connection doubtful. */
+const SILENCE_MS = 1_000
+/** Some servers take more PINGs for an attack (gRPC). */
+const DOUBT_EVERY_MS = 10_000
+/** How long a connection in doubt has for its answer. */
+const DOUBT_MS = 3_000
 /** Requests that wait for one connection to open; the peer's limit is not known before. */
 const MAX_STARTING = 100

@@ -44,6 +44,8 @@ export interface UpstreamUser {
   onUpstreamFailed(failure: Failure, detail: string): void
   /** HTTP/1.1: `bytes[0..length)`, valid only during the call. */
   onUpstreamData(bytes: Buffer, length: number): void
+  /** The request asks for another protocol; absent: never. */
+  readonly upgrade?: boolean
   /** HTTP/2: where heads of the answer are laid out. */
   readonly answerTarget: HeadTarget
   /** HTTP/2: a head, an interim one too, lies in `answerTarget`. */

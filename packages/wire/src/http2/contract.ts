@@ -152,6 +152,10 @@ export interface Http2Counters {
   too_many_premature_resets: number
   too_many_glitches: number
   goaway_sent: number
+  /** A PING without an answer ended the connection. */
+  keepalive_timeout: number
+  /** The peer never acknowledged our SETTINGS. */
+  settings_timeout: number
 }
 
 export function newHttp2Counters(): Http2Counters {
@@ -171,6 +175,8 @@ export function newHttp2Counters(): Http2Counters {
     too_many_premature_resets: 0,
     too_many_glitches: 0,
     goaway_sent: 0,
+    keepalive_timeout: 0,
+    settings_timeout: 0,
   }
 }
 
@@ -190,6 +196,8 @@ export interface Http2SessionApi {
   readonly goingAway: boolean
   /** Over: nothing is read or sent any more. */
   readonly closed: boolean
+  /** The peer's first SETTINGS came. */
+  readonly settingsSeen: boolean
   /** The peer takes extended CONNECT. */
   readonly peerAllowsConnect: boolean
   /** Writes preface and SETTINGS. Call once, before anything else; a server's expects the client's preface. */
@@ -256,6 +264,8 @@ export interface Http2SessionApi {
   consumed(stream: Http2Stream, count: number): void
   /** RST_STREAM, unless both sides have ended. `onReset` is not called, `onStreamClosed` is. */
   resetStream(stream: Http2Stream, code: number): void
+  /** Our SETTINGS went long ago: without an acknowledgement the session ends (RFC 9113, section 6.5.3). */
+  settingsTimedOut(): void
   /** Keepalive; `onPingAck` follows. */
   ping(): void
   /** First GOAWAY of a graceful end: no new streams, all that are on their way still count. */

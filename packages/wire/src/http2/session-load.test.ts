@@ -188,3 +188,17 @@ test('pings that follow our DATA are no flood', () => {
   }
   assert.equal(session.closed, false)
 })
+
+test('a peer that never acknowledges SETTINGS is let go, and one that does is not', () => {
+  for (const acknowledges of [true, false]) {
+    const end = newEnd('server')
+    const { session, told } = end
+    session.receive(begin, begin.length)
+    const ack = frame(FRAME.settings, FLAG.ack, 0)
+    if (acknowledges) session.receive(ack, ack.length)
+    session.settingsTimedOut()
+    assert.equal(session.closed, !acknowledges)
+    assert.equal(session.counters.settings_timeout, acknowledges ? 0 : 1)
+    if (!acknowledges) assert.deepEqual(told.log, ['error 4 SETTINGS were not acknowledged'])
+  }
+})

@@ -120,6 +120,16 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     return this.streams.size < this.#control.peerMaxStreams
   }
 
+  get settingsSeen(): boolean {
+    return this.#control.settingsSeen
+  }
+
+  settingsTimedOut(): void {
+    if (this.closed || this.#control.settingsAcked) return
+    this.counters.settings_timeout++
+    this.fail(H2_ERROR.settingsTimeout, 'SETTINGS were not acknowledged')
+  }
+
   start(): void {
     const options = this.#options
     const settings: [number, number][] = [
