@@ -40,7 +40,7 @@ export type AppKind = 'http1' | 'h2c' | 'https' | 'h2' | 'tcp' | 'tls'
 
 /**
  * An application on a free port. A request can ask for its answer: `?status=` with a number,
- * `?delay=` in milliseconds, `?fail=` so many times 503 for this path before it goes well.
+ * `?delay=` in milliseconds, `?size=` in bytes, `?fail=` so many times 503 for this path before it goes well.
  */
 export async function startApp(
   name: string,
@@ -85,7 +85,8 @@ export async function startApp(
         response.statusCode = fails ? 503 : Number(query.get('status') ?? 200)
         response.setHeader('content-type', 'application/json')
         response.setHeader('x-backend', name)
-        response.end(JSON.stringify(echo))
+        const size = Number(query.get('size') ?? 0)
+        response.end(size > 0 ? Buffer.alloc(size, 'z') : JSON.stringify(echo))
       }
       const delayMs = Number(query.get('delay') ?? 0)
       if (delayMs === 0) send()
