@@ -102,3 +102,28 @@ test('a service that is not there is one that does not answer', async (t) => {
   const proxy = await proxyTo(t, 1)
   assert.equal((await proxy.ask('GET', { 'x-user': 'a' })).status, 500)
 })
+
+test('of a limit of the control plane a share is asked for, and spent without questions', async (t) => {
+  const { port, questions } = await service(t, OK)
+  const proxy = await proxyTo(t, port, { domain: 'weft.io/default/shop' })
+  const statuses = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const answer = await proxy.ask('GET', { 'x-user': 'ann' })
+      assert.equal(answer.headers['x-ratelimit-limit'], '10, 10;w=60')
+      return answer.status
+    }),
+  )
+  assert.deepEqual(statuses, Array<number>(20).fill(200))
+  assert.ok(questions.length < 20, `${questions.length} questions`)
+})
+
+test('who is over a limit of the control plane is refused without another question', async (t) => {
+  const { port, questions } = await service(t, OVER)
+  const proxy = await proxyTo(t, port, { domain: 'weft.io/default/shop' })
+  for (let i = 0; i < 5; i++) {
+    const answer = await proxy.ask('GET', { 'x-user': 'ann' })
+    assert.equal(answer.status, 429)
+    assert.equal(answer.headers['x-ratelimit-remaining'], '0')
+  }
+  assert.ok(questions.length < 5, `${questions.length} questions`)
+})

@@ -80,30 +80,30 @@ function lease(asking: Asking, descriptors: readonly Descriptor[]): FilterVerdic
     all = new Leases(deps.clock)
     leases.set(deps, all)
   }
+  const known = all
   let tell: ((verdict: LeaseVerdict) => void) | undefined
   const key = JSON.stringify([service.domain, descriptors])
-  const took = all.take(
-    key,
-    () => leaseSource(service, scope, descriptors),
-    (verdict) => {
-      tell?.(verdict)
-    },
-  )
-  if (typeof took !== 'function') return leaseVerdict(asking, took)
+  const source = () => leaseSource(service, scope, descriptors)
+  const took = known.take(key, source, (verdict) => tell?.(verdict))
+  if (typeof took !== 'function') return leaseVerdict(asking, took, known.headersOf(key))
   return {
     kind: 'wait',
     start(done) {
-      tell = (verdict) => done(leaseVerdict(asking, verdict))
+      tell = (verdict) => done(leaseVerdict(asking, verdict, known.headersOf(key)))
       return took
     },
   }
 }
 
-function leaseVerdict(asking: Asking, verdict: LeaseVerdict): FilterVerdict {
+function leaseVerdict(
+  asking: Asking,
+  verdict: LeaseVerdict,
+  headers: readonly HeaderValue[],
+): FilterVerdict {
   if (verdict === 'unanswered') return unanswered(asking)
-  if (verdict === 'refused') return refusal(asking, [])
+  if (verdict === 'refused') return refusal(asking, headers)
   asking.stats.ok()
-  return undefined
+  return headers.length === 0 ? undefined : { kind: 'stamp', headers: encodeStamps(headers) }
 }
 
 function leaseSource(
@@ -122,7 +122,8 @@ function leaseSource(
         client.ask(question, (bytes) => {
           const answer = bytes === undefined ? undefined : read(messages, bytes)
           const { remaining = 0, resetMs = 0 } = answer?.nearest ?? {}
-          done(answer && { granted: !answer.overLimit, remaining, resetMs })
+          const headers = service.headers && answer !== undefined ? limitHeaders(answer) : []
+          done(answer && { granted: !answer.overLimit, remaining, resetMs, headers })
         })
       })
     },

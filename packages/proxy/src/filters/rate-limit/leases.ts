@@ -16,6 +16,7 @@
  * answers, what was granted holds for the rest of the period; after it the limit's `failureMode` decides.
  */
 import type { Clock } from '@weft/base'
+import type { HeaderValue } from '@weft/model'
 
 export const LEASE_MS = 200
 /** A refusal holds for as long as the service says, within these. */
@@ -28,6 +29,8 @@ export interface Grant {
   /** Of the service; 0 when it granted. */
   readonly remaining: number
   readonly resetMs: number
+  /** What answers say of the limit; absent: nothing. */
+  readonly headers?: readonly HeaderValue[]
 }
 
 export interface LeaseSource {
@@ -44,6 +47,8 @@ class Lease {
   readonly #clock: Clock
   readonly #source: LeaseSource
   readonly #forget: () => void
+  /** Of the last answer: what others used since is not in it. */
+  headers: readonly HeaderValue[] = []
   #tokens = 0
   #used = 0
   #asking = false
@@ -88,6 +93,7 @@ class Lease {
     this.#asking = true
     this.#source.ask(hits, (grant) => {
       this.#asking = false
+      this.headers = grant?.headers ?? this.headers
       if (grant === undefined) this.#unanswered()
       else if (grant.granted) this.#granted(hits)
       else this.#refused(grant, hits)
@@ -169,6 +175,10 @@ export class Leases {
       }
     }
     return lease.take(waiter)
+  }
+
+  headersOf(key: string): readonly HeaderValue[] {
+    return this.#all.get(key)?.headers ?? []
   }
 
   get size(): number {
