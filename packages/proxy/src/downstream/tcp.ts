@@ -162,6 +162,7 @@ class TcpConnection implements SocketHandler, Timed {
       opened: this.#opened,
       attempts,
       serverName: this.#start.serverName ?? this.#socket.tls?.serverName,
+      downstreamTls: this.#socket.tls,
     }
   }
 

@@ -26,7 +26,7 @@ import type {
   TcpProxy,
   VirtualHost,
 } from '@weft/model'
-import type { Resolve, TimerWheel, Transport } from '@weft/net'
+import type { Resolve, TimerWheel, TlsFacts, Transport } from '@weft/net'
 import type { CompiledRouteTable } from '@weft/traffic'
 import type { Http2Counters } from '@weft/wire'
 import type { TlsContexts } from '../tls/tls-contexts.ts'
@@ -74,7 +74,7 @@ export type FilterGauge = (value: number) => void
 
 /** `http`: the connection manager's `statPrefix`. */
 export interface StatOwner {
-  readonly kind: 'http' | 'cluster' | 'localRateLimit'
+  readonly kind: 'http' | 'cluster' | 'listener' | 'localRateLimit'
   readonly name: string
 }
 
@@ -170,6 +170,8 @@ export interface ExchangeRecord {
   readonly requestMs?: number | undefined
   readonly firstByteMs?: number | undefined
   readonly downstreamPeerUriSan?: string | undefined
+  /** Absent: plaintext. */
+  readonly downstreamTls?: TlsFacts | undefined
   /** A trailer of the answer by lower-case name. */
   responseTrailer?(name: string): string | undefined
   /** Absent: every repeat that was due was made. */
@@ -217,4 +219,6 @@ export interface ConnectionRecord {
   readonly attempts: number
   /** Asked for in the client's TLS handshake, also in one that was passed through. */
   readonly serverName: string | undefined
+  /** Of a connection whose TLS ends here. */
+  readonly downstreamTls?: TlsFacts | undefined
 }

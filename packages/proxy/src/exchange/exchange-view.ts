@@ -11,6 +11,7 @@ import type {
   SocketAddress,
   VirtualHost,
 } from '@weft/model'
+import type { TlsFacts } from '@weft/net'
 import type { HeaderContext } from '@weft/traffic'
 import { ascii, hashName, knownId, type MessageHead } from '@weft/wire'
 import type { ExchangeRecord } from './contract.ts'
@@ -123,6 +124,9 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
   get downstreamPeerUriSan(): string | undefined {
     return this.#x.downstream.tls?.peer?.uriSans[0]
+  }
+  get downstreamTls(): TlsFacts | undefined {
+    return this.#x.downstream.tls
   }
   get requestedServerName(): string | undefined {
     return this.#x.downstream.tls?.serverName

@@ -1,5 +1,6 @@
 /** What ended, in the words of the access log. Empty texts of a record mean that there was none. */
 import type { SocketAddress } from '@weft/model'
+import type { TlsFacts } from '@weft/net'
 import { type LogFacts, readTraceId } from '@weft/telemetry'
 import type { ConnectionRecord, ExchangeRecord } from '../exchange/contract.ts'
 
@@ -10,7 +11,6 @@ export class ExchangeEntry implements LogFacts {
   readonly #header = (name: string): string | undefined => this.#record.requestHeader(name)
   readonly connectionTerminationDetails = undefined
   readonly upstreamLocalAddress = undefined
-  readonly requestedServerName = undefined
 
   constructor(record: ExchangeRecord) {
     this.#record = record
@@ -45,6 +45,12 @@ export class ExchangeEntry implements LogFacts {
   }
   get downstreamPeerUriSan(): string | undefined {
     return this.#record.downstreamPeerUriSan
+  }
+  get downstreamTls(): TlsFacts | undefined {
+    return this.#record.downstreamTls
+  }
+  get requestedServerName(): string | undefined {
+    return this.#record.downstreamTls?.serverName
   }
   get upstreamHostname(): string | undefined {
     return this.#record.upstreamAddress?.host
@@ -136,7 +142,6 @@ const NOT_HTTP = {
   requestMs: undefined,
   firstByteMs: undefined,
   downstreamDirectAddress: undefined,
-  downstreamPeerUriSan: undefined,
   upstreamHostname: undefined,
   filterChain: undefined,
   requestHeader: none,
@@ -148,6 +153,8 @@ const NOT_HTTP = {
 export function connectionEntryOf(record: ConnectionRecord): LogFacts {
   return {
     ...NOT_HTTP,
+    downstreamTls: record.downstreamTls,
+    downstreamPeerUriSan: record.downstreamTls?.peer?.uriSans[0],
     startedAtMs: record.startedAtMs,
     durationMs: record.durationMs,
     upstreamServiceMs: undefined,

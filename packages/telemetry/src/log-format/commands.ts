@@ -5,7 +5,7 @@
  * known", as Envoy's own do for connections without that fact. Others are refused.
  */
 import { renderAddress, type SocketAddress } from '@weft/model'
-import type { LogFacts } from './facts.ts'
+import type { LogFacts, LogPeer } from './facts.ts'
 import { compileTime, ISO_PATTERN } from './log-time.ts'
 import { longFlags } from './response-flags.ts'
 
@@ -18,6 +18,17 @@ type Command = (argument: string | undefined) => Compiled
 
 function plain(read: ReadFact): Command {
   return (argument) => (argument === undefined ? read : { problem: 'takes no argument' })
+}
+
+/** Of the client's certificate. */
+function ofPeer(read: (peer: LogPeer) => LogValue): Command {
+  return plain(({ downstreamTls }) =>
+    downstreamTls?.peer === undefined ? undefined : read(downstreamTls.peer),
+  )
+}
+
+function names(sans: readonly string[] | undefined): string | undefined {
+  return sans === undefined || sans.length === 0 ? undefined : sans.join(',')
 }
 
 /** `HEADER?ALTERNATIVE`. */
@@ -163,7 +174,19 @@ const KNOWN: Readonly<Record<string, Command>> = {
   ...address('DOWNSTREAM_REMOTE', (facts) => facts.downstreamRemoteAddress),
   ...address('DOWNSTREAM_DIRECT_REMOTE', (facts) => facts.downstreamDirectAddress),
   ...address('DOWNSTREAM_LOCAL', (facts) => facts.downstreamLocalAddress),
-  DOWNSTREAM_PEER_URI_SAN: plain((facts) => facts.downstreamPeerUriSan),
+  DOWNSTREAM_PEER_URI_SAN: plain(
+    (facts) => names(facts.downstreamTls?.peer?.uriSans) ?? facts.downstreamPeerUriSan,
+  ),
+  DOWNSTREAM_PEER_DNS_SAN: ofPeer(({ dnsSans }) => names(dnsSans)),
+  DOWNSTREAM_PEER_IP_SAN: ofPeer(({ ipSans }) => names(ipSans)),
+  DOWNSTREAM_PEER_EMAIL_SAN: ofPeer(({ emailSans }) => names(emailSans)),
+  DOWNSTREAM_PEER_SUBJECT: ofPeer(({ subject }) => subject),
+  DOWNSTREAM_PEER_ISSUER: ofPeer(({ issuer }) => issuer),
+  DOWNSTREAM_PEER_SERIAL: ofPeer(({ serial }) => serial.toLowerCase()),
+  DOWNSTREAM_PEER_FINGERPRINT_256: ofPeer(({ fingerprint }) => fingerprint),
+  DOWNSTREAM_PEER_CERT_V_END: ofPeer(({ validToMs }) => new Date(validToMs).toISOString()),
+  DOWNSTREAM_TLS_VERSION: plain((facts) => facts.downstreamTls?.version),
+  DOWNSTREAM_TLS_CIPHER: plain((facts) => facts.downstreamTls?.cipher),
   REQUESTED_SERVER_NAME: (argument) =>
     argument === undefined || /^(SNI_ONLY|SNI_FIRST|HOST_FIRST)?(:ORIG)?$/.test(argument)
       ? (facts) => facts.requestedServerName

@@ -2,6 +2,28 @@
 import type { SocketAddress } from '@weft/model'
 import type { AccessLogEntry } from '../access-log.ts'
 
+/** What a TLS handshake with a client established. */
+export interface LogTls {
+  /** `TLSv1.3`, and OpenSSL's name of the cipher. */
+  readonly version: string
+  readonly cipher: string
+  readonly peer: LogPeer | undefined
+}
+
+/** The client's certificate. */
+export interface LogPeer {
+  readonly subject: string
+  readonly issuer: string
+  readonly serial: string
+  /** SHA-256, lower-case hex. */
+  readonly fingerprint: string
+  readonly uriSans: readonly string[]
+  readonly dnsSans: readonly string[]
+  readonly ipSans: readonly string[]
+  readonly emailSans: readonly string[]
+  readonly validToMs: number
+}
+
 /** `undefined` is logged as Envoy logs what is not known: `-`, in JSON null. */
 export interface LogFacts extends AccessLogEntry {
   /** `HTTP` for an exchange, `TCP` for a connection. */
@@ -14,6 +36,8 @@ export interface LogFacts extends AccessLogEntry {
   /** The other end of the connection, where `downstreamRemoteAddress` may be who it speaks for. */
   readonly downstreamDirectAddress: SocketAddress | undefined
   readonly downstreamPeerUriSan: string | undefined
+  /** Absent: plaintext. */
+  readonly downstreamTls?: LogTls | undefined
   readonly upstreamHostname: string | undefined
   readonly filterChain: string | undefined
   /** By lower-case name. */

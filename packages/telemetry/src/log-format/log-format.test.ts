@@ -182,3 +182,29 @@ test('no text that a peer chose ends a line or a quoted field (random texts, see
     assert.equal(json.indexOf('\n'), json.length - 1)
   }
 })
+
+test('what a TLS handshake established is there, and nothing of it in plaintext', () => {
+  const template =
+    '%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TLS_CIPHER% %DOWNSTREAM_PEER_SUBJECT% ' +
+    '%DOWNSTREAM_PEER_ISSUER% %DOWNSTREAM_PEER_SERIAL% %DOWNSTREAM_PEER_FINGERPRINT_256% ' +
+    '%DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_DNS_SAN% %DOWNSTREAM_PEER_CERT_V_END%'
+  const peer = {
+    subject: 'CN=web,O=shop',
+    issuer: 'CN=ca',
+    serial: '0A1B',
+    fingerprint: 'ab12',
+    uriSans: ['spiffe://a/b', 'spiffe://a/c'],
+    dnsSans: [],
+    ipSans: [],
+    emailSans: [],
+    validToMs: Date.UTC(2026, 0, 2),
+  }
+  const downstreamTls = { version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384', peer }
+  assert.equal(
+    text(template, { ...facts, downstreamTls }),
+    'TLSv1.3 TLS_AES_256_GCM_SHA384 CN=web,O=shop CN=ca 0a1b ab12 ' +
+      'spiffe://a/b,spiffe://a/c - 2026-01-02T00:00:00.000Z',
+  )
+  const plaintext = { ...facts, downstreamPeerUriSan: undefined }
+  assert.equal(text(template, plaintext), '- - - - - - - - -')
+})
