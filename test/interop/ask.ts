@@ -82,6 +82,7 @@ async function askHttp2(wanted: Ask): Promise<Answer> {
   const session = connectHttp2(`${scheme}://127.0.0.1:${port}`, { servername: sni, ca, cert, key })
   const failed = Promise.withResolvers<never>()
   session.on('error', failed.reject)
+  session.on('close', () => failed.reject(new Error('the connection was closed')))
   failed.promise.catch(() => undefined)
   try {
     const stream = session.request({
@@ -90,6 +91,7 @@ async function askHttp2(wanted: Ask): Promise<Answer> {
       ...headers,
     })
     stream.on('error', failed.reject)
+    stream.on('close', () => failed.reject(new Error('the stream was closed')))
     stream.setTimeout(wanted.timeoutMs ?? LIMIT_MS, () =>
       failed.reject(new Error('no answer in time')),
     )
