@@ -3,7 +3,7 @@ import type { SocketAddress } from '@weft/model'
 import type { AccessLogEntry } from '../access-log.ts'
 
 /** What a TLS handshake with a client established. */
-export interface LogTls {
+interface LogTls {
   /** `TLSv1.3`, and OpenSSL's name of the cipher. */
   readonly version: string
   readonly cipher: string

@@ -16,7 +16,7 @@ export interface ProxyAddresses {
   readonly destination: IpPort
 }
 
-export interface IpPort {
+interface IpPort {
   /** An IP address. */
   readonly host: string
   readonly port: number

@@ -10,7 +10,7 @@ import {
 import { ipFromBytes, ipToBytes, isIpv4, mappedIp } from './ip-bytes.ts'
 
 /** With its line end; the longest that version 1 can be. */
-export const MAX_V1_BYTES = 107
+const MAX_V1_BYTES = 107
 
 const CR = 13
 const LF = 10
