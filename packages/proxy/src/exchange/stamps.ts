@@ -8,8 +8,19 @@ interface Stamps {
 }
 
 const stamps = new WeakMap<HttpRuntime, Stamps>()
+/** Nearly every message is of the same configuration as the last one. */
+let lastRuntime: HttpRuntime | undefined
+let lastStamps: Stamps = { request: undefined, response: undefined }
 
 export function stampsOf(runtime: HttpRuntime): Stamps {
+  if (runtime !== lastRuntime) {
+    lastStamps = lookUp(runtime)
+    lastRuntime = runtime
+  }
+  return lastStamps
+}
+
+function lookUp(runtime: HttpRuntime): Stamps {
   const known = stamps.get(runtime)
   if (known !== undefined) return known
   const { requestStamps, requestStrips, responseStamps = [], responseStrips = [] } = runtime
