@@ -53,7 +53,6 @@ export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleFie
       field: 'spec.servers[].tls.mode',
       unless: ['PASSTHROUGH', 'SIMPLE', 'MUTUAL', 'OPTIONAL_MUTUAL'],
     },
-    ...idle('spec.servers[].defaultEndpoint'),
   ],
   Sidecar: idle('spec.outboundTrafficPolicy.egressProxy'),
   WorkloadEntry: idle('spec.network'),

@@ -56,6 +56,7 @@ function checkServer(server: GatewayServer, path: string, findings: Findings): v
   }
   checkServerPort(server, `${path}.port`, findings)
   checkBind(server, path, findings)
+  checkDefaultEndpoint(server.defaultEndpoint ?? '', `${path}.defaultEndpoint`, findings)
   if (server.tls !== undefined) checkServerTls(server.tls, `${path}.tls`, findings)
   checkTlsFitsProtocol(server, path, findings)
 }
@@ -94,6 +95,13 @@ function checkServerPort(server: GatewayServer, path: string, findings: Findings
     findings.error(`${path}.targetPort`, 'not-supported', message)
   }
   if (port.name === '') findings.error(`${path}.name`, 'missing-field', 'must not be empty')
+}
+
+/** Istio lets anything through; what names no port of this host goes nowhere. */
+function checkDefaultEndpoint(endpoint: string, path: string, findings: Findings): void {
+  if (endpoint === '' || /^[^/]*:\d{1,5}$/.test(endpoint)) return
+  const message = `"${endpoint}" is not served, only 127.0.0.1:<port> and [::1]:<port> are; requests without a route are answered with 404`
+  findings.warning(path, 'not-acted-on', message)
 }
 
 function checkBind(server: GatewayServer, path: string, findings: Findings): void {

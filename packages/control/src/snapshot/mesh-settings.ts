@@ -5,7 +5,8 @@
  */
 import { parseDurationMs } from '@weft/base'
 import type { LocalityLbSettings, MeshConfig } from '@weft/config'
-import type { AccessLogTarget, RetryPolicy } from '@weft/model'
+import type { AccessLogFields, AccessLogTarget, RetryPolicy } from '@weft/model'
+import { logFormatProblem } from '@weft/telemetry'
 import type { LabelSelector } from './label-selector.ts'
 import { readRetryPolicy } from './retry-policy.ts'
 
@@ -114,27 +115,35 @@ function readPathNormalization(
   return { normalizePath: mode !== 'NONE', mergeSlashes }
 }
 
-/** Fields of a JSON log that are not text are left out. A format that is not JSON is kept as text. */
+/**
+ * A format that is not JSON is kept as text. One that no proxy would take is as if absent: it would
+ * be refused with the listener that carries it.
+ */
 function accessLogFormat(
   template: string,
   encoding: 'JSON' | 'TEXT',
 ): Pick<MeshSettings, 'accessLogFormat'> {
   if (template === '') return {}
   const fields = encoding === 'JSON' ? jsonFields(template) : undefined
-  return {
-    accessLogFormat: fields === undefined ? { kind: 'text', template } : { kind: 'json', fields },
-  }
+  const format =
+    fields === undefined
+      ? ({ kind: 'text', template } as const)
+      : ({ kind: 'json', fields } as const)
+  return logFormatProblem(format) === undefined ? { accessLogFormat: format } : {}
 }
 
-function jsonFields(template: string): Readonly<Record<string, string>> | undefined {
+function jsonFields(template: string): AccessLogFields | undefined {
   try {
     const value: unknown = JSON.parse(template)
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-    const entries = Object.entries(value).filter(([, one]) => typeof one === 'string')
-    return Object.fromEntries(entries)
+    return isFields(value) ? value : undefined
   } catch {
     return undefined
   }
+}
+
+/** JSON holds nothing else than log fields may. */
+function isFields(value: unknown): value is AccessLogFields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** MeshConfig leaves this field open; what is not a keepalive is as if absent. */

@@ -7,12 +7,13 @@ import type { HttpRouteAttachment } from '../../snapshot/gateway-api/attachment.
 import { compareHosts, intersectHosts } from '../../snapshot/hosts.ts'
 import { compareObjects } from '../../snapshot/precedence.ts'
 import type { BoundVirtualService } from '../../snapshot/virtual-services.ts'
-import { isCatchAll } from '../features/http-match.ts'
-import { virtualHost } from '../routes/default-route.ts'
+import { ANY_REQUEST, isCatchAll } from '../features/http-match.ts'
+import { forwardTo, plainRoute, virtualHost } from '../routes/default-route.ts'
 import { httpRouteRoutes } from '../routes/http-route-routes.ts'
 import type { RouteContext } from '../routes/route-context.ts'
 import { virtualServiceRoutes } from '../routes/virtual-service-routes.ts'
 import type { ProxyScope } from '../scope.ts'
+import { fallbackCluster } from './default-endpoint.ts'
 import { doorPort, type GatewayDoor, splitHost } from './gateway-ports.ts'
 
 type IstioDoor = Extract<GatewayDoor, { kind: 'istio' }>
@@ -22,6 +23,8 @@ interface HostParts {
   readonly virtualServices: Map<BoundVirtualService, AttachedVirtualService>
   readonly httpRoutes: Map<HttpRouteAttachment, RouteContext>
   requiresTls: boolean
+  /** A cluster for requests that no route takes. */
+  fallback?: string
 }
 
 /** @param doors At least one; all of them share the table. */
@@ -32,8 +35,10 @@ export function gatewayRouteTable(
 ): RouteTable {
   const hosts = new Map<string, HostParts>()
   for (const door of doors) {
-    if (door.kind === 'istio') addVirtualServices(scope, door, hosts)
-    else addHttpRoutes(scope, door, hosts)
+    if (door.kind === 'istio') {
+      addVirtualServices(scope, door, hosts)
+      addFallback(scope, door, hosts)
+    } else addHttpRoutes(scope, door, hosts)
   }
   isolateListeners(doors, hosts)
   const port = doorPort(doors[0])
@@ -93,6 +98,16 @@ function addVirtualServices(
   // A server that only redirects needs no routes behind it.
   if (requiresTls && attached.length === 0) {
     for (const text of door.server.hosts) partsOf(hosts, splitHost(text).host).requiresTls = true
+  }
+}
+
+/** For every host that the server serves, whether routes name it or not. */
+function addFallback(scope: ProxyScope, door: IstioDoor, hosts: Map<string, HostParts>): void {
+  const cluster = fallbackCluster(door)
+  if (cluster === undefined) return
+  const attached = attachedVirtualServices(scope, door).map(({ host }) => host)
+  for (const host of [...attached, ...door.server.hosts.map((text) => splitHost(text).host)]) {
+    partsOf(hosts, host).fallback ??= cluster
   }
 }
 
@@ -198,6 +213,9 @@ function hostOf(host: string, port: number, parts: HostParts): VirtualHost {
   const catchAll = ordered.find((route) => isCatchAll(route.match))
   const routes = ordered.filter((route) => !isCatchAll(route.match))
   if (catchAll !== undefined) routes.push(catchAll)
+  else if (parts.fallback !== undefined) {
+    routes.push(plainRoute('default-endpoint', ANY_REQUEST, [], forwardTo([parts.fallback])))
+  }
   const origins = [
     ...[...parts.virtualServices.keys()].map(({ document }) => document.origin),
     ...attachments.map(({ document }) => document.origin),

@@ -10,6 +10,7 @@ import { captureListener } from '../names.ts'
 import { asTargets } from '../routes/default-route.ts'
 import { tcpRoutes, tlsRoutes } from '../routes/tcp-routes.ts'
 import type { ProxyScope } from '../scope.ts'
+import { fallbackCluster, fallbackClusters } from './default-endpoint.ts'
 import { distinctChains } from './distinct-chains.ts'
 import {
   doorHosts,
@@ -35,7 +36,8 @@ type IstioDoor = Extract<GatewayDoor, { kind: 'istio' }>
 export function gatewayResources(scope: ProxyScope): RoleResources {
   const listeners: Listener[] = []
   const routes: RouteTable[] = []
-  for (const port of gatewayPorts(scope)) {
+  const ports = gatewayPorts(scope)
+  for (const port of ports) {
     const chains = [...plainChains(scope, port, routes), ...tlsChains(scope, port, routes)]
     if (chains.length === 0) continue
     listeners.push({
@@ -53,7 +55,7 @@ export function gatewayResources(scope: ProxyScope): RoleResources {
       ),
     })
   }
-  return { listeners, routes, clusters: [] }
+  return { listeners, routes, clusters: fallbackClusters(scope, ports) }
 }
 
 /** HTTP when any server of the port speaks it: bytes without TLS can be only one of the two. */
@@ -126,7 +128,7 @@ function httpsChains(
 }
 
 function tcpChains(scope: ProxyScope, port: GatewayPort, door: IstioDoor): readonly FilterChain[] {
-  return distinctServices(scope, door).flatMap(({ bound, context }) =>
+  const routed = distinctServices(scope, door).flatMap(({ bound, context }) =>
     tcpRoutes(bound, context).map((route, i) => ({
       name: `tcp.${port.port}.${bound.document.metadata.name}.${i}`,
       match: { ...MATCH_ALL, destinationPrefixes: route.destinationPrefixes },
@@ -138,6 +140,11 @@ function tcpChains(scope: ProxyScope, port: GatewayPort, door: IstioDoor): reado
       ),
     })),
   )
+  const fallback = fallbackCluster(door)
+  if (fallback === undefined) return routed
+  const targets = [{ cluster: fallback, weight: 1 }] as const
+  const filter = tcpProxy(scope.mesh, `tcp.${port.port}`, targets)
+  return [...routed, { name: `tcp.${port.port}.default-endpoint`, match: MATCH_ALL, filter }]
 }
 
 function passthroughChains(

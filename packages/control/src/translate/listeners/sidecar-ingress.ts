@@ -1,6 +1,6 @@
 /** Ingress listeners of a Sidecar: the ports of the workload itself, in the place of what its services say. */
 import type { SidecarIngress } from '@weft/config'
-import type { Cluster, DownstreamTls, FilterChain, Listener } from '@weft/model'
+import type { Cluster, DownstreamTls, FilterChain, Listener, SocketAddress } from '@weft/model'
 import { MATCH_ALL } from '@weft/model'
 import { isHttp, portProtocol, protocolNamed } from '../../registries/declared/port-protocol.ts'
 import type { PortProtocol } from '../../registries/registry.ts'
@@ -8,6 +8,7 @@ import { underInboundPool } from '../features/inbound-pool.ts'
 import { serverTls } from '../features/server-tls.ts'
 import { captureListener, inboundCluster } from '../names.ts'
 import type { ProxyScope } from '../scope.ts'
+import { loopbackEndpoint } from './default-endpoint.ts'
 import { inboundAppCluster, inboundRoutes } from './explicit.ts'
 import { httpManager, tcpProxy } from './http-manager.ts'
 
@@ -17,7 +18,7 @@ export interface IngressPort {
   readonly listener: SidecarIngress
   readonly tls?: DownstreamTls
   /** Where the application listens. */
-  readonly app: { readonly host: string; readonly port: number }
+  readonly app: SocketAddress
 }
 
 /** `undefined`: no Sidecar says which ports there are. */
@@ -26,7 +27,7 @@ export function ingressPorts(scope: ProxyScope): readonly IngressPort[] | undefi
   if (ingress.length === 0) return undefined
   return ingress.flatMap((listener) => {
     const { number = 0, protocol = '', name = '' } = listener.port
-    const app = appAddress(listener.defaultEndpoint ?? '', number)
+    const app = loopbackEndpoint(listener.defaultEndpoint ?? '', number)
     if (app === undefined) return []
     const spoken = protocolNamed(protocol) ?? portProtocol({ port: number, name })
     const tls = listener.tls === undefined ? undefined : serverTls(listener.tls, (one) => one, ALPN)
@@ -44,16 +45,6 @@ export function ingressPorts(scope: ProxyScope): readonly IngressPort[] | undefi
 }
 
 const ALPN = ['h2', 'http/1.1']
-
-/** `127.0.0.1:8080`, `:8080`; any address means this host. `undefined` for a unix socket. */
-function appAddress(endpoint: string, port: number): IngressPort['app'] | undefined {
-  if (endpoint === '') return { host: '127.0.0.1', port }
-  if (endpoint.startsWith('unix://')) return undefined
-  const colon = endpoint.lastIndexOf(':')
-  const host = endpoint.slice(0, colon).replace(/^\[|\]$/g, '')
-  const isIpv6 = host === '::1' || host === '::'
-  return { host: isIpv6 ? '::1' : '127.0.0.1', port: Number(endpoint.slice(colon + 1)) }
-}
 
 export function ingressChains(scope: ProxyScope, ingress: IngressPort): FilterChain[] {
   const { port, protocol, tls } = ingress
