@@ -8,7 +8,7 @@ import { type Answer, type Ask, ask } from './ask.ts'
 import { type App, startApp } from './echo.ts'
 import { conditionLines, type Mesh, type MeshStatus, serviceYaml, startMesh } from './mesh.ts'
 
-export interface Expected {
+interface Expected {
   /** Default 200. */
   readonly status?: number
   readonly backend?: string

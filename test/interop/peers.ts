@@ -8,13 +8,13 @@ import type { TestCertificate } from '@weft/testkit'
 import { eventually, freePort } from '@weft/testkit'
 import { envoyPath, loopback } from './envoy.ts'
 
-export interface PeerFiles {
+interface PeerFiles {
   readonly dir: string
   readonly server: TestCertificate
   readonly caPem: string
 }
 
-export interface Ports {
+interface Ports {
   readonly http1: number
   readonly http2: number
   /** HTTP/1.1 and HTTP/2 by ALPN. */
