@@ -4,7 +4,7 @@ import type { SocketHandler, Transport } from '@weft/net'
 import type { OpenListener } from './listen/listener.ts'
 import type { ListeningSockets, SocketPlan } from './upgrade/handed-sockets.ts'
 
-export interface SocketOptions {
+interface SocketOptions {
   readonly address: SocketAddress
   readonly reusePort?: boolean
   readonly inherited?: object

@@ -16,7 +16,7 @@ export function parseConcurrency(text: string, cores: () => number = usableCores
 }
 
 /** Cores this process may use: those it is bound to, fewer when its cgroup's quota is less. */
-export function usableCores(): number {
+function usableCores(): number {
   return coresOf(availableParallelism(), cpuQuota(readText))
 }
 

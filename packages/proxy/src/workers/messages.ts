@@ -22,7 +22,7 @@ import type { MetricSnapshot } from './metrics-snapshot.ts'
 import type { ResourceDelta } from './resource-delta.ts'
 import type { WorkerPlace } from './worker-place.ts'
 
-export type WorkerOptions = Omit<ProxyOptions, 'source' | 'admin'>
+type WorkerOptions = Omit<ProxyOptions, 'source' | 'admin'>
 
 export type ToWorker =
   | {
@@ -95,7 +95,7 @@ export interface WorkerStatus {
 }
 
 /** The supervisor has the cluster itself. */
-export type WorkerClusterStatus = Omit<ClusterStatus, 'cluster'> & { readonly name: string }
+type WorkerClusterStatus = Omit<ClusterStatus, 'cluster'> & { readonly name: string }
 
 /** The process at the other end, as the supervisor needs it. */
 export interface WorkerProcess {
