@@ -3,14 +3,22 @@ import type { DownstreamTls, SubjectAltNameMatch, UpstreamTls } from '@weft/mode
 import fc from 'fast-check'
 import { type Arb, record, stringMatch, word } from './arbitrary-values.ts'
 
+const CIPHERS = ['ECDHE-RSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-AES256-GCM-SHA384']
 const version = fc.constantFrom('1.2' as const, '1.3' as const)
+/** Of SHA-256. */
+function digest(encoding: 'base64' | 'hex'): Arb<string> {
+  return fc
+    .uint8Array({ minLength: 32, maxLength: 32 })
+    .map((bytes) => Buffer.from(bytes).toString(encoding))
+}
+
 const parameters = {
   minVersion: version,
   maxVersion: version,
-  cipherSuites: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
-  ecdhCurves: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
-  verifySpki: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
-  verifyHash: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+  cipherSuites: fc.subarray(CIPHERS, { minLength: 1 }),
+  ecdhCurves: fc.subarray(['X25519', 'P-256'], { minLength: 1 }),
+  verifySpki: fc.uniqueArray(digest('base64'), { minLength: 1, maxLength: 2 }),
+  verifyHash: fc.uniqueArray(digest('hex'), { minLength: 1, maxLength: 2 }),
 }
 const optional = [
   ...(['validation', 'minVersion', 'maxVersion', 'cipherSuites', 'ecdhCurves'] as const),
