@@ -70,6 +70,10 @@ const actions = (headers: Arb<HeaderMatch>): Arb<readonly RateLimitActions[]> =>
     { minLength: 1, maxLength: 2 },
   )
 
+/** Stages and switches are for what routes say. */
+const filterActions = (headers: Arb<HeaderMatch>): Arb<readonly RateLimitActions[]> =>
+  actions(headers).map((all) => all.map((one) => ({ actions: one.actions, stage: 0 })))
+
 const localRateLimit = (headers: Arb<HeaderMatch>): Arb<LocalRateLimit> =>
   fc.record(
     {
@@ -85,9 +89,7 @@ const localRateLimit = (headers: Arb<HeaderMatch>): Arb<LocalRateLimit> =>
         }),
         { maxLength: 2 },
       ),
-      actions: actions(headers).map((all) =>
-        all.map((one) => ({ actions: one.actions, stage: 0 })),
-      ),
+      actions: filterActions(headers),
       perConnection: flag,
       alwaysConsumeDefault: fc.constant(true),
       headers: flag,
@@ -162,7 +164,7 @@ const service = (headers: Arb<HeaderMatch>) =>
       stage: fc.integer({ min: 0, max: 10 }),
       headers: flag,
       status,
-      actions: actions(headers),
+      actions: filterActions(headers),
     },
     {
       requiredKeys: [

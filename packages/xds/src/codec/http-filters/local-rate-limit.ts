@@ -16,7 +16,7 @@ import type {
 import { covers, type Problems, refuseOthers } from '../problems.ts'
 import { decodeDuration, encodeDuration, type Init, packAny, unpackAny } from '../values.ts'
 import { decodeShare, encodeShare, type HttpFilterCodec } from './filter-codec.ts'
-import { decodeRateLimits, encodeRateLimits } from './rate-limit-actions.ts'
+import { decodeFilterRateLimits, encodeFilterRateLimits } from './rate-limit-actions.ts'
 
 const TOO_MANY_REQUESTS = 429
 /** Envoy wants a name also where a route brings the limit. */
@@ -67,8 +67,7 @@ function encodeLimit(limit: LocalRateLimit): Init<typeof LocalRateLimitSchema> {
       entries: entries.map(({ key, value }) => ({ key, value })),
       tokenBucket: encodeBucket(bucket),
     })),
-    // Stages and switches are the global limit's: Envoy refuses them here.
-    rateLimits: encodeRateLimits(limit.actions.map(({ actions }) => ({ actions, stage: 0 }))),
+    rateLimits: encodeFilterRateLimits(limit.actions),
     localRateLimitPerDownstreamConnection: limit.perConnection,
     alwaysConsumeDefaultTokenBucket: limit.alwaysConsumeDefault ?? false,
     enableXRatelimitHeaders: limit.headers ? HeaderVersion.DRAFT_VERSION_03 : HeaderVersion.OFF,
@@ -111,7 +110,7 @@ function decodeLimit(proto: LocalRateLimitProto, path: string, problems: Problem
         bucket: decodeBucket(descriptor.tokenBucket, `${at}.token_bucket`, problems),
       }
     }),
-    actions: decodeRateLimits(proto.rateLimits, `${path}.rate_limits`, problems),
+    actions: decodeFilterRateLimits(proto.rateLimits, `${path}.rate_limits`, problems),
     perConnection: proto.localRateLimitPerDownstreamConnection,
     ...((proto.alwaysConsumeDefaultTokenBucket ?? true) ? { alwaysConsumeDefault: true } : {}),
     headers: proto.enableXRatelimitHeaders === HeaderVersion.DRAFT_VERSION_03,

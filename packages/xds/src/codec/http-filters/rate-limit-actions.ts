@@ -32,6 +32,13 @@ export function encodeRateLimits(
   }))
 }
 
+/** Those of a filter: stages and switches are for what routes say, Envoy refuses them here. */
+export function encodeFilterRateLimits(
+  limits: readonly RateLimitActions[],
+): Init<typeof RateLimitSchema>[] {
+  return encodeRateLimits(limits.map(({ actions }) => ({ actions, stage: 0 })))
+}
+
 function encodeAction(action: RateLimitAction): ActionInit {
   switch (action.kind) {
     case 'genericKey': {
@@ -112,6 +119,20 @@ export function decodeRateLimits(
       ...(limit.disableKey === '' ? {} : { disableKey: limit.disableKey }),
     }
   })
+}
+
+/** Those of a filter, as Envoy takes them: see `encodeFilterRateLimits`. */
+export function decodeFilterRateLimits(
+  limits: readonly RateLimit[],
+  path: string,
+  problems: Problems,
+): RateLimitActions[] {
+  const decoded = decodeRateLimits(limits, path, problems)
+  for (const [index, { stage, disableKey }] of decoded.entries()) {
+    if (stage === 0 && disableKey === undefined) continue
+    problems.add(`${path}[${index}]`, 'stage and disable_key are not supported in a filter')
+  }
+  return decoded
 }
 
 function decodeAction(

@@ -11,7 +11,7 @@ import {
 import { covers, refuseOthers } from '../problems.ts'
 import { decodeDuration, encodeDuration, packAny, unpackAny } from '../values.ts'
 import { type HttpFilterCodec, refuseDisabled } from './filter-codec.ts'
-import { decodeRateLimits, encodeRateLimits } from './rate-limit-actions.ts'
+import { decodeFilterRateLimits, encodeFilterRateLimits } from './rate-limit-actions.ts'
 
 const TOO_MANY_REQUESTS = 429
 const DEFAULT_TIMEOUT_MS = 20
@@ -39,7 +39,7 @@ export const rateLimit: HttpFilterCodec<'rateLimit'> = {
       rateLimitService: { grpcService, transportApiVersion: ApiVersion.V3 },
       enableXRatelimitHeaders: service.headers ? HeaderVersion.DRAFT_VERSION_03 : HeaderVersion.OFF,
       rateLimitedStatus: { code: service.status },
-      rateLimits: encodeRateLimits(service.actions ?? []),
+      rateLimits: encodeFilterRateLimits(service.actions ?? []),
     })
     return [{ value }]
   },
@@ -68,7 +68,7 @@ export const rateLimit: HttpFilterCodec<'rateLimit'> = {
         status: Math.max(400, proto.rateLimitedStatus?.code ?? TOO_MANY_REQUESTS),
         ...(proto.rateLimits.length === 0
           ? {}
-          : { actions: decodeRateLimits(proto.rateLimits, `${path}.rate_limits`, problems) }),
+          : { actions: decodeFilterRateLimits(proto.rateLimits, `${path}.rate_limits`, problems) }),
       },
     }
   },
