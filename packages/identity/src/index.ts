@@ -39,3 +39,4 @@ export {
 } from './x509/certificate-request.ts'
 export { readPem, writePem } from './x509/pem.ts'
 export { type Roots, type VerifiedSvid, verifySvid } from './x509/verify-svid.ts'
+export { createCertificateRequest } from './x509/write-request.ts'

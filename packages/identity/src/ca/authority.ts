@@ -126,9 +126,15 @@ export class Authority {
 
   /**
    * An X.509-SVID. Ends with the authority at the latest.
+   * @param dnsNames For servers that clients know by such names besides.
    * @throws {Error} When the identity is not of this trust domain.
    */
-  issue(request: CertificateRequest, id: SpiffeId, { nowMs, lifetimeMs }: Validity): IssuedSvid {
+  issue(
+    request: CertificateRequest,
+    id: SpiffeId,
+    { nowMs, lifetimeMs }: Validity,
+    dnsNames: readonly string[] = [],
+  ): IssuedSvid {
     if (id.trustDomain !== this.trustDomain || id.path === '') {
       throw new Error(
         `Cannot issue ${renderSpiffeId(id)}: must be a workload of ${this.trustDomain}`,
@@ -141,6 +147,7 @@ export class Authority {
       notBeforeMs: Math.max(nowMs - BACKDATE_MS, this.notBeforeMs),
       notAfterMs,
       uriNames: [renderSpiffeId(id)],
+      dnsNames,
       keyUsage: KEY_USAGE.digitalSignature,
       extendedKeyUsage: [SERVER_AUTH, CLIENT_AUTH],
     })

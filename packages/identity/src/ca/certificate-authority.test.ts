@@ -15,11 +15,11 @@ class Bench {
   stored: CaState | undefined
   isBroken = false
 
-  open(trustDomain = DOMAIN): Promise<CertificateAuthority> {
-    return CertificateAuthority.open(trustDomain, {
+  open(trustDomain = DOMAIN, imported?: AuthorityFiles): Promise<CertificateAuthority> {
+    const deps = {
       store: {
         load: () => Promise.resolve(this.stored),
-        save: (state) => {
+        save: (state: CaState) => {
           if (this.isBroken) return Promise.reject(new Error('disk full'))
           this.stored = structuredClone(state)
           return Promise.resolve()
@@ -27,7 +27,8 @@ class Bench {
       },
       wallMs: () => this.nowMs,
       monotonicMs: () => this.nowMs,
-    })
+    }
+    return CertificateAuthority.open(trustDomain, deps, DEFAULT_CA_POLICY, imported)
   }
 }
 
@@ -170,6 +171,35 @@ describe('F13: a rotation of the root', () => {
     assert.equal(stageOf(ca), 'switched')
     assert.ok(verifySvid(issued(ca).chain, ca.roots, bench.nowMs).ok)
     await assert.rejects((await new Bench().open()).rotate(imported('other')), /is of spiffe/)
+  })
+})
+
+describe("the user's own CA", () => {
+  test('is what an empty store opens with', async () => {
+    const own = imported(DOMAIN)
+    const bench = new Bench()
+    const ca = await bench.open(DOMAIN, own)
+    assert.equal(ca.bundlePem, own.rootPem)
+    assert.equal(stageOf(ca), 'steady')
+    assert.ok(verifySvid(issued(ca).chain, ca.roots, bench.nowMs).ok)
+    assert.equal((await bench.open(DOMAIN, imported(DOMAIN))).bundlePem, own.rootPem)
+  })
+
+  test('with another signer of the same root takes over at once, and once only', async () => {
+    const root = newRoot(DOMAIN)
+    const signer = (days: number) =>
+      createIntermediate(root, { nowMs: NOW_MS, lifetimeMs: days * DAY_MS })
+    const bench = new Bench()
+    const first = signer(30)
+    const ca = await bench.open(DOMAIN, first)
+    const { stored } = bench
+    await ca.import(first)
+    assert.equal(bench.stored, stored)
+    await ca.import(signer(60))
+    assert.equal(ca.signerNotAfterMs, NOW_MS + 60 * DAY_MS)
+    assert.equal(stageOf(ca), 'steady')
+    await ca.import(imported(DOMAIN))
+    assert.equal(stageOf(ca), 'distributing')
   })
 })
 

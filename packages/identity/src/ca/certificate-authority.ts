@@ -108,13 +108,17 @@ export class CertificateAuthority {
   }
 
   /**
-   * What the store has, or a new root of our own.
+   * What the store has, else the user's own CA, else a new root of our own. An expired CA opens too:
+   * what is running must go on, and people be told.
+   *
+   * @param imported For an empty store only; `import` brings a later one in.
    * @throws {Error} When the store holds another trust domain's CA, or files that do not fit.
    */
   static async open(
     trustDomain: string,
     deps: CaDeps,
     policy: CaPolicy = DEFAULT_CA_POLICY,
+    imported?: AuthorityFiles,
   ): Promise<CertificateAuthority> {
     const stored = await deps.store.load()
     if (stored !== undefined) {
@@ -125,7 +129,10 @@ export class CertificateAuthority {
       }
       return new CertificateAuthority(stored, policy, deps)
     }
-    const root = newRootState(trustDomain, deps.wallMs(), policy)
+    const root =
+      imported === undefined
+        ? newRootState(trustDomain, deps.wallMs(), policy)
+        : importedRootState(trustDomain, imported)
     const state = { trustDomain, bundle: steady(bundleRootOf(root)), roots: [root] }
     await deps.store.save(state)
     return new CertificateAuthority(state, policy, deps)
@@ -159,8 +166,14 @@ export class CertificateAuthority {
   /**
    * @param id Proved before by whoever asks; what the request says of names is not read.
    * @param lifetimeMs Asked for; cut to what the policy allows.
+   * @param dnsNames Of a server of our own; nobody else gets any.
    */
-  issue(csrDer: Uint8Array, id: SpiffeId, lifetimeMs?: number): IssueOutcome {
+  issue(
+    csrDer: Uint8Array,
+    id: SpiffeId,
+    lifetimeMs?: number,
+    dnsNames?: readonly string[],
+  ): IssueOutcome {
     const read = readCertificateRequest(csrDer)
     if (!read.ok) return read
     const { request } = read
@@ -172,7 +185,7 @@ export class CertificateAuthority {
     if (taken !== undefined) return { ok: false, problem: taken }
     const { leafMs, minLeafMs, maxLeafMs } = this.#policy
     const life = Math.min(Math.max(lifetimeMs ?? leafMs, minLeafMs), maxLeafMs)
-    const svid = this.#signer.issue(request, id, { nowMs, lifetimeMs: life })
+    const svid = this.#signer.issue(request, id, { nowMs, lifetimeMs: life }, dnsNames)
     return { ok: true, svid, bundle: this.bundle }
   }
 
@@ -191,6 +204,16 @@ export class CertificateAuthority {
       const bundle = introduce(state.bundle, bundleRootOf(next), nowMs)
       return { ...state, bundle, roots: [...state.roots, next] }
     })
+  }
+
+  /**
+   * Takes the user's own CA: another root begins a rotation, another signer of the active root takes
+   * over at once, and what is in use already changes nothing.
+   */
+  import(files: AuthorityFiles): Promise<void> {
+    const { keyId } = importedRootState(this.trustDomain, files)
+    if (keyId !== this.bundle.active.keyId) return this.rotate(files)
+    return this.#change((state) => withImportedSigner(state, files))
   }
 
   /** Goes back, while nobody has a certificate of the new root. */
@@ -256,6 +279,14 @@ function importedRootState(trustDomain: string, imported: AuthorityFiles): RootS
   // Opening it checks that key, chain and trust domain fit.
   new Authority(imported, trustDomain)
   return { keyId: subjectKeyId ?? serialNumber, rootPem: imported.rootPem, signer: imported }
+}
+
+function withImportedSigner(state: CaState, signer: AuthorityFiles): CaState {
+  const active = activeOf(state)
+  const { chainPem, keyPem } = active.signer
+  if (signer.chainPem === chainPem && signer.keyPem === keyPem) return state
+  const roots = state.roots.map((each) => (each === active ? { ...each, signer } : each))
+  return { ...state, roots }
 }
 
 function bundleRootOf({ keyId, rootPem }: RootState): BundleRoot {
