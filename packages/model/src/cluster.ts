@@ -28,6 +28,8 @@ export interface Cluster {
   readonly outlierDetection?: OutlierDetection
   readonly retryBudget?: RetryBudget
   readonly tls?: UpstreamTls
+  /** `tls` is for endpoints whose `tlsMode` is `istio` only; others are called in plaintext. */
+  readonly autoTls?: true
   /** Tells the upstream who the client is, before anything else (HAProxy's PROXY protocol). */
   readonly proxyProtocol?: 'v1' | 'v2'
   /** CONNECT through the endpoint to `target` first (Istio `trafficPolicy.tunnel`). */

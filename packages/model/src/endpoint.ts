@@ -27,6 +27,8 @@ export interface Endpoint {
   readonly health: EndpointHealth
   /** Who it is, for metrics and logs; absent for endpoints outside the mesh. */
   readonly workload?: WorkloadRef
+  /** Its proxy takes mutual TLS of the mesh (Istio's `tlsMode`); absent: nobody says so. */
+  readonly tlsMode?: 'istio'
 }
 
 /** `draining` finishes what it has and gets nothing new (Envoy `HealthStatus`). */

@@ -12,7 +12,7 @@ const BRACED = `
 envoy.config.accesslog.v3.{AccessLog,AccessLogFilter,AndFilter,ComparisonFilter,DurationFilter,GrpcStatusFilter,HeaderFilter,NotHealthCheckFilter,OrFilter,ResponseFlagFilter,StatusCodeFilter}
 envoy.config.cluster.v3.{CircuitBreakers,CircuitBreakers.Thresholds,CircuitBreakers.Thresholds.RetryBudget,OutlierDetection,UpstreamConnectionOptions}
 envoy.config.cluster.v3.{Cluster,Cluster.CommonLbConfig,Cluster.CommonLbConfig.LocalityWeightedLbConfig,Cluster.CustomClusterType,Cluster.EdsClusterConfig,Cluster.LeastRequestLbConfig,Cluster.MaglevLbConfig,Cluster.RingHashLbConfig}
-envoy.config.cluster.v3.{Cluster.CommonLbConfig.ZoneAwareLbConfig,Cluster.RoundRobinLbConfig,Cluster.SlowStartConfig}
+envoy.config.cluster.v3.{Cluster.CommonLbConfig.ZoneAwareLbConfig,Cluster.RoundRobinLbConfig,Cluster.SlowStartConfig,Cluster.TransportSocketMatch}
 envoy.config.core.v3.{Address,CidrRange,SocketAddress,TcpKeepalive}
 envoy.config.core.v3.{DataSource,HeaderValue,HeaderValueOption,Locality,Metadata,Node,RuntimeFractionalPercent,TransportSocket}
 envoy.config.core.v3.{AggregatedConfigSource,ConfigSource,SelfConfigSource,SubstitutionFormatString}
@@ -55,6 +55,11 @@ envoy.config.endpoint.v3.{ClusterStats,UpstreamLocalityStats}
 envoy.service.load_stats.v3.{LoadStatsRequest,LoadStatsResponse}
 envoy.service.ratelimit.v3.{RateLimitRequest,RateLimitResponse,RateLimitResponse.DescriptorStatus,RateLimitResponse.RateLimit}
 envoy.service.status.v3.{ClientConfig,ClientConfig.GenericXdsConfig,ClientStatusRequest,ClientStatusResponse}
+envoy.extensions.filters.http.jwt_authn.v3.{JwtAuthentication,JwtClaimToHeader,JwtHeader,JwtProvider,JwtProvider.NormalizePayload,JwtCacheConfig,JwtRequirement,JwtRequirementAndList,JwtRequirementOrList,JwksAsyncFetch,PerRouteConfig,ProviderWithAudiences,RemoteJwks,RequirementRule}
+envoy.extensions.filters.http.ext_authz.v3.{AuthorizationRequest,AuthorizationResponse,BufferSettings,CheckSettings,ExtAuthz,ExtAuthzPerRoute,HttpService}
+envoy.service.auth.v3.{AttributeContext,AttributeContext.HttpRequest,AttributeContext.Peer,AttributeContext.Request,CheckRequest,CheckResponse,DeniedHttpResponse,OkHttpResponse}
+envoy.config.core.v3.{HttpUri,QueryParameter}
+envoy.type.matcher.v3.{ListStringMatcher,MetadataMatcher,MetadataMatcher.PathSegment,ValueMatcher}
 envoy.type.matcher.v3.NodeMatcher
 envoy.type.matcher.v3.{RegexMatchAndSubstitute,RegexMatcher,StringMatcher}
 envoy.type.http.v3.Cookie

@@ -29,8 +29,9 @@ const endpoint = record(
     weight: fc.integer({ min: 1, max: 100 }),
     health: fc.constantFrom('healthy' as const, 'unhealthy' as const, 'draining' as const),
     workload: fc.record({ name: word, namespace: word, app: word, version: word, cluster: word }),
+    tlsMode: fc.constant('istio' as const),
   },
-  ['workload'],
+  ['workload', 'tlsMode'],
 )
 
 /** Localities are unique and priorities have no gaps. */
@@ -205,6 +206,7 @@ const anyCluster: Arb<Cluster> = record<Cluster>(
       ['intervalMs'],
     ),
     tls: upstreamTls,
+    autoTls: fc.constant(true),
     proxyProtocol: fc.constantFrom('v1', 'v2'),
     tunnel: fc.record({
       method: fc.constantFrom('CONNECT' as const, 'POST' as const),
@@ -215,12 +217,25 @@ const anyCluster: Arb<Cluster> = record<Cluster>(
   },
   [
     ...(['localities', 'slowStart', 'panicPercent', 'healthChecks', 'tcpKeepalive'] as const),
-    ...(['outlierDetection', 'retryBudget', 'tls', 'proxyProtocol', 'tunnel', 'service'] as const),
+    ...([
+      'outlierDetection',
+      'retryBudget',
+      'tls',
+      'autoTls',
+      'proxyProtocol',
+      'tunnel',
+      'service',
+    ] as const),
   ],
 )
 
-/** An Envoy speaks gRPC only to endpoints that speak HTTP/2, health checks included. */
-export const cluster: Arb<Cluster> = anyCluster.map((made) => {
+/**
+ * An Envoy speaks gRPC only to endpoints that speak HTTP/2, health checks included, and lets a
+ * handshake decide only where there always is one.
+ */
+export const cluster: Arb<Cluster> = anyCluster.map(({ autoTls, ...all }) => {
+  const isAuto = autoTls === true && all.tls !== undefined && all.http.protocol !== 'alpn'
+  const made: Cluster = isAuto ? { ...all, autoTls } : all
   const { healthChecks, ...rest } = made
   if (healthChecks === undefined || made.http.protocol === 'http2') return made
   const left = healthChecks.filter(({ probe }) => probe.kind !== 'grpc')

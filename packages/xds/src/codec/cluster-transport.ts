@@ -3,6 +3,10 @@
  * the PROXY protocol header before it, which in Envoy is a socket around the other one.
  */
 import type { Cluster } from '@weft/model'
+import type {
+  Cluster as ClusterProto,
+  ClusterSchema,
+} from '../gen/envoy/config/cluster/v3/cluster_pb.js'
 import type { TransportSocket, TransportSocketSchema } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
   ProxyProtocolConfig_Version,
@@ -22,26 +26,78 @@ const VERSIONS = {
   v2: ProxyProtocolConfig_Version.V2,
 } as const satisfies Record<NonNullable<Cluster['proxyProtocol']>, ProxyProtocolConfig_Version>
 
+/** Istio's names; tools show them. */
+const MUTUAL_TLS = 'tlsMode-istio'
+const PLAINTEXT = 'tlsMode-disabled'
+
 export function encodeTransport({
   tls,
+  autoTls,
   proxyProtocol,
-}: Cluster): Init<typeof TransportSocketSchema> | undefined {
+}: Cluster): Pick<Init<typeof ClusterSchema>, 'transportSocket' | 'transportSocketMatches'> {
   const inner = tls === undefined ? undefined : encodeUpstreamTls(tls)
+  if (inner !== undefined && autoTls === true) {
+    return {
+      transportSocketMatches: [
+        {
+          name: MUTUAL_TLS,
+          match: { tlsMode: 'istio' },
+          transportSocket: announced(inner, proxyProtocol),
+        },
+        { name: PLAINTEXT, match: {}, transportSocket: announced(rawSocket(), proxyProtocol) },
+      ],
+    }
+  }
+  if (proxyProtocol === undefined) return inner === undefined ? {} : { transportSocket: inner }
+  return { transportSocket: announced(inner ?? rawSocket(), proxyProtocol) }
+}
+
+type SocketInit = Init<typeof TransportSocketSchema>
+
+function rawSocket(): SocketInit {
+  const value = packAny(RawBufferSchema, {})
+  return { name: RAW_SOCKET, configType: { case: 'typedConfig', value } }
+}
+
+/** Behind a PROXY header, where there is one. */
+function announced(inner: SocketInit, proxyProtocol: Cluster['proxyProtocol']): SocketInit {
   if (proxyProtocol === undefined) return inner
-  const wrapper = packAny(ProxyProtocolUpstreamTransportSchema, {
+  const value = packAny(ProxyProtocolUpstreamTransportSchema, {
     config: { version: VERSIONS[proxyProtocol] },
-    transportSocket: inner ?? {
-      name: RAW_SOCKET,
-      configType: { case: 'typedConfig', value: packAny(RawBufferSchema, {}) },
-    },
+    transportSocket: inner,
   })
-  return { name: PROXY_PROTOCOL_SOCKET, configType: { case: 'typedConfig', value: wrapper } }
+  return { name: PROXY_PROTOCOL_SOCKET, configType: { case: 'typedConfig', value } }
 }
 
 const WRAPPER = covers(ProxyProtocolUpstreamTransportSchema, 'config', 'transport_socket')
 const CONFIG = covers(ProxyProtocolConfigSchema, 'version')
 
+type TransportParts = Pick<Cluster, 'tls' | 'proxyProtocol' | 'autoTls'>
+
 export function decodeTransport(
+  { transportSocket, transportSocketMatches }: ClusterProto,
+  path: string,
+  problems: Problems,
+): TransportParts {
+  if (transportSocketMatches.length === 0) {
+    return decodeSocket(transportSocket, `${path}.transport_socket`, problems)
+  }
+  const at = `${path}.transport_socket_matches`
+  const [mutual, plain, ...others] = transportSocketMatches
+  const isAuto =
+    JSON.stringify(mutual?.match) === '{"tlsMode":"istio"}' &&
+    (plain === undefined || Object.keys(plain.match ?? {}).length === 0) &&
+    others.length === 0
+  if (!isAuto) {
+    problems.add(at, 'only mutual TLS for tlsMode istio, then plaintext, is supported')
+    return {}
+  }
+  const rest = decodeSocket(plain?.transportSocket ?? transportSocket, `${at}[1]`, problems)
+  if (rest.tls !== undefined) problems.add(`${at}[1]`, 'only plaintext is supported')
+  return { ...decodeSocket(mutual?.transportSocket, `${at}[0]`, problems), autoTls: true }
+}
+
+function decodeSocket(
   socket: TransportSocket | undefined,
   path: string,
   problems: Problems,

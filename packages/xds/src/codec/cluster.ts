@@ -40,7 +40,6 @@ export function encodeCluster(
   const discovery = encodeDiscovery(cluster)
   const balancer = encodeLoadBalancer(cluster)
   const common = encodeCommonLb(cluster)
-  const transport = encodeTransport(cluster)
   const { healthChecks, retryBudget, tunnel } = cluster
   const metadata = encodeMetadata(
     cluster.origins,
@@ -88,7 +87,7 @@ export function encodeCluster(
             },
           },
         }),
-    ...(transport === undefined ? {} : { transportSocket: transport }),
+    ...encodeTransport(cluster),
     ...(metadata === undefined ? {} : { metadata }),
   }
 }
@@ -124,6 +123,7 @@ const CLUSTER = covers(
   ...['load_assignment', 'circuit_breakers', 'typed_extension_protocol_options'],
   ...['outlier_detection', 'ring_hash_lb_config', 'maglev_lb_config', 'least_request_lb_config'],
   ...['round_robin_lb_config', 'common_lb_config', 'transport_socket', 'metadata'],
+  'transport_socket_matches',
   ...['upstream_connection_options', 'health_checks'],
   // How and how often names are resolved, what is counted, when unused hosts are forgotten.
   ...['alt_stat_name', 'per_connection_buffer_limit_bytes', 'dns_refresh_rate'],
@@ -147,11 +147,7 @@ export function decodeCluster(proto: ClusterProto, problems: Problems): Cluster 
   const extras = weftMetadata(proto.metadata)
   const service = decodeService(extras)
   const budget = decodeRetryBudget(proto, extras)
-  const { tls, proxyProtocol } = decodeTransport(
-    proto.transportSocket,
-    `${path}.transport_socket`,
-    problems,
-  )
+  const { tls, proxyProtocol, autoTls } = decodeTransport(proto, path, problems)
   const autoSni = decodeAutoSni(proto, path, problems)
   const tunnel = decodeTunnel(extras)
   const keepalive = decodeKeepalive(proto, extras, path, problems)
@@ -183,6 +179,7 @@ export function decodeCluster(proto: ClusterProto, problems: Problems): Cluster 
         }),
     ...(budget === undefined ? {} : { retryBudget: budget }),
     ...(tls === undefined ? {} : { tls: { ...withUncheckedNames(tls, extras), ...autoSni } }),
+    ...(autoTls === undefined ? {} : { autoTls }),
     ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
     ...(tunnel === undefined ? {} : { tunnel }),
     ...(service === undefined ? {} : { service }),

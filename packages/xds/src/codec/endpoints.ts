@@ -29,6 +29,10 @@ import { covers, type Problems, refuseOthers } from './problems.ts'
 import { decodeAddress, encodeAddress, type Init, textOf } from './values.ts'
 
 const ISTIO = 'istio'
+/** What Envoy compares `transport_socket_matches` of the cluster with. */
+const SOCKET_MATCH = 'envoy.transport_socket_match'
+/** Shared by all: a service can have ten thousand. */
+const TAKES_MUTUAL_TLS = { [SOCKET_MATCH]: { tlsMode: 'istio' } }
 
 const STATUSES = {
   healthy: HealthStatus.UNKNOWN,
@@ -51,14 +55,16 @@ function encodeLocality(group: LocalityEndpoints): Init<typeof LocalityLbEndpoin
 }
 
 function encodeEndpoint(endpoint: Endpoint): Init<typeof LbEndpointSchema> {
-  const { workload } = endpoint
+  const { workload, tlsMode } = endpoint
+  const filterMetadata = {
+    ...(workload === undefined ? {} : { [ISTIO]: { workload: renderWorkload(workload) } }),
+    ...(tlsMode === undefined ? {} : TAKES_MUTUAL_TLS),
+  }
   return {
     hostIdentifier: { case: 'endpoint', value: { address: encodeAddress(endpoint.address) } },
     healthStatus: STATUSES[endpoint.health],
     ...(endpoint.weight === 1 ? {} : { loadBalancingWeight: endpoint.weight }),
-    ...(workload === undefined
-      ? {}
-      : { metadata: { filterMetadata: { [ISTIO]: { workload: renderWorkload(workload) } } } }),
+    ...(workload === undefined && tlsMode === undefined ? {} : { metadata: { filterMetadata } }),
   }
 }
 
@@ -120,11 +126,13 @@ function decodeEndpoint(proto: LbEndpoint, path: string, problems: Problems): En
   if (host.case === 'endpoint') refuseOthers(ENDPOINT, host.value, at, problems)
   const address = host.case === 'endpoint' ? host.value.address : undefined
   const workload = parseWorkload(textOf(proto.metadata?.filterMetadata[ISTIO]?.workload))
+  const tlsMode = textOf(proto.metadata?.filterMetadata[SOCKET_MATCH]?.tlsMode)
   return {
     address: decodeAddress(address, `${at}.endpoint.address`, problems),
     weight: proto.loadBalancingWeight ?? 1,
     health: decodeHealth(proto.healthStatus),
     ...(workload === undefined ? {} : { workload }),
+    ...(tlsMode === 'istio' ? { tlsMode } : {}),
   }
 }
 
