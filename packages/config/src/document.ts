@@ -5,6 +5,7 @@
  */
 
 import type { Origin } from '@weft/model'
+import type { AuthorizationPolicy } from './kinds/authorization-policy.ts'
 import type { BackendTlsPolicy, BackendTrafficPolicy } from './kinds/backend-policies.ts'
 import type { DestinationRule } from './kinds/destination-rule.ts'
 import type { Gateway } from './kinds/gateway.ts'
@@ -45,6 +46,7 @@ export interface Specs {
   readonly ServiceEntry: ServiceEntry
   readonly WorkloadEntry: WorkloadEntry
   readonly Sidecar: Sidecar
+  readonly AuthorizationPolicy: AuthorizationPolicy
   readonly GatewayClass: GatewayClass
   /** Kind `Gateway` of gateway.networking.k8s.io. */
   readonly KubernetesGateway: KubernetesGateway

@@ -333,6 +333,56 @@ export const VALID = {
       to: [{ group: '', kind: 'Service' }],
     },
   },
+  authorizationPolicy: {
+    apiVersion: 'security.istio.io/v1',
+    kind: 'AuthorizationPolicy',
+    metadata: {
+      name: 'test',
+      namespace: 'default',
+      annotations: { 'istio.io/dry-run': 'false' },
+    },
+    spec: {
+      selector: { matchLabels: { app: 'reviews' } },
+      action: 'ALLOW',
+      rules: [
+        {
+          from: [
+            {
+              source: {
+                principals: ['cluster.local/ns/default/sa/productpage', '*/sa/web'],
+                notPrincipals: ['*/sa/bad'],
+                namespaces: ['prod-*'],
+                trustDomains: ['cluster.local'],
+                ipBlocks: ['10.0.0.0/8', '2001:db8::1'],
+                notRemoteIpBlocks: ['192.0.2.1'],
+                requestPrincipals: ['https://issuer.example/*'],
+              },
+            },
+            { source: { serviceAccounts: ['default/ratings', 'details'] } },
+          ],
+          to: [
+            {
+              operation: {
+                hosts: ['*.example.com'],
+                ports: ['9080'],
+                methods: ['GET', '*'],
+                paths: ['/reviews/*', '/files/{*}/{**}', '*.html', '/a'],
+                notPaths: ['/admin'],
+              },
+            },
+          ],
+          when: [
+            { key: 'request.headers[x-version]', values: ['v1', 'v2*'] },
+            { key: 'request.auth.claims[groups][admin]', notValues: ['no'] },
+            { key: 'source.ip', values: ['10.0.0.0/16'] },
+            { key: 'destination.port', notValues: ['15020'] },
+            { key: 'connection.sni', values: ['www.example.com'] },
+            { key: 'experimental.envoy.filters.network.mysql_proxy[db.table]', values: ['[a]'] },
+          ],
+        },
+      ],
+    },
+  },
   gatewayClass: {
     apiVersion: 'gateway.networking.k8s.io/v1',
     kind: 'GatewayClass',

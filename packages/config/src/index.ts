@@ -7,6 +7,12 @@ export {
   type ObjectMeta,
   type Specs,
 } from './document.ts'
+export type {
+  AuthorizationOperation,
+  AuthorizationPolicy,
+  AuthorizationRule,
+  AuthorizationSource,
+} from './kinds/authorization-policy.ts'
 export type { BackendTlsPolicy, BackendTrafficPolicy } from './kinds/backend-policies.ts'
 export type {
   ClientTlsSettings,

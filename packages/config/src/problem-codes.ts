@@ -41,6 +41,8 @@ export const PROBLEM_CODES = {
   'empty-selector': 'A selector without labels selects everything.',
   'no-address': 'A workload without an address is reached through its network only.',
   'large-body': 'A response body that every proxy must hold.',
+  'denies-all': 'An AuthorizationPolicy without rules allows nothing.',
+  'denies-tcp': 'A DENY rule about HTTP alone denies every connection of TCP ports.',
   'unreachable-route': 'Earlier routes take every request of this one.',
   'unreachable-match': 'An earlier match takes every request of this one.',
   // Across objects.
@@ -60,6 +62,8 @@ export const PROBLEM_CODES = {
   'host-not-served': 'The Gateway does not serve the host.',
   'conflicting-hosts': 'Several VirtualServices have rules for one host of the mesh.',
   'missing-target': 'What a policy attaches to does not exist.',
+  'no-workload': 'No workload has the labels that a policy selects.',
+  'missing-namespace': 'The namespace does not exist.',
   'conflicting-policies': 'Several policies say the same for one target.',
   'conflicting-rules': 'Several DestinationRules define the same for one host.',
   'conflicting-gateways': 'Several Gateways open one port for one host on the same proxies.',

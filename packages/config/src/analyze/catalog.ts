@@ -1,7 +1,9 @@
 /** Every check across objects, in the order in which they run. */
 // not a member: analysis-index.ts
 // not a member: analyze.ts
+// not a member: security-targets.ts
 
+import { checkAuthorizationPolicies } from './authorization-policies.ts'
 import { checkBackendPolicies } from './backend-policies.ts'
 import type { Check } from './check.ts'
 import { checkDestinationRules } from './destination-rules.ts'
@@ -27,4 +29,5 @@ export const CHECKS = {
   policies: checkPolicies,
   backendPolicies: checkBackendPolicies,
   sidecars: checkSidecars,
+  authorizationPolicies: checkAuthorizationPolicies,
 } as const satisfies Record<string, Check>

@@ -6,9 +6,11 @@
 // not a member: metadata.ts
 // not a member: policy-target.ts
 // not a member: parent-refs.ts
+// not a member: security-target.ts
 // not a member: session-persistence.ts
 
 import type { DocumentType } from '../document.ts'
+import { checkAuthorizationPolicy } from '../rules/authorization-policy.ts'
 import { checkDestinationRule } from '../rules/destination-rule.ts'
 import {
   checkGrpcRoute,
@@ -30,6 +32,7 @@ import { checkServiceEntry, checkWorkloadEntry } from '../rules/service-entry.ts
 import { checkSidecar } from '../rules/sidecar.ts'
 import { checkVirtualService } from '../rules/virtual-service.ts'
 import type { AnySchema } from '../schema/schema.ts'
+import { authorizationPolicy } from './authorization-policy.ts'
 import { backendTlsPolicy, backendTrafficPolicy } from './backend-policies.ts'
 import { destinationRule } from './destination-rule.ts'
 import { gateway } from './gateway.ts'
@@ -76,6 +79,7 @@ const ISTIO = {
   body: 'spec',
   isSpecRequired: false,
 } as const
+const SECURITY = { ...ISTIO, group: 'security.istio.io', versions: ['v1', 'v1beta1'] } as const
 const GATEWAY_API = {
   group: 'gateway.networking.k8s.io',
   versions: ['v1', 'v1beta1'],
@@ -129,6 +133,13 @@ export const KINDS: Readonly<Record<DocumentType, KindDefinition>> = {
     isSpecRequired: true,
   },
   Sidecar: { ...ISTIO, kind: 'Sidecar', schema: sidecar, rules: checkSidecar },
+
+  AuthorizationPolicy: {
+    ...SECURITY,
+    kind: 'AuthorizationPolicy',
+    schema: authorizationPolicy,
+    rules: checkAuthorizationPolicy,
+  },
 
   GatewayClass: {
     ...GATEWAY_API,
