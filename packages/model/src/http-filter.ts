@@ -3,6 +3,9 @@
  * listener's chain, and what a virtual host or route says otherwise. Each is one of
  * Envoy's filters of the same meaning; a field without an Envoy field rides in metadata.
  */
+import type { JwtAuthentication } from './authentication.ts'
+import type { RbacFilter } from './authorization.ts'
+import type { ExternalAuthorization } from './external-authorization.ts'
 import type { HeaderMatch, StringMatch } from './matcher.ts'
 
 /** One of a listener's filters, in order; the router is implied as the last one. */
@@ -17,6 +20,10 @@ export type HttpFilterConfig =
   | { readonly kind: 'compressor'; readonly settings: Compression }
   | { readonly kind: 'buffer'; readonly maxRequestBytes?: number }
   | { readonly kind: 'statefulSession'; readonly session?: SessionPersistence }
+  | { readonly kind: 'jwtAuthn'; readonly authentication: JwtAuthentication }
+  | { readonly kind: 'extAuthz'; readonly authorization: ExternalAuthorization }
+  /** May stand in a chain several times. */
+  | ({ readonly kind: 'rbac' } & RbacFilter)
 
 export type HttpFilterName = HttpFilterConfig['kind']
 
@@ -31,6 +38,10 @@ export interface FilterOverrides {
   /** 0 switches the listener's limit off. */
   readonly maxRequestBytes?: number
   readonly session?: SessionPersistence
+  /** Name of one of the listener's `named` requirements for tokens. */
+  readonly jwtRequirement?: string
+  /** Facts of the route for the external authorization service (Envoy `context_extensions`). */
+  readonly authorizationContext?: Readonly<Record<string, string>>
   /** Filters that do not run here. */
   readonly disabled?: readonly HttpFilterName[]
 }

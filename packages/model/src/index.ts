@@ -3,12 +3,17 @@ export type {
   JwtAuthentication,
   JwtKeySource,
   JwtProvider,
+  JwtRequirement,
   JwtTokenSource,
 } from './authentication.ts'
 export type {
   ClaimPredicate,
+  MetadataPredicate,
+  MetadataValue,
+  NetworkRbac,
   Permission,
   Principal,
+  RbacFilter,
   RbacPolicy,
   RbacRules,
   RequestPredicate,
@@ -34,6 +39,11 @@ export type {
   LocalityEndpoints,
   WorkloadRef,
 } from './endpoint.ts'
+export type {
+  AuthorizationService,
+  ExternalAuthorization,
+  MetadataCondition,
+} from './external-authorization.ts'
 export type { HealthCheck, HealthProbe } from './health-check.ts'
 export type {
   AdaptiveConcurrency,

@@ -44,6 +44,11 @@ envoy.extensions.filters.http.stateful_session.v3.{StatefulSession,StatefulSessi
 envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig
 envoy.extensions.http.stateful_session.{cookie.v3.CookieBasedSessionState,header.v3.HeaderBasedSessionState}
 envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor
+envoy.config.rbac.v3.{Permission,Permission.Set,Policy,Principal,Principal.Authenticated,Principal.Set,RBAC}
+envoy.extensions.filters.{http,network}.rbac.v3.RBAC
+envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig
+envoy.type.v3.Int32Range
+envoy.type.matcher.v3.{ListMatcher,MetadataMatcher,MetadataMatcher.PathSegment,OrMatcher,PathMatcher,ValueMatcher}
 envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
 envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport
 envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer

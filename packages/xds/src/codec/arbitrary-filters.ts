@@ -13,6 +13,7 @@ import type {
   TokenBucket,
 } from '@weft/model'
 import fc from 'fast-check'
+import { extAuthz, jwtAuthn } from './arbitrary-security.ts'
 import { type Arb, percent, positiveMs, stringMatch, word } from './arbitrary-values.ts'
 
 const key = word.map((name) => `k-${name}`)
@@ -198,6 +199,8 @@ export const httpFilters = (headers: Arb<HeaderMatch>): Arb<readonly HttpFilterC
       { kind: fc.constant('statefulSession' as const), session },
       { requiredKeys: ['kind'] },
     ),
+    jwtAuthn,
+    extAuthz,
   )
   return fc.uniqueArray(one, { maxLength: 4, selector: ({ kind }) => kind })
 }
@@ -220,6 +223,12 @@ export const filterOverrides = (headers: Arb<HeaderMatch>): Arb<FilterOverrides>
         ),
         maxRequestBytes: fc.oneof(fc.constant(0), count),
         session,
+        jwtRequirement: key,
+        authorizationContext: fc.dictionary(key, word, {
+          minKeys: 1,
+          maxKeys: 2,
+          noNullPrototype: true,
+        }),
         disabled: fc.subarray(['compressor', 'cors', 'csrf', 'rateLimit'] as const, {
           minLength: 1,
         }),

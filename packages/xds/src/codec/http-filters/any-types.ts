@@ -13,7 +13,15 @@ import {
   CompressorSchema,
 } from '../../gen/envoy/extensions/filters/http/compressor/v3/compressor_pb.js'
 import { CsrfPolicySchema } from '../../gen/envoy/extensions/filters/http/csrf/v3/csrf_pb.js'
+import {
+  ExtAuthzPerRouteSchema,
+  ExtAuthzSchema,
+} from '../../gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js'
 import { GrpcWebSchema } from '../../gen/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.js'
+import {
+  JwtAuthenticationSchema,
+  PerRouteConfigSchema,
+} from '../../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import { LocalRateLimitSchema } from '../../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import { RateLimitSchema } from '../../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import {
@@ -29,5 +37,6 @@ export const FILTER_TYPES = [
   ...[BufferSchema, BufferPerRouteSchema, CompressorSchema, CompressorPerRouteSchema],
   ...[CsrfPolicySchema, GrpcWebSchema, LocalRateLimitSchema, RateLimitSchema, DescriptorSchema],
   ...[StatefulSessionSchema, StatefulSessionPerRouteSchema],
+  ...[JwtAuthenticationSchema, PerRouteConfigSchema, ExtAuthzSchema, ExtAuthzPerRouteSchema],
   ...[CookieBasedSessionStateSchema, HeaderBasedSessionStateSchema],
 ]

@@ -1,5 +1,6 @@
 /** Every HTTP filter's codec, and a listener's whole chain both ways. */
 // not a member: any-types.ts
+// not a member: jwt-requirement.ts
 // not a member: overrides.ts
 // not a member: rate-limit-actions.ts
 import type { Any } from '@bufbuild/protobuf/wkt'
@@ -16,7 +17,9 @@ import { adaptiveConcurrency } from './adaptive-concurrency.ts'
 import { buffer } from './buffer.ts'
 import { compressor, joinCompressors } from './compressor.ts'
 import { csrf } from './csrf.ts'
+import { extAuthz } from './ext-authz.ts'
 import type { EncodedFilter, HttpFilterCodec } from './filter-codec.ts'
+import { jwtAuthn } from './jwt-authn.ts'
 import { localRateLimit } from './local-rate-limit.ts'
 import { cors, fault, grpcWeb } from './plain-filters.ts'
 import { rateLimit } from './rate-limit.ts'
@@ -33,6 +36,8 @@ export const filterCodecs = {
   compressor,
   buffer,
   statefulSession,
+  jwtAuthn,
+  extAuthz,
 } as const satisfies { readonly [K in HttpFilterName]: HttpFilterCodec<K> }
 
 const ALL = Object.values(filterCodecs)
@@ -76,6 +81,10 @@ function encodeOne(config: HttpFilterConfig): readonly EncodedFilter[] {
       return buffer.encode(config)
     case 'statefulSession':
       return statefulSession.encode(config)
+    case 'jwtAuthn':
+      return jwtAuthn.encode(config)
+    case 'extAuthz':
+      return extAuthz.encode(config)
   }
 }
 
