@@ -3,6 +3,7 @@
  * modules) is loaded by the first call that needs it, hence the promises.
  */
 
+import type { CertificateMessages } from './certificates/certificate-messages.ts'
 import type {
   AdsClient,
   AdsClientDeps,
@@ -14,6 +15,10 @@ import type { ResourceCodec } from './codec/resource-codec.ts'
 import type { RateLimitMessages } from './rate-limit/rate-limit-messages.ts'
 import type { AdsServer, AdsServerDeps, AdsServerOptions } from './server/ads-server.ts'
 
+export type {
+  CertificateMessages,
+  CertificateQuestion,
+} from './certificates/certificate-messages.ts'
 export type {
   AdsClient,
   AdsClientDeps,
@@ -38,8 +43,10 @@ export type {
   AdsServerDeps,
   AdsServerOptions,
   AdsServerStats,
+  CertificateAnswer,
   ListenTarget,
   XdsPeer,
+  XdsTls,
 } from './server/ads-server.ts'
 export type {
   Answer,
@@ -88,4 +95,9 @@ export async function watchResourceFiles(
 /** Loaded when a limit is used: most proxies never are. */
 export async function loadRateLimitMessages(): Promise<RateLimitMessages> {
   return await import('./rate-limit/rate-limit-messages.ts')
+}
+
+/** Loaded by whoever asks for a certificate. */
+export async function loadCertificateMessages(): Promise<CertificateMessages> {
+  return await import('./certificates/certificate-messages.ts')
 }

@@ -1,6 +1,7 @@
 /** The contract of the ADS server; `open-ads-server.ts` builds one. */
 import type { Clock, Logger } from '@weft/base'
 import type { ResourceSet, SocketAddress } from '@weft/model'
+import type { CertificateQuestion } from '../certificates/certificate-messages.ts'
 import type { XdsNode } from '../node.ts'
 import type { RateLimitQuestion, RateLimitVerdict } from '../rate-limit/rate-limit-messages.ts'
 import type { Answer, ConnectionStatus } from './ads-status.ts'
@@ -21,6 +22,8 @@ export interface AdsServerDeps {
    * `UNAVAILABLE`, because an empty answer would take a proxy's configuration away.
    */
   isReady?(): boolean
+  /** Why this peer may call nothing but the certificate service, or `undefined` when it may. */
+  admit?(peer: XdsPeer): string | undefined
   /** Why this peer may not be this node, or `undefined` when it may. */
   refuse?(node: XdsNode, peer: XdsPeer): string | undefined
   /** A stream said who it is. Called before anything is sent; may publish its view. */
@@ -34,14 +37,47 @@ export interface AdsServerDeps {
   onRateLimit?(question: RateLimitQuestion): RateLimitVerdict
   /** A proxy gives back what it was granted and did not use. */
   onRateLimitReturn?(question: RateLimitQuestion): void
+  /** Somebody asks for a certificate (Istio's CSR service). Absent: none are given here. */
+  onCertificate?(question: CertificateQuestion, peer: XdsPeer): Promise<CertificateAnswer>
   /** A client said how much it sent where (LRS). */
   onLoad?(node: XdsNode, reports: readonly LoadReport[]): void
 }
 
 /** What the transport knows of a client. */
 export interface XdsPeer {
-  /** `127.0.0.1:40112`, or the path of a unix socket. */
+  /** `127.0.0.1:40112`, or `unix`. */
   readonly address: string
+  /** Loopback or a unix socket. */
+  readonly isLocal: boolean
+  readonly isTls: boolean
+  /** What the client showed, DER, the leaf first; nobody has verified it. Empty: nothing. */
+  readonly chain: readonly Buffer[]
+  /** The call's header of that name. */
+  readonly authorization: string | undefined
+}
+
+export type CertificateAnswer =
+  | {
+      readonly ok: true
+      /** PEM, the leaf first, the root last. */
+      readonly chainPem: readonly string[]
+    }
+  | {
+      readonly ok: false
+      readonly code:
+        | 'unauthenticated'
+        | 'permissionDenied'
+        | 'invalidArgument'
+        | 'resourceExhausted'
+        | 'unavailable'
+      readonly problem: string
+    }
+
+/** What a listener shows to clients; whether they show something is up to them. */
+export interface XdsTls {
+  /** The leaf first. */
+  readonly chainPem: string
+  readonly keyPem: string
 }
 
 export interface AdsServerOptions {
@@ -66,7 +102,9 @@ export interface AdsServer {
   /** Forgets a view that nobody needs; its clients keep what they have. */
   drop(view: string): void
   /** May be called for several addresses; returns the address with its real port. */
-  listen(target: ListenTarget): Promise<ListenTarget>
+  listen(target: ListenTarget, tls?: XdsTls): Promise<ListenTarget>
+  /** For the handshakes to come, of every listener with TLS. */
+  setTls(tls: XdsTls): void
   /** Computed on demand; O(connections × resources). */
   connections(): ConnectionStatus[]
   /** Of the same connections; cheap. */

@@ -6,6 +6,7 @@ import type { ServerHttp2Stream } from 'node:http2'
 import type { Clock } from '@weft/base'
 import { type ClientKind, clientKind, type XdsNode } from '../node.ts'
 import { FrameError, FrameReader } from '../wire/grpc-frames.ts'
+import type { XdsPeer } from './ads-server.ts'
 import { flush } from './flush.ts'
 import { GRPC_STATUS } from './grpc-call.ts'
 import type { Quarantine } from './quarantine.ts'
@@ -39,7 +40,7 @@ export interface ConnectionDeps {
 export class Connection {
   readonly id: number
   readonly protocol: 'sotw' | 'delta'
-  readonly peer: string
+  readonly peer: XdsPeer
   readonly connectedAtMs: number
   /** Fixed when the node is known. */
   viewKey = ''
@@ -67,6 +68,7 @@ export class Connection {
     id: number,
     protocol: 'sotw' | 'delta',
     stream: ServerHttp2Stream,
+    peer: XdsPeer,
     deps: ConnectionDeps,
   ) {
     this.id = id
@@ -75,8 +77,7 @@ export class Connection {
     this.#deps = deps
     this.connectedAtMs = deps.clock.nowMs()
     this.#state = openStream(protocol, this.#kind, deps.clock.monotonicMs())
-    const { remoteAddress, remotePort } = stream.session?.socket ?? {}
-    this.peer = remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort}`
+    this.peer = peer
     stream.respond(
       { ':status': 200, 'content-type': 'application/grpc' },
       { waitForTrailers: true },

@@ -3,26 +3,35 @@
  * takes for the same bytes (`npm run bench -- xds`), a tenth of grpc-js with encoding per client.
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
-import {
-  createServer,
-  type Http2Server,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
+import type {
+  Http2SecureServer,
+  Http2Server,
+  IncomingHttpHeaders,
+  ServerHttp2Session,
+  ServerHttp2Stream,
 } from 'node:http2'
 import type { Logger } from '@weft/base'
 import type { ResourceSet } from '@weft/model'
 import { HEALTH_TYPE_URL } from '../type-urls.ts'
 import { Admission } from './admission.ts'
-import type { AdsServer, AdsServerDeps, AdsServerOptions, ListenTarget } from './ads-server.ts'
+import type {
+  AdsServer,
+  AdsServerDeps,
+  AdsServerOptions,
+  ListenTarget,
+  XdsTls,
+} from './ads-server.ts'
 import type { ConnectionStatus } from './ads-status.ts'
 import { Connection, type ConnectionDeps } from './connection.ts'
 import { statusOf } from './connection-status.ts'
 import { GRPC_STATUS, refuseCall } from './grpc-call.ts'
+import { contextOf, openPlaintext, openSecure } from './open-http2.ts'
+import { peerOf } from './peer.ts'
 import { Quarantine } from './quarantine.ts'
 import type { Answered } from './receive.ts'
 import { Registry } from './registry.ts'
 import { ResponseFrames } from './response-frames.ts'
-import { sideServices } from './side-services.ts'
+import { CREATE_CERTIFICATE, sideServices } from './side-services.ts'
 import { markChanged } from './stream-state.ts'
 
 const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService'
@@ -35,8 +44,9 @@ const PROTOCOLS: { readonly [path: string]: 'sotw' | 'delta' } = {
 const SLICE = 200
 /** A client that keeps its first answers back does not keep its place for ever. */
 const INITIAL_PUSH_MS = 5_000
-const WINDOW_BYTES = 1_048_576
 const KEEPALIVE_MS = 30_000
+/** R67: who is let in by TLS has this long to say who they are. */
+const STRANGER_MS = 10_000
 /** R9, O10: an answer that takes this long is worth a line, not a closed stream. */
 const LATE_ANSWER_MS = 30_000
 
@@ -52,7 +62,10 @@ class Server implements AdsServer {
   readonly #quarantine: Quarantine
   readonly #sideServices: ReturnType<typeof sideServices>
   readonly #admission: Admission<Connection>
-  readonly #servers = new Set<Http2Server>()
+  readonly #servers = new Set<Http2Server | Http2SecureServer>()
+  readonly #secure = new Set<Http2SecureServer>()
+  /** Sessions that nobody has vouched for yet: how not to end them. */
+  readonly #strangers = new Map<ServerHttp2Session, () => void>()
   readonly #sessions = new Set<ServerHttp2Session>()
   /** Streams that have said who they are. */
   readonly #connections = new Set<Connection>()
@@ -101,6 +114,7 @@ class Server implements AdsServer {
       onEnd: (connection) => this.#gone(connection),
     }
     this.#sideServices = sideServices({
+      clock: deps.clock,
       connections: () => this.connections(),
       contentOf: (view, typeUrl, name, version) => {
         const served = this.#registry.view(view)?.get(typeUrl, name)
@@ -110,6 +124,7 @@ class Server implements AdsServer {
       onLoad: (node, reports) => deps.onLoad?.(node, reports),
       onRateLimit: deps.onRateLimit,
       onRateLimitReturn: deps.onRateLimitReturn,
+      onCertificate: deps.onCertificate,
     })
     this.#watchLateAnswers()
   }
@@ -132,21 +147,44 @@ class Server implements AdsServer {
     this.#registry.drop(key)
   }
 
-  listen(target: ListenTarget): Promise<ListenTarget> {
-    const server = createServer({
-      settings: { initialWindowSize: WINDOW_BYTES, maxConcurrentStreams: 100 },
-      // Megabytes for one slow client are limited per stream, not by ending its session.
-      maxSessionMemory: 256,
+  setTls(tls: XdsTls): void {
+    for (const server of this.#secure) server.setSecureContext(contextOf(tls))
+  }
+
+  #openSecure(tls: XdsTls): Http2SecureServer {
+    const server = openSecure(tls)
+    this.#secure.add(server)
+    // Scanners, clients that believe another CA: ordinary, and theirs to tell.
+    server.on('tlsClientError', (error: Error) => {
+      this.#log.debug('xDS handshake failed', { error })
     })
+    return server
+  }
+
+  /** Somebody was told something on this session: it may stay. */
+  #vouchFor(session: ServerHttp2Session | undefined): void {
+    if (session === undefined) return
+    this.#strangers.get(session)?.()
+    this.#strangers.delete(session)
+  }
+
+  listen(target: ListenTarget, tls?: XdsTls): Promise<ListenTarget> {
+    const server = tls === undefined ? openPlaintext() : this.#openSecure(tls)
     this.#servers.add(server)
     server.on('session', (session) => {
       this.#sessions.add(session)
-      session.on('close', () => this.#sessions.delete(session))
+      session.on('close', () => {
+        this.#sessions.delete(session)
+        this.#vouchFor(session)
+      })
       session.on('error', () => {})
-      if ('setKeepAlive' in session.socket) session.socket.setKeepAlive(true, KEEPALIVE_MS)
+      if (tls === undefined) return
+      const cancel = this.#deps.clock.after(STRANGER_MS, () => session.destroy())
+      this.#strangers.set(session, cancel)
     })
+    server.on('connection', (socket) => socket.setKeepAlive(true, KEEPALIVE_MS))
     server.on('stream', (stream, headers) => {
-      this.#accept(stream as ServerHttp2Stream, headers[':path'] ?? '')
+      this.#accept(stream as ServerHttp2Stream, headers)
     })
     return new Promise((resolve, reject) => {
       server.once('error', reject)
@@ -220,24 +258,33 @@ class Server implements AdsServer {
     connection.end(GRPC_STATUS.unavailable, 'the control plane is going away')
   }
 
-  #accept(stream: ServerHttp2Stream, path: string): void {
+  #accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const path = headers[':path'] ?? ''
     const protocol = PROTOCOLS[path]
     const sideService = this.#sideServices.get(path)
+    const peer = peerOf(stream, headers.authorization)
+    const isOpenToAll = path === CREATE_CERTIFICATE
+    const refusal = isOpenToAll ? undefined : this.#deps.admit?.(peer)
+    if (refusal !== undefined) {
+      refuseCall(stream, GRPC_STATUS.unauthenticated, refusal)
+      return
+    }
+    if (!isOpenToAll) this.#vouchFor(stream.session as ServerHttp2Session | undefined)
     if (sideService !== undefined && !this.#draining) {
-      sideService(stream)
+      sideService(stream, peer)
     } else if (protocol === undefined) {
       refuseCall(stream, GRPC_STATUS.unimplemented, `no ${path}`)
     } else if (this.#draining || this.#deps.isReady?.() === false) {
       refuseCall(stream, GRPC_STATUS.unavailable, 'not ready')
     } else {
-      new Connection(this.#nextId++, protocol, stream, this.#connectionDeps)
+      new Connection(this.#nextId++, protocol, stream, peer, this.#connectionDeps)
     }
   }
 
   #introduce(connection: Connection): string | undefined {
     const { node } = connection
     if (node === undefined) return 'no node'
-    const refusal = this.#deps.refuse?.(node, { address: connection.peer })
+    const refusal = this.#deps.refuse?.(node, connection.peer)
     if (refusal !== undefined) return refusal
     this.#connections.add(connection)
     this.#log.info('xDS stream', {
