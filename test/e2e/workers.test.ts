@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
+import { createServer, request } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { eventually, freePort, runWeft, startWeft, temporaryFolder } from './weft.ts'
@@ -68,6 +68,11 @@ test('two workers are one proxy', async () => {
   ])
   assert.equal(JSON.parse(status.output).proxies.length, 1)
 
+  // A limit is the proxy's, whichever worker a connection comes to.
+  const limited = []
+  for (let i = 0; i < 6; i++) limited.push(await call(port, 'limited.example'))
+  assert.deepEqual(limited, [200, 200, 429, 429, 429, 429])
+
   // What a worker counted outlives it.
   const [victim] = first.weft.workers
   assert.ok(victim)
@@ -100,11 +105,15 @@ test('an upgrade of nobody says so', async () => {
   assert.match(errors, /No proxy answers/)
 })
 
-async function call(port: number): Promise<number> {
-  const { status } = await fetch(`http://127.0.0.1:${port}/`, {
-    headers: { connection: 'close' },
-  }).catch(() => ({ status: 0 }))
-  return status
+/** On a connection of its own; 0 without an answer. */
+function call(port: number, host = 'app.example'): Promise<number> {
+  return new Promise((resolve) => {
+    const options = { host: '127.0.0.1', port, agent: false, headers: { host } }
+    const asked = request(options, (answer) => {
+      answer.resume().on('end', () => resolve(answer.statusCode ?? 0))
+    })
+    asked.on('error', () => resolve(0)).end()
+  })
 }
 
 function isAlive(pid: number): boolean {
@@ -140,5 +149,20 @@ spec:
   hosts: ['*']
   gateways: [gateway]
   http: [{ route: [{ destination: { host: app.example, port: { number: 80 } } }] }]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: limited, namespace: default }
+spec:
+  hosts: [limited.example]
+  gateways: [gateway]
+  http: [{ route: [{ destination: { host: app.example, port: { number: 80 } } }] }]
+---
+apiVersion: weft.io/v1
+kind: RateLimit
+metadata: { name: limited, namespace: default }
+spec:
+  targetRefs: [{ kind: VirtualService, name: limited }]
+  limits: [{ requests: 2, per: 1h }]
 `
 }

@@ -3,8 +3,8 @@ import type { Clock, LogScopes } from '@weft/base'
 import type { OfferedPort, SocketAddress } from '@weft/model'
 import type { Transport } from '@weft/net'
 import type { ProxyView } from './admin/endpoint.ts'
+import type { SharedLimits } from './filters/rate-limit/shared-limiter.ts'
 import type { HandedSocket, ListeningSockets } from './upgrade/handed-sockets.ts'
-import type { WorkerPlace } from './workers/worker-place.ts'
 
 export interface ProxyDeps {
   readonly clock: Clock
@@ -25,7 +25,7 @@ export interface ProxyDeps {
    */
   readonly onQuit?: (exitCode: number) => void
   /** It is one of several processes; the supervisor of them speaks for the proxy. */
-  readonly worker?: { readonly place: WorkerPlace; onView(view: ProxyView): void }
+  readonly worker?: { readonly limits: SharedLimits; onView(view: ProxyView): void }
 }
 
 export interface ProxyHandle {
@@ -48,4 +48,13 @@ export interface ProxyHandle {
   drain(): Promise<void>
   /** Closes at once. */
   close(): Promise<void>
+}
+
+/** A proxy in this very process, as one beside an application is. */
+export interface SingleProxy extends ProxyHandle {
+  /**
+   * Reports unhealthy, then stops to accept what comes in once callers have heard it. Resolves
+   * when none of their requests runs any more, or took too long: the application may end.
+   */
+  drainInbound(): Promise<void>
 }

@@ -6,6 +6,7 @@ import { ClusterStore } from './build/cluster-store.ts'
 import { NameResolver } from './build/name-resolver.ts'
 import { RuntimeBuilder } from './build/runtime-builder.ts'
 import type { EngineDeps } from './exchange/contract.ts'
+import type { SharedLimits } from './filters/rate-limit/shared-limiter.ts'
 import { ConnectionBudget, maxClients } from './listen/connection-budget.ts'
 import { openListener } from './listen/listener.ts'
 import { ListenerSlot } from './listen/listener-slot.ts'
@@ -16,7 +17,6 @@ import { DEFAULT_TIMINGS, type ProxyOptions } from './proxy-options.ts'
 import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
 import { TlsContexts } from './tls/tls-contexts.ts'
 import { type ListeningSockets, socketKey } from './upgrade/handed-sockets.ts'
-import type { WorkerPlace } from './workers/worker-place.ts'
 
 export interface ProxyParts {
   readonly telemetry: ProxyTelemetry
@@ -34,7 +34,7 @@ interface PartsDeps {
   /** From the process that this one succeeds, or from its supervisor. */
   readonly handed?: ListeningSockets
   /** Absent: it is the only process of its proxy. */
-  readonly place?: WorkerPlace
+  readonly limits?: SharedLimits
 }
 
 /** Names that requests to anywhere may make the resolver remember. */
@@ -46,7 +46,7 @@ const MAX_LOOKUPS = 2
 export function buildProxyParts(
   options: ProxyOptions,
   transport: Transport,
-  { clock, random, logs, fileLimit, handed, place }: PartsDeps,
+  { clock, random, logs, fileLimit, handed, limits }: PartsDeps,
   onApplied: () => void,
 ): ProxyParts {
   const { holdMs, dnsRefreshMs } = { ...DEFAULT_TIMINGS, ...options.timings }
@@ -68,7 +68,7 @@ export function buildProxyParts(
     filterStats: telemetry.filters,
     http2Stats: telemetry.http2,
     ...(options.source.kind === 'ads' ? { control: options.source.connect } : {}),
-    ...(place === undefined ? {} : { place }),
+    ...(limits === undefined ? {} : { limits }),
   }
   const clusters = new ClusterStore(engine, resolver)
   const peer = options.tellPeer === false ? undefined : renderPeerHeader(workloadRefOf(options))

@@ -29,9 +29,9 @@ import type {
 import type { Resolve, TimerWheel, TlsFacts, Transport } from '@weft/net'
 import type { CompiledRouteTable } from '@weft/traffic'
 import type { Http2Counters } from '@weft/wire'
+import type { SharedLimits } from '../filters/rate-limit/shared-limiter.ts'
 import type { TlsContexts } from '../tls/tls-contexts.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
-import type { WorkerPlace } from '../workers/worker-place.ts'
 
 /** Everything the data path takes from its surroundings. */
 export interface EngineDeps {
@@ -54,8 +54,8 @@ export interface EngineDeps {
   readonly http2Stats?: Http2Stats
   /** Where this proxy runs, for zone aware routing; absent: nowhere in particular. */
   readonly locality?: Locality
-  /** Which of the proxy's processes this is, for limits that they share; absent: the only one. */
-  readonly place?: WorkerPlace
+  /** What the proxy's processes count together; absent: this is the only one. */
+  readonly limits?: SharedLimits
 }
 
 /** Where HTTP/2 connections count: those of clients, and those to a cluster's endpoints. */

@@ -1,7 +1,6 @@
 /** Token buckets in this proxy (Envoy's local_ratelimit filter). */
 import type { LocalRateLimit } from '@weft/model'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
-import { shareOfRateLimit } from '../workers/worker-share.ts'
 import { FilterMemory } from './filter-memory.ts'
 import type {
   BindFilter,
@@ -10,9 +9,9 @@ import type {
   FilterScope,
   FilterVerdict,
 } from './http-filter.ts'
-import { descriptorsOf } from './rate-limit/descriptors.ts'
+import { type Descriptor, descriptorsOf } from './rate-limit/descriptors.ts'
 import { LocalLimiter } from './rate-limit/local-limiter.ts'
-import type { TokenBucket } from './rate-limit/token-bucket.ts'
+import { limitHeaders, SharedLimiter, type SharedVerdict } from './rate-limit/shared-limiter.ts'
 
 export const localRateLimit: BindFilter<'localRateLimit'> = (config, scope) => {
   const own = scope.overrides.localRateLimit
@@ -25,28 +24,54 @@ class LocalRateLimitFilter implements BoundFilter {
   readonly #limit: LocalRateLimit
   readonly #scope: FilterScope
   readonly #stats: ReturnType<typeof statsOf>
-  readonly #shared: LocalLimiter
+  readonly #limiter: LocalLimiter | SharedLimiter
   readonly #perConnection = new WeakMap<object, LocalLimiter>()
 
   constructor(limit: LocalRateLimit, scope: FilterScope, ofRoute: boolean) {
     this.#limit = limit
     this.#scope = scope
     this.#stats = statsOf(limit, scope)
-    this.#shared = sharedLimiter(limit, scope, ofRoute)
+    this.#limiter = limiterOf(limit, scope, ofRoute)
   }
 
   onRequest(call: FilterCall): FilterVerdict {
-    const limit = this.#limit
     const { clock, random } = this.#scope.deps
-    if (!hits(limit.enabledPercent, random)) return undefined
+    if (!hits(this.#limit.enabledPercent, random)) return undefined
     this.#stats?.enabled()
+    const descriptors = this.#descriptors(call)
+    const limiter = this.#limiterFor(call.connection)
+    if (limiter instanceof SharedLimiter) return this.#askShared(limiter, descriptors)
     const nowMs = clock.monotonicMs()
-    const limiter = this.#limiterOf(call.connection, nowMs)
-    const { allowed, bucket } = limiter.check(this.#descriptors(call), nowMs)
+    const { allowed, bucket } = limiter.check(descriptors, nowMs)
+    const headers = this.#limit.headers
+      ? limitHeaders({
+          maxTokens: bucket.maxTokens,
+          remaining: bucket.remaining(nowMs),
+          resetMs: bucket.resetMs(nowMs),
+        })
+      : []
+    return this.#verdict({ allowed, headers })
+  }
+
+  /** It rarely has to ask: most requests find a token. */
+  #askShared(limiter: SharedLimiter, descriptors: readonly Descriptor[]): FilterVerdict {
+    let tell: (verdict: FilterVerdict) => void = () => undefined
+    const took = limiter.take(descriptors, (verdict) => tell(this.#verdict(verdict)))
+    if (typeof took !== 'function') return this.#verdict(took)
+    return {
+      kind: 'wait',
+      start(done) {
+        tell = done
+        return took
+      },
+    }
+  }
+
+  #verdict({ allowed, headers }: SharedVerdict): FilterVerdict {
+    const limit = this.#limit
     if (allowed) this.#stats?.ok()
     else this.#stats?.limited()
-    const headers = limit.headers ? limitHeaders(bucket, nowMs) : []
-    if (allowed || !hits(limit.enforcedPercent, random)) {
+    if (allowed || !hits(limit.enforcedPercent, this.#scope.deps.random)) {
       return headers.length === 0 ? undefined : { kind: 'stamp', headers: encodeStamps(headers) }
     }
     this.#stats?.enforced()
@@ -59,11 +84,11 @@ class LocalRateLimitFilter implements BoundFilter {
     return { kind: 'reply', reply, failure: 'localRateLimited' }
   }
 
-  #limiterOf(connection: object, nowMs: number): LocalLimiter {
-    if (!this.#limit.perConnection) return this.#shared
+  #limiterFor(connection: object): LocalLimiter | SharedLimiter {
+    if (!this.#limit.perConnection) return this.#limiter
     const known = this.#perConnection.get(connection)
     if (known !== undefined) return known
-    const limiter = new LocalLimiter(this.#limit, nowMs)
+    const limiter = new LocalLimiter(this.#limit, this.#scope.deps.clock.monotonicMs())
     this.#perConnection.set(connection, limiter)
     return limiter
   }
@@ -95,28 +120,22 @@ function statsOf({ statPrefix }: LocalRateLimit, { deps: { filterStats } }: Filt
   }
 }
 
-/** Draft version 3 of the RateLimit header fields. */
-function limitHeaders(bucket: TokenBucket, nowMs: number) {
-  return [
-    { name: 'x-ratelimit-limit', value: String(bucket.maxTokens) },
-    { name: 'x-ratelimit-remaining', value: String(bucket.remaining(nowMs)) },
-    { name: 'x-ratelimit-reset', value: String(bucket.resetSeconds(nowMs)) },
-  ]
-}
-
 function hits(percent: number, random: () => number): boolean {
   return percent >= 100 || random() * 100 < percent
 }
 
-const limiters = new FilterMemory<LocalLimiter>()
+const limiters = new FilterMemory<LocalLimiter | SharedLimiter>()
 
-function sharedLimiter(
+function limiterOf(
   limit: LocalRateLimit,
   { deps, runtime, route }: FilterScope,
   ofRoute: boolean,
-): LocalLimiter {
+): LocalLimiter | SharedLimiter {
   const key = [runtime.listener, ofRoute ? route.name : '', limit]
-  const { clock, place } = deps
-  const own = place === undefined ? limit : shareOfRateLimit(limit, place)
-  return limiters.get(deps, key, () => new LocalLimiter(own, clock.monotonicMs()))
+  const { clock, limits } = deps
+  return limiters.get(deps, key, () =>
+    limits === undefined
+      ? new LocalLimiter(limit, clock.monotonicMs())
+      : new SharedLimiter(JSON.stringify(key), limit, limits, clock),
+  )
 }

@@ -12,11 +12,15 @@
  *      │ applied ───────────────────► │
  *      │ ready, health, alive ──────► │
  *      │ ◄────────── ask, drain, …    │
+ *      │ take tokens ───────────────► │  of local rate limits, ahead of their use
+ *      │ ◄──────────────────── tokens │
  */
 import type { LogLevel } from '@weft/base'
 import type { OfferedPort, SocketAddress } from '@weft/model'
 import type { Rejection } from '@weft/xds'
 import type { ClusterStatus, DrainRequest, ProxyState } from '../admin/endpoint.ts'
+import type { LimitGrant } from '../filters/rate-limit/local-limiter.ts'
+import type { LimitQuestion } from '../filters/rate-limit/shared-limiter.ts'
 import type { ProxyOptions } from '../proxy-options.ts'
 import type { MetricSnapshot } from './metrics-snapshot.ts'
 import type { ResourceDelta } from './resource-delta.ts'
@@ -39,6 +43,7 @@ export type ToWorker =
   | { readonly kind: 'ask'; readonly id: number }
   | { readonly kind: 'log level'; readonly level: LogLevel; readonly component?: string }
   | { readonly kind: 'drain listeners'; readonly request: DrainRequest }
+  | { readonly kind: 'tokens'; readonly id: number; readonly grant: LimitGrant }
   | { readonly kind: 'reopen logs' | 'drain' | 'leave' | 'close' }
 
 export type FromWorker =
@@ -67,6 +72,15 @@ export type FromWorker =
   | { readonly kind: 'health'; readonly healthy: boolean; readonly message: string }
   /** Without an id nobody asked: what a worker counted must outlive it. */
   | { readonly kind: 'status'; readonly id: number | undefined; readonly status: WorkerStatus }
+
+  /** Answered with `tokens`. */
+  | {
+      readonly kind: 'take tokens'
+      readonly id: number
+      readonly question: LimitQuestion
+      readonly needed: number
+    }
+  | { readonly kind: 'give back tokens'; readonly question: LimitQuestion }
 
 /** How a worker comes by a listening socket, see `SocketBroker`. */
 export type SocketOrder =

@@ -12,6 +12,7 @@ import type { ConfigSource } from '../proxy-options.ts'
 import type { SupervisorChannel, ToWorker, WorkerStatus } from './messages.ts'
 import { snapshotMetrics } from './metrics-snapshot.ts'
 import { applyDelta, type ResourceDelta } from './resource-delta.ts'
+import { WorkerLimits } from './worker-limits.ts'
 import { ClusterShares } from './worker-share.ts'
 import { WorkerSockets } from './worker-sockets.ts'
 
@@ -60,6 +61,7 @@ class Worker {
   readonly #sockets: WorkerSockets
   readonly #deps: WorkerDeps
   readonly #shares: ClusterShares
+  readonly #limits: WorkerLimits
   #proxy: WorkerProxy | undefined
   #view: ProxyView | undefined
   #sink: ResourceSinkDeps | undefined
@@ -71,10 +73,11 @@ class Worker {
     this.#sockets = sockets
     this.#deps = deps
     this.#shares = new ClusterShares(start.place)
+    this.#limits = new WorkerLimits(start.place, deps.clock, (message) => channel.send(message))
   }
 
   async start(): Promise<void> {
-    const { options, place, levels } = this.#start
+    const { options, levels } = this.#start
     const { clock, random, logs } = this.#deps
     for (const [component, level] of levels) logs.setLevel(level, component)
     try {
@@ -83,7 +86,7 @@ class Worker {
         {
           ...{ clock, random, logs, handed: this.#sockets },
           worker: {
-            place,
+            limits: this.#limits,
             onView: (view) => {
               this.#view = view
             },
@@ -116,6 +119,9 @@ class Worker {
         return
       case 'config':
         this.#configure(message.delta, message.id)
+        return
+      case 'tokens':
+        this.#limits.granted(message.id, message.grant)
         return
       case 'ask':
         this.#tell(message.id)

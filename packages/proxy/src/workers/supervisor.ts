@@ -21,6 +21,7 @@ import { type BoundPorts, nodeOf, renderProxy } from '../node-identity.ts'
 import type { ProxyDeps, ProxyHandle } from '../proxy-handle.ts'
 import type { ProxyOptions } from '../proxy-options.ts'
 import { ADMIN_SOCKET, type HandedSocket, type HandedSockets } from '../upgrade/handed-sockets.ts'
+import { LimitCounts } from './limit-counts.ts'
 import type {
   FromWorker,
   ToWorker,
@@ -70,6 +71,7 @@ class Supervisor implements ProxyHandle {
   readonly #log: Logger
   readonly #pool: WorkerPool
   readonly #broker: SocketBroker
+  readonly #limits: LimitCounts
   readonly #configuration = new ConfigurationLog()
   readonly #startedAtMs: number
   /** The set that each worker was last told of. */
@@ -94,6 +96,7 @@ class Supervisor implements ProxyHandle {
   constructor(options: ProxyOptions, concurrency: number, deps: SupervisorDeps) {
     this.#options = options
     this.#concurrency = concurrency
+    this.#limits = new LimitCounts(concurrency)
     this.#deps = deps
     this.#log = deps.logs.logger('supervisor')
     this.#startedAtMs = deps.clock.monotonicMs()
@@ -239,7 +242,19 @@ class Supervisor implements ProxyHandle {
         return
       case 'status':
         this.#view?.answered(worker, message.id)
+        return
+      case 'take tokens': {
+        const grant = this.#limits.grant(message.question, message.needed, this.#nowMs())
+        worker.process.send({ kind: 'tokens', id: message.id, grant })
+        return
+      }
+      case 'give back tokens':
+        this.#limits.giveBack(message.question, this.#nowMs())
     }
+  }
+
+  #nowMs(): number {
+    return this.#deps.clock.monotonicMs()
   }
 
   #order(index: number, message: ToWorker, handle?: object): void {

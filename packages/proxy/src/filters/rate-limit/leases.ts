@@ -26,6 +26,8 @@ const MAX_LEASES = 10_000
 
 export interface Grant {
   readonly granted: boolean
+  /** How many, where it need not be all. */
+  readonly tokens?: number
   /** Of the service; 0 when it granted. */
   readonly remaining: number
   readonly resetMs: number
@@ -34,8 +36,11 @@ export interface Grant {
 }
 
 export interface LeaseSource {
-  /** @param done Called once; `undefined`: nobody answered. */
-  ask(hits: number, done: (grant: Grant | undefined) => void): void
+  /**
+   * @param done Called once; `undefined`: nobody answered.
+   * @param needed For how many of the hits somebody waits.
+   */
+  ask(hits: number, done: (grant: Grant | undefined) => void, needed: number): void
   giveBack(hits: number): void
 }
 
@@ -46,6 +51,7 @@ type Waiter = (verdict: LeaseVerdict) => void
 class Lease {
   readonly #clock: Clock
   readonly #source: LeaseSource
+  readonly #minRefusedMs: number
   readonly #forget: () => void
   /** Of the last answer: what others used since is not in it. */
   headers: readonly HeaderValue[] = []
@@ -57,9 +63,10 @@ class Lease {
   #waiting: Waiter[] = []
   #cancel: (() => void) | undefined
 
-  constructor(clock: Clock, source: LeaseSource, forget: () => void) {
+  constructor(clock: Clock, source: LeaseSource, minRefusedMs: number, forget: () => void) {
     this.#clock = clock
     this.#source = source
+    this.#minRefusedMs = minRefusedMs
     this.#forget = forget
   }
 
@@ -75,8 +82,7 @@ class Lease {
     if (nowMs < this.#refusedUntilMs) return 'refused'
     if (nowMs < this.#unansweredUntilMs) return 'unanswered'
     this.#waiting.push(waiter)
-    // Who used much will use more before the period ends.
-    if (!this.#asking) this.#ask(this.#waiting.length + (this.#used >> 1))
+    if (!this.#asking) this.#askAhead()
     return () => {
       this.#waiting = this.#waiting.filter((one) => one !== waiter)
     }
@@ -89,15 +95,21 @@ class Lease {
     this.#tokens = 0
   }
 
+  /** Who used much will use more before the period ends. */
+  #askAhead(): void {
+    this.#ask(this.#waiting.length + (this.#used >> 1))
+  }
+
   #ask(hits: number): void {
     this.#asking = true
-    this.#source.ask(hits, (grant) => {
+    const answered = (grant: Grant | undefined): void => {
       this.#asking = false
       this.headers = grant?.headers ?? this.headers
       if (grant === undefined) this.#unanswered()
-      else if (grant.granted) this.#granted(hits)
+      else if (grant.granted) this.#granted(grant.tokens ?? hits)
       else this.#refused(grant, hits)
-    })
+    }
+    this.#source.ask(hits, answered, Math.min(hits, this.#waiting.length))
   }
 
   #granted(hits: number): void {
@@ -106,7 +118,7 @@ class Lease {
     this.#tokens -= paid.length
     this.#used += paid.length
     for (const tell of paid) tell('allowed')
-    if (this.#waiting.length > 0 && !this.#asking) this.#ask(this.#waiting.length)
+    if (this.#waiting.length > 0 && !this.#asking) this.#askAhead()
   }
 
   #refused({ remaining, resetMs }: Grant, hits: number): void {
@@ -116,7 +128,7 @@ class Lease {
       this.#ask(less)
       return
     }
-    const untilMs = Math.max(MIN_REFUSED_MS, Math.min(resetMs, MAX_REFUSED_MS))
+    const untilMs = Math.max(this.#minRefusedMs, Math.min(resetMs, MAX_REFUSED_MS))
     this.#refusedUntilMs = this.#clock.monotonicMs() + untilMs
     this.#tellAll('refused')
   }
@@ -154,17 +166,21 @@ class Lease {
 
 export class Leases {
   readonly #clock: Clock
+  readonly #minRefusedMs: number
   /** In order of last use. */
   readonly #all = new Map<string, Lease>()
 
-  constructor(clock: Clock) {
+  /** @param minRefusedMs How long a refusal holds at least: whoever is asked must not be flooded. */
+  constructor(clock: Clock, minRefusedMs = MIN_REFUSED_MS) {
     this.#clock = clock
+    this.#minRefusedMs = minRefusedMs
   }
 
   /** @param key What is counted together. */
   take(key: string, source: () => LeaseSource, waiter: Waiter): LeaseVerdict | (() => void) {
     const lease =
-      this.#all.get(key) ?? new Lease(this.#clock, source(), () => this.#all.delete(key))
+      this.#all.get(key) ??
+      new Lease(this.#clock, source(), this.#minRefusedMs, () => this.#all.delete(key))
     this.#all.delete(key)
     this.#all.set(key, lease)
     if (this.#all.size > MAX_LEASES) {

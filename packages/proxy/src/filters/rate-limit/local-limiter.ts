@@ -15,6 +15,22 @@ export interface LimitVerdict {
   readonly bucket: TokenBucket
 }
 
+/** What somebody else may let pass, and the bucket that is nearest to refusing, afterwards. */
+export interface LimitGrant {
+  readonly tokens: number
+  readonly maxTokens: number
+  readonly remaining: number
+  /** Until there is a token again; 0 when there is one. */
+  readonly resetMs: number
+}
+
+/** Those that some bucket is for: others need not be told apart. */
+export function counted(limit: LocalRateLimit, descriptors: readonly Descriptor[]): Descriptor[] {
+  return descriptors.filter((descriptor) =>
+    limit.descriptors.some(({ entries }) => covers(entries, descriptor)),
+  )
+}
+
 export class LocalLimiter {
   readonly #limit: LocalRateLimit
   readonly #default: TokenBucket
@@ -28,15 +44,7 @@ export class LocalLimiter {
   }
 
   check(descriptors: readonly Descriptor[], nowMs: number): LimitVerdict {
-    const buckets: TokenBucket[] = []
-    for (const descriptor of descriptors) {
-      const bucket = this.#bucketOf(descriptor, nowMs)
-      if (bucket !== undefined) buckets.push(bucket)
-    }
-    buckets.sort((a, b) => a.rate - b.rate)
-    if (buckets.length === 0 || this.#limit.alwaysConsumeDefault === true) {
-      buckets.push(this.#default)
-    }
+    const buckets = this.#bucketsOf(descriptors, nowMs)
     let nearest = this.#default
     let least = Number.POSITIVE_INFINITY
     for (const bucket of buckets) {
@@ -47,6 +55,49 @@ export class LocalLimiter {
       nearest = bucket
     }
     return { allowed: true, bucket: nearest }
+  }
+
+  /**
+   * For one who pays requests from what it gets, and gives back the rest.
+   *
+   * @param wanted How many it makes of what every bucket can give.
+   */
+  grant(
+    descriptors: readonly Descriptor[],
+    nowMs: number,
+    wanted: (available: number) => number,
+  ): LimitGrant {
+    const buckets = this.#bucketsOf(descriptors, nowMs)
+    const [first = this.#default] = buckets
+    const nearest = buckets.reduce(
+      (least, bucket) => (bucket.remaining(nowMs) < least.remaining(nowMs) ? bucket : least),
+      first,
+    )
+    const tokens = wanted(nearest.remaining(nowMs))
+    for (const bucket of buckets) bucket.take(nowMs, tokens)
+    return {
+      tokens,
+      maxTokens: nearest.maxTokens,
+      remaining: nearest.remaining(nowMs),
+      resetMs: nearest.resetMs(nowMs),
+    }
+  }
+
+  giveBack(descriptors: readonly Descriptor[], nowMs: number, tokens: number): void {
+    for (const bucket of this.#bucketsOf(descriptors, nowMs)) bucket.giveBack(nowMs, tokens)
+  }
+
+  #bucketsOf(descriptors: readonly Descriptor[], nowMs: number): TokenBucket[] {
+    const buckets: TokenBucket[] = []
+    for (const descriptor of descriptors) {
+      const bucket = this.#bucketOf(descriptor, nowMs)
+      if (bucket !== undefined) buckets.push(bucket)
+    }
+    buckets.sort((a, b) => a.rate - b.rate)
+    if (buckets.length === 0 || this.#limit.alwaysConsumeDefault === true) {
+      buckets.push(this.#default)
+    }
+    return buckets
   }
 
   #bucketOf(descriptor: Descriptor, nowMs: number): TokenBucket | undefined {

@@ -23,11 +23,17 @@ export class TokenBucket {
     return this.#perMs
   }
 
-  take(nowMs: number): boolean {
+  /** All of them or none. */
+  take(nowMs: number, tokens = 1): boolean {
     this.#fill(nowMs)
-    if (this.#tokens < 1) return false
-    this.#tokens -= 1
+    if (this.#tokens < tokens) return false
+    this.#tokens -= tokens
     return true
+  }
+
+  giveBack(nowMs: number, tokens: number): void {
+    this.#fill(nowMs)
+    this.#tokens = Math.min(this.#maxTokens, this.#tokens + tokens)
   }
 
   /** Whole tokens. */
@@ -36,11 +42,10 @@ export class TokenBucket {
     return Math.floor(this.#tokens)
   }
 
-  /** Whole seconds until there is a token again; 0 when there is one. */
-  resetSeconds(nowMs: number): number {
+  /** Until there is a token again; 0 when there is one. */
+  resetMs(nowMs: number): number {
     this.#fill(nowMs)
-    if (this.#tokens >= 1) return 0
-    return Math.ceil((1 - this.#tokens) / this.#perMs / 1_000)
+    return this.#tokens >= 1 ? 0 : (1 - this.#tokens) / this.#perMs
   }
 
   #fill(nowMs: number): void {
