@@ -110,7 +110,8 @@ function server2(): http2.Http2Server {
   server.on('connect', ({ stream, headers }: http2.Http2ServerRequest) => {
     if (headers[':method'] !== 'CONNECT') return
     stream.on('error', () => undefined)
-    stream.respond({ ':status': 200 })
+    // As a hop before it may say, about a key of its own.
+    stream.respond({ ':status': 200, 'sec-websocket-accept': 'not the proof of this key' })
     stream.pipe(stream)
   })
   server.on('request', (req, res) => {
@@ -127,7 +128,10 @@ async function upstreamPort(version: Version): Promise<number> {
 }
 
 async function proxyTo(version: Version, records: ExchangeRecord[] = []) {
-  const port = await upstreamPort(version)
+  return proxyToPort(await upstreamPort(version), version, records)
+}
+
+async function proxyToPort(port: number, version: Version, records: ExchangeRecord[] = []) {
   const deps = engineDeps(createHandleTransport())
   const protocol = version === 'h2' ? 'http2' : 'http1'
   const http = {
@@ -358,6 +362,31 @@ for (const client of ['h1', 'h2'] as const) {
   }
 }
 
+for (const how of ['stream', 'session', 'both'] as const) {
+  test(`a WebSocket ends at the upstream when the client cuts its ${how}`, async () => {
+    const server = http.createServer()
+    const gone = new Promise((resolve) => {
+      server.on('upgrade', (_req, socket) => {
+        socket.on('error', () => undefined)
+        socket.on('close', resolve)
+        socket.on('end', () => socket.end())
+        socket.resume()
+        socket.write(
+          'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
+        )
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    cleanups.push(() => server.close())
+    const { port } = await proxyToPort((server.address() as AddressInfo).port, 'h1')
+    const stream = (await webSocket2(port)) as http2.ClientHttp2Stream
+    const { session } = stream
+    if (how !== 'session') stream.destroy()
+    if (how !== 'stream') session?.destroy()
+    await gone
+  })
+}
+
 function webSocket1(port: number): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const key = 'dGhlIHNhbXBsZSBub25jZQ=='
@@ -389,7 +418,9 @@ function webSocket2(port: number): Promise<Duplex> {
       )
       stream.on('error', reject)
       stream.on('response', (head) => {
-        if (head[':status'] === 200) resolve(stream)
+        // It sent no key, so there is nothing to prove.
+        if (head['sec-websocket-accept'] !== undefined) reject(new Error('a proof of no key'))
+        else if (head[':status'] === 200) resolve(stream)
         else reject(new Error(`answered ${head[':status']}`))
       })
     })

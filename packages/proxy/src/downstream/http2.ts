@@ -120,13 +120,10 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
     if (this.draining) this.drain()
   }
 
+  /** HTTP/2 has no half-close: a client that ended its side has gone, and so have its streams. */
   onEnd(): void {
-    // A client that has ended its side cannot grant windows or reset: nothing can end well for long.
-    if (this.idle) this.socket.close()
-    else this.#endsWhenIdle = true
+    this.socket.close()
   }
-
-  #endsWhenIdle = false
 
   onDrain(): void {
     this.#link.onDrain()
@@ -201,7 +198,7 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
 
   streamClosed(): void {
     if (!this.idle) return
-    if (this.#drainStep === 'final' || this.#endsWhenIdle) this.#link.end()
+    if (this.#drainStep === 'final') this.#link.end()
     else this.#armIdle()
   }
 

@@ -178,16 +178,19 @@ function switchProtocols(x: Exchange, bytes: Buffer, at: number, length: number)
   x.status = SWITCHING
   x.answered = true
   x.firstByteMs = x.deps.clock.monotonicMs()
-  if (x.connection?.multiplexed === true) x.answerPlan.accept = acceptOf(x)
+  if (x.connection?.multiplexed === true || x.downstream.multiplexed) {
+    x.answerPlan.accept = acceptOf(x)
+  }
   writeHead(x, false, true)
   x.answerPlan.accept = undefined
   x.downstream.send(out.length, false, undefined)
   startUpgradeTunnel(x, Buffer.from(bytes.subarray(at, length)))
 }
 
-/** RFC 6455, section 4.2.2. */
+/** RFC 6455, section 4.2.2; empty for a client that sent no key, as those of HTTP/2 do not. */
 function acceptOf(x: Exchange): string {
-  const key = x.view.requestHeader('sec-websocket-key') ?? ''
+  const key = x.view.requestHeader('sec-websocket-key')
+  if (key === undefined) return ''
   return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
 }
 

@@ -125,7 +125,8 @@ export function writeRequestHead(plan: RequestPlan, out: OutBuffer): void {
   if (plan.multiplexed && takesTrailers(plan)) out.append(TE_TRAILERS)
   if (plan.upgrade) {
     out.append(UPGRADE)
-    // RFC 8441, section 5: HTTP/2 has no use for the key, HTTP/1.1 demands one.
+    // HTTP/2 has no use for the key (RFC 8441, section 5), HTTP/1.1 demands one. Ours goes on over
+    // HTTP/2, because an Envoy there makes none of its own for the server behind it.
     if (!plan.multiplexed && plan.view.requestHeader(KEY_NAME) === undefined) {
       out.latin1(`${KEY_NAME}: ${randomBytes(16).toString('base64')}\r\n`)
     }
@@ -180,7 +181,6 @@ function cutOurs(plan: RequestPlan): void {
   if (plan.upgrade) {
     const upgrade = head.findKnown(FIELD.upgrade)
     if (upgrade >= 0) cuts[upgrade] = 0
-    if (plan.multiplexed) cutLine(head, plan.bytes, KEY_NAME)
   }
   // An expectation without a body to wait for would make an upstream wait.
   if (head.expectsContinue && head.contentLength <= 0 && !head.chunked) cutKnown(head, FIELD.expect)

@@ -7,6 +7,7 @@ import {
   copyKept,
   cutHopByHop,
   cutKnown,
+  cutLine,
   cutNames,
   cuts,
   reasonOf,
@@ -16,8 +17,8 @@ import {
 const HTTP11 = ascii('HTTP/1.1 ')
 /** Where the reason stands in `HTTP/1.1 200 OK`. */
 const AFTER_STATUS = 13
-const SWITCHING_LINES =
-  'HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nsec-websocket-accept: '
+const SWITCHING_LINES = ascii('HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n')
+const ACCEPT_NAME = 'sec-websocket-accept'
 const BLANK = ascii(' ')
 const CLOSE = ascii('connection: close\r\n')
 const UPGRADE = ascii('connection: upgrade\r\n')
@@ -35,7 +36,10 @@ export interface ResponsePlan {
   dropLength: boolean
   /** 101: the connection changes its protocol. */
   upgrade: boolean
-  /** An HTTP/2 upstream agreed to a WebSocket: what HTTP/1.1 calls 101, with this key's proof. */
+  /**
+   * The proof of a WebSocket's key that this client gets in place of the upstream's, when one of
+   * both speaks HTTP/2: that of its own key, empty when it sent none.
+   */
   accept: string | undefined
   /** In whole milliseconds; negative to say nothing. */
   serviceTimeMs: number
@@ -67,10 +71,12 @@ export function newResponsePlan(
 
 export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
   const { head, bytes } = plan
-  if (plan.accept === undefined) writeStatusLine(head, bytes, out)
-  else out.latin1(`${SWITCHING_LINES}${plan.accept}\r\n`)
+  // An HTTP/2 upstream says 200 for what HTTP/1.1 calls 101.
+  if (plan.accept === undefined || head.status === 101) writeStatusLine(head, bytes, out)
+  else out.append(SWITCHING_LINES)
   cutHopByHop(head, bytes)
   cutKnown(head, FIELD['transfer-encoding'])
+  if (plan.accept !== undefined) replaceProof(plan, plan.accept, out)
   if (plan.dropLength) cutKnown(head, FIELD['content-length'])
   if (plan.upgrade) {
     const upgrade = head.findKnown(FIELD.upgrade)
@@ -93,6 +99,11 @@ export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
   if (plan.stamps !== undefined) writeLines(plan.stamps, plan.view, out)
   if (plan.filters !== undefined) writeLines(plan.filters, plan.view, out)
   out.append(CRLF)
+}
+
+function replaceProof({ head, bytes }: ResponsePlan, accept: string, out: OutBuffer): void {
+  cutLine(head, bytes, ACCEPT_NAME)
+  if (accept !== '') out.latin1(`${ACCEPT_NAME}: ${accept}\r\n`)
 }
 
 /** An interim answer (1xx): nothing in it frames or closes anything. */

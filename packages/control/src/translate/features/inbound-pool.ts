@@ -5,7 +5,11 @@ import type { PortProtocol } from '../../registries/registry.ts'
 import type { ProxyScope } from '../scope.ts'
 import { connectionPool } from './connection-pool.ts'
 
-/** What a Sidecar says of connections to the application: of one port, else of all. */
+/**
+ * The application gets the protocol that its port declares, whatever peers use among each other
+ * (`h2UpgradePolicy` of a DestinationRule is theirs); what nobody declared gets what arrives.
+ * Limits are what a Sidecar says of one port, else of all.
+ */
 export function underInboundPool(
   scope: ProxyScope,
   cluster: Cluster,
@@ -13,8 +17,6 @@ export function underInboundPool(
   own?: ConnectionPoolSettings,
 ): Cluster {
   const settings = own ?? scope.sidecar?.document.spec.inboundConnectionPool
-  if (settings === undefined) return cluster
-  const { http, ...pool } = connectionPool(settings, 'auto', scope.mesh)
-  const isUpgraded = settings.http?.h2UpgradePolicy === 'UPGRADE' && protocol === 'http'
-  return { ...cluster, ...pool, http: isUpgraded ? { ...http, protocol: 'http2' } : http }
+  const mesh = { ...scope.mesh, h2Upgrade: false }
+  return { ...cluster, ...connectionPool(settings, protocol, mesh) }
 }
