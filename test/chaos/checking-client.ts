@@ -27,6 +27,10 @@ export interface Client extends AsyncDisposable {
 }
 
 const PAUSE_MS = 2
+/** Longer than any timeout of a proxy's; an answer that is missing is lost, not waited for. */
+const ANSWER_MS = 20_000
+/** An open loop looks this often at what is due. */
+const TICK_MS = 10
 const BODIES = [Buffer.alloc(0), Buffer.alloc(100, 'a'), Buffer.alloc(20_000, 'b')]
 
 export function startClient(
@@ -34,11 +38,11 @@ export function startClient(
   options: {
     readonly connections?: number
     readonly host?: string
-    /** Between an answer and the next request, of each connection. */
-    readonly pauseMs?: number
+    /** So many requests a second, whatever the answers take (an open loop). */
+    readonly perSecond?: number
   } = {},
 ): Client {
-  const { connections = 16, host = 'app', pauseMs = PAUSE_MS } = options
+  const { connections = 16, host = 'app', perSecond } = options
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
   const tally: Tally = {
     sent: 0,
@@ -52,23 +56,40 @@ export function startClient(
   }
   const waiting = new Set<() => void>()
   let isRunning = true
+  const send = async (worker: number, i: number): Promise<void> => {
+    const isPost = i % 4 === 3
+    const body = isPost ? (BODIES[i % BODIES.length] ?? BODIES[0]) : undefined
+    const id = `${port}-${worker}-${i}`
+    tally.sent++
+    let outcome = await exchange(agent, { port, host, id, body })
+    if (outcome.kind === 'race' && !isPost) {
+      tally.races++
+      outcome = await exchange(agent, { port, host, id, body })
+    }
+    record(tally, outcome, isPost)
+    for (const check of waiting) check()
+  }
   const loop = async (worker: number): Promise<void> => {
     for (let i = 0; isRunning; i++) {
-      const isPost = i % 4 === 3
-      const body = isPost ? (BODIES[i % BODIES.length] ?? BODIES[0]) : undefined
-      const id = `${port}-${worker}-${i}`
-      tally.sent++
-      let outcome = await exchange(agent, { port, host, id, body })
-      if (outcome.kind === 'race' && !isPost) {
-        tally.races++
-        outcome = await exchange(agent, { port, host, id, body })
-      }
-      record(tally, outcome, isPost)
-      for (const check of waiting) check()
-      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      await send(worker, i)
+      await pause(PAUSE_MS)
     }
   }
-  const loops = Promise.all(Array.from({ length: connections }, (_, i) => loop(i)))
+  const openLoop = async (rate: number): Promise<void> => {
+    const startedMs = performance.now()
+    const running = new Set<Promise<void>>()
+    for (let i = 0; isRunning; await pause(TICK_MS)) {
+      for (const due = ((performance.now() - startedMs) / 1_000) * rate; i < due; i++) {
+        const one = send(0, i).finally(() => running.delete(one))
+        running.add(one)
+      }
+    }
+    await Promise.all(running)
+  }
+  const loops =
+    perSecond === undefined
+      ? Promise.all(Array.from({ length: connections }, (_, i) => loop(i)))
+      : openLoop(perSecond)
   const stop = async (): Promise<Tally> => {
     isRunning = false
     await loops
@@ -96,6 +117,12 @@ export function startClient(
     },
     [Symbol.asyncDispose]: async () => void (await stop()),
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms)
+  })
 }
 
 export function renderTally({
@@ -151,6 +178,7 @@ function exchange(agent: Agent, { port, host, id, body }: Call) {
         else resolve(judge(response.statusCode ?? 0, text, id, body))
       })
     })
+    call.setTimeout(ANSWER_MS, () => call.destroy(new Error('no answer')))
     call.once('error', (error: NodeJS.ErrnoException) => {
       const isRace = call.reusedSocket && !hasAnswer && error.code === 'ECONNRESET'
       resolve({ kind: isRace ? 'race' : 'lost', why: error.code ?? error.message })

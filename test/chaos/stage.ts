@@ -166,6 +166,9 @@ export function cluster(ports: readonly number[], more: object = {}): object {
     circuit_breakers: {
       thresholds: [
         {
+          // Workers divide these, and connections do not divide themselves evenly.
+          max_connections: 10_000,
+          max_requests: 10_000,
           max_retries: 1_000,
           retry_budget: { budget_percent: { value: 100 }, min_retry_concurrency: 100 },
         },

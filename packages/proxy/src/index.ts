@@ -1,7 +1,7 @@
 export type { TransportChoice } from './choose-transport.ts'
 export type { ConfigFeed } from './config-feed.ts'
 export { startProxy } from './proxy.ts'
-export type { ProxyDeps, ProxyHandle } from './proxy-handle.ts'
+export type { ProxyDeps, ProxyHandle, SingleProxy } from './proxy-handle.ts'
 export {
   type ConfigSource,
   DEFAULT_TIMINGS,

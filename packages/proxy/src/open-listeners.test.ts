@@ -37,7 +37,9 @@ function fixture() {
       get connections() {
         return connections.get(slot) ?? 0
       },
+      requests: { active: 0, begun: 0 },
       stopAccepting,
+      closeIdle: () => undefined,
       drain: async () => {},
       close: stopAccepting,
     }

@@ -120,6 +120,17 @@ export class OpenListeners {
     return this.#entries.reduce((sum, { socket }) => sum + socket.connections, 0)
   }
 
+  /** HTTP requests and tunnels: those that run, and those that ever began. */
+  requests(includes: IncludesDirection): { readonly active: number; readonly begun: number } {
+    const sum = { active: 0, begun: 0 }
+    for (const { direction, socket } of this.#entries) {
+      if (!includes(direction)) continue
+      sum.active += socket.requests.active
+      sum.begun += socket.requests.begun
+    }
+    return sum
+  }
+
   /** Answers ask clients to go elsewhere from now on; new connections are still taken. */
   announceDrain(includes: IncludesDirection): void {
     for (const { direction, socket } of this.#entries) {
@@ -159,6 +170,10 @@ export class OpenListeners {
         .filter(({ direction }) => includes(direction))
         .map((entry) => this.#stop(entry)),
     )
+  }
+
+  closeIdle(includes: IncludesDirection): void {
+    for (const { direction, socket } of this.#entries) if (includes(direction)) socket.closeIdle()
   }
 
   /** Resolves when the connections are gone: idle ones after `idleMs`, all by `deadlineMs`. */

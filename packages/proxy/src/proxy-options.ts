@@ -4,6 +4,7 @@ import type { OfferedPort, ProxyRole, SocketAddress, Workload } from '@weft/mode
 import type { ResourceSinkDeps } from '@weft/xds'
 import type { TransportChoice } from './choose-transport.ts'
 import type { ConfigFeed } from './config-feed.ts'
+import type { IdentityOptions } from './identity/workload-identity.ts'
 
 export interface ProxyOptions {
   readonly role: ProxyRole
@@ -41,6 +42,8 @@ export interface ProxyOptions {
   readonly tellPeer?: boolean
   /** Where the access log goes when a listener does not say; absent: only where it says. */
   readonly accessLog?: string
+  /** How it comes by a certificate of the mesh; absent: it has none, and speaks plaintext. */
+  readonly identity?: IdentityOptions
   /** Of the program, for `/server_info` and `istio_build`. */
   readonly version: string
   /** Absent: the fastest that passes its self-test here. */
@@ -66,6 +69,8 @@ export interface ProxyTimings {
   readonly drainMs: number
   /** Between being reported unhealthy and refusing new connections. */
   readonly drainNoticeMs: number
+  /** How much longer than the notice callers may take to hear it, and to see their requests end. */
+  readonly drainBusyMs: number
   /** After a successor took over: how long connections without a request may stay. */
   readonly upgradeIdleMs: number
   /** After a successor took over: how long tunnels and requests may go on. */
@@ -80,6 +85,7 @@ export const DEFAULT_TIMINGS: ProxyTimings = {
   holdMs: 30_000,
   drainMs: 30_000,
   drainNoticeMs: 1_000,
+  drainBusyMs: 4_000,
   upgradeIdleMs: 10_000,
   upgradeDrainMs: 600_000,
   probeIntervalMs: 1_000,

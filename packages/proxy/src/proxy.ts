@@ -22,15 +22,18 @@ import { resourceProblem } from './build/validate.ts'
 import { chooseTransport } from './choose-transport.ts'
 import { type ConfigFeed, openConfigFeed } from './config-feed.ts'
 import { ConfigurationLog } from './configuration-log.ts'
-import { drainListeners } from './drain.ts'
+import { type DrainOptions, drainInbound, drainListeners } from './drain.ts'
 import { drainOnFatalError } from './fatal-errors.ts'
 import { HealthReport } from './health-report.ts'
 import { holdOffers } from './inbound.ts'
+import { withLocalSecrets } from './identity/local-secrets.ts'
+import { openIdentity } from './identity/open-identity.ts'
+import type { WorkloadIdentity } from './identity/workload-identity.ts'
 import { type BoundPorts, nodeOf, renderProxy } from './node-identity.ts'
 import { registerServerMetrics } from './observe/server-metrics.ts'
 import type { OpenListeners } from './open-listeners.ts'
 import { holdOutbound } from './outbound.ts'
-import type { ProxyDeps, ProxyHandle } from './proxy-handle.ts'
+import type { ProxyDeps, SingleProxy } from './proxy-handle.ts'
 import { DEFAULT_TIMINGS, type ProxyOptions, type ProxyTimings } from './proxy-options.ts'
 import { buildProxyParts } from './proxy-parts.ts'
 import type { ProxyTelemetry } from './proxy-telemetry.ts'
@@ -45,12 +48,12 @@ const SWEEP_MS = 10_000
  *
  * @throws The system's error when one of them cannot be bound.
  */
-export function startProxy(options: ProxyOptions, deps: ProxyDeps): Promise<ProxyHandle> {
+export function startProxy(options: ProxyOptions, deps: ProxyDeps): Promise<SingleProxy> {
   return start(options, deps)
 }
 
 /** One of several processes, for the supervisor of them. */
-export interface WorkerProxy extends ProxyHandle {
+export interface WorkerProxy extends SingleProxy {
   /** Accepts on the socket of a worker that is missing, too. */
   standIn(key: string, slot: number, handle: object): void
   standDown(key: string, slot: number): void
@@ -95,6 +98,7 @@ class RunningProxy implements WorkerProxy {
   #becomeReady: () => void = () => undefined
   #admin: AdminServer | undefined
   #feed: ConfigFeed | undefined
+  #identity: WorkloadIdentity | undefined
   #stopProbe: (() => void) | undefined
   #cancelSweep: (() => void) | undefined
   #forgetErrors: (() => void) | undefined
@@ -165,7 +169,8 @@ class RunningProxy implements WorkerProxy {
       outbound: outbound && (await holdOutbound(this.#listeners, outbound)),
       offers: await holdOffers(this.#listeners, offers),
     }
-    const node = nodeOf(this.#options, this.#bound)
+    this.#identity = await openIdentity(this.#options, this.#deps)
+    const node = nodeOf(this.#options, this.#bound, this.#identity?.announced)
     const view = await this.#view(node)
     if (worker === undefined) registerServerMetrics(this.#telemetry.registry, view, clock)
     else worker.onView(view)
@@ -173,13 +178,14 @@ class RunningProxy implements WorkerProxy {
       const inherited = (await this.#deps.handed?.take(ADMIN_SOCKET))?.inherited?.[0]
       this.#admin = await openAdminServer(admin, view, logs.logger('admin'), inherited)
     }
-    const feed = await openConfigFeed(source, node, {
+    const sink = {
       clock,
       log: logs.logger('xds'),
       random,
       validate: resourceProblem,
-      onUpdate: (update) => this.#apply(update),
-    })
+      onUpdate: (update: ResourceUpdate) => this.#apply(update),
+    }
+    const feed = await openConfigFeed(source, node, withLocalSecrets(sink, this.#identity))
     this.#feed = feed
     this.#health.connect((healthy, message) => feed.reportHealth(healthy, message))
     this.#startProbe()
@@ -236,16 +242,23 @@ class RunningProxy implements WorkerProxy {
     return this.#draining
   }
 
+  async drainInbound(): Promise<void> {
+    await drainInbound(this.#listeners, this.#beginDrain(), this.#deps.clock)
+  }
+
   async #drain(): Promise<void> {
-    const { role } = this.#options
-    const { drainNoticeMs, drainMs } = this.#timings
+    await drainListeners(this.#listeners, this.#beginDrain(), this.#deps.clock)
+    await this.close()
+  }
+
+  #beginDrain(): DrainOptions {
+    const { drainNoticeMs, drainBusyMs: busyMs, drainMs } = this.#timings
     this.#state = 'DRAINING'
     this.#log.info('proxy drains', { connections: this.#listeners.connections })
     this.#health.update({ draining: true })
     // Nobody sends anything to a proxy that never had a configuration: nothing to wait for.
     const noticeMs = this.#configuration.newest === undefined ? 0 : drainNoticeMs
-    await drainListeners(this.#listeners, { role, noticeMs, drainMs }, this.#deps.clock)
-    await this.close()
+    return { role: this.#options.role, noticeMs, busyMs, drainMs }
   }
 
   handOver(): readonly HandedSocket[] {
@@ -283,6 +296,7 @@ class RunningProxy implements WorkerProxy {
     this.#state = 'DRAINING'
     this.#stopProbe?.()
     this.#cancelSweep?.()
+    this.#identity?.close()
     await this.#listeners.close()
     this.#clusters.close()
     await this.#feed?.close()

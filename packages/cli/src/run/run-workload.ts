@@ -9,7 +9,7 @@
 
 import type { LogScopes } from '@weft/base'
 import type { OfferedPort, Workload } from '@weft/model'
-import { type ConfigSource, type ProxyHandle, startProxy, type TransportChoice } from '@weft/proxy'
+import { type ConfigSource, type SingleProxy, startProxy, type TransportChoice } from '@weft/proxy'
 import { CommandError } from '../command.ts'
 import { programVersion } from '../program-version.ts'
 import type { Terminal } from '../terminal/terminal.ts'
@@ -29,7 +29,7 @@ export interface WorkloadRun {
   readonly transport: TransportChoice | undefined
 }
 
-/** Peers get this long to hear that the workload is leaving before the application is told to. */
+/** Peers get this long at least to hear that the workload is leaving before the application is told to. */
 const DRAIN_NOTICE_MS = 300
 /** What a sidecar may take to close once its application is gone. */
 const CLOSE_MS = 100
@@ -82,7 +82,7 @@ async function openSidecar(
   onQuit: () => void,
   terminal: Terminal,
   logs: LogScopes,
-): Promise<ProxyHandle> {
+): Promise<SingleProxy> {
   try {
     return await startProxy(
       {
@@ -108,7 +108,7 @@ async function openSidecar(
   }
 }
 
-function factsOf(run: WorkloadRun, sidecar: ProxyHandle): Record<string, string | undefined> {
+function factsOf(run: WorkloadRun, sidecar: SingleProxy): Record<string, string | undefined> {
   const { workload, offers } = run
   return {
     WEFT_WORKLOAD: workload.name,
@@ -122,11 +122,12 @@ function factsOf(run: WorkloadRun, sidecar: ProxyHandle): Record<string, string 
 
 /**
  * SIGTERM first tells the mesh, then the application, so that nobody calls it
- * any more when it goes. Everything else, and a second signal, goes on at once.
+ * any more when it goes and nobody waits for its answer. Everything else, and a
+ * second signal, goes on at once.
  */
 function relaySignals(
   child: RunningChild,
-  sidecar: ProxyHandle,
+  sidecar: SingleProxy,
   isCalled: boolean,
   terminal: Terminal,
 ): () => void {
@@ -137,8 +138,8 @@ function relaySignals(
       return
     }
     told = true
-    void sidecar.drain().catch(() => undefined)
-    terminal.clock.after(DRAIN_NOTICE_MS, () => child.process.kill('SIGTERM'))
+    const end = () => void child.process.kill('SIGTERM')
+    sidecar.drainInbound().then(end, end)
   })
 }
 

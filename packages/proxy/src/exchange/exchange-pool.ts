@@ -8,6 +8,10 @@ const MAX_SPARE = 256
 export class ExchangePool {
   readonly #deps: EngineDeps
   readonly #spare: Exchange[] = []
+  /** Exchanges that began, ever. */
+  begun = 0
+  /** Of these, those that run. */
+  active = 0
 
   constructor(deps: EngineDeps) {
     this.#deps = deps
@@ -16,10 +20,13 @@ export class ExchangePool {
   take(downstream: ClientSide, runtime: HttpRuntime): Exchange {
     const exchange = this.#spare.pop() ?? new Exchange(this.#deps, downstream, runtime, this)
     exchange.renew(downstream, runtime)
+    this.begun++
+    this.active++
     return exchange
   }
 
   giveBack(exchange: Exchange): void {
+    this.active--
     if (this.#spare.length < MAX_SPARE) this.#spare.push(exchange)
   }
 }

@@ -53,8 +53,12 @@ export interface OpenListener {
   readonly slot: ListenerSlot
   /** Open connections, tunnels among them. */
   readonly connections: number
+  /** HTTP requests and tunnels: those that run, and those that ever began. */
+  readonly requests: { readonly active: number; readonly begun: number }
   /** Stops accepting; what is open stays. */
   stopAccepting(): Promise<void>
+  /** Ends what carries no request. */
+  closeIdle(): void
   /**
    * Asks clients to go: answers carry `Connection: close` from now on, idle
    * connections end after `idleMs`. Resolves when all are gone or `deadlineMs`
@@ -138,6 +142,10 @@ class Listener implements OpenListener, HttpHome {
 
   get connections(): number {
     return this.#sockets.size
+  }
+
+  get requests(): { readonly active: number; readonly begun: number } {
+    return this.exchanges
   }
 
   get draining(): boolean {
@@ -419,15 +427,17 @@ class Listener implements OpenListener, HttpHome {
     this.#adopted.clear()
   }
 
+  closeIdle(): void {
+    for (const connection of this.#http) connection.closeIfIdle()
+  }
+
   async drain(timing: { readonly idleMs: number; readonly deadlineMs: number }): Promise<void> {
     this.slot.draining = true
     for (const connection of this.#http) connection.drain()
     if (this.#sockets.size === 0) return
     const { clock } = this.#deps
     await new Promise<void>((resolve) => {
-      const cancelIdle = clock.after(timing.idleMs, () => {
-        for (const connection of this.#http) connection.closeIfIdle()
-      })
+      const cancelIdle = clock.after(timing.idleMs, () => this.closeIdle())
       const cancelDeadline = clock.after(timing.deadlineMs, () => {
         for (const socket of this.#sockets) socket.reset()
         done()
