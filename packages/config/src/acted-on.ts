@@ -19,8 +19,6 @@ const idle = (...fields: string[]): readonly IdleField[] => fields.map((field) =
 /** The fields of a traffic policy, wherever one stands. */
 function trafficPolicyAt(path: string): readonly IdleField[] {
   return [
-    // Certificates of the mesh come with its identity.
-    { field: `${path}.tls.mode`, unless: ['DISABLE', 'SIMPLE', 'MUTUAL'] },
     ...idle(
       `${path}.loadBalancer.backendUtilization`,
       `${path}.loadBalancer.zoneAwareLbSetting.failover`,
@@ -92,8 +90,6 @@ export const IDLE_MESH_FIELDS: readonly IdleField[] = [
   ...idle(
     'protocolDetectionTimeout',
     'enableTracing',
-    'enableAutoMtls',
-    'trustDomainAliases',
     'ingressClass',
     'ingressService',
     'ingressSelector',

@@ -23,6 +23,7 @@ import type {
   Service,
 } from './kinds/kubernetes.ts'
 import type { ListenerSet } from './kinds/listener-set.ts'
+import type { PeerAuthentication } from './kinds/peer-authentication.ts'
 import type { RateLimit } from './kinds/rate-limit.ts'
 import type { ServiceEntry, WorkloadEntry } from './kinds/service-entry.ts'
 import type { Sidecar } from './kinds/sidecar.ts'
@@ -47,6 +48,7 @@ export interface Specs {
   readonly WorkloadEntry: WorkloadEntry
   readonly Sidecar: Sidecar
   readonly AuthorizationPolicy: AuthorizationPolicy
+  readonly PeerAuthentication: PeerAuthentication
   readonly GatewayClass: GatewayClass
   /** Kind `Gateway` of gateway.networking.k8s.io. */
   readonly KubernetesGateway: KubernetesGateway

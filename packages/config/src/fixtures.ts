@@ -333,6 +333,16 @@ export const VALID = {
       to: [{ group: '', kind: 'Service' }],
     },
   },
+  peerAuthentication: {
+    apiVersion: 'security.istio.io/v1',
+    kind: 'PeerAuthentication',
+    metadata: { name: 'test', namespace: 'default' },
+    spec: {
+      selector: { matchLabels: { app: 'reviews' } },
+      mtls: { mode: 'STRICT' },
+      portLevelMtls: { 9080: { mode: 'PERMISSIVE' }, 8080: { mode: 'UNSET' } },
+    },
+  },
   authorizationPolicy: {
     apiVersion: 'security.istio.io/v1',
     kind: 'AuthorizationPolicy',

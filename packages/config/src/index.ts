@@ -56,6 +56,7 @@ export type {
 export type { ListenerSet } from './kinds/listener-set.ts'
 export type { MeshConfig } from './kinds/mesh-config.ts'
 export type { ParentRef } from './kinds/parent-refs.ts'
+export type { PeerAuthentication } from './kinds/peer-authentication.ts'
 export type { PolicyTarget } from './kinds/policy-target.ts'
 export type { RateLimit, RequestLimit } from './kinds/rate-limit.ts'
 export type { ServiceEntry, ServiceEntryPort, WorkloadEntry } from './kinds/service-entry.ts'

@@ -12,6 +12,7 @@ import { checkGatewayApi } from './gateway-api.ts'
 import { checkGatewayListeners } from './gateway-listeners.ts'
 import { checkIstioGateways } from './istio-gateways.ts'
 import { checkMeshHosts } from './mesh-hosts.ts'
+import { checkPeerAuthentications } from './peer-authentications.ts'
 import { checkPolicies } from './policies.ts'
 import { checkRouteRules } from './route-rules.ts'
 import { checkRoutes } from './routes.ts'
@@ -30,4 +31,5 @@ export const CHECKS = {
   backendPolicies: checkBackendPolicies,
   sidecars: checkSidecars,
   authorizationPolicies: checkAuthorizationPolicies,
+  peerAuthentications: checkPeerAuthentications,
 } as const satisfies Record<string, Check>

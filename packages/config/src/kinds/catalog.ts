@@ -26,6 +26,7 @@ import {
   checkNamespace,
   checkService,
 } from '../rules/kubernetes.ts'
+import { checkPeerAuthentication } from '../rules/peer-authentication.ts'
 import { checkRateLimit, checkTrafficPolicy } from '../rules/policies.ts'
 import type { Rules } from '../rules/rules.ts'
 import { checkServiceEntry, checkWorkloadEntry } from '../rules/service-entry.ts'
@@ -50,6 +51,7 @@ import {
   service,
 } from './kubernetes.ts'
 import { listenerSet } from './listener-set.ts'
+import { peerAuthentication } from './peer-authentication.ts'
 import { rateLimit } from './rate-limit.ts'
 import { serviceEntry, workloadEntry } from './service-entry.ts'
 import { sidecar } from './sidecar.ts'
@@ -139,6 +141,12 @@ export const KINDS: Readonly<Record<DocumentType, KindDefinition>> = {
     kind: 'AuthorizationPolicy',
     schema: authorizationPolicy,
     rules: checkAuthorizationPolicy,
+  },
+  PeerAuthentication: {
+    ...SECURITY,
+    kind: 'PeerAuthentication',
+    schema: peerAuthentication,
+    rules: checkPeerAuthentication,
   },
 
   GatewayClass: {
