@@ -21,6 +21,8 @@ export interface ConfigFeed {
 export interface ConfigFeedDeps extends ResourceSinkDeps {
   /** Uniform in [0, 1). */
   readonly random: () => number
+  /** Secrets that come from elsewhere, see `AdsClientOptions`. */
+  readonly localSecrets?: readonly string[]
 }
 
 /** Resolves when the feed works on its own; the first configuration may come much later. */
@@ -33,7 +35,10 @@ export async function openConfigFeed(
     case 'ads': {
       const lastGood =
         source.lastGoodDir === undefined ? {} : { lastGood: { dir: source.lastGoodDir } }
-      const client = await createAdsClient({ node, connect: source.connect, ...lastGood }, deps)
+      const { localSecrets } = deps
+      const local = localSecrets === undefined ? {} : { localSecrets }
+      const where = { node, connect: source.connect, ...lastGood, ...local }
+      const client = await createAdsClient(where, deps)
       return {
         rejections: () => client.rejections(),
         control: () => client.state(),

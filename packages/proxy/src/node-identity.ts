@@ -9,7 +9,8 @@ export interface BoundPorts {
   readonly offers: readonly OfferedPort[]
 }
 
-export function nodeOf(options: ProxyOptions, bound: BoundPorts): XdsNode {
+/** @param identity Its SPIFFE ID, or that one is on the way; absent: it takes no mutual TLS. */
+export function nodeOf(options: ProxyOptions, bound: BoundPorts, identity?: string): XdsNode {
   const { workload, role, address, instance = workload.name } = options
   const { name, namespace } = workload
   const kind = role === 'gateway' ? 'router' : 'sidecar'
@@ -21,6 +22,7 @@ export function nodeOf(options: ProxyOptions, bound: BoundPorts): XdsNode {
       ...options.metadata,
       WEFT_KIND: 'weft',
       WEFT_ROLE: role,
+      ...(identity === undefined ? {} : { WEFT_IDENTITY: identity }),
       NAMESPACE: namespace,
       WORKLOAD_NAME: name,
       SERVICE_ACCOUNT: workload.serviceAccount,

@@ -54,7 +54,7 @@ export function clientTlsContext(parts: TlsContextParts): ClientTlsContext {
 }
 
 function common(parts: TlsContextParts, extra: SecureContextOptions): ContextBase {
-  const { parameters, certificates, trust, alpn, spki, hashes, names } = parts
+  const { parameters, certificates, trust, alpn, spki, hashes, names, distrust } = parts
   const { minVersion, maxVersion, cipherSuites, ecdhCurves } = parameters
   const versions = { '1.0': 'TLSv1', '1.1': 'TLSv1.1', '1.2': 'TLSv1.2', '1.3': 'TLSv1.3' } as const
   const secure = createSecureContext({
@@ -76,7 +76,7 @@ function common(parts: TlsContextParts, extra: SecureContextOptions): ContextBas
       ? {}
       : { ecdhCurve: ecdhCurves.join(':') }),
   })
-  return { secure, alpn, verifies: trust !== undefined, spki, hashes, names }
+  return { secure, alpn, verifies: trust !== undefined, spki, hashes, names, distrust }
 }
 
 const MAX_SESSIONS = 1_024

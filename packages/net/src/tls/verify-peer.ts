@@ -10,6 +10,11 @@ export interface PeerRules {
   readonly hashes?: readonly string[] | undefined
   /** Whether one of the certificate's names is a wanted one. */
   readonly names?: ((peer: PeerCertificate) => boolean) | undefined
+  /**
+   * Why the certificate is not to be trusted although its chain is, `undefined` when it is. Who
+   * signed it hangs on it (`issuerCertificate`), as far as the peer sent it.
+   */
+  readonly distrust?: ((certificate: X509Certificate) => string | undefined) | undefined
 }
 
 /** Why a peer is refused: in which respect, and in words. */
@@ -24,13 +29,14 @@ export function peerProblem(
   peer: PeerCertificate,
   rules: PeerRules,
 ): PeerProblem | undefined {
-  const { spki = [], hashes = [], names } = rules
+  const { spki = [], hashes = [], names, distrust } = rules
+  const why = distrust?.(certificate)
+  if (why !== undefined) return { reason: 'untrusted', why }
   if (spki.length > 0 || hashes.length > 0) {
     const isPinned =
       hashes.some((hash) => hash.replaceAll(':', '').toLowerCase() === peer.fingerprint) ||
       (spki.length > 0 && spki.includes(spkiHash(certificate)))
-    const why = 'its certificate is none of those that are pinned'
-    if (!isPinned) return { reason: 'pin', why }
+    if (!isPinned) return { reason: 'pin', why: 'its certificate is none of those that are pinned' }
   }
   if (names !== undefined && !names(peer)) {
     const has = [...peer.uriSans, ...peer.dnsSans, ...peer.ipSans, ...peer.emailSans]

@@ -3,7 +3,7 @@
  * PROXY protocol header before anything else.
  */
 import { isIP } from 'node:net'
-import type { Cluster, SocketAddress } from '@weft/model'
+import type { Cluster, Endpoint, SocketAddress } from '@weft/model'
 import { connectTls, type Socket, type SocketHandler, type Transport } from '@weft/net'
 import { renderProxyHeader } from '@weft/wire'
 import type { EngineDeps } from '../exchange/contract.ts'
@@ -37,6 +37,7 @@ export function connectUpstream(
   handler: SocketHandler,
   deps: EngineDeps,
   purpose: ConnectionPurpose = {},
+  speaks?: Spoken,
 ): Socket {
   const transport: Connect =
     proxyProtocol === undefined
@@ -50,7 +51,7 @@ export function connectUpstream(
   const serverName = serverNameOf(tls, purpose.authority)
   const host = serverName ?? hostOf(purpose.authority)
   const names = tls.autoSanValidation === true && host !== undefined ? coversHost(host) : undefined
-  const alpn = offeredProtocols(http.protocol, tls.alpn)
+  const alpn = offeredProtocols(http.protocol, tls.alpn, speaks)
   const stats = handshakeStats(deps.filterStats, { kind: 'cluster', name })
   const counting = new CountingHandler(handler, stats)
   const socket = connectTls(transport, address, counting, { context, serverName, names, alpn })
@@ -86,13 +87,43 @@ class CountingHandler implements SocketHandler {
   }
 }
 
-/** Both, where the handshake decides; as Envoy, HTTP/2 says what it is even if nobody asked it to. */
+/** What the first bytes of a connection will be; absent: anything. */
+type Spoken = 'http/1.1' | 'h2'
+
+/** How the mesh's own TLS is told from an application's by its ClientHello (Istio's names). */
+const MESH_ALPN = 'istio'
+const MESH_HTTP = { 'http/1.1': 'istio-http/1.1', h2: 'istio-h2' } as const satisfies Record<
+  Spoken,
+  string
+>
+
+/**
+ * Both, where the handshake decides; as Envoy, HTTP/2 says what it is even if nobody asked it to.
+ * Peers of the mesh are told before what comes, so that they need not wait for it to know.
+ */
 function offeredProtocols(
   protocol: Cluster['http']['protocol'],
   configured: readonly string[],
+  speaks: Spoken | undefined,
 ): readonly string[] {
+  if (configured.includes(MESH_ALPN)) {
+    if (speaks === undefined || configured.length > 1) return configured
+    return [MESH_HTTP[speaks], MESH_ALPN, speaks]
+  }
   if (protocol === 'alpn') return ['h2', 'http/1.1']
   return protocol === 'http2' && configured.length === 0 ? ['h2'] : configured
+}
+
+const plaintext = new WeakMap<Cluster, Cluster>()
+
+/** The cluster as this endpoint is to be called: without TLS where only peers of the mesh have it. */
+export function towards(cluster: Cluster, { tlsMode }: Endpoint): Cluster {
+  if (cluster.autoTls !== true || tlsMode === 'istio') return cluster
+  const known = plaintext.get(cluster)
+  if (known !== undefined) return known
+  const { tls: _tls, ...plain } = cluster
+  plaintext.set(cluster, plain)
+  return plain
 }
 
 /** What a connection for this request is not shared beyond; empty: it is anybody's. */

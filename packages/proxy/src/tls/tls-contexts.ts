@@ -10,6 +10,8 @@ import {
   type ServerTlsContext,
   serverTlsContext,
 } from '@weft/net'
+import { MESH_ROOTS } from '../identity/local-secrets.ts'
+import { meshDistrust } from '../identity/mesh-peers.ts'
 import { namesRule } from './names-rule.ts'
 
 type Secrets = ReadonlyMap<string, Secret>
@@ -81,10 +83,13 @@ function isSame(a: readonly Secret[], b: readonly Secret[]): boolean {
 }
 
 function parts(tls: DownstreamTls | UpstreamTls, secrets: readonly Secret[]) {
+  const trust = secrets.find((secret) => secret.kind === 'validation')
   return {
     parameters: tls,
     certificates: secrets.filter((secret) => secret.kind === 'certificate'),
-    trust: secrets.find((secret) => secret.kind === 'validation'),
+    trust,
+    // Whoever is trusted by the mesh's roots is a workload, by the rules for those.
+    ...(trust?.name === MESH_ROOTS ? { distrust: meshDistrust(trust.caPem) } : {}),
     alpn: tls.alpn,
     spki: tls.verifySpki,
     hashes: tls.verifyHash,

@@ -21,7 +21,12 @@ import {
   type PickRequest,
 } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
-import { type ConnectionPurpose, connectUpstream, purposeKey } from '../tls/connect-upstream.ts'
+import {
+  type ConnectionPurpose,
+  connectUpstream,
+  purposeKey,
+  towards,
+} from '../tls/connect-upstream.ts'
 import { HealthChecker } from './health-check.ts'
 import { HttpPool } from './pool.ts'
 
@@ -100,8 +105,12 @@ export class UpstreamCluster {
   }
 
   updateEndpoints(endpoints: Endpoints): void {
+    const hosts = this.#model.autoTls === true ? this.#balancer.hosts : []
+    const before = new Map(hosts.map((host) => [host, host.endpoint.tlsMode]))
     const gone = this.#balancer.update(endpoints)
     for (const host of gone) this.#dropPool(host)
+    // Connections that are open are not what this endpoint is to be called by any more.
+    for (const [host, mode] of before) if (mode !== host.endpoint.tlsMode) this.#dropPool(host)
     if (this.#checker === undefined) return
     this.#checker.update(this.#balancer.hosts)
     this.#balancer.healthChanged()
@@ -226,7 +235,8 @@ export class UpstreamCluster {
       this.#checker = new HealthChecker(healthChecks, hosts, {
         clock,
         random,
-        connect: (address, handler) => connectUpstream(this.#model, address, handler, this.#deps),
+        connect: (host, address, handler) =>
+          connectUpstream(towards(this.#model, host.endpoint), address, handler, this.#deps),
         cluster: this.#model.name,
         hasTraffic: () => this.#used,
         onChange: (host) => this.#noteCheck(host),

@@ -10,7 +10,7 @@ import { renderAddress } from '@weft/model'
 import type { Socket, SocketHandler, Timed } from '@weft/net'
 import type { OutBuffer } from '@weft/wire'
 import { flushTo } from '../exchange/shared-out.ts'
-import { connectUpstream } from '../tls/connect-upstream.ts'
+import { connectUpstream, towards } from '../tls/connect-upstream.ts'
 import type { HttpPool } from './pool.ts'
 import type { UpstreamSide, UpstreamUser } from './upstream-user.ts'
 
@@ -38,11 +38,12 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
     this.counted = counted
     const { deps, host } = pool
     this.socket = connectUpstream(
-      pool.cluster.model,
+      towards(pool.cluster.model, host.endpoint),
       host.endpoint.address,
       this,
       deps,
       pool.purpose,
+      'http/1.1',
     )
     deps.wheel.arm(this, pool.cluster.model.connectTimeoutMs, deps.clock.monotonicMs())
   }

@@ -62,7 +62,7 @@ function watch(port: number, probe: HealthProbe, more: Partial<HealthCheck> = {}
   const checker = new HealthChecker([{ ...CHECK, ...more, probe }], [], {
     clock: realClock,
     random: Math.random,
-    connect: (address, handler) => transport.connect(address, handler),
+    connect: (_host, address, handler) => transport.connect(address, handler),
     cluster: 'reviews',
     hasTraffic: () => true,
     onChange: () => undefined,

@@ -27,7 +27,7 @@ export interface HealthCheckDeps {
   /** Uniform in [0, 1). */
   random(): number
   /** Connects as requests do, TLS included. */
-  connect(address: SocketAddress, handler: SocketHandler): Socket
+  connect(host: Host, address: SocketAddress, handler: SocketHandler): Socket
   /** The cluster's name, for probes that name no host. */
   readonly cluster: string
   /** Whether the cluster was ever used: else checks may be rarer. */
@@ -121,7 +121,8 @@ class HostCheck {
     const { clock } = this.#deps
     const handler = new ProbeSocket(this.#converse((outcome) => this.#conclude(round, outcome)))
     const { host, port } = this.#host.endpoint.address
-    this.#socket = this.#deps.connect({ host, port: this.#check.port ?? port }, handler)
+    const address = { host, port: this.#check.port ?? port }
+    this.#socket = this.#deps.connect(this.#host, address, handler)
     handler.attach(this.#socket)
     this.#expire(round, clock.monotonicMs() + this.#check.timeoutMs)
   }

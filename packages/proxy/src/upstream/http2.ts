@@ -8,7 +8,7 @@ import type { Socket, SocketHandler, Timed } from '@weft/net'
 import { H2_ERROR, Http2Session } from '@weft/wire'
 import { Http2Link } from '../exchange/http2-link.ts'
 import { http2Memory } from '../exchange/http2-memory.ts'
-import { connectUpstream } from '../tls/connect-upstream.ts'
+import { connectUpstream, towards } from '../tls/connect-upstream.ts'
 import { UpstreamEvents } from './http2-events.ts'
 import type { Http2Pool } from './http2-pool.ts'
 import { UpstreamStream } from './http2-stream.ts'
@@ -47,7 +47,8 @@ export class Http2Upstream implements SocketHandler, Timed {
     this.#pool = pool
     this.counted = counted
     const { deps, cluster, host, purpose } = pool
-    this.scheme = cluster.model.tls === undefined ? 'http' : 'https'
+    const model = towards(cluster.model, host.endpoint)
+    this.scheme = model.tls === undefined ? 'http' : 'https'
     this.session = new Http2Session(new UpstreamEvents(this), {
       role: 'client',
       now: () => deps.clock.monotonicMs(),
@@ -56,8 +57,7 @@ export class Http2Upstream implements SocketHandler, Timed {
         ? {}
         : { counters: deps.http2Stats.ofCluster(cluster.model.name) }),
     })
-    this.socket =
-      opened ?? connectUpstream(cluster.model, host.endpoint.address, this, deps, purpose)
+    this.socket = opened ?? connectUpstream(model, host.endpoint.address, this, deps, purpose, 'h2')
     this.#link = new Http2Link(this.session, this.socket)
     if (opened !== undefined) {
       opened.handler = this

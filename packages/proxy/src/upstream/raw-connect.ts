@@ -4,7 +4,7 @@ import type { Socket, SocketHandler, Timed } from '@weft/net'
 import type { Host } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
 import type { Failure } from '../exchange/failures.ts'
-import { type ConnectionPurpose, connectUpstream } from '../tls/connect-upstream.ts'
+import { type ConnectionPurpose, connectUpstream, towards } from '../tls/connect-upstream.ts'
 import type { UpstreamCluster } from './cluster.ts'
 
 export interface RawConnectHandler {
@@ -49,7 +49,13 @@ class RawConnect implements SocketHandler, Timed {
     this.#host = host
     this.#deps = deps
     this.#handler = handler
-    this.#socket = connectUpstream(cluster.model, host.endpoint.address, this, deps, purpose)
+    this.#socket = connectUpstream(
+      towards(cluster.model, host.endpoint),
+      host.endpoint.address,
+      this,
+      deps,
+      purpose,
+    )
     deps.wheel.arm(this, cluster.model.connectTimeoutMs, deps.clock.monotonicMs())
   }
 

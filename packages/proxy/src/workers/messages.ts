@@ -26,7 +26,7 @@ import type { MetricSnapshot } from './metrics-snapshot.ts'
 import type { ResourceDelta } from './resource-delta.ts'
 import type { WorkerPlace } from './worker-place.ts'
 
-type WorkerOptions = Omit<ProxyOptions, 'source' | 'admin'>
+type WorkerOptions = Omit<ProxyOptions, 'source' | 'admin' | 'identity'>
 
 export type ToWorker =
   | {

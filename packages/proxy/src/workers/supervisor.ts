@@ -17,6 +17,9 @@ import { resourceProblem } from '../build/validate.ts'
 import { type ConfigFeed, openConfigFeed } from '../config-feed.ts'
 import { ConfigurationLog } from '../configuration-log.ts'
 import { drainOnFatalError } from '../fatal-errors.ts'
+import { withLocalSecrets } from '../identity/local-secrets.ts'
+import { openIdentity } from '../identity/open-identity.ts'
+import type { WorkloadIdentity } from '../identity/workload-identity.ts'
 import { type BoundPorts, nodeOf, renderProxy } from '../node-identity.ts'
 import type { ProxyDeps, ProxyHandle } from '../proxy-handle.ts'
 import type { ProxyOptions } from '../proxy-options.ts'
@@ -89,6 +92,7 @@ class Supervisor implements ProxyHandle {
   #allUp: { resolve(): void; reject(error: Error): void } | undefined
   #admin: AdminServer | undefined
   #feed: ConfigFeed | undefined
+  #identity: WorkloadIdentity | undefined
   #forgetErrors: (() => void) | undefined
   #ending: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -150,19 +154,21 @@ class Supervisor implements ProxyHandle {
     this.#pool.start()
     await allUp
     this.#allUp = undefined
-    const node = nodeOf(this.#options, this.#bound)
+    this.#identity = await openIdentity(this.#options, this.#deps)
+    const node = nodeOf(this.#options, this.#bound, this.#identity?.announced)
     const view = await this.#openView(node)
     if (admin !== undefined) {
       const inherited = handed?.take(ADMIN_SOCKET).inherited?.[0]
       this.#admin = await openAdminServer(admin, view, logs.logger('admin'), inherited)
     }
-    this.#feed = await openConfigFeed(source, node, {
+    const sink = {
       clock,
       log: logs.logger('xds'),
       random,
       validate: resourceProblem,
-      onUpdate: (update) => this.#configure(update),
-    })
+      onUpdate: (update: ResourceUpdate) => this.#configure(update),
+    }
+    this.#feed = await openConfigFeed(source, node, withLocalSecrets(sink, this.#identity))
     this.#report()
     if (onQuit !== undefined) {
       this.#forgetErrors = drainOnFatalError(this, process, { log: this.#log, exit: onQuit })
@@ -263,7 +269,7 @@ class Supervisor implements ProxyHandle {
   }
 
   #introduce(worker: Worker): void {
-    const { source: _source, admin: _admin, ...options } = this.#options
+    const { source: _source, admin: _admin, identity: _identity, ...options } = this.#options
     worker.process.send({
       kind: 'start',
       place: { index: worker.index, count: this.#concurrency },
@@ -362,6 +368,7 @@ class Supervisor implements ProxyHandle {
   async #leave(): Promise<void> {
     this.#state = 'DRAINING'
     this.#log.info('proxy leaves to its successor')
+    this.#identity?.close()
     await this.#feed?.close()
     this.#feed = undefined
     await this.#admin?.close()
@@ -381,6 +388,7 @@ class Supervisor implements ProxyHandle {
     await this.#pool.end({ kind: 'close' })
     cancel()
     this.#broker.close()
+    this.#identity?.close()
     await this.#feed?.close()
     await this.#admin?.close()
     this.#forgetErrors?.()

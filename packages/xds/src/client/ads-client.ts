@@ -33,6 +33,8 @@ export interface AdsClientOptions {
   readonly lastGood?: { readonly dir: string }
   /** How long a set waits for what it refers to. Default 15 s. */
   readonly dependencyTimeoutMs?: number
+  /** Secrets that the data plane has from elsewhere: referred to, never asked for. */
+  readonly localSecrets?: readonly string[]
 }
 
 export interface AdsClientDeps extends ResourceSinkDeps {

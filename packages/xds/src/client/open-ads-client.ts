@@ -92,7 +92,7 @@ class Client implements AdsClient {
   constructor(options: AdsClientOptions, deps: AdsClientDeps) {
     this.#options = options
     this.#deps = deps
-    this.#store = new ResourceStore(codec, deps.validate)
+    this.#store = new ResourceStore(codec, deps.validate, options.localSecrets)
     this.#dependencies = new Dependencies(options.dependencyTimeoutMs ?? DEPENDENCY_TIMEOUT_MS)
     this.#rejections = new Rejections(deps.clock)
     const dir = options.lastGood?.dir

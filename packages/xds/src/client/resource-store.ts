@@ -33,6 +33,7 @@ type HeldMaps = { readonly [T in ResourceType]: Map<string, Held<Resources[T]>> 
 export class ResourceStore {
   readonly #codec: ResourceCodec
   readonly #validate: ResourceSinkDeps['validate']
+  readonly #localSecrets: ReadonlySet<string>
   readonly #held: HeldMaps = {
     listener: new Map(),
     route: new Map(),
@@ -44,9 +45,15 @@ export class ResourceStore {
   readonly #changed = new Set<ResourceType>(RESOURCE_TYPES)
   #last: Pick<ResourceUpdate, 'set' | 'versions'> | undefined
 
-  constructor(codec: ResourceCodec, validate: ResourceSinkDeps['validate']) {
+  /** @param localSecrets Names of secrets that are not asked for. */
+  constructor(
+    codec: ResourceCodec,
+    validate: ResourceSinkDeps['validate'],
+    localSecrets: readonly string[] = [],
+  ) {
     this.#codec = codec
     this.#validate = validate
+    this.#localSecrets = new Set(localSecrets)
   }
 
   /** Takes what is good, and says what is not and why. */
@@ -102,7 +109,9 @@ export class ResourceStore {
       for (const { references } of this.#held[type].values()) {
         for (const name of references.routes) wanted.route.add(name)
         for (const name of references.endpoints) wanted.endpoints.add(name)
-        for (const name of references.secrets) wanted.secret.add(name)
+        for (const name of references.secrets) {
+          if (!this.#localSecrets.has(name)) wanted.secret.add(name)
+        }
       }
     }
     return wanted

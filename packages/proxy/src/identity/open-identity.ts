@@ -1,0 +1,24 @@
+/** A proxy's identity from its options: what is needed before it says who it is. */
+import type { LogScopes } from '@weft/base'
+import type { ProxyDeps } from '../proxy-handle.ts'
+import type { ProxyOptions } from '../proxy-options.ts'
+import { WorkloadIdentity } from './workload-identity.ts'
+
+/** Resolves with the first certificate or soon after; `undefined` where none is wanted. */
+export async function openIdentity(
+  { identity, workload }: ProxyOptions,
+  { clock, random, logs }: Pick<ProxyDeps, 'clock' | 'random'> & { readonly logs: LogScopes },
+): Promise<WorkloadIdentity | undefined> {
+  if (identity === undefined) return undefined
+  const opened = new WorkloadIdentity(
+    identity,
+    {
+      NAMESPACE: workload.namespace,
+      SERVICE_ACCOUNT: workload.serviceAccount,
+      WORKLOAD_NAME: workload.name,
+    },
+    { clock, random, log: logs.logger('identity') },
+  )
+  await opened.start()
+  return opened
+}

@@ -1,0 +1,231 @@
+/**
+ * Who this proxy is: gets a certificate, keeps it, and has it replaced in time.
+ *
+ *     disk ──► current ──► renewal at half its life ──► asked ──► current …
+ *                  ▲                                      │ refused, unreachable
+ *                  └──────────── backoff, jittered ◄──────┘
+ *
+ * An expired certificate is kept and shown: whether to talk to somebody with one is for the peer
+ * to say, and a clock that was moved must not end a proxy. It is loud, though.
+ */
+import { readFile } from 'node:fs/promises'
+import { backoffMs, type Clock, type Logger } from '@weft/base'
+import { readPem, renewAtMs, writePem } from '@weft/identity'
+import type { SocketAddress } from '@weft/model'
+import { askCertificate, type CertificateAnswer, type CertificateCall } from './ask-certificate.ts'
+import { newRequest, readSvid, type Svid } from './svid.ts'
+import { SvidStore } from './svid-store.ts'
+
+export interface IdentityOptions {
+  /** Where certificates are asked for, with `proof`. */
+  readonly connect: SocketAddress | { readonly path: string }
+  /** Where a certificate that is still valid proves who asks for the next (mutual TLS). */
+  readonly renewConnect?: SocketAddress
+  readonly proof: IdentityProof
+  /** Keeps the last certificate and its key, 0600; absent: nothing is kept. */
+  readonly dir?: string
+  /** Of certificates, in milliseconds; absent: as long as the authority likes. */
+  readonly lifetimeMs?: number
+}
+
+export type IdentityProof =
+  /** A join token, or the secret that a control plane on the same machine wrote. */
+  | { readonly kind: 'token'; readonly token: string }
+  /** Read anew each time, as Kubernetes rotates them. */
+  | { readonly kind: 'tokenFile'; readonly path: string }
+  /** The socket's peer credentials. */
+  | { readonly kind: 'none' }
+
+export interface IdentityStatus {
+  /** `absent`: nobody gives certificates here; `waiting`: none has come yet. */
+  readonly state: 'absent' | 'waiting' | 'valid' | 'expired'
+  readonly id: string | undefined
+  /** Wall clock, milliseconds. */
+  readonly notAfterMs: number | undefined
+  /** Why the last try failed; absent after a success. */
+  readonly problem: string | undefined
+  /** Tries that failed since the last success. */
+  readonly failures: number
+}
+
+export interface IdentityDeps {
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly log: Logger
+  /** Default: over the network. */
+  readonly ask?: (call: CertificateCall, clock: Clock) => Promise<CertificateAnswer>
+}
+
+const BACKOFF = { baseMs: 1_000, maxMs: 60_000 }
+/** The wall clock may be moved meanwhile, and timers do not reach beyond 24 days. */
+const LOOK_AGAIN_MS = 600_000
+/** However short a certificate lives. */
+const MIN_RENEWAL_MS = 500
+/** What the first certificate may take before the proxy goes on without. */
+const FIRST_MS = 3_000
+const UNIMPLEMENTED = 12
+
+export class WorkloadIdentity {
+  readonly #options: IdentityOptions
+  readonly #metadata: Readonly<Record<string, string>>
+  readonly #deps: IdentityDeps
+  readonly #store: SvidStore | undefined
+  readonly #listeners = new Set<() => void>()
+  #svid: Svid | undefined
+  #renewAtMs = 0
+  #failures = 0
+  #problem: string | undefined
+  #isAbsent = false
+  #closed = false
+  #cancel: () => void = () => undefined
+  #settle: () => void = () => undefined
+
+  /** @param metadata What an authority that believes us for itself wants to know. */
+  constructor(
+    options: IdentityOptions,
+    metadata: Readonly<Record<string, string>>,
+    deps: IdentityDeps,
+  ) {
+    this.#options = options
+    this.#metadata = metadata
+    this.#deps = deps
+    this.#store = options.dir === undefined ? undefined : new SvidStore(options.dir, deps.log)
+  }
+
+  /** Resolves with the first certificate, or when it is clear that none comes soon. */
+  async start(): Promise<void> {
+    const saved = await this.#store?.load()
+    const settled = new Promise<void>((resolve) => {
+      this.#settle = resolve
+    })
+    if (saved !== undefined) this.#take(saved)
+    else void this.#ask()
+    const cancel = this.#deps.clock.after(FIRST_MS, () => this.#settle())
+    await settled
+    cancel()
+  }
+
+  get svid(): Svid | undefined {
+    return this.#svid
+  }
+
+  /** What the control plane is told: the SPIFFE ID, or that one is expected; absent: none is. */
+  get announced(): string | undefined {
+    return this.#isAbsent ? undefined : (this.#svid?.id ?? 'pending')
+  }
+
+  status(): IdentityStatus {
+    const { id, notAfterMs } = this.#svid ?? { id: undefined, notAfterMs: undefined }
+    const state =
+      notAfterMs === undefined
+        ? this.#isAbsent
+          ? 'absent'
+          : 'waiting'
+        : notAfterMs > this.#deps.clock.nowMs()
+          ? 'valid'
+          : 'expired'
+    return { state, id, notAfterMs, problem: this.#problem, failures: this.#failures }
+  }
+
+  /** Tells of every change of `svid`. Returns how to stop. */
+  onChange(changed: () => void): () => void {
+    this.#listeners.add(changed)
+    return () => this.#listeners.delete(changed)
+  }
+
+  /** The roots that everybody trusts now, as the control plane told them. */
+  trust(bundlePem: string): void {
+    const svid = this.#svid
+    if (svid === undefined) return
+    const rootsPem = union(bundlePem, svid.rootPem)
+    if (rootsPem === svid.rootsPem) return
+    this.#svid = { ...svid, rootsPem }
+    void this.#store?.save(this.#svid)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#cancel()
+    this.#listeners.clear()
+  }
+
+  #take(svid: Svid): void {
+    const { random } = this.#deps
+    this.#svid = svid
+    this.#renewAtMs = renewAtMs(svid, random)
+    this.#failures = 0
+    this.#problem = undefined
+    this.#isAbsent = false
+    this.#settle()
+    for (const changed of [...this.#listeners]) changed()
+    this.#wait()
+  }
+
+  #wait(): void {
+    if (this.#closed) return
+    const leftMs = this.#renewAtMs - this.#deps.clock.nowMs()
+    const delayMs = Math.min(Math.max(leftMs, MIN_RENEWAL_MS), LOOK_AGAIN_MS)
+    this.#cancel = this.#deps.clock.after(delayMs, () => {
+      if (this.#deps.clock.nowMs() < this.#renewAtMs) this.#wait()
+      else void this.#ask()
+    })
+  }
+
+  async #ask(): Promise<void> {
+    const { clock, log, ask = askCertificate } = this.#deps
+    const { key, csrPem } = newRequest()
+    const validitySeconds = Math.round((this.#options.lifetimeMs ?? 0) / 1_000)
+    const metadata = this.#metadata
+    try {
+      const way = await this.#way()
+      const answer = await ask({ ...way, csrPem, validitySeconds, metadata }, clock)
+      if (this.#closed) return
+      if (!answer.ok) return this.#failed(answer.problem, answer.code)
+      const read = readSvid(answer.chainPem, key, clock.nowMs())
+      if (!read.ok) return this.#failed(`the authority's answer is not used: ${read.problem}`)
+      const svid = { ...read.svid, rootsPem: union(this.#svid?.rootsPem ?? '', read.svid.rootPem) }
+      log.info('certificate came', { id: svid.id, until: new Date(svid.notAfterMs).toISOString() })
+      await this.#store?.save(svid)
+      if (!this.#closed) this.#take(svid)
+    } catch (error) {
+      this.#failed(error instanceof Error ? error.message : String(error))
+    }
+  }
+
+  async #way(): Promise<Pick<CertificateCall, 'target' | 'proof'>> {
+    const { connect, renewConnect, proof } = this.#options
+    const svid = this.#svid
+    const isValid = svid !== undefined && svid.notAfterMs > this.#deps.clock.nowMs()
+    // The other way after a failure: a certificate may be refused that was good before.
+    if (isValid && renewConnect !== undefined && this.#failures % 2 === 0) {
+      return { target: renewConnect, proof: { kind: 'svid', svid, rootsPem: svid.rootsPem } }
+    }
+    if (proof.kind !== 'tokenFile') return { target: connect, proof }
+    const token = (await readFile(proof.path, 'utf8')).replace(/\s+$/, '')
+    return { target: connect, proof: { kind: 'token', token } }
+  }
+
+  #failed(problem: string, code?: number): void {
+    if (this.#closed) return
+    const { clock, log, random } = this.#deps
+    const delayMs = backoffMs(BACKOFF, Math.min(this.#failures, 10), random) + MIN_RENEWAL_MS
+    this.#failures++
+    this.#problem = problem
+    this.#isAbsent = code === UNIMPLEMENTED && this.#svid === undefined
+    const { state } = this.status()
+    const facts = { state, problem, retryInMs: delayMs }
+    if (state === 'expired') log.error('the certificate has EXPIRED and no other comes', facts)
+    else if (state === 'absent') log.info('there is no certificate authority', facts)
+    else log.warn('no certificate came', facts)
+    this.#settle()
+    this.#cancel = clock.after(delayMs, () => void this.#ask())
+  }
+}
+
+/** The root that the certificate came with is trusted even where the bundle lags behind. */
+function union(bundlePem: string, rootPem: string): string {
+  const ders = [bundlePem, rootPem].flatMap((pem) => readPem(pem, 'CERTIFICATE'))
+  const texts = new Set(ders.map((der) => writePem('CERTIFICATE', der)))
+  return [...texts].join('')
+}
