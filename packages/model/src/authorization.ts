@@ -22,6 +22,22 @@ export interface RbacPolicy {
   readonly origins: readonly Origin[]
 }
 
+/** Envoy's `rbac` filter: one step of a decision. */
+export interface RbacFilter {
+  /** Absent: everything passes. */
+  readonly rules?: RbacRules
+  /** Decided and told, never enforced (Istio's dry run). */
+  readonly shadowRules?: RbacRules
+  /** Stands before what shadow rules count and leave behind, e.g. `istio_dry_run_allow_`. Absent: nothing. */
+  readonly shadowStatPrefix?: string
+}
+
+/** For connections of which nothing else is known. */
+export interface NetworkRbac extends RbacFilter {
+  /** Stands before the names of counters, e.g. `tcp.`; not empty. */
+  readonly statPrefix: string
+}
+
 /** What is called. */
 export type Permission =
   | RequestPredicate
@@ -30,7 +46,7 @@ export type Permission =
   | { readonly kind: 'not'; readonly of: Permission }
   /** CIDR text. */
   | { readonly kind: 'destinationIp'; readonly range: string }
-  /** Inclusive; 1 to 65 535. */
+  /** Inclusive; 0 to 65 535. */
   | { readonly kind: 'destinationPort'; readonly from: number; readonly to: number }
   /** The server name that the client asked for in its TLS handshake. */
   | { readonly kind: 'serverName'; readonly value: StringMatch }
@@ -56,6 +72,7 @@ export type RequestPredicate =
   /** `{*}` is one segment, `{**}` any number of them (Envoy `uri_template`). */
   | { readonly kind: 'pathTemplate'; readonly template: string }
   | ClaimPredicate
+  | MetadataPredicate
 
 /** A value inside the verified token's payload. */
 export interface ClaimPredicate {
@@ -67,3 +84,21 @@ export interface ClaimPredicate {
   /** Of a list, one of the values must match. */
   readonly value: StringMatch | { readonly kind: 'present' }
 }
+
+/** What a filter before this one left behind (Envoy's dynamic metadata). */
+export interface MetadataPredicate {
+  readonly kind: 'metadata'
+  /** Envoy's name of the filter. */
+  readonly filter: string
+  /** At least one. */
+  readonly path: readonly string[]
+  readonly value: MetadataValue
+}
+
+export type MetadataValue =
+  | { readonly kind: 'present' }
+  | { readonly kind: 'text'; readonly match: StringMatch }
+  /** One value of a list. */
+  | { readonly kind: 'listed'; readonly match: StringMatch }
+  /** At least two. */
+  | { readonly kind: 'oneOf'; readonly of: readonly MetadataValue[] }

@@ -3,6 +3,7 @@
  * with its filter chains, HTTP connection manager and TCP proxy, as plain values.
  */
 import type { SocketAddress } from './address.ts'
+import type { NetworkRbac } from './authorization.ts'
 import type { HttpFilterConfig } from './http-filter.ts'
 import type { HeaderMatch } from './matcher.ts'
 import type { Origin } from './origin.ts'
@@ -29,6 +30,8 @@ export interface FilterChain {
   readonly name: string
   readonly match: FilterChainMatch
   readonly tls?: DownstreamTls
+  /** Decide about a connection before anything of it is served, in order. Absent: nothing does. */
+  readonly rbac?: readonly [NetworkRbac, ...NetworkRbac[]]
   readonly filter: HttpConnectionManager | TcpProxy
 }
 
@@ -102,6 +105,11 @@ export interface HttpConnectionManager {
    * chain's does, are answered with 421 (RFC 9110, section 15.5.20). Absent: true.
    */
   readonly refuseMisdirected?: boolean
+  /**
+   * `Expect: 100-continue` is for the upstream to answer. Absent: false, the proxy answers it once
+   * the request may go on.
+   */
+  readonly proxy100Continue?: boolean
   readonly accessLogs: readonly AccessLogTarget[]
 }
 

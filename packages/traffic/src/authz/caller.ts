@@ -20,6 +20,8 @@ export interface CallerRequest extends RequestView {
   /** Every field line's value by lower-case name; joined ones would hide what is between them (R53). */
   headerValues(name: string): readonly string[]
   readonly tokens: readonly VerifiedToken[]
+  /** What a filter of this name left behind; absent: none did. */
+  metadata?(filter: string): unknown
 }
 
 /** A token whose signature, issuer and times were found right. */

@@ -6,7 +6,15 @@
  * Under a `not` it is the other way round (R53; CVE-2026-26308 was the joined reading).
  */
 import { cidrContains, parseCidr, parseIp, unreachable } from '@weft/base'
-import type { ClaimPredicate, HeaderMatch, Permission, Principal, StringMatch } from '@weft/model'
+import type {
+  ClaimPredicate,
+  HeaderMatch,
+  MetadataPredicate,
+  MetadataValue,
+  Permission,
+  Principal,
+  StringMatch,
+} from '@weft/model'
 import { ConfigError } from '../config-error.ts'
 import { asciiLower, TextMatcher } from '../text/text-matcher.ts'
 import type { Caller, CallerRequest } from './caller.ts'
@@ -74,6 +82,8 @@ function compile(source: Permission | Principal, scope: Scope): Predicate {
     }
     case 'claim':
       return claim(source, scope)
+    case 'metadata':
+      return metadata(source, scope)
     case 'destinationIp':
       return range('destination address', source.range, scope, (caller) => caller.destinationIp)
     case 'sourceIp':
@@ -213,15 +223,59 @@ function claim({ issuer, path, value }: ClaimPredicate, { where }: Scope): Predi
   )
 }
 
+function metadata({ filter, path, value }: MetadataPredicate, { where }: Scope): Predicate {
+  const test = valueTest(value, where)
+  const name = `${filter}${path.map((part) => `[${part}]`).join('')}`
+  const read = (request: CallerRequest) => valueAt(request.metadata?.(filter), path)
+  return ofRequest(
+    `metadata ${name} ${describeValue(value)}`,
+    (request) => test(read(request)),
+    (request) => JSON.stringify(read(request)) ?? 'nothing',
+  )
+}
+
+function valueTest(value: MetadataValue, where: string): (found: unknown) => boolean {
+  switch (value.kind) {
+    case 'present':
+      return (found) => found !== undefined && found !== null
+    case 'text': {
+      const matcher = new TextMatcher(value.match, where)
+      return (found) => typeof found === 'string' && matcher.matches(found)
+    }
+    case 'listed': {
+      const matcher = new TextMatcher(value.match, where)
+      return (found) =>
+        Array.isArray(found) && found.some((one) => typeof one === 'string' && matcher.matches(one))
+    }
+    case 'oneOf': {
+      const tests = value.of.map((one) => valueTest(one, where))
+      return (found) => tests.some((test) => test(found))
+    }
+    default:
+      return unreachable(value)
+  }
+}
+
+function describeValue(value: MetadataValue): string {
+  if (value.kind === 'present') return 'is there'
+  if (value.kind === 'oneOf') return value.of.map(describeValue).join(' or ')
+  return value.kind === 'text' ? ruleOf(value.match) : `has one that ${ruleOf(value.match)}`
+}
+
 /** The texts at a place of a token: one, or those of a list. Other values are no texts. */
 function textsAt(payload: unknown, path: readonly string[]): readonly string[] {
-  let value = payload
-  for (const part of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return []
-    value = (value as Readonly<Record<string, unknown>>)[part]
-  }
+  const value = valueAt(payload, path)
   const values = Array.isArray(value) ? value : [value]
   return values.filter((each) => typeof each === 'string')
+}
+
+function valueAt(from: unknown, path: readonly string[]): unknown {
+  let value = from
+  for (const part of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined
+    value = (value as Readonly<Record<string, unknown>>)[part]
+  }
+  return value
 }
 
 function range(

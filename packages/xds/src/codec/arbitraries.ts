@@ -24,6 +24,7 @@ import { RETRY_CONDITIONS } from '@weft/model'
 import fc from 'fast-check'
 import { cluster, endpoints } from './arbitrary-cluster.ts'
 import { filterOverrides, httpFilters } from './arbitrary-filters.ts'
+import { networkRbac } from './arbitrary-rbac.ts'
 import { downstreamTls } from './arbitrary-tls.ts'
 import {
   type Arb,
@@ -351,11 +352,13 @@ const managerExtras = record(
       fc.record({ kind: fc.constant('remove' as const) }),
     ),
     via: word,
+    proxy100Continue: fc.constant(true as const),
   },
   [
     ...(['codec', 'http2', 'maxConnectionDurationMs', 'refuseMisdirected'] as const),
     ...(['requestTimeoutMs', 'maxStreamDurationMs', 'maxRequestsPerConnection'] as const),
     ...(['maxRequestFields', 'underscores', 'headerCase', 'serverHeader', 'via'] as const),
+    ...(['proxy100Continue'] as const),
   ],
 )
 
@@ -399,9 +402,10 @@ const filterChain: Arb<FilterChain> = record<FilterChain>(
       ['destinationPort', 'transportProtocol'],
     ),
     tls: downstreamTls,
+    rbac: networkRbac(headerMatch).map((one) => [one] as const),
     filter: fc.oneof(httpConnectionManager, tcpProxy),
   },
-  ['tls'],
+  ['tls', 'rbac'],
 )
 
 const listener: Arb<Listener> = record<Listener>(

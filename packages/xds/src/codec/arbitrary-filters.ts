@@ -13,6 +13,7 @@ import type {
   TokenBucket,
 } from '@weft/model'
 import fc from 'fast-check'
+import { rbacFilter } from './arbitrary-rbac.ts'
 import { extAuthz, jwtAuthn } from './arbitrary-security.ts'
 import { type Arb, percent, positiveMs, stringMatch, word } from './arbitrary-values.ts'
 
@@ -201,6 +202,7 @@ export const httpFilters = (headers: Arb<HeaderMatch>): Arb<readonly HttpFilterC
     ),
     jwtAuthn,
     extAuthz,
+    rbacFilter(headers),
   )
   return fc.uniqueArray(one, { maxLength: 4, selector: ({ kind }) => kind })
 }

@@ -1,5 +1,5 @@
 /** Listeners and their filter chains ⇄ Envoy's `Listener`. */
-import type { FilterChain, FilterChainMatch, Listener } from '@weft/model'
+import type { FilterChain, FilterChainMatch, Listener, NetworkRbac } from '@weft/model'
 import type { CidrRange, CidrRangeSchema } from '../gen/envoy/config/core/v3/address_pb.js'
 import { TrafficDirection } from '../gen/envoy/config/core/v3/base_pb.js'
 import {
@@ -22,12 +22,14 @@ import {
 } from '../gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js'
 import { TlsInspectorSchema } from '../gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { HttpConnectionManagerSchema } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import { RBACSchema } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import {
   decodeHttpConnectionManager,
   encodeHttpConnectionManager,
 } from './http-connection-manager.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
+import { decodeNetworkRbac, encodeNetworkRbac, policyOrigins, withPolicyOrigins } from './rbac.ts'
 import { decodeTcpProxy, encodeTcpProxy } from './tcp-proxy.ts'
 import { decodeDownstreamTls, encodeDownstreamTls } from './tls.ts'
 import {
@@ -113,7 +115,11 @@ function encodeFilterChain(
 ): Init<typeof FilterChainSchema> {
   const { filter, tls } = chain
   const http = filter.kind === 'http' ? encodeHttpConnectionManager(filter, options) : undefined
-  const metadata = encodeMetadata([], http?.extras ?? {}, options)
+  const extras = { ...http?.extras, ...policyOrigins(chain, options) }
+  const metadata = encodeMetadata([], extras, options)
+  const rbac = (chain.rbac ?? []).map((one) =>
+    networkFilter('rbac', packAny(RBACSchema, encodeNetworkRbac(one))),
+  )
   const typed: Init<typeof FilterSchema> =
     filter.kind === 'tcp'
       ? networkFilter('tcp_proxy', packAny(TcpProxySchema, encodeTcpProxy(filter)))
@@ -124,7 +130,7 @@ function encodeFilterChain(
   return {
     name: chain.name,
     filterChainMatch: encodeChainMatch(chain.match),
-    filters: [typed],
+    filters: [...rbac, typed],
     ...(tls === undefined ? {} : { transportSocket: encodeDownstreamTls(tls) }),
     ...(metadata === undefined ? {} : { metadata }),
   }
@@ -243,12 +249,29 @@ const CHAIN = covers(
 function decodeFilterChain(proto: FilterChainProto, path: string, problems: Problems): FilterChain {
   refuseOthers(CHAIN, proto, path, problems)
   const tls = decodeDownstreamTls(proto.transportSocket, `${path}.transport_socket`, problems)
-  return {
+  const [first, ...rest] = decodeRbac(proto, path, problems)
+  const chain: FilterChain = {
     name: proto.name,
     match: decodeChainMatch(proto.filterChainMatch, `${path}.filter_chain_match`, problems),
     ...(tls === undefined ? {} : { tls }),
+    ...(first === undefined ? {} : { rbac: [first, ...rest] }),
     filter: decodeNetworkFilter(proto, path, problems),
   }
+  return withPolicyOrigins(chain, weftMetadata(proto.metadata))
+}
+
+function rbacOf({ configType }: FilterChainProto['filters'][number]) {
+  return unpackAny(configType.case === 'typedConfig' ? configType.value : undefined, RBACSchema)
+}
+
+/** They decide before the filter that serves the connection. */
+function decodeRbac(proto: FilterChainProto, path: string, problems: Problems): NetworkRbac[] {
+  return proto.filters.flatMap((filter, index) => {
+    const rbac = rbacOf(filter)
+    return rbac === undefined
+      ? []
+      : [decodeNetworkRbac(rbac, `${path}.filters[${index}]`, problems)]
+  })
 }
 
 function decodeNetworkFilter(
@@ -256,10 +279,13 @@ function decodeNetworkFilter(
   path: string,
   problems: Problems,
 ): FilterChain['filter'] {
-  const [filter, second] = proto.filters
-  if (second !== undefined) problems.add(`${path}.filters[1]`, `${second.name} is not supported`)
+  const from = proto.filters.findIndex((one) => rbacOf(one) === undefined)
+  const [filter, second] = from === -1 ? [] : proto.filters.slice(from)
+  if (second !== undefined) {
+    problems.add(`${path}.filters[${from + 1}]`, `${second.name} is not supported`)
+  }
   const any = filter?.configType.case === 'typedConfig' ? filter.configType.value : undefined
-  const at = `${path}.filters[0]`
+  const at = `${path}.filters[${Math.max(0, from)}]`
   const hcm = unpackAny(any, HttpConnectionManagerSchema)
   if (hcm !== undefined) {
     return decodeHttpConnectionManager(hcm, weftMetadata(proto.metadata), at, problems)

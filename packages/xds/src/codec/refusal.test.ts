@@ -140,10 +140,10 @@ describe('a route is refused', () => {
 describe('a listener is refused', () => {
   test('when it has a filter that changes who gets in', () => {
     const typedConfig = {
-      typeUrl: 'type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC',
+      typeUrl: 'type.googleapis.com/envoy.extensions.filters.network.ext_authz.v3.ExtAuthz',
     }
     const filter = {
-      name: 'rbac',
+      name: 'ext_authz',
       configType: { case: 'typedConfig', value: typedConfig },
     } as const
     const text = problems('listener', ListenerSchema, {
@@ -151,7 +151,7 @@ describe('a listener is refused', () => {
       address: { address: { case: 'socketAddress', value: { address: '::1' } } },
       filterChains: [{ filters: [filter] }],
     })
-    assert.match(text, /filters\[0\]: rbac is not supported/)
+    assert.match(text, /filters\[0\]: ext_authz is not supported/)
   })
 
   test('when it has no address', () => {

@@ -167,7 +167,7 @@ export function weftMetadata(metadata: Metadata | undefined): JsonObject {
   return metadata?.filterMetadata[WEFT] ?? {}
 }
 
-function encodeOrigin({ kind, namespace, name, path, file, line }: Origin): JsonObject {
+export function encodeOrigin({ kind, namespace, name, path, file, line }: Origin): JsonObject {
   return {
     kind,
     namespace,
@@ -180,7 +180,10 @@ function encodeOrigin({ kind, namespace, name, path, file, line }: Origin): Json
 
 /** Origins are for people; what does not look like one is left out, never a reason to refuse. */
 export function decodeOrigins(metadata: Metadata | undefined): Origin[] {
-  const { origins } = weftMetadata(metadata)
+  return decodeOriginList(weftMetadata(metadata).origins)
+}
+
+export function decodeOriginList(origins: JsonValue | undefined): Origin[] {
   if (!Array.isArray(origins)) return []
   return origins.filter(isObject).map((origin) => ({
     kind: textOf(origin.kind),

@@ -24,18 +24,22 @@ import {
 } from '../../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import { LocalRateLimitSchema } from '../../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import { RateLimitSchema } from '../../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
+import { RBACSchema as HttpRbacSchema } from '../../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import {
   StatefulSessionPerRouteSchema,
   StatefulSessionSchema,
 } from '../../gen/envoy/extensions/filters/http/stateful_session/v3/stateful_session_pb.js'
+import { RBACSchema as NetworkRbacSchema } from '../../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
 import { CookieBasedSessionStateSchema } from '../../gen/envoy/extensions/http/stateful_session/cookie/v3/cookie_pb.js'
 import { HeaderBasedSessionStateSchema } from '../../gen/envoy/extensions/http/stateful_session/header/v3/header_pb.js'
+import { UriTemplateMatchConfigSchema } from '../../gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.js'
 import { DescriptorSchema } from '../../gen/envoy/extensions/rate_limit_descriptors/expr/v3/expr_pb.js'
 
 export const FILTER_TYPES = [
   ...[FilterConfigSchema, GzipSchema, BrotliSchema, ZstdSchema, AdaptiveConcurrencySchema],
   ...[BufferSchema, BufferPerRouteSchema, CompressorSchema, CompressorPerRouteSchema],
   ...[CsrfPolicySchema, GrpcWebSchema, LocalRateLimitSchema, RateLimitSchema, DescriptorSchema],
+  ...[HttpRbacSchema, NetworkRbacSchema, UriTemplateMatchConfigSchema],
   ...[StatefulSessionSchema, StatefulSessionPerRouteSchema],
   ...[JwtAuthenticationSchema, PerRouteConfigSchema, ExtAuthzSchema, ExtAuthzPerRouteSchema],
   ...[CookieBasedSessionStateSchema, HeaderBasedSessionStateSchema],

@@ -23,6 +23,7 @@ import { jwtAuthn } from './jwt-authn.ts'
 import { localRateLimit } from './local-rate-limit.ts'
 import { cors, fault, grpcWeb } from './plain-filters.ts'
 import { rateLimit } from './rate-limit.ts'
+import { rbac } from './rbac.ts'
 import { statefulSession } from './stateful-session.ts'
 
 export const filterCodecs = {
@@ -38,6 +39,7 @@ export const filterCodecs = {
   statefulSession,
   jwtAuthn,
   extAuthz,
+  rbac,
 } as const satisfies { readonly [K in HttpFilterName]: HttpFilterCodec<K> }
 
 const ALL = Object.values(filterCodecs)
@@ -85,6 +87,8 @@ function encodeOne(config: HttpFilterConfig): readonly EncodedFilter[] {
       return jwtAuthn.encode(config)
     case 'extAuthz':
       return extAuthz.encode(config)
+    case 'rbac':
+      return rbac.encode(config)
   }
 }
 
