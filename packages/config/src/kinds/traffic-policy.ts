@@ -107,6 +107,8 @@ export const trafficPolicy = object({
   compression,
   headerCase: oneOfValues('Lower', 'Proper', 'Preserve'),
   maxRequestHeaderBytes: integer({ min: 1024, max: 8 * 1024 * 1024 }),
+  /** Who answers `Expect: 100-continue`. */
+  expectContinue: oneOfValues('Answer', 'PassThrough'),
   accessLog,
   adaptiveConcurrency,
   /** Listeners translate gRPC-Web to gRPC. */

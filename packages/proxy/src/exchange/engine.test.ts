@@ -265,13 +265,43 @@ test('a per-try limit starts the next try', async () => {
   assert.equal(app.connections, 2)
 })
 
-test('100-continue goes through, both ways', async () => {
+const EXPECTING = 'PUT /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n'
+
+test('a client that waits for 100 gets it from the proxy, and the upstream hears nothing of it', async () => {
+  const app = await upstream((request, socket) => {
+    if (!request.endsWith('body')) return
+    assert.doesNotMatch(request, /expect/i)
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+  })
+  const client = new Client(await engine({ ports: [app.port] }))
+  client.send(EXPECTING)
+  await client.sees(/^HTTP\/1\.1 100 Continue\r\n\r\n$/)
+  client.send('body')
+  await client.sees(/200 OK/)
+  // The connection is as good as before.
+  client.send(EXPECTING)
+  await client.sees(/100 Continue[\s\S]*200 OK[\s\S]*100 Continue\r\n\r\n$/)
+})
+
+test('who waits for 100 with a request that is refused sends no body', async () => {
+  const proxy = await engine({
+    ports: [],
+    route: { action: { kind: 'respond', status: 403, body: 'no' } },
+  })
+  const client = new Client(proxy)
+  client.send(EXPECTING)
+  await client.sees(/^HTTP\/1\.1 403 [\s\S]*no$/)
+  assert.match(client.text, /connection: close/i)
+})
+
+test('100-continue goes through, both ways, where the listener says so', async () => {
   const app = await upstream((request, socket) => {
     if (request.includes('Expect')) socket.write('HTTP/1.1 100 Continue\r\n\r\n')
     else socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${request.length}\r\n\r\n${request}`)
   })
-  const client = new Client(await engine({ ports: [app.port] }))
-  client.send('PUT /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n')
+  const manager = { proxy100Continue: true }
+  const client = new Client(await engine({ ports: [app.port], manager }))
+  client.send(EXPECTING)
   await client.sees(/^HTTP\/1\.1 100 Continue\r\n\r\n$/)
   client.send('body')
   await client.sees(/200 OK[\s\S]*body$/)

@@ -17,6 +17,7 @@ import { canonicalPath } from './canonical-path.ts'
 import { endTunnelHere, openTunnel } from './connect-tunnel.ts'
 import { encodeHeaderOps, joinEncoded } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
+import { askForBody } from './expect-continue.ts'
 import { failureText } from './failures.ts'
 import { GrpcMessages, isGrpc, parseGrpcTimeout } from './grpc.ts'
 import { startRace } from './hedge.ts'
@@ -206,6 +207,7 @@ function forward(x: Exchange, action: CompiledForward): void {
   const { maxStreamDurationMs } = action.source
   if (maxStreamDurationMs !== undefined) x.timers.limitStream(x.startedMs, maxStreamDurationMs)
   x.timers.arm(x.startedMs, x.request.done || x.grpcDeadline)
+  askForBody(x)
   if (action.source.mirrors.length > 0) sendMirrors(x, action)
   if (action.source.hedge !== undefined) startRace(x)
   startAttempt(x, false, 0)

@@ -30,6 +30,8 @@ export interface RequestPlan {
   upgrade: boolean
   /** The upstream is an HTTP/2 stream. */
   multiplexed: boolean
+  /** The proxy asked for the body: nobody behind it has to. */
+  expectationMet: boolean
   /** What is left of a gRPC deadline; 0 leaves the client's as it is. */
   grpcTimeoutMs: number
   /** The body has no coding yet and needs one. */
@@ -71,6 +73,7 @@ export function newRequestPlan(
     authority: undefined,
     upgrade: false,
     multiplexed: false,
+    expectationMet: false,
     grpcTimeoutMs: 0,
     chunked: false,
     edge: false,
@@ -183,7 +186,8 @@ function cutOurs(plan: RequestPlan): void {
     if (upgrade >= 0) cuts[upgrade] = 0
   }
   // An expectation without a body to wait for would make an upstream wait.
-  if (head.expectsContinue && head.contentLength <= 0 && !head.chunked) cutKnown(head, FIELD.expect)
+  const hasBody = head.contentLength > 0 || head.chunked
+  if (plan.expectationMet || (head.expectsContinue && !hasBody)) cutKnown(head, FIELD.expect)
   if (plan.grpcTimeoutMs > 0) cutLine(head, plan.bytes, 'grpc-timeout')
   cutKnown(head, FIELD['x-envoy-attempt-count'])
   cutKnown(head, FIELD['x-envoy-expected-rq-timeout-ms'])

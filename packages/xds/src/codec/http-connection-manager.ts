@@ -64,6 +64,7 @@ export function encodeHttpConnectionManager(
     commonHttpProtocolOptions: encodeCommonOptions(hcm),
     ...encodeServerHeader(hcm.serverHeader),
     via: hcm.via ?? '',
+    proxy100Continue: hcm.proxy100Continue ?? false,
     ...(hcm.requestTimeoutMs === undefined
       ? {}
       : { requestTimeout: encodeDuration(hcm.requestTimeoutMs) }),

@@ -22,6 +22,7 @@ type Options = Pick<
   | 'maxRequestFields'
   | 'underscores'
   | 'headerCase'
+  | 'proxy100Continue'
   | 'serverHeader'
   | 'via'
   | 'requestTimeoutMs'
@@ -109,6 +110,7 @@ export function decodeListenerOptions(proto: HcmProto, extras: JsonObject): Opti
     ...(underscores === undefined ? {} : { underscores }),
     ...(headerCase === undefined ? {} : { headerCase }),
     ...(serverHeader === undefined ? {} : { serverHeader }),
+    ...(proto.proxy100Continue ? { proxy100Continue: true } : {}),
     ...(proto.via === '' ? {} : { via: proto.via }),
     ...(proto.requestTimeout === undefined
       ? {}

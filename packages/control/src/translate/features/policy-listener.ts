@@ -65,6 +65,7 @@ export function managerUnderPolicy(
     ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),
     ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
     ...(serverHeader === undefined ? {} : { serverHeader }),
+    ...(traffic.expectContinue === 'PassThrough' ? { proxy100Continue: true } : {}),
     ...(accessLog === undefined ? {} : { accessLogs: accessLogs(accessLog) }),
   }
 }
