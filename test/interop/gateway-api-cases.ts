@@ -41,14 +41,14 @@ export interface OpenCase {
 }
 
 /** Three services v1, v2, v3 on port 8080 in every case's namespace. */
-export async function startCases(): Promise<CaseMesh> {
+export async function startCases(gatewayArgs: readonly string[] = []): Promise<CaseMesh> {
   const names = ['v1', 'v2', 'v3']
   const apps = new Map(
     await Promise.all(names.map(async (name) => [name, await startApp(name)] as const)),
   )
   const mesh = await startMesh()
   mesh.write('class.yaml', gatewayClass)
-  await mesh.startGateway('edge')
+  await mesh.startGateway('edge', gatewayArgs)
   let count = 0
   return {
     mesh,

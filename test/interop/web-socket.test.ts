@@ -4,13 +4,16 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { connect as connectHttp2 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { eventually, freePort } from '@weft/testkit'
 import { type RawData, WebSocket, WebSocketServer } from 'ws'
 import { ask } from './ask.ts'
 import { type Mesh, serviceYaml, startMesh } from './mesh.ts'
+import { envoyCluster, envoyListener, missing, runEnvoy } from './peers.ts'
 
 const SIZES = [0, 1, 125, 126, 65_535, 65_536, 1_000_000]
 const FRAME = 'ws: one frame of ours, opcode text'
@@ -21,6 +24,8 @@ describe('ws', () => {
   let mesh: Mesh
   let gateway = 0
   let sidecar = 0
+  let inFront = 0
+  let stopEnvoy = async () => {}
 
   before(async () => {
     server = new WebSocketServer({
@@ -47,11 +52,25 @@ describe('ws', () => {
     const app = (server.address() as AddressInfo).port
     mesh = await startMesh()
     gateway = await freePort()
-    mesh.write('chat.yaml', chatYaml(gateway, app))
+    inFront = await freePort()
+    const behind = await freePort()
+    mesh.write('chat.yaml', chatYaml(gateway, app, behind))
     for (const name of ['pair', 'pair2']) {
       await mesh.startSidecar(name, ['--service', name, '--port', '80', '--app-port', `${app}`])
     }
     await mesh.startGateway('edge', ['--namespace', 'default'])
+    if (missing('envoy') === false) {
+      const config = join(mesh.folder, 'envoy.json')
+      const static_resources = {
+        listeners: [
+          envoyListener('behind', behind, 'app'),
+          envoyListener('in-front', inFront, 'gateway'),
+        ],
+        clusters: [envoyCluster('app', app), envoyCluster('gateway', gateway, true)],
+      }
+      writeFileSync(config, JSON.stringify({ static_resources }))
+      stopEnvoy = await runEnvoy(config, [behind, inFront])
+    }
     sidecar = (await mesh.startSidecar('caller')).port
     for (const [port, host] of [
       [gateway, 'chat.example'],
@@ -69,6 +88,7 @@ describe('ws', () => {
   after(async () => {
     for (const socket of server.clients) socket.terminate()
     server.close()
+    await stopEnvoy()
     await mesh[Symbol.asyncDispose]()
   })
 
@@ -77,9 +97,12 @@ describe('ws', () => {
     ['a sidecar', () => sidecar, 'chat.default.svc.cluster.local'],
     ['two sidecars over HTTP/1.1', () => sidecar, 'pair.default.svc.cluster.local'],
     ['two sidecars over HTTP/2 by h2UpgradePolicy', () => sidecar, 'upgraded.example'],
+    ['a gateway, and an Envoy that it reaches by HTTP/2', () => gateway, 'envoy.example'],
+    ['an Envoy that reaches the gateway by HTTP/2', () => inFront, 'chat.example'],
   ] as const
   for (const [way, port, host] of ways) {
-    test(`through ${way}`, async () => {
+    const skip = way.includes('Envoy') ? missing('envoy') : false
+    test(`through ${way}`, { skip }, async () => {
       const before = asked.length
       const socket = open(port(), host)
       await once(socket, 'open')
@@ -108,7 +131,11 @@ describe('ws', () => {
       assert.deepEqual([code, String(reason)], [4001, 'as you wish'])
     })
 
-    test(`through ${way}: both ends see the other’s end, and nothing is left`, async () => {
+    // An Envoy keeps its connection to the server when a stream is half-closed.
+    if (host === 'envoy.example') continue
+    test(`through ${way}: both ends see the other’s end, and nothing is left`, {
+      skip,
+    }, async () => {
       const sockets = await Promise.all(
         Array.from({ length: 20 }, async () => {
           const socket = open(port(), host)
@@ -203,7 +230,7 @@ async function* counted(socket: WebSocket, count: number): AsyncGenerator<[numbe
   socket.off('message', take)
 }
 
-function chatYaml(port: number, app: number): string {
+function chatYaml(port: number, app: number, envoy: number): string {
   return `${serviceYaml('chat', 'default', [{ name: 'http', port: 80, to: [app] }])}---
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -219,6 +246,23 @@ spec:
   hosts: [chat.example]
   gateways: [front]
   http: [{route: [{destination: {host: chat.default.svc.cluster.local}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: envoy, namespace: default}
+spec:
+  hosts: [envoy.example]
+  resolution: STATIC
+  ports: [{number: 80, name: http2, protocol: HTTP2}]
+  endpoints: [{address: 127.0.0.1, ports: {http2: ${envoy}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: envoy, namespace: default}
+spec:
+  hosts: [envoy.example]
+  gateways: [front]
+  http: [{route: [{destination: {host: envoy.example}}]}]
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
