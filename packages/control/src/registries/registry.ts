@@ -121,4 +121,8 @@ export interface ServiceInstance {
   readonly locality: Locality
   readonly workload?: WorkloadRef
   readonly serviceAccount?: string
+  /** Its proxy takes mutual TLS of the mesh. */
+  readonly takesMutualTls?: true
+  /** The port of the application behind the proxy, where it is another one. */
+  readonly appPort?: number
 }

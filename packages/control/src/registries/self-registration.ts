@@ -35,6 +35,8 @@ export interface Registration {
   readonly id: string
   readonly workload: Workload
   readonly offers: readonly OfferedPort[]
+  /** Its proxy has a certificate of the mesh. */
+  readonly hasIdentity?: boolean
 }
 
 /** As kept on disk and shown on the admin port. */
@@ -229,7 +231,7 @@ function withPort(service: MeshService, offer: OfferedPort): MeshService {
 
 function instanceOf(
   offer: OfferedPort,
-  { workload }: Registration,
+  { workload, hasIdentity }: Registration,
   health: EndpointHealth,
 ): ServiceInstance {
   const { name, namespace, labels, cluster } = workload
@@ -243,5 +245,6 @@ function instanceOf(
     locality: workload.locality,
     workload: workloadRef(name, namespace, labels, cluster),
     serviceAccount: workload.serviceAccount,
+    ...(hasIdentity === true ? { takesMutualTls: true as const, appPort: offer.appPort } : {}),
   }
 }

@@ -31,7 +31,7 @@ import { DEFAULT_MESH, meshSettings } from './mesh-settings.ts'
 import { type MeshSnapshot, objectKey } from './mesh-snapshot.ts'
 import { compareObjects, compareText } from './precedence.ts'
 import { settleReferences } from './references.ts'
-import { type TlsFiles, tlsSecrets } from './secrets.ts'
+import { type TlsFiles, tlsSecrets, trustBundle } from './secrets.ts'
 import { sidecarConflicts } from './sidecars.ts'
 
 export interface SnapshotInput {
@@ -51,6 +51,8 @@ export interface SnapshotInput {
   readonly cluster?: string
   /** Reads certificate files that documents name; absent: none are read. */
   readonly tlsFiles?: TlsFiles
+  /** What proxies are to trust for identities of the mesh; absent: the mesh has no CA. */
+  readonly trustBundlePem?: string
 }
 
 /**
@@ -80,7 +82,7 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
   const policies = backendPolicies(documents, { services, domain, authorities, attached })
   const secrets = shareMap(
     previous?.secrets ?? new Map(),
-    new Map([...declared, ...authorities.secrets]),
+    new Map([...declared, ...authorities.secrets, ...trustBundle(input.trustBundlePem)]),
   )
   const settled = settleReferences(
     {
@@ -115,6 +117,10 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
     virtualServices: settled.virtualServices,
     destinationRules: settled.destinationRules,
     sidecars,
+    peerAuthentications: share(
+      previous?.peerAuthentications,
+      documentsOf(documents, 'PeerAuthentication'),
+    ),
     istioGateways: documentsOf(documents, 'IstioGateway'),
     rateLimits: documentsOf(documents, 'RateLimit'),
     trafficPolicies: documentsOf(documents, 'TrafficPolicy'),
@@ -180,6 +186,7 @@ const SHAPING: readonly DocumentType[] = [
   'RateLimit',
   'TrafficPolicy',
   'Sidecar',
+  'PeerAuthentication',
   'IstioGateway',
   'KubernetesGateway',
   'GatewayClass',

@@ -12,6 +12,10 @@ import { readRetryPolicy } from './retry-policy.ts'
 
 export interface MeshSettings {
   readonly trustDomain: string
+  /** Other names of the trust domain: whoever has one of these is of the mesh, too. */
+  readonly trustDomainAliases: readonly string[]
+  /** Workloads of the mesh call each other with mutual TLS, where both can. */
+  readonly autoMtls: boolean
   readonly rootNamespace: string
   /** `cluster.local`: services are `<name>.<namespace>.svc.<domain>`. */
   readonly domain: string
@@ -59,6 +63,8 @@ export const SAFE_RETRY: RetryPolicy = {
 
 export const DEFAULT_MESH: MeshSettings = {
   trustDomain: 'cluster.local',
+  trustDomainAliases: [],
+  autoMtls: true,
   rootNamespace: 'istio-system',
   domain: 'cluster.local',
   outboundTrafficPolicy: 'ALLOW_ANY',
@@ -81,6 +87,8 @@ export function meshSettings(config: MeshConfig): MeshSettings {
   return {
     ...DEFAULT_MESH,
     trustDomain: config.trustDomain,
+    trustDomainAliases: config.trustDomainAliases ?? [],
+    autoMtls: config.enableAutoMtls ?? true,
     rootNamespace: config.rootNamespace,
     outboundTrafficPolicy: config.outboundTrafficPolicy.mode,
     connectTimeoutMs: parseDurationMs(config.connectTimeout) ?? DEFAULT_MESH.connectTimeoutMs,

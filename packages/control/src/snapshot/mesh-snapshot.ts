@@ -34,6 +34,8 @@ export interface MeshSnapshot {
   readonly destinationRules: readonly DocumentOf<'DestinationRule'>[]
   /** In order of precedence. */
   readonly sidecars: readonly DocumentOf<'Sidecar'>[]
+  /** In order of precedence; the same list while none of them changes. */
+  readonly peerAuthentications: readonly DocumentOf<'PeerAuthentication'>[]
   /** In order of precedence. */
   readonly istioGateways: readonly DocumentOf<'IstioGateway'>[]
   /** Listeners of Gateway API gateways that are ours and accepted. */

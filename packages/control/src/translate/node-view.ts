@@ -17,6 +17,7 @@ export function proxyViewOf(node: XdsNode): ProxyView {
     namespace: workload.namespace,
     workload: workload.name,
     labels: workload.labels,
+    hasIdentity: hasIdentity(node),
     cluster: workload.cluster,
     locality: workload.locality,
     addresses: isWeft ? [] : addressesOf(node, address),
@@ -42,6 +43,11 @@ export function workloadOf(node: XdsNode): Workload {
     locality: node.locality,
     cluster: text(metadata.CLUSTER_ID) ?? 'weft',
   }
+}
+
+/** A stock Envoy says so, too, where its bootstrap has the secrets `default` and `ROOTCA`. */
+export function hasIdentity({ metadata }: XdsNode): boolean {
+  return text(metadata.WEFT_IDENTITY) !== undefined
 }
 
 /** Offers without what an endpoint needs are left out. */

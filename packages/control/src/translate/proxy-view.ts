@@ -15,6 +15,8 @@ export interface ProxyView {
   readonly namespace: string
   readonly workload: string
   readonly labels: Readonly<Record<string, string>>
+  /** It has a certificate of the mesh, or is about to. */
+  readonly hasIdentity: boolean
   /** Cluster in Istio's sense. */
   readonly cluster: string
   /** Where it runs: decides which endpoints are near. */
@@ -43,6 +45,7 @@ export const DEFAULT_PROXY: ProxyView = {
   namespace: 'default',
   workload: '',
   labels: {},
+  hasIdentity: false,
   cluster: 'Kubernetes',
   locality: NO_LOCALITY,
   addresses: [],

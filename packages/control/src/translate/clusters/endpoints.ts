@@ -6,6 +6,7 @@ import { distributedWeights, type LocalityPreference, priorityOf } from '../feat
 /**
  * @param labels A subset's labels; an instance needs all of them.
  * @param preference Of the caller; absent: all localities are alike.
+ * @param takesTls Whether an instance is called with mutual TLS of the mesh.
  */
 export function endpointsOf(
   name: string,
@@ -13,6 +14,7 @@ export function endpointsOf(
   port: number,
   labels: Readonly<Record<string, string>> | undefined,
   preference?: LocalityPreference,
+  takesTls: (instance: ServiceInstance) => boolean = () => false,
 ): Endpoints {
   const wanted = Object.entries(labels ?? {})
   const chosen = instances.filter(
@@ -27,7 +29,7 @@ export function endpointsOf(
     return `${rank(instance)} ${region}/${zone}/${subZone}`
   })
   const localities = [...groups.values()]
-    .flatMap((group) => localityOf(group, rank) ?? [])
+    .flatMap((group) => localityOf(group, rank, takesTls) ?? [])
     .sort(compareLocalities)
   return { name, localities: distributed(localities, preference) }
 }
@@ -45,10 +47,11 @@ function denseRanks(numbers: readonly number[]): ReadonlyMap<number, number> {
 function localityOf(
   group: readonly ServiceInstance[],
   rank: (instance: ServiceInstance) => number,
+  takesTls: (instance: ServiceInstance) => boolean,
 ): LocalityEndpoints | undefined {
   const [first] = group
   if (first === undefined) return undefined
-  const endpoints = group.map(endpointOf).sort(compareEndpoints)
+  const endpoints = group.map((one) => endpointOf(one, takesTls(one))).sort(compareEndpoints)
   return {
     locality: first.locality,
     priority: rank(first),
@@ -70,12 +73,13 @@ function distributed(
   })
 }
 
-function endpointOf(instance: ServiceInstance): Endpoint {
+function endpointOf(instance: ServiceInstance, takesTls: boolean): Endpoint {
   return {
     address: { host: instance.address, port: instance.port },
     weight: Math.max(1, instance.weight),
     health: instance.health,
     ...(instance.workload === undefined ? {} : { workload: instance.workload }),
+    ...(takesTls ? { tlsMode: 'istio' } : {}),
   }
 }
 

@@ -3,7 +3,7 @@
  */
 import type { TrafficPolicy } from '@weft/config'
 import type { Cluster, Discovery, Endpoints, LoadBalancer } from '@weft/model'
-import type { MeshService, ServicePort } from '../../registries/registry.ts'
+import type { MeshService, ServiceInstance, ServicePort } from '../../registries/registry.ts'
 import { connectionPool } from '../features/connection-pool.ts'
 import { loadBalancer, slowStart } from '../features/load-balancer.ts'
 import {
@@ -11,6 +11,7 @@ import {
   localityBalancing,
   localityPreference,
 } from '../features/locality.ts'
+import { peerNames, takesMutualTls, towardsMesh } from '../features/mutual-tls.ts'
 import { outlierDetection } from '../features/outlier-detection.ts'
 import { retryBudget } from '../features/retry-budget.ts'
 import { upstreamTls } from '../features/upstream-tls.ts'
@@ -37,6 +38,7 @@ function addService(scope: ProxyScope, service: MeshService, set: ClusterSet): v
   const rule = scope.ruleFor(service)
   const instances = scope.instancesOf(service)
   const direct = reaches(scope.proxy)
+  const peers = peersOf(scope, service, instances)
   for (const port of service.ports) {
     if (port.protocol === 'udp') continue
     for (const subset of [undefined, ...rule.subsets.values()]) {
@@ -46,20 +48,42 @@ function addService(scope: ProxyScope, service: MeshService, set: ClusterSet): v
       const policy = policyFor(rule, port.port, subset?.subset.name)
       const preference = localityPreference(policy, scope.mesh, scope.proxy)
       const near = preference === undefined ? '' : JSON.stringify(preference)
-      const endpoints = scope.cache.get(`endpoints ${name} ${near}`, [instances, labels], () =>
-        endpointsOf(name, instances, port.port, labels, preference),
+      const { peerAuthentications } = scope.snapshot
+      const endpoints = scope.cache.get(
+        `endpoints ${name} ${near}`,
+        [instances, labels, peerAuthentications],
+        () =>
+          endpointsOf(name, instances, port.port, labels, preference, (instance) =>
+            takesMutualTls(scope, instance),
+          ),
       )
       if (isEds) set.endpoints.set(name, endpoints)
       const cluster = scope.cache.get(
-        `cluster ${direct} ${name} ${ruleKey(rule)} ${preference?.kind ?? ''}`,
+        `cluster ${direct} ${name} ${ruleKey(rule)} ${preference?.kind ?? ''} ${peers.join()}`,
         [service, rule, scope.mesh, isEds ? undefined : endpoints],
         () =>
-          buildCluster(scope, { service, port, rule, subset, name, direct, endpoints, preference }),
+          buildCluster(scope, {
+            ...{ service, port, rule, subset, name, direct, endpoints, preference, peers },
+          }),
       )
       set.clusters.set(name, cluster)
     }
   }
 }
+
+/** Who may answer for the service; asked for by those who look only. */
+function peersOf(
+  scope: ProxyScope,
+  service: MeshService,
+  instances: readonly ServiceInstance[],
+): readonly string[] {
+  if (!scope.proxy.hasIdentity) return NO_PEERS
+  return scope.cache.get(`peers ${service.host}`, [service, instances, scope.mesh], () =>
+    peerNames(scope.mesh, service, instances),
+  )
+}
+
+const NO_PEERS: readonly string[] = []
 
 function ruleKey(rule: AppliedRule): string {
   return rule.origins.map((origin) => `${origin.namespace}/${origin.name}`).join(' ')
@@ -86,10 +110,12 @@ interface ClusterInput {
   readonly direct: Direct
   readonly endpoints: Endpoints
   readonly preference: LocalityPreference | undefined
+  /** See `peerNames`. */
+  readonly peers: readonly string[]
 }
 
 function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
-  const { service, port, rule, subset, name, direct, endpoints, preference } = input
+  const { service, port, rule, subset, name, direct, endpoints, preference, peers } = input
   const policy = policyFor(rule, port.port, subset?.subset.name)
   const kind = discoveryOf(service, direct, rule, port, subset)
   const outliers = outlierDetection(policy.outlierDetection)
@@ -106,6 +132,14 @@ function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
     },
     rule.origins[0]?.namespace ?? '',
   )
+  const mutual = towardsMesh(scope, policy.tls, {
+    service,
+    port: port.port,
+    portProtocol: port.protocol,
+    subset: subset?.subset.name ?? '',
+    protocol: pool.http.protocol,
+    names: peers,
+  })
   const budget = retryBudget(policy.retryBudget)
   const warmup = slowStart(policy.loadBalancer)
   const localities = localityBalancing(policy, preference)
@@ -128,7 +162,7 @@ function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
       : { proxyProtocol: proxyProtocol.version === 'V2' ? 'v2' : 'v1' }),
     ...(tunnel === undefined ? {} : { tunnel: tunnelOf(tunnel) }),
     ...(outliers === undefined ? {} : { outlierDetection: outliers }),
-    ...(tls === undefined ? {} : { tls }),
+    ...(tls === undefined ? mutual : { tls }),
     ...(budget === undefined ? {} : { retryBudget: budget }),
     service: { host: service.host, name: service.name, namespace: service.namespace },
     origins: [...service.origins, ...(subset?.origins ?? rule.origins)],

@@ -8,6 +8,7 @@ import { isHttp } from '../../registries/declared/port-protocol.ts'
 import type { DefinedService, PortProtocol } from '../../registries/registry.ts'
 import { plainCluster } from '../clusters/outbound.ts'
 import { underInboundPool } from '../features/inbound-pool.ts'
+import { inboundChains } from '../features/mutual-tls.ts'
 import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, inboundCluster } from '../names.ts'
 import type { ProxyScope } from '../scope.ts'
 import { inboundAppCluster, inboundRoutes } from './explicit.ts'
@@ -111,7 +112,11 @@ function portsOf(scope: ProxyScope): InboundPorts {
  * A port of which nobody says what it speaks has a chain for each answer that
  * the first bytes can give: Envoy never goes back from one that asks for more.
  */
-function portChains(scope: ProxyScope, port: number, protocol: PortProtocol): FilterChain[] {
+function portChains(
+  scope: ProxyScope,
+  port: number,
+  protocol: PortProtocol,
+): readonly FilterChain[] {
   const name = `0.0.0.0_${port}`
   const match = { ...MATCH_ALL, destinationPort: port }
   const http = httpManager(scope.mesh, 'mesh', `inbound_${name}`, {
@@ -121,12 +126,17 @@ function portChains(scope: ProxyScope, port: number, protocol: PortProtocol): Fi
   const tcp = tcpProxy(scope.mesh, `inbound_${name}`, [
     { cluster: inboundCluster(port), weight: 1 },
   ])
-  if (protocol !== 'auto') return [{ name, match, filter: isHttp(protocol) ? http : tcp }]
-  return [
+  const bytes = { name, match, ports: [port], bytes: tcp }
+  if (protocol !== 'auto') {
+    const filter = isHttp(protocol) ? http : tcp
+    const inbound = isHttp(protocol) ? { ...bytes, http } : bytes
+    return inboundChains(scope, inbound, [{ name, match, filter }])
+  }
+  return inboundChains(scope, { ...bytes, http }, [
     { name, match: { ...match, ...PLAIN_HTTP }, filter: http },
     { name: `${name}-raw`, match: { ...match, transportProtocol: 'raw_buffer' }, filter: tcp },
     { name: `${name}-other`, match, filter: tcp },
-  ]
+  ])
 }
 
 /** The workload's own ports that services send to, by the addresses that are its own. */

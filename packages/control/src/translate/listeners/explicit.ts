@@ -12,6 +12,7 @@ import { resolveHost } from '../../snapshot/hosts.ts'
 import { plainCluster } from '../clusters/outbound.ts'
 import { ANY_REQUEST } from '../features/http-match.ts'
 import { underInboundPool } from '../features/inbound-pool.ts'
+import { inboundChains } from '../features/mutual-tls.ts'
 import { HTTP_PROXY_ROUTES, inboundCluster } from '../names.ts'
 import { forwardTo, plainRoute, virtualHost } from '../routes/default-route.ts'
 import type { ProxyScope } from '../scope.ts'
@@ -47,24 +48,28 @@ export function explicitInbound(scope: ProxyScope, offer: OfferedPort): Listener
   const { port, protocol } = offer
   const isRouted = isHttp(portProtocol({ port, appProtocol: protocol }))
   const statPrefix = `inbound_${offer.address}_${offer.listenPort}`
+  const name = isRouted ? 'http' : 'tcp'
+  const bytes = tcpProxy(scope.mesh, statPrefix, [{ cluster: inboundCluster(port), weight: 1 }])
+  const filter = isRouted
+    ? httpManager(scope.mesh, 'mesh', statPrefix, { kind: 'inline', table: inboundRoutes(port) })
+    : bytes
   return {
     name: `weft:inbound|${port}`,
     address: { host: offer.address, port: offer.listenPort },
     direction: 'inbound',
     bindToPort: true,
     useOriginalDst: false,
-    filterChains: [
+    filterChains: inboundChains(
+      scope,
       {
-        name: isRouted ? 'http' : 'tcp',
+        name,
         match: MATCH_ALL,
-        filter: isRouted
-          ? httpManager(scope.mesh, 'mesh', statPrefix, {
-              kind: 'inline',
-              table: inboundRoutes(port),
-            })
-          : tcpProxy(scope.mesh, statPrefix, [{ cluster: inboundCluster(port), weight: 1 }]),
+        ports: [offer.appPort, port],
+        bytes,
+        ...(isRouted ? { http: filter } : {}),
       },
-    ],
+      [{ name, match: MATCH_ALL, filter }],
+    ),
     origins: [],
   }
 }
