@@ -218,8 +218,11 @@ class HandleSocket implements AcceptedSocket {
   readonly #handle: Handle
   #paused = false
   #started = false
+  /** Wanted from the next read but one on, at the latest. */
   #bulk: BulkBuffer | undefined
   #bulkOff = false
+  /** What libuv reads into; absent: the shared one. It hears of another only by `onread`. */
+  #filling: BulkBuffer | undefined
   #remote: SocketAddress | undefined
   #local: SocketAddress | undefined
 
@@ -255,9 +258,9 @@ class HandleSocket implements AcceptedSocket {
     const length = io.internals.state[io.internals.readResult] ?? 0
     if (this.closed) return undefined
     if (length > 0) {
-      const before = this.#bulk
-      this.handler.onData(before?.bytes ?? io.shared, length)
-      if (before === this.#bulk && !this.#bulkOff) return undefined
+      const filled = this.#filling
+      this.handler.onData(filled?.bytes ?? io.shared, length)
+      if (filled === this.#bulk && !this.#bulkOff) return undefined
       return this.#nextBuffer()
     }
     if (length === EOF) this.handler.onEnd()
@@ -270,7 +273,8 @@ class HandleSocket implements AcceptedSocket {
       this.#bulkOff = false
       this.#releaseBulk()
     }
-    return this.#bulk?.bytes ?? this.#io.shared
+    this.#filling = this.#bulk
+    return this.#filling?.bytes ?? this.#io.shared
   }
 
   bulkReads(on: boolean): boolean {

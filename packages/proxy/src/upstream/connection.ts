@@ -54,6 +54,7 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
   }
 
   onOpen(): void {
+    this.pool.settled(this)
     this.open = true
     this.pool.deps.wheel.disarm(this)
     if (this.pool.takesHttp2(this)) {
@@ -118,6 +119,7 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
 
   onDeadline(): void {
     const { pool, user } = this
+    pool.settled(this)
     this.user = undefined
     this.socket.close()
     const { address } = pool.host.endpoint
@@ -156,6 +158,7 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
     this.#gone = true
     const { pool, user } = this
     pool.deps.wheel.disarm(this)
+    if (!this.open) pool.settled(this)
     this.user = undefined
     pool.onGone(this)
     if (user === undefined) return

@@ -53,6 +53,7 @@ function openPool() {
   return {
     clock,
     pool,
+    dialled,
     dials: () => dials,
     take,
     giveBack: (connection: UpstreamConnection) => connection.release(clock.monotonicMs()),
@@ -163,5 +164,64 @@ describe('requests that must not be sent twice', () => {
     take(true)
     assert.equal(dials(), 2)
     assert.equal(take(), first)
+  })
+})
+
+describe('a request that ends before its connection is open', () => {
+  const userOf = () => {
+    const heard: UpstreamConnection[] = []
+    const user = {
+      onUpstreamReady: (connection: UpstreamConnection) => void heard.push(connection),
+      onUpstreamFailed: () => assert.fail('it does not wait any more'),
+    } as unknown as UpstreamUser
+    return { user, heard }
+  }
+
+  test('hears nothing of it; the connection rests', () => {
+    const { pool, dialled, take } = openPool()
+    const { user, heard } = userOf()
+    pool.acquire(user, false, 0)
+    pool.abandon(user)
+    dialled[0]?.onOpen()
+    assert.deepEqual(heard, [])
+    take()
+    assert.equal(dialled.length, 1)
+  })
+
+  test('leaves it to whoever comes next, and a flood of such dials once', () => {
+    const { pool, dialled } = openPool()
+    for (let i = 0; i < 100; i++) {
+      const { user, heard } = userOf()
+      pool.acquire(user, false, 0)
+      pool.abandon(user)
+      assert.deepEqual(heard, [])
+    }
+    const { user, heard } = userOf()
+    pool.acquire(user, false, 0)
+    dialled[0]?.onOpen()
+    assert.deepEqual([dialled.length, heard.length, pool.connections], [1, 1, 1])
+  })
+
+  test('hears of the connection of its next request only', () => {
+    const { pool, dialled } = openPool()
+    const first = userOf()
+    const second = userOf()
+    pool.acquire(first.user, false, 0)
+    pool.abandon(first.user)
+    pool.acquire(second.user, false, 0)
+    // The same object again, for another request.
+    pool.acquire(first.user, false, 0)
+    for (const handler of dialled) handler.onOpen()
+    assert.deepEqual([first.heard.length, second.heard.length], [1, 1])
+    assert.notEqual(first.heard[0], second.heard[0])
+  })
+
+  test('does not hear that the connection failed either', () => {
+    const { pool, dialled } = openPool()
+    const { user } = userOf()
+    pool.acquire(user, false, 0)
+    pool.abandon(user)
+    dialled[0]?.onClose(new Error('refused'))
+    assert.equal(pool.connections, 0)
   })
 })

@@ -28,6 +28,10 @@ export class HttpPool implements Timed {
   readonly purpose: ConnectionPurpose | undefined
   #idle: UpstreamConnection[] = []
   #waiting: UpstreamUser[] = []
+  /** Not open yet, by who waits for them. */
+  readonly #opening = new Map<UpstreamUser, UpstreamConnection>()
+  /** Not open yet, and who wanted them does not any more. */
+  readonly #unclaimed = new Set<UpstreamConnection>()
   readonly #learntIdle = new IdleLimit()
   #closing = false
   /** Those of HTTP/1.1, open or opening. */
@@ -67,17 +71,49 @@ export class HttpPool implements Timed {
         return
       }
     }
+    const [unclaimed] = this.#unclaimed
+    if (unclaimed !== undefined) {
+      this.#claim(unclaimed, user)
+      return
+    }
     const counted = this.cluster.limits.admitConnection()
     // Each endpoint may have one connection whatever the limit: else it could starve (as in Envoy).
     if (counted || this.connections === 0) {
       this.connections++
-      new UpstreamConnection(this, user, counted)
+      const connection = new UpstreamConnection(this, user, counted)
+      if (!connection.open && connection.user === user) this.#opening.set(user, connection)
     } else if (this.cluster.limits.admitPending()) this.#waiting.push(user)
     else user.onUpstreamFailed('overflow', 'too many requests wait for a connection')
   }
 
-  /** The user no longer waits for a connection. */
+  #claim(connection: UpstreamConnection, user: UpstreamUser): void {
+    this.#unclaimed.delete(connection)
+    connection.user = user
+    this.#opening.set(user, connection)
+  }
+
+  /** It is open, or never will be. */
+  settled(connection: UpstreamConnection): void {
+    this.#unclaimed.delete(connection)
+    if (connection.user !== undefined) this.#opening.delete(connection.user)
+  }
+
+  /**
+   * The user no longer waits for a connection. One that opens for it is the next one's: the
+   * user is an object that serves another request by then, and must not hear of this one.
+   */
   abandon(user: UpstreamUser): void {
+    const opening = this.#opening.get(user)
+    if (opening !== undefined) {
+      this.#opening.delete(user)
+      opening.user = undefined
+      this.#unclaimed.add(opening)
+      const next = this.#waiting.shift()
+      if (next === undefined) return
+      this.cluster.limits.release('pending')
+      this.#claim(opening, next)
+      return
+    }
     const at = this.#waiting.indexOf(user)
     if (at < 0) {
       this.#http2?.abandon(user)
