@@ -28,6 +28,15 @@ export function fileRoot(path: string): string {
 /** The authorities that the platform trusts; also what `caCertificates: system` asks for. */
 export const SYSTEM_ROOTS = 'file-root:system'
 
+/** Istio's name for what identities of the mesh are verified with. */
+export const TRUST_BUNDLE = 'ROOTCA'
+
+/** As a secret like any other: versioned, and acknowledged by each proxy. */
+export function trustBundle(caPem: string | undefined): ReadonlyMap<string, Secret> {
+  if (caPem === undefined) return new Map()
+  return new Map([[TRUST_BUNDLE, { kind: 'validation', name: TRUST_BUNDLE, caPem }]])
+}
+
 /** Where files that documents name, and the platform's trusted authorities, come from. */
 export interface TlsFiles {
   /** Text of a file, `undefined` when it cannot be read. */

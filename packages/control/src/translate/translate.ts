@@ -4,6 +4,7 @@
  */
 import type { Cluster, Endpoints, Listener, ResourceSet, RouteTable, Secret } from '@weft/model'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
+import { TRUST_BUNDLE } from '../snapshot/secrets.ts'
 import { TranslateCache } from './cache.ts'
 import { applyBackendPolicies } from './clusters/backend-policies.ts'
 import { outboundClusters, plainCluster, reaches } from './clusters/outbound.ts'
@@ -99,7 +100,7 @@ function commonClusters(scope: ProxyScope): readonly Cluster[] {
   ]
 }
 
-/** Only what this proxy's listeners and clusters name: keys go nowhere else. */
+/** Only what this proxy's listeners and clusters name, for keys go nowhere else, and the public bundle. */
 function secretsOf(
   { snapshot }: ProxyScope,
   listeners: readonly Listener[],
@@ -114,7 +115,7 @@ function secretsOf(
   const named = new Set(settings.flatMap(({ names, validation }) => [...names, validation]))
   const secrets = new Map<string, Secret>()
   for (const [name, secret] of snapshot.secrets) {
-    if (named.has(name)) secrets.set(name, secret)
+    if (named.has(name) || name === TRUST_BUNDLE) secrets.set(name, secret)
   }
   return secrets
 }
