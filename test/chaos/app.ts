@@ -2,17 +2,19 @@
  * The application behind the proxy: says back who asked and what came, so that a client
  * can tell a right answer from a wrong one, and writes down every POST that it took.
  *
- *     node app.ts PORT JOURNAL
+ *     node app.ts PORT JOURNAL [ADDRESS]
  *
  *     any     {"id": the request's x-id, "hash": of the body, "app": its pid}
  *     /half   begins an answer of 1,000 bytes, then kills itself
+ *     /big    16 MB
  *     Upgrade 101, then every byte comes back
  */
 import { createHash } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 
-const [, , port = '0', journal = '/dev/null'] = process.argv
+const [, , port = '0', journal = '/dev/null', host = '127.0.0.1'] = process.argv
+const BIG = Buffer.alloc(16 * 1_048_576)
 
 const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
   const hash = createHash('sha256')
@@ -26,6 +28,10 @@ const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) =>
       response.write('half', () => process.kill(process.pid, 'SIGKILL'))
       return
     }
+    if (request.url === '/big') {
+      response.writeHead(200).end(BIG)
+      return
+    }
     const body = JSON.stringify({ id, hash: hash.digest('hex'), app: process.pid })
     response.writeHead(200, { 'content-type': 'application/json' }).end(body)
   })
@@ -37,4 +43,4 @@ server.on('upgrade', (_request, socket) => {
   )
   socket.pipe(socket)
 })
-server.listen(Number(port), '127.0.0.1')
+server.listen(Number(port), host)

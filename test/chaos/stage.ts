@@ -35,10 +35,14 @@ export interface StageOptions {
   readonly concurrency?: number
   /** The application's program; started as `node PROGRAM PORT JOURNAL`. */
   readonly app?: string
+  /** Of the HTTP connection manager, in place of what it has here. */
+  readonly manager?: object
+  /** How long an application may take for an answer. */
+  readonly perTryTimeout?: string
 }
 
 export async function openStage(options: StageOptions = {}): Promise<Stage> {
-  const { maxFiles, concurrency = 1, app: program = APP } = options
+  const { maxFiles, concurrency = 1, app: program = APP, manager, perTryTimeout } = options
   const folder = await temporaryFolder()
   const resources = join(folder.path, 'xds')
   await mkdir(resources)
@@ -66,7 +70,9 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     )
     renameSync(`${path}.new`, path)
   }
-  writeResources('listeners.json', LISTENER, [listener('stage', port)])
+  writeResources('listeners.json', LISTENER, [
+    listener('stage', port, { ...manager }, perTryTimeout),
+  ])
   writeResources('clusters.json', CLUSTER, [cluster([first.port, second.port])])
   const node = maxFiles === undefined ? undefined : join(folder.path, 'limited-node')
   if (node !== undefined) {
@@ -103,11 +109,16 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
 export const LISTENER = `${TYPE}.config.listener.v3.Listener`
 export const CLUSTER = `${TYPE}.config.cluster.v3.Cluster`
 
-export function listener(name: string, port: number): object {
+export function listener(
+  name: string,
+  port: number,
+  more: object = {},
+  perTryTimeout = '1s',
+): object {
   const retry = {
     retry_on: 'connect-failure,refused-stream,reset',
     num_retries: 3,
-    per_try_timeout: '1s',
+    per_try_timeout: perTryTimeout,
     retry_host_predicate: [
       {
         name: 'envoy.retry_host_predicates.previous_hosts',
@@ -144,6 +155,7 @@ export function listener(name: string, port: number): object {
         },
       ],
     },
+    ...more,
   }
   const filter = { name: 'envoy.filters.network.http_connection_manager', typed_config: manager }
   return {
