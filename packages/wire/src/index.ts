@@ -5,6 +5,7 @@ export {
   CR,
   equalsIgnoreCase,
   LF,
+  latin1,
 } from './http1/bytes.ts'
 export { ChunkedDecoder, mayForwardTrailer } from './http1/chunked.ts'
 export { FIELD, hashName, knownId } from './http1/field-names.ts'

@@ -34,7 +34,13 @@ function connectTo(x: Exchange, host: Host, fresh: boolean, nowMs: number): void
   const pool = poolFor(x, x.cluster, host)
   x.pool = pool
   if (speaksHttp2(x)) pool.acquireStream(x)
-  else pool.acquire(x, fresh, nowMs, !mayRepeatRequest(x.action?.source.retry, x.view))
+  else pool.acquire(x, fresh, nowMs, isOnce(x))
+}
+
+/** It must not be sent twice. */
+function isOnce(x: Exchange): boolean {
+  const policy = x.action?.source.retry
+  return (policy !== undefined || !isSafe(x)) && !mayRepeatRequest(policy, x.view)
 }
 
 /** Connections to `host` that may carry this request. */

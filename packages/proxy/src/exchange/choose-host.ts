@@ -2,7 +2,7 @@
 import type { SocketAddress } from '@weft/model'
 import { resolveHost } from '@weft/net'
 import { FIRST_PICK, type Host } from '@weft/traffic'
-import { keepSession, preferredOf, sessionOf } from '../filters/stateful-session.ts'
+import { keepSession, keepsSessions, preferredOf, sessionOf } from '../filters/stateful-session.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -24,7 +24,7 @@ export function chooseHost(x: Exchange): Host | undefined {
 }
 
 function balanced(x: Exchange, cluster: UpstreamCluster): Host | undefined {
-  const session = x.runtime.manager.filters.length === 0 ? undefined : sessionOf(x)
+  const session = keepsSessions(x.runtime) ? sessionOf(x) : undefined
   if (session === undefined) return picked(x, cluster, undefined)
   // An attempt after another one goes elsewhere, and the session with it.
   const preferred =

@@ -13,7 +13,7 @@ import type {
 } from '@weft/model'
 import type { TlsFacts } from '@weft/net'
 import type { HeaderContext } from '@weft/traffic'
-import { ascii, hashName, knownId, type MessageHead } from '@weft/wire'
+import { ascii, hashName, knownId, latin1, type MessageHead } from '@weft/wire'
 import type { ExchangeRecord } from './contract.ts'
 import type { Exchange } from './exchange.ts'
 import { failureDetails, failureFlag } from './failures.ts'
@@ -65,7 +65,7 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   #readPath(): string {
     const { headBytes, head } = this.#x
     if (head.form === 'asterisk') return '*'
-    const path = headBytes.toString('latin1', head.pathStart, head.pathEnd)
+    const path = latin1(headBytes, head.pathStart, head.pathEnd)
     return head.form === 'absolute' && !path.startsWith('/') ? `/${path}` : path
   }
 

@@ -10,22 +10,33 @@ import { giveWriteMemory, giveWriteMemoryLater, type Socket, takeWriteMemory } f
 import { OutBuffer } from '@weft/wire'
 
 const INITIAL_BYTES = 16_384
+/** Of messages so short, the part of `small` that is written is made once per length. */
+const VIEWED_BYTES = 2_048
 
 export const out = new OutBuffer(INITIAL_BYTES, takeWriteMemory)
 /** What `out` goes back to after a message that needed more. */
 let small = out.bytes
+let views: (Buffer | undefined)[] = []
+
+function written(bytes: Buffer, length: number): Buffer {
+  if (bytes !== small || length > VIEWED_BYTES) return bytes.subarray(0, length)
+  const view = views[length] ?? bytes.subarray(0, length)
+  views[length] = view
+  return view
+}
 
 /** Sends what was composed and leaves `out` empty. Whether the kernel took it all. */
 export function flushTo(socket: Socket): boolean {
   if (out.length === 0) return true
   const { bytes } = out
-  const taken = socket.write(bytes.subarray(0, out.length))
+  const taken = socket.write(written(bytes, out.length))
   const free = taken || socket.copiesWrites === true
   if (bytes === small) {
     if (free) out.clear()
     else {
       out.detach()
       small = out.bytes
+      views = []
     }
   } else {
     out.detach(small)

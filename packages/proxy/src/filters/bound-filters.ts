@@ -18,6 +18,11 @@ type ChainFilter =
 export type FilterChain = readonly ChainFilter[]
 
 const NONE: FilterChain = []
+/** Nearly every request is for the same route, or at least the same runtime, as the last one. */
+let lastRuntime: HttpRuntime | undefined
+let lastOfRuntime = new WeakMap<CompiledRoute, FilterChain>()
+let lastRoute: CompiledRoute | undefined
+let lastChain = NONE
 const chains = new WeakMap<HttpRuntime, WeakMap<CompiledRoute, FilterChain>>()
 
 export function filterChainOf(
@@ -28,19 +33,30 @@ export function filterChainOf(
 ): FilterChain {
   const { filters } = runtime.manager
   if (filters.length === 0) return NONE
-  let ofRuntime = chains.get(runtime)
-  if (ofRuntime === undefined) {
-    ofRuntime = new WeakMap()
-    chains.set(runtime, ofRuntime)
+  if (runtime === lastRuntime && route === lastRoute) return lastChain
+  if (runtime !== lastRuntime) {
+    lastOfRuntime = chains.get(runtime) ?? new WeakMap()
+    chains.set(runtime, lastOfRuntime)
+    lastRuntime = runtime
+    lastRoute = undefined
   }
-  const known = ofRuntime.get(route)
-  if (known !== undefined) return known
+  const chain = lastOfRuntime.get(route) ?? bindAll(deps, runtime, virtualHost, route)
+  lastOfRuntime.set(route, chain)
+  lastRoute = route
+  lastChain = chain
+  return chain
+}
+
+function bindAll(
+  deps: EngineDeps,
+  runtime: HttpRuntime,
+  virtualHost: VirtualHost,
+  route: CompiledRoute,
+): FilterChain {
   const { source } = route
   const overrides: FilterOverrides = { ...virtualHost.filters, ...source.filters }
   const scope = { deps, runtime, route: source, overrides }
-  const chain = filters.flatMap((config) => bind(config, scope))
-  ofRuntime.set(route, chain)
-  return chain
+  return runtime.manager.filters.flatMap((config) => bind(config, scope))
 }
 
 function bind(config: HttpFilterConfig, scope: FilterScope): ChainFilter[] {

@@ -2,7 +2,12 @@
  * Session persistence (Envoy's stateful_session filter): a cookie or header names the endpoint
  * that served the client before, and the answer names the one that serves it now.
  */
-import type { RequestView, SessionPersistence, SocketAddress } from '@weft/model'
+import type {
+  HttpConnectionManager,
+  RequestView,
+  SessionPersistence,
+  SocketAddress,
+} from '@weft/model'
 import {
   type CompiledTarget,
   type Host,
@@ -10,8 +15,20 @@ import {
   sessionCookieValue,
   sessionHeaderValue,
 } from '@weft/traffic'
+import type { HttpRuntime } from '../exchange/contract.ts'
 import { type EncodedHeaders, encodeStamps, joinEncoded } from '../exchange/encoded-headers.ts'
 import type { Exchange } from '../exchange/exchange.ts'
+
+/** Nearly every listener, and nearly always the same one as last. */
+let lastWithoutSessions: HttpConnectionManager | undefined
+
+/** Whether the listener keeps sessions at all. */
+export function keepsSessions({ manager }: HttpRuntime): boolean {
+  if (manager === lastWithoutSessions) return false
+  if (manager.filters.some(({ kind }) => kind === 'statefulSession')) return true
+  lastWithoutSessions = manager
+  return false
+}
 
 /** How the session of the exchange's route is kept; `undefined`: not at all. */
 export function sessionOf(x: Exchange): SessionPersistence | undefined {
@@ -48,7 +65,7 @@ export function targetOfSession(
   x: Exchange,
   targets: readonly CompiledTarget[],
 ): CompiledTarget | undefined {
-  if (targets.length === 1 || x.runtime.manager.filters.length === 0) return undefined
+  if (targets.length === 1 || !keepsSessions(x.runtime)) return undefined
   const session = sessionOf(x)
   const wanted = session && preferredOf(session, x.view, x.deps.clock.nowMs())
   if (wanted === undefined) return undefined

@@ -3,7 +3,7 @@
  * while it is scanned; a hit in the table is confirmed byte by byte, because who
  * finds a second name with the hash of `content-length` must gain nothing.
  */
-import { ascii, equalsIgnoreCase, LOWER } from './bytes.ts'
+import { ascii, equalsIgnoreCase, foursOf, LOWER, spells } from './bytes.ts'
 
 const NAMES = [
   'host',
@@ -69,6 +69,20 @@ export function knownName(hash: number, bytes: Uint8Array, from: number, to: num
   const id = slots[hash & (SLOTS - 1)] as number
   if (id === 0) return 0
   return equalsIgnoreCase(bytes, from, to, spelled[id] as Uint8Array) ? id : 0
+}
+
+const NO_FOURS = new Int32Array(0)
+const fours: readonly Int32Array[] = spelled.map((lower) =>
+  lower.length < 4 ? NO_FOURS : foursOf(lower),
+)
+
+/** The same for a name that was seen to be a token, four bytes at once. */
+export function knownToken(hash: number, bytes: Uint8Array, from: number, to: number): number {
+  const id = slots[hash & (SLOTS - 1)] as number
+  if (id === 0) return 0
+  const { length } = spelled[id] as Uint8Array
+  if (length < 4) return knownName(hash, bytes, from, to)
+  return spells(bytes, from, to, length, fours[id] as Int32Array) ? id : 0
 }
 
 /** The number of a known name given as text; 0 for every other name. */

@@ -12,7 +12,7 @@
  *     │     nameEnd
  *     nameStart; the line ends where the next one starts
  */
-import { equalsIgnoreCase, LOWER } from './bytes.ts'
+import { equalsIgnoreCase, LOWER, latin1 } from './bytes.ts'
 import { KNOWN_FIELDS } from './field-names.ts'
 
 export const MAX_FIELDS = 100
@@ -28,6 +28,8 @@ export class MessageHead {
   count = 0
   /** For each known name, index of its first field plus one; 0 when absent. */
   readonly at = new Uint8Array(KNOWN_FIELDS)
+  /** Bit `hash & 31` of each name is set: most names that somebody looks for are not there. */
+  nameBits = 0
 
   /** Where parsing goes on: start of the first line that is not complete. */
   resumeAt = 0
@@ -73,6 +75,7 @@ export class MessageHead {
 
   reset(): void {
     this.count = 0
+    this.nameBits = 0
     // So short that a loop beats the call of `fill`.
     for (let i = 0; i < KNOWN_FIELDS; i++) this.at[i] = 0
     this.resumeAt = 0
@@ -99,6 +102,7 @@ export class MessageHead {
 
   /** Index of the next field called `name` from `from` on, or -1. */
   find(bytes: Uint8Array, base: number, hash: number, name: Uint8Array, from = 0): number {
+    if ((this.nameBits & (1 << (hash & 31))) === 0) return -1
     const { spans, count } = this
     for (let i = from; i < count; i++) {
       const at = i * SPAN
@@ -120,7 +124,7 @@ export class MessageHead {
   valueOf(bytes: Buffer, base: number, index: number): string {
     const at = index * SPAN
     const from = base + (this.spans[at + 2] as number)
-    return bytes.toString('latin1', from, base + (this.spans[at + 3] as number))
+    return latin1(bytes, from, base + (this.spans[at + 3] as number))
   }
 
   /** Where field `index`'s line ends, its CRLF included. */

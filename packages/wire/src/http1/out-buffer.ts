@@ -90,6 +90,10 @@ export class OutBuffer {
   /** `value` is a whole number, 0 or more. */
   decimal(value: number): void {
     this.reserve(DIGITS)
+    if (value < 10) {
+      this.bytes[this.length++] = 0x30 + value
+      return
+    }
     let digits = 1
     for (let power = 10; value >= power; power *= 10) digits++
     let rest = value

@@ -12,12 +12,14 @@ import {
   endOfValue,
   equalsIgnoreCase,
   FIELD_VALUE,
+  foursOf,
   LF,
   SPACE,
+  spells,
   TAB,
   TOKEN_LOWER,
 } from './bytes.ts'
-import { FIELD, knownName } from './field-names.ts'
+import { FIELD, knownToken } from './field-names.ts'
 import { MAX_FIELDS, type MessageHead, SPAN, someElement } from './message-head.ts'
 import { PROBLEM } from './problem.ts'
 
@@ -75,7 +77,7 @@ export function parseFields(
     const index = head.count
     if (index === MAX_FIELDS) return PROBLEM.tooManyFields
     const at = index * SPAN
-    const known = knownName(hash, bytes, lineStart, nameEnd)
+    const known = knownToken(hash, bytes, lineStart, nameEnd)
     spans[at] = lineStart - base
     spans[at + 1] = nameEnd - base
     spans[at + 2] = valueStart - base
@@ -83,6 +85,7 @@ export function parseFields(
     spans[at + 4] = hash
     spans[at + 5] = known
     head.count = index + 1
+    head.nameBits |= 1 << (hash & 31)
     if (known !== 0) {
       const problem = noteField(head, known, index, bytes, valueStart, valueEnd)
       if (problem !== 0) return problem
@@ -103,6 +106,7 @@ export function more(head: MessageHead, base: number, lineStart: number, end: nu
 
 const CLOSE = ascii('close')
 const KEEP_ALIVE = ascii('keep-alive')
+const KEEP_ALIVE_FOURS = foursOf(KEEP_ALIVE)
 const UPGRADE = ascii('upgrade')
 const CHUNKED = ascii('chunked')
 const CONTINUE = ascii('100-continue')
@@ -142,7 +146,7 @@ function noteField(
 
 function noteConnection(head: MessageHead, bytes: Uint8Array, from: number, to: number): void {
   // The two values that nearly every client sends need no list walk.
-  if (equalsIgnoreCase(bytes, from, to, KEEP_ALIVE)) head.connectionKeepAlive = true
+  if (spells(bytes, from, to, KEEP_ALIVE.length, KEEP_ALIVE_FOURS)) head.connectionKeepAlive = true
   else if (equalsIgnoreCase(bytes, from, to, CLOSE)) head.connectionClose = true
   else someElement(bytes, from, to, (first, last) => noteOption(head, bytes, first, last))
 }

@@ -166,6 +166,7 @@ export class HeadBuilder implements FieldSink {
     spans[span + 5] = known
     if (known !== 0 && head.at[known] === 0) head.at[known] = index + 1
     head.count = index + 1
+    head.nameBits |= 1 << (hash & 31)
   }
 
   /** Fields that frame, or are only allowed in one way. @returns Whether the line stays. */
