@@ -16,4 +16,6 @@ export interface RequestView {
    * as Envoy does; `undefined` when there is none.
    */
   header(name: string): string | undefined
+  /** What verified tokens say of a claim: a text, or those of a list; absent: no token was looked at. */
+  claimTexts?(path: readonly string[]): readonly string[]
 }

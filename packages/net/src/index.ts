@@ -1,3 +1,4 @@
+export { type Fetched, type FetchRules, guardedFetch } from './guarded-fetch.ts'
 export { createHandleTransport } from './handle-transport.ts'
 export { createMemoryTransport, type MemoryOptions } from './memory-transport.ts'
 export { createNodeTransport } from './node-transport.ts'

@@ -3,6 +3,7 @@
  * modules) is loaded by the first call that needs it, hence the promises.
  */
 
+import type { CheckMessages } from './authorization/check-messages.ts'
 import type { CertificateMessages } from './certificates/certificate-messages.ts'
 import type {
   AdsClient,
@@ -15,6 +16,7 @@ import type { ResourceCodec } from './codec/resource-codec.ts'
 import type { RateLimitMessages } from './rate-limit/rate-limit-messages.ts'
 import type { AdsServer, AdsServerDeps, AdsServerOptions } from './server/ads-server.ts'
 
+export type { CheckAnswer, CheckMessages, CheckQuestion } from './authorization/check-messages.ts'
 export type {
   CertificateMessages,
   CertificateQuestion,
@@ -90,6 +92,11 @@ export async function watchResourceFiles(
   deps: ResourceSinkDeps,
 ): Promise<ResourceFiles> {
   return (await import('./files/resource-files.ts')).openResourceFiles(path, deps)
+}
+
+/** Loaded when a route asks a service for authorization. */
+export async function loadCheckMessages(): Promise<CheckMessages> {
+  return await import('./authorization/check-messages.ts')
 }
 
 /** Loaded when a limit is used: most proxies never are. */

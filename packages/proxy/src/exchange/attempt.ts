@@ -5,7 +5,7 @@ import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { HttpPool } from '../upstream/pool.ts'
 import type { UpstreamSide } from '../upstream/upstream-user.ts'
 import { chooseHost, resolveNamed } from './choose-host.ts'
-import { encodeHeaderOps, joinEncoded } from './encoded-headers.ts'
+import { type EncodedHeaders, encodeHeaderOps, joinEncoded } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { spellNames } from './header-case.ts'
 import { out } from './shared-out.ts'
@@ -124,7 +124,7 @@ export function composeRequest(
   plan.generateId = manager.generateRequestId
   const ofRoute =
     target.requestHeaders.length === 0 ? undefined : encodeHeaderOps(target.requestHeaders)
-  plan.route = joinEncoded(x.requestHeaders, ofRoute)
+  plan.route = joinEncoded(filteredFields(x, ofRoute), ofRoute)
   plan.stamps = stampsOf(runtime).request
   out.clear()
   writeRequestHead(plan, out)
@@ -138,6 +138,14 @@ export function composeRequest(
   request.append(held.bytes, 0, held.length, out)
   if (request.done) request.appendEnd(out)
   return headLength
+}
+
+/** What filters did to the fields; @param after What is done after them. */
+export function filteredFields(
+  { requestHeaders, changes }: Exchange,
+  after: EncodedHeaders | undefined,
+): EncodedHeaders | undefined {
+  return changes === undefined ? requestHeaders : joinEncoded(requestHeaders, changes.encode(after))
 }
 
 /** What the next hop has left for its answer: it need not work on what nobody waits for. */

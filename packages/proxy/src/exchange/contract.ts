@@ -21,6 +21,7 @@ import type {
   HttpConnectionManager,
   Listener,
   Locality,
+  NetworkRbac,
   Route,
   SocketAddress,
   TcpProxy,
@@ -52,6 +53,8 @@ export interface EngineDeps {
   readonly filterStats?: FilterStats
   /** Absent: what HTTP/2 connections do is not counted. */
   readonly http2Stats?: Http2Stats
+  /** Hosts of key sets that may be on loopback or plaintext; absent: none (R61). */
+  readonly keyHosts?: readonly string[]
   /** Where this proxy runs, for zone aware routing; absent: nowhere in particular. */
   readonly locality?: Locality
   /** What the proxy's processes count together; absent: this is the only one. */
@@ -74,7 +77,7 @@ export type FilterGauge = (value: number) => void
 
 /** `http`: the connection manager's `statPrefix`. */
 export interface StatOwner {
-  readonly kind: 'http' | 'cluster' | 'listener' | 'localRateLimit'
+  readonly kind: 'http' | 'cluster' | 'listener' | 'localRateLimit' | 'network'
   readonly name: string
 }
 
@@ -92,6 +95,8 @@ export interface ChainRuntime {
   readonly match: FilterChainMatch
   /** Connections begin with a handshake; they wait while a secret has not come. */
   readonly tls?: DownstreamTls
+  /** Decide about the connection before anything of it is served. */
+  readonly rbac?: readonly NetworkRbac[]
   readonly handler: HttpRuntime | TcpRuntime
 }
 
@@ -188,7 +193,9 @@ export interface ExchangeRecord {
   readonly downstreamRemote: SocketAddress
   readonly downstreamLocal: SocketAddress
   readonly requestId: string
-  /** A request header by lower-case name, as the client sent it. */
+  /** What a filter left behind, by Envoy's name of the filter; absent: nothing does. */
+  metadata?(filter: string): Readonly<Record<string, unknown>> | undefined
+  /** A request header by lower-case name, as filters left it. */
   requestHeader(name: string): string | undefined
   /** A header of the upstream's answer by lower-case name. */
   responseHeader(name: string): string | undefined

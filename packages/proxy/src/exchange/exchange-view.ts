@@ -16,6 +16,7 @@ import type { HeaderContext } from '@weft/traffic'
 import { ascii, hashName, knownId, latin1, type MessageHead } from '@weft/wire'
 import type { ExchangeRecord } from './contract.ts'
 import type { Exchange } from './exchange.ts'
+import type { FilterMetadata } from './exchange-facts.ts'
 import { failureDetails, failureFlag } from './failures.ts'
 
 export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord {
@@ -74,12 +75,22 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
 
   requestHeader(name: string): string | undefined {
+    const changed = this.#x.changes?.lines(name)
+    if (changed !== undefined) return changed.length === 0 ? undefined : changed.join(',')
     return lookUp(this.#x.head, this.#x.headBytes, name)
   }
 
   responseHeader(name: string): string | undefined {
     if (!this.#x.responseHeadDone) return undefined
     return lookUp(this.#x.response, this.#x.responseBytes, name)
+  }
+
+  claimTexts(path: readonly string[]): readonly string[] {
+    return this.#x.facts?.claimTexts(path) ?? []
+  }
+
+  metadata(filter: string): FilterMetadata | undefined {
+    return this.#x.facts?.metadata(filter)
   }
 
   // What header templates ask for.

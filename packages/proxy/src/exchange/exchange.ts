@@ -27,6 +27,7 @@ import { BodyRelay } from './body-relay.ts'
 import type { ClientSide } from './client-side.ts'
 import type { EngineDeps, HttpRuntime, RetryEnd } from './contract.ts'
 import type { EncodedHeaders } from './encoded-headers.ts'
+import type { ExchangeFacts } from './exchange-facts.ts'
 import type { ExchangePool } from './exchange-pool.ts'
 import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
 import { ExchangeView } from './exchange-view.ts'
@@ -40,7 +41,8 @@ import {
   upstreamReset,
 } from './relay-response.ts'
 import { replyLocally } from './reply-locally.ts'
-import { takeRequestBody } from './request-body.ts'
+import { type BodyWaiter, takeRequestBody } from './request-body.ts'
+import type { RequestChanges } from './request-changes.ts'
 import { RequestId } from './request-id.ts'
 import { attemptFailed } from './retrying.ts'
 import { roomFor } from './room-for.ts'
@@ -104,8 +106,14 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   tried: Set<Host> | undefined
   hash: number | undefined
   filterHeaders: EncodedHeaders | undefined
-  /** What filters change about the request. */
+  /** What filters change about the request's coding. */
   requestHeaders: EncodedHeaders | undefined
+  /** What filters change about its fields; absent: nothing. */
+  changes: RequestChanges | undefined
+  /** What filters found out; absent: nothing. */
+  facts: ExchangeFacts | undefined
+  /** A filter waits for the body. */
+  bodyWaiter: BodyWaiter | undefined
   encoders = NO_ENCODERS
   /** Filters that want to know of the end: whether the answer is complete. */
   watchers = NO_WATCHERS
@@ -197,6 +205,9 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.hash = undefined
     this.filterHeaders = undefined
     this.requestHeaders = undefined
+    this.changes = undefined
+    this.facts = undefined
+    this.bodyWaiter = undefined
     this.encoders = NO_ENCODERS
     this.watchers = NO_WATCHERS
     this.maxBodyBytes = 0

@@ -20,6 +20,8 @@ const FAILURES = {
   noConfiguration: { status: 503, flag: 'NC', details: 'no_configuration_yet' },
   noFilterChain: { status: 0, flag: 'NR', details: 'filter_chain_not_found' },
   faultAbort: { status: 503, flag: 'FI', details: 'fault_filter_abort' },
+  authorizationDenied: { status: 403, flag: 'UAEX', details: 'ext_authz_denied' },
+  authorizationService: { status: 403, flag: 'UAEX', details: 'ext_authz_error' },
   localRateLimited: { status: 429, flag: 'RL', details: 'local_rate_limited' },
   rateLimited: { status: 429, flag: 'RL', details: 'request_rate_limited' },
   rateLimitService: { status: 500, flag: 'RLSE', details: 'rate_limiter_error' },

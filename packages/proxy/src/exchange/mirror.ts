@@ -12,7 +12,7 @@ import { type HeadTarget, MessageHead, OutBuffer, parseResponseHead } from '@wef
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { HttpPool } from '../upstream/pool.ts'
 import type { UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
-import { poolFor } from './attempt.ts'
+import { filteredFields, poolFor } from './attempt.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { EngineDeps } from './contract.ts'
 import type { Exchange } from './exchange.ts'
@@ -50,7 +50,7 @@ function copyOf(x: Exchange): RequestCopy {
   plan.attempts = 1
   plan.timeoutMs = 0
   plan.generateId = runtime.manager.generateRequestId
-  plan.route = undefined
+  plan.route = filteredFields(x, undefined)
   plan.stamps = undefined
   writeRequestHead(plan, copy)
   const headLength = copy.length

@@ -11,6 +11,12 @@ const MAX_HELD_BYTES = 65_536
 /** A body of more than this is worth a buffer of its own. */
 const BULK_BYTES = 65_536
 
+/** Told when the body is complete, or longer than what is wanted of it. */
+export interface BodyWaiter {
+  readonly maxBytes: number
+  onBody(): void
+}
+
 /** @returns The offset just past what was taken of the body, or a problem. */
 export function takeRequestBody(
   exchange: Exchange,
@@ -28,7 +34,20 @@ export function takeRequestBody(
   if (bodyTooLong(exchange)) refuseBody(exchange)
   else if (request.undecodable && !exchange.discarding) refuseUndecodable(exchange)
   else if (request.done) requestDone(exchange)
+  tellBodyWaiter(exchange)
   return at
+}
+
+/** Whether what a filter wants of the body is here. */
+export function hasBodyFor({ request, held }: Exchange, maxBytes: number): boolean {
+  return request.done || held.length > maxBytes
+}
+
+function tellBodyWaiter(exchange: Exchange): void {
+  const { bodyWaiter } = exchange
+  if (bodyWaiter === undefined || !hasBodyFor(exchange, bodyWaiter.maxBytes)) return
+  exchange.bodyWaiter = undefined
+  bodyWaiter.onBody()
 }
 
 export function bodyTooLong({ maxBodyBytes, request, discarding }: Exchange): boolean {
@@ -61,7 +80,9 @@ function holdBody(exchange: Exchange, bytes: Buffer, from: number, end: number):
   const { request, held } = exchange
   const at = request.relay(bytes, from, end, held)
   askForLargeReads(exchange)
-  if (held.length > MAX_HELD_BYTES && !request.done) exchange.downstream.pauseBody()
+  const { bodyWaiter } = exchange
+  const most = Math.max(MAX_HELD_BYTES, bodyWaiter?.maxBytes ?? 0)
+  if (held.length > most && !request.done) exchange.downstream.pauseBody()
   return at
 }
 

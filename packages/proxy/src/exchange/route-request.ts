@@ -9,20 +9,23 @@ import {
   timeoutsOf,
 } from '@weft/traffic'
 import { FIELD, lowerText, SPAN } from '@weft/wire'
-import { type FilterChain, filterChainOf } from '../filters/bound-filters.ts'
-import type { FilterCall, FilterVerdict } from '../filters/http-filter.ts'
+import { type FilterChain, filterChainOf, guardsOf } from '../filters/bound-filters.ts'
+import type { FilterBody, FilterCall, FilterPeer, FilterVerdict } from '../filters/http-filter.ts'
 import { targetOfSession } from '../filters/stateful-session.ts'
 import { startAttempt } from './attempt.ts'
 import { canonicalPath } from './canonical-path.ts'
 import { endTunnelHere, openTunnel } from './connect-tunnel.ts'
 import { encodeHeaderOps, joinEncoded } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
+import { ExchangeFacts } from './exchange-facts.ts'
 import { askForBody } from './expect-continue.ts'
 import { failureText } from './failures.ts'
 import { GrpcMessages, isGrpc, parseGrpcTimeout } from './grpc.ts'
 import { startRace } from './hedge.ts'
 import { sendMirrors } from './mirror.ts'
-import { bodyTooLong, refuseBody, refuseUndecodable } from './request-body.ts'
+import { bodyTooLong, hasBodyFor, refuseBody, refuseUndecodable } from './request-body.ts'
+import { RequestChanges } from './request-changes.ts'
+import { fieldLines, fieldNames, sentLines } from './request-fields.ts'
 import { newCookieValue } from './request-id.ts'
 import { keepsRules } from './request-rules.ts'
 
@@ -51,31 +54,57 @@ export function routeRequest(x: Exchange): void {
         return
       }
     }
-    x.fail('noRoute', 'no route matches')
+    const guards = guardsOf(x.deps, x.runtime)
+    if (guards.length > 0) runFilters(x, guards, -1)
+    else x.fail('noRoute', 'no route matches')
     return
   }
   x.virtualHost = decision.virtualHost.source
   x.route = decision.route
   const chain = filterChainOf(x.deps, x.runtime, decision.virtualHost.source, decision.route)
   if (chain.length === 0) applyRoute(x)
-  else runFilters(x, chain, 0)
+  else runFilters(x, chain, -1)
 }
 
-function runFilters(x: Exchange, chain: FilterChain, from: number): void {
-  const route = x.route?.source
-  if (route === undefined) return
-  for (let i = from; i < chain.length; i++) {
-    const entry = chain[i]
-    if (entry === undefined) continue
-    const verdict =
-      entry.kind === 'plain'
-        ? entry.filter.onRequest(route, x.view, x.deps.random)
-        : entry.filter.onRequest(callOf(x))
+/** @param after Place in the listener's list of the filter that ran last. */
+function runFilters(x: Exchange, chain: FilterChain, after: number): void {
+  for (const entry of chain) {
+    if (entry.place <= after) continue
+    const verdict = ask(x, entry)
     if (verdict === undefined) continue
-    obey(x, verdict, () => runFilters(x, chain, i + 1))
+    obey(x, verdict, () => runFilters(x, chainNow(x, verdict, chain), entry.place))
     return
   }
   applyRoute(x)
+}
+
+function ask(x: Exchange, entry: FilterChain[number]): FilterVerdict {
+  if (entry.kind === 'bound') return entry.filter.onRequest(callOf(x))
+  const route = x.route?.source
+  return route === undefined ? undefined : entry.filter.onRequest(route, x.view, x.deps.random)
+}
+
+/** The chain of the route that the request has now. */
+function chainNow(x: Exchange, verdict: FilterVerdict, chain: FilterChain): FilterChain {
+  if (verdict === undefined || (verdict.kind !== 'change' && verdict.kind !== 'wait')) return chain
+  const { route, virtualHost } = x
+  if (route === undefined || virtualHost === undefined) return chain
+  return filterChainOf(x.deps, x.runtime, virtualHost, route)
+}
+
+function change(x: Exchange, verdict: Extract<FilterVerdict, { kind: 'change' }>): void {
+  const { changes, rematch, stamps } = verdict
+  x.changes ??= new RequestChanges()
+  x.changes.add(changes, (name) => sentLines(x, name))
+  x.filterHeaders = joinEncoded(x.filterHeaders, stamps)
+  if (changes.path !== undefined) {
+    x.canonicalPath = changes.path
+    x.view.forgetPath()
+  }
+  if (!rematch || x.runtime.routes === undefined) return
+  const decision = matchRoute(x.runtime.routes, x.view)
+  x.route = decision.kind === 'matched' ? decision.route : undefined
+  x.virtualHost = decision.kind === 'noVirtualHost' ? undefined : decision.virtualHost.source
 }
 
 function callOf(x: Exchange): FilterCall {
@@ -85,6 +114,43 @@ function callOf(x: Exchange): FilterCall {
     principal: x.view.downstreamPeerUriSan,
     contentLength: x.head.contentLength,
     connection: x.downstream.connection,
+    get peer() {
+      return peerOf(x)
+    },
+    get facts() {
+      x.facts ??= new ExchangeFacts()
+      return x.facts
+    },
+    fieldNames: () => fieldNames(x),
+    fieldLines: (name) => fieldLines(x, name),
+    whenBody: (maxBytes, use) => whenBody(x, maxBytes, use),
+  }
+}
+
+function peerOf(x: Exchange): FilterPeer {
+  const { view } = x
+  return {
+    remote: view.downstreamRemote,
+    local: view.downstreamLocal,
+    protocol: view.protocol,
+    requestId: view.requestId,
+    tls: view.downstreamTls,
+  }
+}
+
+function whenBody(x: Exchange, maxBytes: number, use: (body: FilterBody) => void): () => void {
+  const tell = (): void => {
+    const { held, request } = x
+    use({ bytes: held.bytes.subarray(0, held.length), isComplete: request.done })
+  }
+  if (hasBodyFor(x, maxBytes)) {
+    tell()
+    return () => {}
+  }
+  x.bodyWaiter = { maxBytes, onBody: tell }
+  x.downstream.resumeBody()
+  return () => {
+    x.bodyWaiter = undefined
   }
 }
 
@@ -113,6 +179,9 @@ function obey(x: Exchange, verdict: FilterVerdict, goOn: () => void): void {
     x.maxBodyBytes = verdict.maxBytes
     if (bodyTooLong(x)) refuseBody(x)
     else goOn()
+  } else if (verdict.kind === 'change') {
+    change(x, verdict)
+    goOn()
   } else if (verdict.kind === 'wait') {
     wait(x, verdict, goOn)
   } else {
@@ -151,7 +220,10 @@ function wait(
 
 function applyRoute(x: Exchange): void {
   const { route } = x
-  if (route === undefined) return
+  if (route === undefined) {
+    x.fail('noRoute', 'no route matches')
+    return
+  }
   const { action } = route
   if (action.kind === 'forward') {
     forward(x, action)

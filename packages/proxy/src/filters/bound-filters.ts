@@ -2,7 +2,13 @@
  * The filters of a listener as they are for one route: those with settings are bound once per
  * runtime tree and route, and found again for each request.
  */
-import type { FilterOverrides, HttpFilterConfig, VirtualHost } from '@weft/model'
+import {
+  type FilterOverrides,
+  type HttpFilterConfig,
+  NO_HEADER_CHANGES,
+  type Route,
+  type VirtualHost,
+} from '@weft/model'
 import type { CompiledRoute } from '@weft/traffic'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import { boundFilters } from './catalog.ts'
@@ -11,7 +17,12 @@ import { fault } from './fault.ts'
 import type { BoundFilter, FilterScope, HttpFilter } from './http-filter.ts'
 import { countedFilter } from './plain-stats.ts'
 
-type ChainFilter =
+type ChainFilter = PlacedFilter & {
+  /** In the listener's list. */
+  readonly place: number
+}
+
+type PlacedFilter =
   | { readonly kind: 'plain'; readonly filter: HttpFilter }
   | { readonly kind: 'bound'; readonly filter: BoundFilter }
 
@@ -56,10 +67,45 @@ function bindAll(
   const { source } = route
   const overrides: FilterOverrides = { ...virtualHost.filters, ...source.filters }
   const scope = { deps, runtime, route: source, overrides }
-  return runtime.manager.filters.flatMap((config) => bind(config, scope))
+  return placed(runtime.manager.filters, scope)
 }
 
-function bind(config: HttpFilterConfig, scope: FilterScope): ChainFilter[] {
+function placed(filters: readonly HttpFilterConfig[], scope: FilterScope): FilterChain {
+  return filters.flatMap((config, place) =>
+    bind(config, scope).map((filter) => ({ ...filter, place })),
+  )
+}
+
+const guards = new WeakMap<HttpRuntime, FilterChain>()
+const GUARDS: readonly string[] = ['jwtAuthn', 'extAuthz', 'rbac']
+
+/**
+ * Those that decide who may call: they run for requests without a route too. There may be one once
+ * it is known who calls, and if not, strangers do not learn which paths there are.
+ */
+export function guardsOf(deps: EngineDeps, runtime: HttpRuntime): FilterChain {
+  const known = guards.get(runtime)
+  if (known !== undefined) return known
+  const scope = { deps, runtime, route: NO_ROUTE, overrides: {} }
+  const { filters } = runtime.manager
+  const chain = placed(filters, scope).filter(({ place }) => {
+    const config = filters[place]
+    return config !== undefined && GUARDS.includes(config.kind)
+  })
+  guards.set(runtime, chain)
+  return chain
+}
+
+const NO_ROUTE: Route = {
+  name: '',
+  match: { path: { kind: 'prefix', value: '/', ignoreCase: false }, headers: [], query: [] },
+  action: { kind: 'respond', status: 404, body: '' },
+  requestHeaders: NO_HEADER_CHANGES,
+  responseHeaders: NO_HEADER_CHANGES,
+  origins: [],
+}
+
+function bind(config: HttpFilterConfig, scope: FilterScope): PlacedFilter[] {
   const { overrides, route } = scope
   if (overrides.disabled?.includes(config.kind) === true) return []
   switch (config.kind) {
@@ -79,6 +125,10 @@ function bind(config: HttpFilterConfig, scope: FilterScope): ChainFilter[] {
       return bound(boundFilters.grpcWeb(config, scope))
     case 'buffer':
       return bound(boundFilters.buffer(config, scope))
+    case 'jwtAuthn':
+      return bound(boundFilters.jwtAuthn(config, scope))
+    case 'extAuthz':
+      return bound(boundFilters.extAuthz(config, scope))
     case 'compressor':
       return bound(boundFilters.compressor(config, scope))
     default:
@@ -86,11 +136,11 @@ function bind(config: HttpFilterConfig, scope: FilterScope): ChainFilter[] {
   }
 }
 
-function plain(filter: HttpFilter, scope: FilterScope): ChainFilter[] {
+function plain(filter: HttpFilter, scope: FilterScope): PlacedFilter[] {
   const counted = countedFilter(filter, scope)
   return counted === undefined ? [{ kind: 'plain', filter }] : bound(counted)
 }
 
-function bound(filter: BoundFilter | undefined): ChainFilter[] {
+function bound(filter: BoundFilter | undefined): PlacedFilter[] {
   return filter === undefined ? [] : [{ kind: 'bound', filter }]
 }

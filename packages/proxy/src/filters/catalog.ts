@@ -5,9 +5,11 @@ import { buffer } from './buffer.ts'
 import { compressor } from './compressor.ts'
 import { cors } from './cors.ts'
 import { csrf } from './csrf.ts'
+import { extAuthz } from './ext-authz.ts'
 import { fault } from './fault.ts'
 import { grpcWeb } from './grpc-web.ts'
 import type { HttpFilter } from './http-filter.ts'
+import { jwtAuthn } from './jwt-authn.ts'
 import { localRateLimit } from './local-rate-limit.ts'
 import { rateLimit } from './rate-limit.ts'
 
@@ -29,6 +31,8 @@ export const boundFilters = {
   rateLimit,
   adaptiveConcurrency,
   grpcWeb,
+  jwtAuthn,
+  extAuthz,
   buffer,
   compressor,
 } as const

@@ -11,8 +11,18 @@ import {
   routeOf,
   tableOf,
 } from '../exchange/engine-fixture.ts'
+import { ExchangeFacts } from '../exchange/exchange-facts.ts'
 import { RegistryFilterStats } from '../observe/filter-stats.ts'
 import { filterChainOf } from './bound-filters.ts'
+
+const ADDRESS = { host: '10.0.0.1', port: 1 }
+const PEER = {
+  remote: ADDRESS,
+  local: ADDRESS,
+  protocol: 'HTTP/1.1',
+  requestId: '',
+  tls: undefined,
+} as const
 
 /** Runs requests through a chain and reads what was counted. */
 function counted(
@@ -49,6 +59,11 @@ function counted(
         principal: undefined,
         contentLength: 0,
         connection: {},
+        peer: PEER,
+        facts: new ExchangeFacts(),
+        fieldNames: () => Object.keys(headers),
+        fieldLines: (name: string) => [headers[name] ?? ''],
+        whenBody: () => () => {},
       }
       if (entry.kind === 'bound') entry.filter.onRequest(call)
     }

@@ -28,7 +28,9 @@ export interface FilteredProxy {
   readonly records: { readonly flags: string; readonly details: string }[]
   /** How many requests the application saw. */
   served(): number
-  /** On a connection of its own. */
+  /** The last one that it saw: its fields, and `:path`. */
+  seen(): Readonly<Record<string, string | string[] | undefined>>
+  /** On a connection of its own; a header `:path` stands in for `/a`. */
   ask(method: string, headers?: Readonly<Record<string, string>>, body?: string): Promise<Answer>
   /** Puts the same configuration in place again, as a push of something else does. */
   publish(): void
@@ -43,10 +45,12 @@ export async function filteredProxy(
   more: Readonly<Record<string, number>> = {},
 ): Promise<FilteredProxy> {
   let served = 0
+  let seen: Readonly<Record<string, string | string[] | undefined>> = {}
   const apps = await Promise.all(
     Array.from({ length: applications }, async (_, index) => {
       const app = createServer((request, response) => {
         served++
+        seen = { ...request.headers, ':path': request.url }
         response.setHeader('x-app', String(index))
         request.resume().on('end', () => response.end('ok'))
       })
@@ -83,6 +87,7 @@ export async function filteredProxy(
     port: listener.address.port,
     records,
     served: () => served,
+    seen: () => seen,
     ask: (method, headers = {}, body = '') => ask(listener.address.port, method, headers, body),
     publish: () => slot.publish(build()),
     async close() {
@@ -102,14 +107,15 @@ function ask(
   body: string,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
+    const { ':path': path = '/a', ...fields } = headers
     const length = body === '' ? {} : { 'content-length': String(Buffer.byteLength(body)) }
     const sent = request(
       {
         port,
         host: '127.0.0.1',
         method,
-        path: '/a',
-        headers: { ...headers, ...length },
+        path,
+        headers: { ...fields, ...length },
         agent: false,
       },
       (response) => {

@@ -15,12 +15,16 @@ import type {
   HttpFilterName,
   RequestView,
   Route,
+  SocketAddress,
 } from '@weft/model'
+import type { TlsFacts } from '@weft/net'
 import type { AnswerEncoder } from '../exchange/answer-coding.ts'
 import type { BodyDecoder } from '../exchange/body-relay.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { EncodedHeaders } from '../exchange/encoded-headers.ts'
+import type { ExchangeFacts } from '../exchange/exchange-facts.ts'
 import type { Failure } from '../exchange/failures.ts'
+import type { FieldChanges } from '../exchange/request-changes.ts'
 import type { LocalReply } from '../exchange/write-response.ts'
 
 export interface HttpFilter {
@@ -57,6 +61,34 @@ export interface FilterCall {
   readonly contentLength: number
   /** The same object for each request of one connection. */
   readonly connection: object
+  readonly peer: FilterPeer
+  /** What filters before this one found out; a filter adds what it finds. */
+  readonly facts: ExchangeFacts
+  /** Lower-case names of the request's fields, each once. */
+  fieldNames(): readonly string[]
+  /** Every line of a field by its lower-case name. */
+  fieldLines(name: string): readonly string[]
+  /**
+   * Waits until the body is complete or longer than `maxBytes`.
+   *
+   * @returns Cancels.
+   */
+  whenBody(maxBytes: number, use: (body: FilterBody) => void): () => void
+}
+
+/** Both ends of the connection that the request came on. */
+export interface FilterPeer {
+  readonly remote: SocketAddress
+  readonly local: SocketAddress
+  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'
+  readonly requestId: string
+  readonly tls: TlsFacts | undefined
+}
+
+export interface FilterBody {
+  /** So far; valid during the call only. */
+  readonly bytes: Buffer
+  readonly isComplete: boolean
 }
 
 /** `undefined` goes on. */
@@ -87,6 +119,15 @@ export type FilterVerdict =
       readonly encoder: AnswerEncoder
       /** Of the answer. */
       readonly contentType: string
+    }
+  /** Goes on with another head. */
+  | {
+      readonly kind: 'change'
+      readonly changes: FieldChanges
+      /** The route is looked for again, as it may depend on what is known now. */
+      readonly rematch: boolean
+      /** For the answer, whosever it is. */
+      readonly stamps?: EncodedHeaders
     }
   /** Goes on; told once when the exchange is over, and whether its answer was complete. */
   | { readonly kind: 'watch'; onEnd(complete: boolean): void }
