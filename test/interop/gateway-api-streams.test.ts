@@ -265,7 +265,10 @@ describe('other routes of Gateway API', () => {
         [200, 0, 0],
         `HTTP/2: ${isHttp2}`,
       )
-      assert.deepEqual([await to($P2, me), await to($P2, {}), await to($P2, other)], [200, 200, 200])
+      assert.deepEqual(
+        [await to($P2, me), await to($P2, {}), await to($P2, other)],
+        [200, 200, 200],
+      )
     }
   })
 

@@ -39,6 +39,11 @@ export interface TlsParameters {
   /** SHA-256 of the peer's public key info (base64) or certificate (hex); one must match. */
   readonly verifySpki?: readonly string[]
   readonly verifyHash?: readonly string[]
+  /**
+   * Peers whose certificate does not chain to `validation` are let in, too; a client's then counts
+   * for nothing, as if none had come. Absent: false.
+   */
+  readonly acceptUntrusted?: boolean
 }
 
 export interface SubjectAltNameMatch {

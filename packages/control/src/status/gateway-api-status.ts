@@ -49,6 +49,7 @@ const SUPPORTED_FEATURES = [
   'GRPCRouteRequestHeaderModifier',
   'Gateway',
   'GatewayFrontendClientCertificateValidation',
+  'GatewayFrontendClientCertificateValidationInsecureFallback',
   'GatewayHTTPListenerIsolation',
   'GatewayPort8080',
   'HTTPRoute',

@@ -192,15 +192,24 @@ export class SecureSocket implements Socket {
           : this.#side.context.clientCertificate === 'required'
       return isNeeded ? { reason: 'noCertificate', why: 'it has no certificate' } : undefined
     }
-    if (context.verifies) {
-      const { _handle } = tls as unknown as { _handle: { verifyError(): Error | null } | null }
-      const error = _handle === null ? new Error('it went') : _handle.verifyError()
-      if (error) {
-        const why = `its certificate is not to be trusted: ${error.message}`
-        return { reason: 'untrusted', why }
-      }
+    const error = context.verifies ? this.#distrust() : undefined
+    if (error !== undefined && context.acceptsUntrusted) {
+      // Nobody vouches for what it says: nothing may be decided by it.
+      this.tls = { ...this.tls, peer: undefined }
+      return undefined
+    }
+    if (error !== undefined) {
+      return { reason: 'untrusted', why: `its certificate is not to be trusted: ${error.message}` }
     }
     return peerProblem(certificate, peer, context) ?? this.#nameProblem(certificate, peer)
+  }
+
+  /** What OpenSSL has against the peer's chain. */
+  #distrust(): Error | undefined {
+    const { _handle } = this.#tls as unknown as {
+      readonly _handle: { verifyError(): Error | null } | null
+    }
+    return _handle === null ? new Error('it went') : (_handle.verifyError() ?? undefined)
   }
 
   #nameProblem(certificate: X509Certificate, peer: PeerCertificate): PeerProblem | undefined {

@@ -11,8 +11,10 @@ import type { PeerRules } from './verify-peer.ts'
 interface ContextBase extends PeerRules {
   readonly secure: SecureContext
   readonly alpn: readonly string[]
-  /** Whether the peer's certificate has to chain to a CA of ours. */
+  /** Whether the peer's certificate is checked against a CA of ours. */
   readonly verifies: boolean
+  /** What does not chain to it is let in, as if it had no certificate. */
+  readonly acceptsUntrusted: boolean
 }
 
 export interface ServerTlsContext extends ContextBase {
@@ -76,7 +78,9 @@ function common(parts: TlsContextParts, extra: SecureContextOptions): ContextBas
       ? {}
       : { ecdhCurve: ecdhCurves.join(':') }),
   })
-  return { secure, alpn, verifies: trust !== undefined, spki, hashes, names, distrust }
+  const verifies = trust !== undefined
+  const acceptsUntrusted = parameters.acceptUntrusted === true
+  return { secure, alpn, verifies, acceptsUntrusted, spki, hashes, names, distrust }
 }
 
 const MAX_SESSIONS = 1_024

@@ -256,6 +256,27 @@ test('who comes under each setting of client certificates', async () => {
   }
 })
 
+test('who is let in without trust is nobody', async () => {
+  const transport = createHandleTransport()
+  const foreign = other.issue({ uri: ['spiffe://mesh/ns/a/sa/client'] })
+  const lax = { trust: { caPem: ca.caPem }, parameters: { acceptUntrusted: true } }
+  const context = serverTlsContext(parts(serverCert, lax), 'optional')
+  const { listening, accepted } = await serve(transport, () => ({ context }))
+  const namesOf = async (certificate: ConnectionOptions) => {
+    const socket = await nodeClient(listening.address.port, certificate)
+    assert.ok(!(socket instanceof Error))
+    const last = accepted.at(-1)
+    await last?.handler.seen('open')
+    socket.destroy()
+    return last?.socket.tls?.peer?.uriSans
+  }
+  const own = { cert: clientCert.certPem, key: clientCert.keyPem }
+  assert.deepEqual(await namesOf(own), ['spiffe://mesh/ns/a/sa/client'])
+  assert.equal(await namesOf({ cert: foreign.certPem, key: foreign.keyPem }), undefined)
+  assert.equal(await namesOf({}), undefined)
+  await listening.close()
+})
+
 test('sessions go on, but not past a change of context and never for who shows a certificate', async () => {
   const transport = createHandleTransport()
   let context = serverTlsContext(parts(serverCert), 'none')

@@ -19,10 +19,11 @@ const parameters = {
   ecdhCurves: fc.subarray(['X25519', 'P-256'], { minLength: 1 }),
   verifySpki: fc.uniqueArray(digest('base64'), { minLength: 1, maxLength: 2 }),
   verifyHash: fc.uniqueArray(digest('hex'), { minLength: 1, maxLength: 2 }),
+  acceptUntrusted: fc.constant(true as const),
 }
 const optional = [
   ...(['validation', 'minVersion', 'maxVersion', 'cipherSuites', 'ecdhCurves'] as const),
-  ...(['verifySpki', 'verifyHash'] as const),
+  ...(['verifySpki', 'verifyHash', 'acceptUntrusted'] as const),
 ] as const
 
 const nameMatches: Arb<readonly SubjectAltNameMatch[]> = fc.array(

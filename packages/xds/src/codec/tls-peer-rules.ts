@@ -6,12 +6,13 @@ import {
   CertificateValidationContextSchema,
   SubjectAltNameMatcher_SanType as SanType,
   type SubjectAltNameMatcherSchema,
+  CertificateValidationContext_TrustChainVerification as Trust,
 } from '../gen/envoy/extensions/transport_sockets/tls/v3/common_pb.js'
 import { decodeString, encodeString } from './matchers.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
 import type { Init } from './values.ts'
 
-type Pins = Pick<TlsParameters, 'verifySpki' | 'verifyHash'>
+type Pins = Pick<TlsParameters, 'verifySpki' | 'verifyHash' | 'acceptUntrusted'>
 type TypedMatcher = Init<typeof SubjectAltNameMatcherSchema>
 
 const SAN_TYPES = {
@@ -33,14 +34,16 @@ export interface WantedNames {
 /** `undefined` when there is nothing to check beside the chain. */
 export function encodePeerRules(
   names: WantedNames,
-  { verifySpki = [], verifyHash = [] }: Pins,
+  { verifySpki = [], verifyHash = [], acceptUntrusted = false }: Pins,
 ): Init<typeof CertificateValidationContextSchema> | undefined {
   const { exact, matches } = names
-  if (exact.length + matches.length + verifySpki.length + verifyHash.length === 0) return undefined
+  const count = exact.length + matches.length + verifySpki.length + verifyHash.length
+  if (count === 0 && !acceptUntrusted) return undefined
   return {
     matchTypedSubjectAltNames: [...exact.map(encodeExact), ...matches.flatMap(encodeMatch)],
     verifyCertificateSpki: [...verifySpki],
     verifyCertificateHash: [...verifyHash],
+    ...(acceptUntrusted ? { trustChainVerification: Trust.ACCEPT_UNTRUSTED } : {}),
   }
 }
 
@@ -62,7 +65,7 @@ function typeOf(name: string): 'uri' | 'dns' | 'ip' {
 const VALIDATION = covers(
   CertificateValidationContextSchema,
   ...['match_typed_subject_alt_names', 'match_subject_alt_names'],
-  ...['verify_certificate_spki', 'verify_certificate_hash'],
+  ...['verify_certificate_spki', 'verify_certificate_hash', 'trust_chain_verification'],
 )
 
 export interface PeerRulesDecoded extends Pins {
@@ -81,6 +84,7 @@ export function decodePeerRules(
     names: decodeNames(context, path, problems),
     ...(verifyCertificateSpki.length === 0 ? {} : { verifySpki: verifyCertificateSpki }),
     ...(verifyCertificateHash.length === 0 ? {} : { verifyHash: verifyCertificateHash }),
+    ...(context.trustChainVerification === Trust.ACCEPT_UNTRUSTED ? { acceptUntrusted: true } : {}),
   }
 }
 

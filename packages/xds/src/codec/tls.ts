@@ -233,7 +233,7 @@ interface CommonParts {
   readonly certificates: string[]
   readonly validation: string | undefined
   readonly names: readonly SubjectAltNameMatch[]
-  readonly pins: Pick<TlsParameters, 'verifySpki' | 'verifyHash'>
+  readonly pins: Pick<TlsParameters, 'verifySpki' | 'verifyHash' | 'acceptUntrusted'>
 }
 
 const NO_RULES = { names: [], pins: {} } as const

@@ -13,6 +13,8 @@ export interface ListenerTls {
   /** SDS name of the CA for clients' certificates. */
   readonly validation?: string
   readonly requireClientCertificate: boolean
+  /** Clients with a certificate that is not valid are let in as those without one. */
+  readonly acceptUntrusted?: true
   readonly minVersion?: TlsVersion
   readonly maxVersion?: TlsVersion
 }
@@ -53,9 +55,11 @@ export function judgeTls(
     return { tls: { certificates, requireClientCertificate: false, ...versions }, faults }
   }
   const { validation, requireClientCertificate } = clients
+  const untrusted = requireClientCertificate ? {} : { acceptUntrusted: true as const }
   const all = [...clients.faults, ...faults]
   if (validation === undefined) return { faults: all }
-  return { tls: { certificates, validation, requireClientCertificate, ...versions }, faults: all }
+  const asked = { certificates, validation, requireClientCertificate, ...untrusted }
+  return { tls: { ...asked, ...versions }, faults: all }
 }
 
 function certificatesOf(
