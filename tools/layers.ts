@@ -31,7 +31,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   proxy: [...wired, ...platform, 'traffic', 'xds'],
   broker: [...wired, ...platform, 'traffic', 'xds'],
   proxyless: [...wired, 'traffic', 'identity', 'xds', 'plugin', 'wasm'],
-  control: [...wired, 'config', 'identity', 'xds', 'kube'],
+  control: [...wired, 'traffic', 'config', 'identity', 'xds', 'kube'],
 
   console: [...nouns, 'config'],
   cli: [

@@ -10,9 +10,11 @@ import { join } from 'node:path'
 import { type Clock, type Logger, realClock, silentLogger } from '@weft/base'
 import { analyze } from '@weft/config'
 import type { SocketAddress } from '@weft/model'
-import { createAdsServer, type XdsNode } from '@weft/xds'
+import { type AdsServer, createAdsServer, type XdsNode, type XdsTls } from '@weft/xds'
 import { openAdminServer } from './admin/admin-server.ts'
 import type { ConnectedProxy, PlaneView } from './admin/endpoint.ts'
+import { type OpenedMeshCa, openMeshCa } from './ca/open-mesh-ca.ts'
+import type { CaOptions } from './ca/options.ts'
 import { Changes } from './metrics/changes.ts'
 import { PilotMetrics } from './metrics/pilot-metrics.ts'
 import { Push } from './push/push.ts'
@@ -25,6 +27,7 @@ import { buildSnapshot } from './snapshot/build.ts'
 import { LOCAL_TLS_FILES } from './snapshot/local-tls-files.ts'
 import { DEFAULT_MESH } from './snapshot/mesh-settings.ts'
 import type { MeshSnapshot } from './snapshot/mesh-snapshot.ts'
+import { TRUST_BUNDLE } from './snapshot/secrets.ts'
 import { sources } from './sources/catalog.ts'
 import { LastGoodTexts } from './sources/files/last-good.ts'
 import { EMPTY_SOURCE, type SourceState } from './sources/source.ts'
@@ -32,13 +35,17 @@ import { ConditionTimes } from './status/condition-times.ts'
 import { rollUp } from './status/delivery.ts'
 import type { ObjectStatus } from './status/object-status.ts'
 import { objectStatuses } from './status/object-statuses.ts'
-import { offersOf, workloadOf } from './translate/node-view.ts'
+import { hasIdentity, offersOf, workloadOf } from './translate/node-view.ts'
 
 export interface ControlPlaneOptions {
   /** Folders or files to watch; `weft apply` writes into the first folder. */
   readonly sources: readonly string[]
   /** Where proxies connect; default 127.0.0.1:15010. Port 0 takes a free one. */
   readonly xds?: SocketAddress
+  /** Take plaintext xDS on an address that others reach: whoever may connect gets everything. */
+  readonly insecureXds?: boolean
+  /** The same over TLS, for other machines: certificates, or tokens of issuers. Absent: none. */
+  readonly xdsTls?: SocketAddress
   /** A unix socket for xDS besides. */
   readonly xdsSocketPath?: string
   /** Default 127.0.0.1:15014. */
@@ -50,12 +57,18 @@ export interface ControlPlaneOptions {
   readonly stateDir?: string
   /** How long a self-registered endpoint outlives its stream; default 5000. */
   readonly registrationGraceMs?: number
+  /** The mesh's CA; its folder is below `stateDir` unless it says otherwise. */
+  readonly ca?: CaOptions
+  /** Uniform in [0, 1). */
+  readonly random?: () => number
   readonly clock?: Clock
   readonly log?: Logger
 }
 
 export interface ControlPlane {
   readonly xds: SocketAddress
+  /** With `xdsTls`. */
+  readonly xdsTls: SocketAddress | undefined
   readonly admin: SocketAddress
   snapshot(): MeshSnapshot
   statuses(): readonly ObjectStatus[]
@@ -67,6 +80,7 @@ const DEFAULT_ADMIN: SocketAddress = { host: '127.0.0.1', port: 15014 }
 const DEFAULT_GRACE_MS = 5_000
 /** Proxies come back with backoff; a restart must not outrun the slowest. */
 const RESTORED_GRACE_MS = 30_000
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/
 /** Cluster in Istio's sense of what is declared in files. */
 const CLUSTER = 'weft'
 
@@ -75,6 +89,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const clock = options.clock ?? realClock
   const log = options.log ?? silentLogger
   const { stateDir } = options
+  checkPlaintext(options)
   await using stack = new AsyncDisposableStack()
 
   const store =
@@ -126,6 +141,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log,
       viewOf: viewKeyOf,
       isReady: () => isReady,
+      admit: (peer) => identities.admit(peer),
+      refuse: (node, peer) => identities.refuse(node, peer),
+      onCertificate: (question, peer) => identities.ca.answer(question, peer),
       onNode(node, connection) {
         selfRegistration.connected(registrationOf(node), connection)
         views.connect(node, connection, push.snapshot)
@@ -143,6 +161,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       onHealth: (node, isHealthy) => selfRegistration.reported(node.id, isHealthy),
       onAnswer(answer) {
         metrics.answered(answer)
+        if (answer.names.includes(TRUST_BUNDLE)) identities.ca.acknowledged()
         if (answer.error === undefined && awaited.delete(answer.connectionId)) {
           metrics.converged(clock.monotonicMs() - publishedAtMs)
         }
@@ -163,6 +182,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           unresolved: 'hold',
           cluster: CLUSTER,
           tlsFiles: LOCAL_TLS_FILES,
+          ...(identities.ca.bundlePem === undefined
+            ? {}
+            : { trustBundlePem: identities.ca.bundlePem }),
         },
         previous,
       ),
@@ -173,6 +195,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     },
   })
   stack.defer(() => push.close())
+  const identities: OpenedMeshCa = await openMeshCa(
+    { ...(stateDir !== undefined && { folder: join(stateDir, 'ca') }), ...options.ca },
+    {
+      clock,
+      log,
+      random: options.random ?? Math.random,
+      metrics: metrics.registry,
+      connections: () => ads.connections(),
+      resourcesOf: (connection) => views.resourcesOf(connection),
+      onBundle: () => push.request('config'),
+      onServerIdentity: (tls) => ads.setTls(tls),
+    },
+  )
+  stack.defer(() => identities.close())
 
   const stop = new AbortController()
   stack.defer(() => {
@@ -242,18 +278,26 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     registries: () =>
       [staticRegistry, selfRegistration].map((one) => ({ name: one.name, health: one.health() })),
     folder: options.sources.find(isFolder),
+    identities,
     rescan,
   }
 
   await rescan()
+  const trustDomain = push.snapshot?.mesh.trustDomain ?? DEFAULT_MESH.trustDomain
+  await identities.ca.open(trustDomain, sourceState().documents)
+  await push.now()
   isReady = true
   const admin = await openAdminServer(options.admin ?? DEFAULT_ADMIN, plane, log)
   stack.defer(() => admin.close())
   const xds = await ads.listen(options.xds ?? DEFAULT_XDS)
   if (options.xdsSocketPath !== undefined) await ads.listen({ path: options.xdsSocketPath })
+  const at = 'port' in xds ? xds : (options.xds ?? DEFAULT_XDS)
+  const secure = await listenSecurely(ads, options.xdsTls, identities.ca.serverTls, log)
+  await identities.announce(at)
   const owned = stack.move()
   return {
-    xds: 'port' in xds ? xds : (options.xds ?? DEFAULT_XDS),
+    xds: at,
+    xdsTls: secure,
     admin: admin.address,
     snapshot() {
       const { snapshot } = push
@@ -265,8 +309,37 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   }
 }
 
+/** Without an identity of its own the control plane still serves this machine. */
+async function listenSecurely(
+  ads: AdsServer,
+  address: SocketAddress | undefined,
+  tls: XdsTls | undefined,
+  log: Logger,
+): Promise<SocketAddress | undefined> {
+  if (address === undefined) return undefined
+  if (tls === undefined) {
+    log.error('xDS is not served over TLS: there is no CA to identify this control plane')
+    return undefined
+  }
+  const bound = await ads.listen(address, tls)
+  return 'port' in bound ? bound : address
+}
+
+/** Whoever reaches a plaintext port may be anybody. */
+function checkPlaintext({ xds = DEFAULT_XDS, insecureXds }: ControlPlaneOptions): void {
+  if (insecureXds === true || LOOPBACK.test(xds.host)) return
+  throw new Error(
+    `Cannot serve xDS without TLS on ${xds.host}: it must be loopback; serve others over TLS (xdsTls)`,
+  )
+}
+
 function registrationOf(node: XdsNode) {
-  return { id: node.id, workload: workloadOf(node), offers: offersOf(node) }
+  return {
+    id: node.id,
+    workload: workloadOf(node),
+    offers: offersOf(node),
+    ...(hasIdentity(node) ? { hasIdentity: true } : {}),
+  }
 }
 
 function mergeStates(states: readonly SourceState[]): SourceState {

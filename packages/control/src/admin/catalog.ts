@@ -1,6 +1,15 @@
 /** Every admin endpoint. Adding one is adding a line. */
 // not a member: admin-server.ts
 import { apply, deleteEndpoint } from './apply.ts'
+import {
+  ca,
+  caBundle,
+  caImport,
+  caRotate,
+  createJoinToken,
+  joinTokens,
+  revokeJoinToken,
+} from './ca.ts'
 import { configz, registryz, syncz } from './debug.ts'
 import type { AdminEndpoint } from './endpoint.ts'
 import { healthz, ready } from './health.ts'
@@ -18,6 +27,13 @@ export const adminEndpoints: readonly AdminEndpoint[] = [
   resources,
   apply,
   deleteEndpoint,
+  ca,
+  caBundle,
+  caRotate,
+  caImport,
+  joinTokens,
+  createJoinToken,
+  revokeJoinToken,
   syncz,
   registryz,
   configz,

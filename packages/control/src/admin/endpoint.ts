@@ -9,6 +9,7 @@
 import type { ResourceSet } from '@weft/model'
 import type { MetricsRegistry } from '@weft/telemetry'
 import type { ConnectionStatus } from '@weft/xds'
+import type { OpenedMeshCa } from '../ca/open-mesh-ca.ts'
 import type { RegistryHealth } from '../registries/registry.ts'
 import type { KeptRegistration } from '../registries/self-registration.ts'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
@@ -54,6 +55,8 @@ export interface PlaneView {
   registries(): readonly { readonly name: string; readonly health: RegistryHealth }[]
   /** The folder that `apply` and `delete` write into; absent when only files are watched. */
   readonly folder: string | undefined
+  /** The CA, and the tokens by which proxies join. */
+  readonly identities: OpenedMeshCa
   /** Looks at the sources now, instead of at the next event. */
   rescan(): Promise<void>
 }

@@ -1,0 +1,26 @@
+/** What the user may say of the mesh's CA. */
+import type { CaPolicy } from '@weft/identity'
+import type { TokenIssuer } from './token-issuers.ts'
+
+export interface CaOptions {
+  /** Keeps the CA and the join tokens; absent: they end with the process. */
+  readonly folder?: string
+  /** Seals the CA's keys in the folder. */
+  readonly passphrase?: string
+  /** The user's own CA: a folder with Istio's `cacerts` files. */
+  readonly ownCaFolder?: string
+  readonly issuers?: readonly TokenIssuer[]
+  /** Where the secret goes by which this machine's user joins without a setting; absent: nowhere. */
+  readonly bootstrapFolder?: string
+  readonly policy?: Partial<CaPolicy>
+  readonly limits?: CaLimits
+}
+
+export interface CaLimits {
+  /** Bad proofs per address. */
+  readonly failureBurst?: number
+  readonly failuresPerSecond?: number
+  /** Certificates per identity. */
+  readonly issueBurst?: number
+  readonly issuesPerSecond?: number
+}
