@@ -1,5 +1,6 @@
 export type { TransportChoice } from './choose-transport.ts'
 export type { ConfigFeed } from './config-feed.ts'
+export type { IdentityOptions, IdentityProof } from './identity/workload-identity.ts'
 export { startProxy } from './proxy.ts'
 export type { ProxyDeps, ProxyHandle, SingleProxy } from './proxy-handle.ts'
 export {

@@ -169,7 +169,8 @@ class RunningProxy implements WorkerProxy {
       outbound: outbound && (await holdOutbound(this.#listeners, outbound)),
       offers: await holdOffers(this.#listeners, offers),
     }
-    this.#identity = await openIdentity(this.#options, this.#deps)
+    const { id } = nodeOf(this.#options, this.#bound)
+    this.#identity = await openIdentity(this.#options, id, this.#deps)
     const node = nodeOf(this.#options, this.#bound, this.#identity?.announced)
     const view = await this.#view(node)
     if (worker === undefined) registerServerMetrics(this.#telemetry.registry, view, clock)

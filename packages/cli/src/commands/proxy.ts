@@ -5,6 +5,7 @@ import { parseConcurrency } from '../run/concurrency.ts'
 import { openLogs } from '../run/process-logs.ts'
 import {
   configSourceOf,
+  identityOptionsOf,
   instanceOf,
   offersOf,
   transportOf,
@@ -95,12 +96,14 @@ export const proxy: Command = {
     const bind = args.value('bind')
     const accessLog = args.value('access-log')
     const transport = transportOf(args)
+    const identity = identityOptionsOf(args, workload, terminal)
     const options = {
       role,
       workload,
       instance: instanceOf(workload, terminal.random),
       address: args.value('address') ?? LOOPBACK,
       source: configSourceOf(args, workload, terminal),
+      ...(identity === undefined ? {} : { identity }),
       ...(role === 'gateway'
         ? { portMap: parsePortMap('map', args.pairs('map')) }
         : {

@@ -4,6 +4,7 @@ import { freePort, LOOPBACK } from '../run/addresses.ts'
 import { openLogs } from '../run/process-logs.ts'
 import {
   configSourceOf,
+  identityOptionsOf,
   offersOf,
   transportOf,
   WORKLOAD_OPTIONS,
@@ -68,6 +69,7 @@ export const run: Command = {
         workload,
         offers,
         source: configSourceOf(args, workload, terminal),
+        identity: identityOptionsOf(args, workload, terminal),
         outboundPort: args.port('outbound') ?? 0,
         adminPort: args.port('admin') ?? 0,
         accessLog: args.value('access-log'),

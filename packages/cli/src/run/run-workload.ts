@@ -9,7 +9,13 @@
 
 import type { LogScopes } from '@weft/base'
 import type { OfferedPort, Workload } from '@weft/model'
-import { type ConfigSource, type SingleProxy, startProxy, type TransportChoice } from '@weft/proxy'
+import {
+  type ConfigSource,
+  type IdentityOptions,
+  type SingleProxy,
+  startProxy,
+  type TransportChoice,
+} from '@weft/proxy'
 import { CommandError } from '../command.ts'
 import { programVersion } from '../program-version.ts'
 import type { Terminal } from '../terminal/terminal.ts'
@@ -23,6 +29,7 @@ export interface WorkloadRun {
   readonly workload: Workload
   readonly offers: readonly OfferedPort[]
   readonly source: ConfigSource
+  readonly identity: IdentityOptions | undefined
   readonly outboundPort: number
   readonly adminPort: number
   readonly accessLog: string | undefined
@@ -91,6 +98,7 @@ async function openSidecar(
         instance: instanceOf(run.workload, terminal.random),
         address: run.offers[0]?.address ?? LOOPBACK,
         source: run.source,
+        ...(run.identity === undefined ? {} : { identity: run.identity }),
         outbound: { host: LOOPBACK, port: run.outboundPort },
         offers: run.offers,
         bindHost: run.offers[0]?.address ?? LOOPBACK,

@@ -1,13 +1,21 @@
 /** From a command line to what a proxy is told: shared by `weft run` and `weft proxy`. */
+import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { contentHash } from '@weft/base'
-import { type Locality, NO_LOCALITY, type OfferedPort, type Workload } from '@weft/model'
-import type { ConfigSource, TransportChoice } from '@weft/proxy'
+import {
+  type Locality,
+  NO_LOCALITY,
+  type OfferedPort,
+  type SocketAddress,
+  type Workload,
+} from '@weft/model'
+import type { ConfigSource, IdentityOptions, IdentityProof, TransportChoice } from '@weft/proxy'
 import type { Arguments } from '../arguments.ts'
 import { type Option, UsageError } from '../command.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { DEFAULT_XDS, LOOPBACK, parseAddress, parseConnect } from './addresses.ts'
+import { bootstrapFile } from './bootstrap.ts'
 import { LOG_LEVEL_OPTION } from './process-logs.ts'
 
 const TRANSPORTS = ['handle', 'net'] as const satisfies readonly TransportChoice[]
@@ -73,6 +81,16 @@ export const WORKLOAD_OPTIONS = {
     kind: 'value',
     placeholder: 'DIR',
     describe: 'where the last good configuration is kept (below ~/.local/state/weft)',
+  },
+  'join-token': {
+    kind: 'value',
+    placeholder: 'TOKEN',
+    describe: 'proves to the mesh who this is, see `weft join-token` (WEFT_JOIN_TOKEN)',
+  },
+  'token-file': {
+    kind: 'value',
+    placeholder: 'FILE',
+    describe: 'token of a Kubernetes service account or an OIDC issuer, read anew when needed',
   },
   'access-log': {
     kind: 'value',
@@ -160,12 +178,47 @@ export function configSourceOf(
   if (resources !== undefined) return { kind: 'files', path: resources }
   const control = args.value('control') ?? DEFAULT_XDS
   const stateDir = args.value('state') ?? defaultStateDir(terminal)
-  const key = `${workload.namespace}.${workload.name}-${contentHash(control)}`
   return {
     kind: 'ads',
     connect: parseConnect('control', control),
-    lastGoodDir: join(stateDir, key),
+    lastGoodDir: join(stateDir, stateKey(workload, control)),
   }
+}
+
+function stateKey({ namespace, name }: Workload, control: string): string {
+  return `${namespace}.${name}-${contentHash(control)}`
+}
+
+/**
+ * How the proxy comes by a certificate: by what the user gave, else by the secret of a control
+ * plane that the same user runs on this machine. `undefined`: there is nothing to prove it with.
+ */
+export function identityOptionsOf(
+  args: Arguments,
+  workload: Workload,
+  terminal: Terminal,
+): IdentityOptions | undefined {
+  if (args.value('resources') !== undefined) return undefined
+  const control = args.value('control') ?? DEFAULT_XDS
+  const connect = parseConnect('control', control)
+  const proof = proofOf(args, connect, terminal)
+  if (proof === undefined) return undefined
+  const stateDir = args.value('state') ?? defaultStateDir(terminal)
+  return { connect, proof, dir: join(stateDir, stateKey(workload, control)) }
+}
+
+function proofOf(
+  args: Arguments,
+  connect: SocketAddress | { readonly path: string },
+  terminal: Terminal,
+): IdentityProof | undefined {
+  const token = args.value('join-token') ?? terminal.env.WEFT_JOIN_TOKEN
+  if (token !== undefined && token !== '') return { kind: 'token', token }
+  const file = args.value('token-file')
+  if (file !== undefined) return { kind: 'tokenFile', path: file }
+  if ('path' in connect) return undefined
+  const path = bootstrapFile(terminal, connect)
+  return existsSync(path) ? { kind: 'tokenFile', path } : undefined
 }
 
 export function transportOf(args: Arguments): TransportChoice | undefined {

@@ -7,6 +7,7 @@ import { WorkloadIdentity } from './workload-identity.ts'
 /** Resolves with the first certificate or soon after; `undefined` where none is wanted. */
 export async function openIdentity(
   { identity, workload }: ProxyOptions,
+  nodeId: string,
   { clock, random, logs }: Pick<ProxyDeps, 'clock' | 'random'> & { readonly logs: LogScopes },
 ): Promise<WorkloadIdentity | undefined> {
   if (identity === undefined) return undefined
@@ -16,6 +17,7 @@ export async function openIdentity(
       NAMESPACE: workload.namespace,
       SERVICE_ACCOUNT: workload.serviceAccount,
       WORKLOAD_NAME: workload.name,
+      NODE_ID: nodeId,
     },
     { clock, random, log: logs.logger('identity') },
   )

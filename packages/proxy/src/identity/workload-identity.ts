@@ -8,6 +8,7 @@
  * An expired certificate is kept and shown: whether to talk to somebody with one is for the peer
  * to say, and a clock that was moved must not end a proxy. It is loud, though.
  */
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { backoffMs, type Clock, type Logger } from '@weft/base'
 import { readPem, renewAtMs, writePem } from '@weft/identity'
@@ -64,7 +65,11 @@ const LOOK_AGAIN_MS = 600_000
 const MIN_RENEWAL_MS = 500
 /** What the first certificate may take before the proxy goes on without. */
 const FIRST_MS = 3_000
+/** The same where one of an earlier run is at hand. */
+const FIRST_WITH_SAVED_MS = 1_000
 const UNIMPLEMENTED = 12
+/** A join token says which roots may come with the certificate: SHA-256 of their DER. */
+const PIN = '@sha256:'
 
 export class WorkloadIdentity {
   readonly #options: IdentityOptions
@@ -77,6 +82,8 @@ export class WorkloadIdentity {
   #failures = 0
   #problem: string | undefined
   #isAbsent = false
+  #pins: readonly string[] = []
+  #asking = false
   #closed = false
   #cancel: () => void = () => undefined
   #settle: () => void = () => undefined
@@ -95,13 +102,14 @@ export class WorkloadIdentity {
 
   /** Resolves with the first certificate, or when it is clear that none comes soon. */
   async start(): Promise<void> {
-    const saved = await this.#store?.load()
+    this.#svid = await this.#store?.load()
     const settled = new Promise<void>((resolve) => {
       this.#settle = resolve
     })
-    if (saved !== undefined) this.#take(saved)
-    else void this.#ask()
-    const cancel = this.#deps.clock.after(FIRST_MS, () => this.#settle())
+    // Also with one of an earlier run: the authority may be another one by now.
+    void this.#ask()
+    const atMostMs = this.#svid === undefined ? FIRST_MS : FIRST_WITH_SAVED_MS
+    const cancel = this.#deps.clock.after(atMostMs, () => this.#settle())
     await settled
     cancel()
   }
@@ -139,6 +147,8 @@ export class WorkloadIdentity {
     const svid = this.#svid
     if (svid === undefined) return
     const rootsPem = union(bundlePem, svid.rootPem)
+    // Nobody trusts our root any more, so nobody trusts us.
+    if (!union(bundlePem, '').includes(svid.rootPem)) this.#askSoon()
     if (rootsPem === svid.rootsPem) return
     this.#svid = { ...svid, rootsPem }
     void this.#store?.save(this.#svid)
@@ -148,6 +158,14 @@ export class WorkloadIdentity {
     this.#closed = true
     this.#cancel()
     this.#listeners.clear()
+  }
+
+  #askSoon(): void {
+    if (this.#asking || this.#closed) return
+    this.#cancel()
+    this.#cancel = this.#deps.clock.after(MIN_RENEWAL_MS * this.#deps.random(), () => {
+      void this.#ask()
+    })
   }
 
   #take(svid: Svid): void {
@@ -174,21 +192,27 @@ export class WorkloadIdentity {
 
   async #ask(): Promise<void> {
     const { clock, log, ask = askCertificate } = this.#deps
+    this.#asking = true
     const { key, csrPem } = newRequest()
     const validitySeconds = Math.round((this.#options.lifetimeMs ?? 0) / 1_000)
     const metadata = this.#metadata
     try {
       const way = await this.#way()
       const answer = await ask({ ...way, csrPem, validitySeconds, metadata }, clock)
+      this.#asking = false
       if (this.#closed) return
       if (!answer.ok) return this.#failed(answer.problem, answer.code)
       const read = readSvid(answer.chainPem, key, clock.nowMs())
       if (!read.ok) return this.#failed(`the authority's answer is not used: ${read.problem}`)
+      if (!isPinned(read.svid.rootPem, this.#pins)) {
+        return this.#failed('the authority is not the one that the join token names')
+      }
       const svid = { ...read.svid, rootsPem: union(this.#svid?.rootsPem ?? '', read.svid.rootPem) }
       log.info('certificate came', { id: svid.id, until: new Date(svid.notAfterMs).toISOString() })
       await this.#store?.save(svid)
       if (!this.#closed) this.#take(svid)
     } catch (error) {
+      this.#asking = false
       this.#failed(error instanceof Error ? error.message : String(error))
     }
   }
@@ -201,8 +225,13 @@ export class WorkloadIdentity {
     if (isValid && renewConnect !== undefined && this.#failures % 2 === 0) {
       return { target: renewConnect, proof: { kind: 'svid', svid, rootsPem: svid.rootsPem } }
     }
-    if (proof.kind !== 'tokenFile') return { target: connect, proof }
-    const token = (await readFile(proof.path, 'utf8')).replace(/\s+$/, '')
+    if (proof.kind === 'none') return { target: connect, proof }
+    const text =
+      proof.kind === 'token'
+        ? proof.token
+        : (await readFile(proof.path, 'utf8')).replace(/\s+$/, '')
+    const [token = '', ...pins] = text.split(PIN)
+    this.#pins = pins
     return { target: connect, proof: { kind: 'token', token } }
   }
 
@@ -228,4 +257,11 @@ function union(bundlePem: string, rootPem: string): string {
   const ders = [bundlePem, rootPem].flatMap((pem) => readPem(pem, 'CERTIFICATE'))
   const texts = new Set(ders.map((der) => writePem('CERTIFICATE', der)))
   return [...texts].join('')
+}
+
+function isPinned(rootPem: string, pins: readonly string[]): boolean {
+  if (pins.length === 0) return true
+  return readPem(rootPem, 'CERTIFICATE').every((der) =>
+    pins.includes(createHash('sha256').update(der).digest('hex')),
+  )
 }

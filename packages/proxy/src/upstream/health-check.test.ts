@@ -179,7 +179,7 @@ function fake(hosts: readonly Host[], more: Partial<HealthCheck> = {}, traffic =
   const checker = new HealthChecker([check], hosts, {
     clock,
     random: () => 0.5,
-    connect(_, handler) {
+    connect(_host, _address, handler) {
       handlers.push(handler)
       return { close: () => undefined, write: () => true } as unknown as Socket
     },
@@ -256,7 +256,7 @@ test('a stall of our own event loop fails nobody', () => {
       },
     },
     random: () => 0,
-    connect(_, handler) {
+    connect(_host, _address, handler) {
       handlers.push(handler)
       return { close: () => undefined, write: () => true } as unknown as Socket
     },

@@ -154,7 +154,8 @@ class Supervisor implements ProxyHandle {
     this.#pool.start()
     await allUp
     this.#allUp = undefined
-    this.#identity = await openIdentity(this.#options, this.#deps)
+    const { id } = nodeOf(this.#options, this.#bound)
+    this.#identity = await openIdentity(this.#options, id, this.#deps)
     const node = nodeOf(this.#options, this.#bound, this.#identity?.announced)
     const view = await this.#openView(node)
     if (admin !== undefined) {
