@@ -7,6 +7,7 @@ import type { ControlPlane, ObjectStatus } from '@weft/control'
 import { renderAddress, type SocketAddress } from '@weft/model'
 import { firstSignal, howToCallWeft, type Terminal } from '../terminal/terminal.ts'
 import { DEFAULT_ADMIN, DEFAULT_XDS, freePort, LOOPBACK } from './addresses.ts'
+import { bootstrapFile, bootstrapFolder } from './bootstrap.ts'
 import { openControlPlane } from './run-control.ts'
 import { openProxy } from './run-proxy.ts'
 
@@ -34,7 +35,13 @@ export async function runUp(
   const stateBase = terminal.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state')
   const stateDir = join(stateBase, 'weft', `up-${contentHash(options.path)}`)
   const plane = await openControlPlane(
-    { sources: [options.path], xds: options.xds, admin: options.admin, stateDir },
+    {
+      sources: [options.path],
+      xds: options.xds,
+      admin: options.admin,
+      stateDir,
+      ca: { folder: join(stateDir, 'ca'), bootstrapFolder: bootstrapFolder(terminal) },
+    },
     terminal,
     logs,
   )
@@ -54,6 +61,10 @@ export async function runUp(
       },
       address: LOOPBACK,
       source: { kind: 'ads', connect: plane.xds },
+      identity: {
+        connect: plane.xds,
+        proof: { kind: 'tokenFile', path: bootstrapFile(terminal, plane.xds) },
+      },
       portMap: { '80': httpPort, '8080': httpPort },
       bindHost: LOOPBACK,
       admin: { host: LOOPBACK, port: 0 },
