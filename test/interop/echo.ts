@@ -40,7 +40,8 @@ export type AppKind = 'http1' | 'h2c' | 'https' | 'h2' | 'tcp' | 'tls'
 
 /**
  * An application on a free port. A request can ask for its answer: `?status=` with a number,
- * `?delay=` in milliseconds, `?size=` in bytes, `?fail=` so many times 503 for this path before it goes well.
+ * `?delay=` in milliseconds, `?size=` in bytes, `?fail=` so many times 503 for this path before it goes well,
+ * `?only=` a name: 503 when it is this application's.
  */
 export async function startApp(
   name: string,
@@ -63,7 +64,7 @@ export async function startApp(
       const key = request.url ?? ''
       const failed = failures.get(key) ?? 0
       failures.set(key, failed + 1)
-      const fails = failed < Number(query.get('fail') ?? 0)
+      const fails = failed < Number(query.get('fail') ?? 0) || query.get('only') === name
       const socket = request.socket as Socket &
         Partial<TLSSocket> & { readonly servername?: string }
       const peer = socket.getPeerCertificate?.().subject?.CN

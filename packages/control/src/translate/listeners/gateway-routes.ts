@@ -95,8 +95,8 @@ function addVirtualServices(
       parts.virtualServices.set(one.bound, one)
     }
   }
-  // A server that only redirects needs no routes behind it.
-  if (requiresTls && attached.length === 0) {
+  // To redirect, a server needs no routes behind it: neither for all of its hosts nor for some.
+  if (requiresTls) {
     for (const text of door.server.hosts) partsOf(hosts, splitHost(text).host).requiresTls = true
   }
 }
