@@ -1,5 +1,5 @@
 /** A client of the control plane's admin API: what commands ask a running mesh. */
-import type { ApplyResult, DeleteResult } from '@weft/control'
+import type { ApplyResult, CaStatus, DeleteResult, JoinTokenInfo } from '@weft/control'
 import type { Resources, ResourceType } from '@weft/model'
 import { CommandError, EXIT_UNREACHABLE } from './command.ts'
 import { isWell, type MeshStatus } from './inspect/status.ts'
@@ -11,6 +11,14 @@ export interface ObjectName {
   readonly kind: string
   readonly namespace: string
   readonly name: string
+}
+
+export interface NewJoinToken {
+  readonly namespace: string
+  readonly serviceAccount: string
+  readonly node?: string
+  readonly ttlSeconds: number
+  readonly uses: number | 'any'
 }
 
 export class MeshApi {
@@ -63,6 +71,45 @@ export class MeshApi {
       `/v1/resources?${query}`,
     )
     return resources
+  }
+
+  caStatus(): Promise<CaStatus> {
+    return this.#ask('GET', '/v1/ca')
+  }
+
+  rotateCa(abandon: boolean): Promise<CaStatus> {
+    return this.#change('/v1/ca/rotate', { abandon })
+  }
+
+  /** @param files By Istio's names. */
+  importCa(files: Readonly<Record<string, string>>): Promise<CaStatus> {
+    return this.#change('/v1/ca/import', { files })
+  }
+
+  /** The trusted roots, PEM. */
+  async caBundle(): Promise<string> {
+    const { bundle } = await this.#ask<{ bundle: string }>('GET', '/v1/ca/bundle')
+    return bundle
+  }
+
+  createJoinToken(options: NewJoinToken): Promise<JoinTokenInfo & { readonly token: string }> {
+    return this.#change('/v1/join-tokens', options)
+  }
+
+  async joinTokens(): Promise<readonly JoinTokenInfo[]> {
+    const { tokens } = await this.#ask<{ tokens: readonly JoinTokenInfo[] }>(
+      'GET',
+      '/v1/join-tokens',
+    )
+    return tokens
+  }
+
+  async revokeJoinToken(id: string): Promise<void> {
+    await this.#change('/v1/join-tokens/revoke', { id })
+  }
+
+  #change<T>(path: string, value: object): Promise<T> {
+    return this.#ask('POST', path, { type: 'application/json', body: JSON.stringify(value) })
   }
 
   async #ask<T>(

@@ -1,3 +1,8 @@
+export type { CaStatus } from './ca/ca-status.ts'
+export { exportCaKeys } from './ca/export-keys.ts'
+export type { JoinTokenInfo } from './ca/join-tokens.ts'
+export { isOwnCaFile } from './ca/own-ca-files.ts'
+export { parseTokenIssuers } from './ca/token-issuers.ts'
 export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts'
 export {
   findService,

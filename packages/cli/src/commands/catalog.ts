@@ -1,11 +1,13 @@
 /** Every command, by the word that calls it. Adding one is adding a line. */
 import type { Command } from '../command.ts'
 import { apply } from './apply.ts'
+import { ca } from './ca.ts'
 import { completionFor } from './completion.ts'
 import { control } from './control.ts'
 import { deleteCommand } from './delete.ts'
 import { demo } from './demo.ts'
 import { get } from './get.ts'
+import { joinToken } from './join-token.ts'
 import { proxy } from './proxy.ts'
 import { run } from './run.ts'
 import { simulate } from './simulate.ts'
@@ -20,11 +22,13 @@ const members = {
   run,
   control,
   proxy,
+  'join-token': joinToken,
   validate,
   apply,
   delete: deleteCommand,
   status,
   get,
+  ca,
   simulate,
   version,
 } as const satisfies Record<string, Command>

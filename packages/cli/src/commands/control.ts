@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { contentHash } from '@weft/base'
 import type { Command } from '../command.ts'
 import { DEFAULT_ADMIN, DEFAULT_XDS, parseAddress } from '../run/addresses.ts'
+import { CA_OPTIONS, caOptionsOf } from '../run/ca-options.ts'
 import { LOG_LEVEL_OPTION, openLogs } from '../run/process-logs.ts'
 
 export const control: Command = {
@@ -33,11 +34,15 @@ export const control: Command = {
       placeholder: 'DIR',
       describe: 'what survives a restart (below ~/.local/state/weft)',
     },
+    ...CA_OPTIONS,
     'log-level': LOG_LEVEL_OPTION,
   },
   operands: { min: 0, max: Number.POSITIVE_INFINITY },
   exits: {},
-  examples: ['weft control mesh/', 'weft control /etc/mesh --xds 0.0.0.0:15010 --log-level info'],
+  examples: [
+    'weft control mesh/',
+    'weft control /etc/mesh --xds-tls 0.0.0.0:15012 --log-level info',
+  ],
 
   async run(args, terminal) {
     const xds = parseAddress('xds', args.value('xds') ?? DEFAULT_XDS)
@@ -49,13 +54,15 @@ export const control: Command = {
     // What belongs to other folders or another port is another mesh.
     const key = contentHash([...sources, xds.host, xds.port].join(' '))
     const socketPath = args.value('xds-socket')
+    const stateDir = args.value('state') ?? join(stateBase, 'weft', `control-${key}`)
     const { runControl } = await import('../run/run-control.ts')
     return runControl(
       {
         sources,
         xds,
         admin,
-        stateDir: args.value('state') ?? join(stateBase, 'weft', `control-${key}`),
+        stateDir,
+        ...(await caOptionsOf(args, terminal, resolve(terminal.cwd, stateDir))),
         ...(socketPath === undefined ? {} : { xdsSocketPath: socketPath }),
       },
       { isJson: args.flag('json'), folders },

@@ -14,11 +14,16 @@ export async function runControl(
 ): Promise<number> {
   const stopped = firstSignal(terminal, () => process.exit(130))
   const plane = await openControlPlane(options, terminal, logs)
-  const addresses = { xds: renderAddress(plane.xds), admin: `http://${renderAddress(plane.admin)}` }
+  const { xdsTls } = plane
+  const addresses = {
+    xds: renderAddress(plane.xds),
+    ...(xdsTls === undefined ? {} : { xdsTls: renderAddress(xdsTls) }),
+    admin: `http://${renderAddress(plane.admin)}`,
+  }
   terminal.out(
     shown.isJson
       ? `${JSON.stringify({ ready: true, ...addresses, folders: shown.folders })}\n`
-      : `Control plane is up: xDS ${addresses.xds}, admin ${addresses.admin}, watching ${shown.folders.join(', ')}\n`,
+      : `Control plane is up: xDS ${addresses.xds}${xdsTls === undefined ? '' : `, over TLS ${addresses.xdsTls}`}, admin ${addresses.admin}, watching ${shown.folders.join(', ')}\n`,
   )
   reportReady({ kind: 'control', ports: { xds: plane.xds.port, admin: plane.admin.port } })
   await stopped

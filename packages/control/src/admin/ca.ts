@@ -14,11 +14,11 @@ export const ca: AdminEndpoint = {
 export const caBundle: AdminEndpoint = {
   path: '/v1/ca/bundle',
   method: 'GET',
-  summary: 'the trusted roots, PEM; no key',
+  summary: 'the trusted roots: {"bundle": PEM}; no key',
   answer(_request, { identities }) {
     const { bundlePem } = identities.ca
     if (bundlePem === undefined) return jsonAnswer({ error: 'the CA is not available' }, 503)
-    return { status: 200, contentType: 'application/x-pem-file', body: bundlePem }
+    return jsonAnswer({ bundle: bundlePem })
   },
 }
 

@@ -1,0 +1,122 @@
+/** Options of `weft control` about identities → what the control plane takes. */
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { parseDurationMs } from '@weft/base'
+import type { ControlPlaneOptions } from '@weft/control'
+import type { Arguments } from '../arguments.ts'
+import { type Option, UsageError } from '../command.ts'
+import type { Terminal } from '../terminal/terminal.ts'
+import { parseAddress } from './addresses.ts'
+import { bootstrapFolder } from './bootstrap.ts'
+
+const DEFAULT_XDS_TLS = '127.0.0.1:15012'
+
+export const CA_OPTIONS = {
+  'xds-tls': {
+    kind: 'value',
+    placeholder: 'HOST:PORT',
+    describe: `where proxies of other machines connect (${DEFAULT_XDS_TLS} beside the default --xds)`,
+  },
+  'insecure-xds': {
+    kind: 'flag',
+    describe: 'take plaintext xDS on an address that others reach',
+  },
+  'ca-certs': {
+    kind: 'value',
+    placeholder: 'DIR',
+    describe: "your own CA: Istio's files ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem",
+  },
+  'ca-passphrase-file': {
+    kind: 'value',
+    placeholder: 'FILE',
+    describe: 'seals the CA keys on disk (or WEFT_CA_PASSPHRASE)',
+  },
+  'token-issuers': {
+    kind: 'value',
+    placeholder: 'FILE',
+    describe:
+      'JSON: who vouches for workloads, [{issuer, audiences, jwksFile|jwksUri, accounts}]; accounts: "kubernetes" or rules',
+  },
+  'cert-ttl': {
+    kind: 'value',
+    placeholder: 'DURATION',
+    describe: 'life of certificates when a proxy asks for none (24h)',
+  },
+  'max-cert-ttl': {
+    kind: 'value',
+    placeholder: 'DURATION',
+    describe:
+      'the longest that may be asked for; so long the old root stays after a rotation (24h)',
+  },
+} as const satisfies Record<string, Option>
+
+/** @throws {UsageError} When an option is wrong or a file cannot be read. */
+export async function caOptionsOf(
+  args: Arguments,
+  terminal: Terminal,
+  stateDir: string,
+): Promise<Pick<ControlPlaneOptions, 'xdsTls' | 'insecureXds' | 'ca'>> {
+  const secure = args.value('xds-tls') ?? (args.value('xds') ? undefined : DEFAULT_XDS_TLS)
+  const ownCa = args.value('ca-certs')
+  const passphrase = await passphraseOf(args, terminal)
+  const issuersFile = args.value('token-issuers')
+  const leafMs = durationOf(args, 'cert-ttl')
+  const maxLeafMs = durationOf(args, 'max-cert-ttl')
+  return {
+    ...(secure === undefined ? {} : { xdsTls: parseAddress('xds-tls', secure) }),
+    insecureXds: args.flag('insecure-xds'),
+    ca: {
+      folder: join(stateDir, 'ca'),
+      bootstrapFolder: bootstrapFolder(terminal),
+      policy: {
+        ...(leafMs === undefined ? {} : { leafMs }),
+        ...(maxLeafMs === undefined ? {} : { maxLeafMs }),
+      },
+      ...(ownCa === undefined ? {} : { ownCaFolder: resolve(terminal.cwd, ownCa) }),
+      ...(passphrase === undefined ? {} : { passphrase }),
+      ...(issuersFile === undefined ? {} : { issuers: await issuersOf(issuersFile, terminal) }),
+    },
+  }
+}
+
+/** A file's one line end is not part of it. */
+export async function passphraseOf(
+  args: Arguments,
+  terminal: Terminal,
+): Promise<string | undefined> {
+  const file = args.value('ca-passphrase-file')
+  const text =
+    file === undefined
+      ? terminal.env.WEFT_CA_PASSPHRASE
+      : (await read('ca-passphrase-file', file, terminal)).replace(/\r?\n$/, '')
+  if (text === '') throw new UsageError('the CA passphrase must not be empty')
+  return text
+}
+
+async function issuersOf(file: string, terminal: Terminal) {
+  const text = await read('token-issuers', file, terminal)
+  const { parseTokenIssuers } = await import('@weft/control')
+  try {
+    return parseTokenIssuers(text)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new UsageError(`--token-issuers ${file}: ${why}`)
+  }
+}
+
+async function read(option: string, file: string, terminal: Terminal): Promise<string> {
+  try {
+    return await readFile(resolve(terminal.cwd, file), 'utf8')
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new UsageError(`--${option}: cannot read ${file}: ${why}`, 'unreadable', { cause })
+  }
+}
+
+function durationOf(args: Arguments, option: string): number | undefined {
+  const text = args.value(option)
+  if (text === undefined) return undefined
+  const ms = parseDurationMs(text)
+  if (ms !== undefined && ms > 0) return ms
+  throw new UsageError(`--${option} must be a duration such as 10m or 24h, got '${text}'`)
+}
