@@ -38,8 +38,8 @@ export type { Host } from './load-balancers/host.ts'
 export { type BalancerDeps, FIRST_PICK, type PickRequest } from './load-balancers/load-balancer.ts'
 export type { LatencySample } from './load-balancers/peak-ewma.ts'
 export { mirrorsOf } from './mirror.ts'
-export { createOutlierDetector, type OutlierDetector } from './outlier.ts'
-export { type OutlierEvent, outlierEventOf } from './outlier-state.ts'
+export { createOutlierDetector, type OutlierDetector, type OutlierTotals } from './outlier.ts'
+export { type OutlierEvent, type OutlierReason, outlierEventOf } from './outlier-state.ts'
 export {
   type AttemptOutcome,
   type GiveUpReason,

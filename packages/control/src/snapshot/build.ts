@@ -124,6 +124,7 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
     istioGateways: documentsOf(documents, 'IstioGateway'),
     rateLimits: documentsOf(documents, 'RateLimit'),
     trafficPolicies: documentsOf(documents, 'TrafficPolicy'),
+    authorizationPolicies: documentsOf(documents, 'AuthorizationPolicy'),
     listeners: listeners.served,
     httpRoutes: attached.routes,
     streamRoutes: attached.streams,
@@ -185,6 +186,7 @@ type Body = Omit<MeshSnapshot, 'generation' | 'shape'>
 const SHAPING: readonly DocumentType[] = [
   'RateLimit',
   'TrafficPolicy',
+  'AuthorizationPolicy',
   'Sidecar',
   'PeerAuthentication',
   'IstioGateway',

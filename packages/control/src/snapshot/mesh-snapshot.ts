@@ -47,6 +47,8 @@ export interface MeshSnapshot {
   /** Weft's own policies, in order of precedence. */
   readonly rateLimits: readonly DocumentOf<'RateLimit'>[]
   readonly trafficPolicies: readonly DocumentOf<'TrafficPolicy'>[]
+  /** In order of precedence. */
+  readonly authorizationPolicies: readonly DocumentOf<'AuthorizationPolicy'>[]
   /** TLS material by `kubernetes://<namespace>/<name>`. */
   readonly secrets: ReadonlyMap<string, Secret>
   /** What building found out about objects, by `objectKey`. */

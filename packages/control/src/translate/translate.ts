@@ -5,6 +5,7 @@
 import type { Cluster, Endpoints, Listener, ResourceSet, RouteTable, Secret } from '@weft/model'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
 import { TRUST_BUNDLE } from '../snapshot/secrets.ts'
+import { authorize } from './authorize.ts'
 import { TranslateCache } from './cache.ts'
 import { applyBackendPolicies } from './clusters/backend-policies.ts'
 import { outboundClusters, plainCluster, reaches } from './clusters/outbound.ts'
@@ -45,7 +46,7 @@ export function translate(
     clusters,
   })
   return {
-    listener: byName<Listener>(policed.listeners),
+    listener: byName<Listener>(authorize(scope, policed.listeners)),
     route: byName<RouteTable>(policed.routes),
     cluster: policed.clusters,
     endpoints: byName<Endpoints>([...endpoints.values()]),

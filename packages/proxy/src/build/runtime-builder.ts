@@ -150,7 +150,8 @@ export class RuntimeBuilder {
             ...common,
           }
     const tls = chain.tls === undefined ? {} : { tls: chain.tls }
-    return { name: chain.name, match: chain.match, ...tls, handler }
+    const rbac = chain.rbac === undefined ? {} : { rbac: chain.rbac }
+    return { name: chain.name, match: chain.match, ...tls, ...rbac, handler }
   }
 
   #routes(manager: HttpConnectionManager, set: ResourceSet): CompiledRouteTable {

@@ -10,13 +10,14 @@ import type {
   Endpoints,
   FilterChain,
   Listener,
+  RbacFilter,
   Resources,
   ResourceType,
   RouteTable,
   Secret,
 } from '@weft/model'
 import { logFormatProblem } from '@weft/telemetry'
-import { compileRouteTable, createClusterBalancer } from '@weft/traffic'
+import { compileRbac, compileRouteTable, createClusterBalancer } from '@weft/traffic'
 import { compileLogFilter } from '../observe/log-filter.ts'
 
 type Problem = string | undefined
@@ -54,14 +55,28 @@ function listenerProblem(listener: Listener): Problem {
   return undefined
 }
 
-function chainProblem({ tls, filter }: FilterChain): Problem {
+function chainProblem({ tls, filter, rbac }: FilterChain): Problem {
   if (tls !== undefined && tls.certificates.length === 0) {
     return 'transport_socket: at least one certificate is needed'
   }
   const badLog = filter.accessLogs.map(logProblem).find((problem) => problem !== undefined)
   if (badLog !== undefined) return `access_log: ${badLog}`
+  const filters = filter.kind === 'http' ? filter.filters : []
+  const steps: readonly RbacFilter[] = [
+    ...(rbac ?? []),
+    ...filters.filter((one) => one.kind === 'rbac'),
+  ]
+  const badRules = steps.map(rbacProblem).find((problem) => problem !== undefined)
+  if (badRules !== undefined) return badRules
   if (filter.kind === 'tcp') return undefined
   return filter.routes.kind === 'inline' ? routeProblem(filter.routes.table) : undefined
+}
+
+/** Rules that cannot be understood are refused, never left out (R54). */
+function rbacProblem({ rules, shadowRules }: RbacFilter): Problem {
+  return problemOf(() => {
+    for (const one of [rules, shadowRules]) if (one !== undefined) compileRbac(one)
+  })
 }
 
 function logProblem({ format, filter }: AccessLogTarget): Problem {

@@ -16,6 +16,10 @@ export interface TcpStart {
   readonly dial?: TcpDial | undefined
   /** Asked for in a ClientHello that is passed through. */
   readonly serverName?: string | undefined
+  /** Why the connection is refused; then it is only told of and closed. */
+  readonly denial?: string | undefined
+  /** Calls `revoke` when the connection may not go on any more. @returns Stops. */
+  watch?(revoke: (denial: string) => void): () => void
 }
 
 /** Starts it; `left` is called once when it is gone. Reading is paused until there is an upstream. */
@@ -48,6 +52,8 @@ class TcpConnection implements SocketHandler, Timed {
   #upstreamLocal: SocketAddress | undefined
   #clientEnded: boolean
   #opened = false
+  #denial = ''
+  #stopWatching: (() => void) | undefined
   #over = false
 
   constructor(
@@ -70,6 +76,13 @@ class TcpConnection implements SocketHandler, Timed {
   }
 
   start(): void {
+    const { denial } = this.#start
+    if (denial !== undefined) {
+      this.#socket.handler = this
+      this.#refuse(denial)
+      return
+    }
+    this.#stopWatching = this.#start.watch?.((reason) => this.#refuse(reason))
     const { maxConnectionDurationMs } = this.#runtime.proxy
     if (maxConnectionDurationMs !== undefined) {
       this.#deps.wheel.arm(this, maxConnectionDurationMs, this.#startedMs)
@@ -83,6 +96,18 @@ class TcpConnection implements SocketHandler, Timed {
     }
     if (this.#start.dial === undefined) this.#dial.start()
     else if (this.#dial.upstream !== undefined) this.#connected()
+  }
+
+  #refuse(denial: string): void {
+    this.#denial = denial
+    // A tunnel tells of its end itself.
+    if (this.#tunnel !== undefined) {
+      this.#tunnel.close('')
+      return
+    }
+    this.#dial.giveUp()
+    this.#end('-', denial, 0, 0)
+    this.#socket.close()
   }
 
   #connected(): void {
@@ -100,7 +125,7 @@ class TcpConnection implements SocketHandler, Timed {
         idleTimeoutMs: this.#runtime.proxy.idleTimeoutMs,
         onEnd: ({ receivedBytes, sentBytes }, flag) => {
           dial.release()
-          const detail = flag === 'DT' ? 'max connection duration reached' : ''
+          const detail = flag === 'DT' ? 'max connection duration reached' : this.#denial
           this.#end(flag === '' ? '-' : flag, detail, receivedBytes, sentBytes)
         },
       },
@@ -131,6 +156,7 @@ class TcpConnection implements SocketHandler, Timed {
     if (this.#over) return
     this.#over = true
     this.#deps.wheel.disarm(this)
+    this.#stopWatching?.()
     this.#runtime.observer.onConnectionEnd(this.#record(flags, detail, receivedBytes, sentBytes))
     this.#left()
   }

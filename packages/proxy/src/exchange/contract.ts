@@ -177,6 +177,8 @@ export interface ExchangeRecord {
   readonly downstreamPeerUriSan?: string | undefined
   /** Absent: plaintext. */
   readonly downstreamTls?: TlsFacts | undefined
+  /** Of the connection that the answer came by. */
+  readonly upstreamTls?: TlsFacts | undefined
   /** A trailer of the answer by lower-case name. */
   responseTrailer?(name: string): string | undefined
   /** Absent: every repeat that was due was made. */

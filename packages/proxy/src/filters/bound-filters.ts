@@ -129,6 +129,8 @@ function bind(config: HttpFilterConfig, scope: FilterScope): PlacedFilter[] {
       return bound(boundFilters.jwtAuthn(config, scope))
     case 'extAuthz':
       return bound(boundFilters.extAuthz(config, scope))
+    case 'rbac':
+      return bound(boundFilters.rbac(config, scope))
     case 'compressor':
       return bound(boundFilters.compressor(config, scope))
     default:

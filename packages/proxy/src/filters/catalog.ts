@@ -12,7 +12,9 @@ import type { HttpFilter } from './http-filter.ts'
 import { jwtAuthn } from './jwt-authn.ts'
 import { localRateLimit } from './local-rate-limit.ts'
 import { rateLimit } from './rate-limit.ts'
+import { rbac } from './rbac.ts'
 
+// not a member: rbac-step.ts
 // not a member: accept-encoding.ts
 // not a member: bound-filters.ts
 // not a member: filter-memory.ts
@@ -35,4 +37,5 @@ export const boundFilters = {
   extAuthz,
   buffer,
   compressor,
+  rbac,
 } as const

@@ -10,6 +10,7 @@ export class ListenerSlot {
   /** True from the start of a graceful drain: answers carry `Connection: close`. */
   draining = false
   readonly #waiting = new Set<() => void>()
+  readonly #watchers = new Set<() => void>()
 
   constructor(current?: ListenerRuntime) {
     this.#current = current
@@ -25,6 +26,13 @@ export class ListenerSlot {
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const wake of waiting) wake()
+    for (const look of [...this.#watchers]) look()
+  }
+
+  /** Calls `look` at every `publish` until the returned function is called. */
+  watch(look: () => void): () => void {
+    this.#watchers.add(look)
+    return () => this.#watchers.delete(look)
   }
 
   /** Calls `wake` once, at the next `publish`. The returned function gives up. */

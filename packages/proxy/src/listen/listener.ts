@@ -21,6 +21,7 @@ import type { ChainRuntime, EngineDeps, HttpRuntime, TcpRuntime } from '../excha
 import { ExchangePool } from '../exchange/exchange-pool.ts'
 import { handshakeStats } from '../tls/handshake-stats.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
+import { connectionDenial, watchRules } from './connection-rbac.ts'
 import type { ListenerSlot } from './listener-slot.ts'
 import { type ConnectionFacts, matchChain, needsDetection, serverNameScore } from './match-chain.ts'
 import { Ended, Shaking } from './passive-handlers.ts'
@@ -235,7 +236,9 @@ class Listener implements OpenListener, HttpHome {
     const { current } = this.slot
     const facts = factsOf(socket, 'unknown', undefined)
     const chain = current === undefined ? undefined : matchChain(current, facts)
-    return chain?.tls === undefined && chain?.handler.kind === 'tcp' ? chain.handler : undefined
+    // Nor before it is known whether they may come.
+    const isFree = chain?.tls === undefined && chain?.rbac === undefined
+    return isFree && chain?.handler.kind === 'tcp' ? chain.handler : undefined
   }
 
   #dispatch(socket: Socket, what: Looked): SocketHandler {
@@ -323,10 +326,7 @@ class Listener implements OpenListener, HttpHome {
 
   /** The newest tree counts: it may have come during the handshake. */
   #secured(socket: Socket): void {
-    const { current } = this.slot
-    const facts = this.#facts.get(socket)
-    const chain =
-      current === undefined || facts === undefined ? undefined : matchChain(current, facts)
+    const chain = this.#chainNow(socket)
     if (chain === undefined) {
       socket.handler = new Ended(() => this.#forget(socket))
       socket.close()
@@ -336,16 +336,34 @@ class Listener implements OpenListener, HttpHome {
     }
   }
 
+  #chainNow(socket: Socket): ChainRuntime | undefined {
+    const { current } = this.slot
+    const facts = this.#facts.get(socket)
+    return current === undefined || facts === undefined ? undefined : matchChain(current, facts)
+  }
+
   #serve(socket: Socket, chain: ChainRuntime, what: Looked): SocketHandler {
     const { protocol, bytes } = what
+    const serverName = what.hello?.serverName
+    const denial = connectionDenial(chain, socket, serverName, this.#deps)
     if (chain.handler.kind === 'tcp') {
-      const start = {
+      const start: TcpStart = {
         ...what,
         clientEnded: what.clientEnded === true,
-        serverName: what.hello?.serverName,
+        serverName,
         firstBytes: bytes,
+        denial,
+        watch: (revoke) => {
+          const now = () => this.#chainNow(socket)
+          return watchRules({ slot: this.slot, chain, now, socket, serverName }, revoke, this.#deps)
+        },
       }
       return this.#relay(socket, chain.handler, start)
+    }
+    if (denial !== undefined) {
+      this.#deps.log.debug('closed a connection', { details: denial })
+      socket.close()
+      return new Ended(() => this.#forget(socket))
     }
     const { codec } = chain.handler.manager
     const isHttp2 = codec === 'http2' || (codec !== 'http1' && protocol === 'http2')

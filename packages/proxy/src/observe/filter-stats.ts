@@ -13,6 +13,7 @@ const LABELS = {
   http: { prefix: 'envoy_http_', label: 'envoy_http_conn_manager_prefix' },
   cluster: { prefix: 'envoy_cluster_', label: 'envoy_cluster_name' },
   listener: { prefix: 'envoy_listener_', label: 'envoy_listener_address' },
+  network: { prefix: 'envoy_', label: 'envoy_rbac_prefix' },
   localRateLimit: {
     prefix: 'envoy_http_local_rate_limit_',
     label: 'envoy_local_http_ratelimit_prefix',

@@ -116,8 +116,9 @@ const retry = record<RetryPolicy>(
     onlyWhen: fc.array(headerMatch, { maxLength: 2 }),
     answerHeaders: fc.array(headerMatch, { minLength: 1, maxLength: 2 }),
     resetBackoff,
+    otherPriorities: fc.constant(true as const),
   },
-  ['answerHeaders', 'resetBackoff'],
+  ['answerHeaders', 'resetBackoff', 'otherPriorities'],
 )
 
 const terminal = fc.boolean()
@@ -341,6 +342,10 @@ const managerExtras = record(
     ),
     maxConnectionDurationMs: positiveMs,
     refuseMisdirected: fc.boolean(),
+    forwardClientCert: fc.record({
+      mode: fc.constantFrom('forwardOnly', 'appendForward', 'sanitizeSet', 'alwaysForwardOnly'),
+      details: fc.subarray(['cert', 'subject', 'uri', 'dns'] as const),
+    }),
     requestTimeoutMs: ms,
     maxStreamDurationMs: positiveMs,
     maxRequestsPerConnection: fc.integer({ min: 1, max: 1_000 }),
@@ -355,7 +360,13 @@ const managerExtras = record(
     proxy100Continue: fc.constant(true as const),
   },
   [
-    ...(['codec', 'http2', 'maxConnectionDurationMs', 'refuseMisdirected'] as const),
+    ...([
+      'codec',
+      'http2',
+      'maxConnectionDurationMs',
+      'refuseMisdirected',
+      'forwardClientCert',
+    ] as const),
     ...(['requestTimeoutMs', 'maxStreamDurationMs', 'maxRequestsPerConnection'] as const),
     ...(['maxRequestFields', 'underscores', 'headerCase', 'serverHeader', 'via'] as const),
     ...(['proxy100Continue'] as const),
@@ -402,7 +413,7 @@ const filterChain: Arb<FilterChain> = record<FilterChain>(
       ['destinationPort', 'transportProtocol'],
     ),
     tls: downstreamTls,
-    rbac: networkRbac(headerMatch).map((one) => [one] as const),
+    rbac: networkRbac.map((one) => [one] as const),
     filter: fc.oneof(httpConnectionManager, tcpProxy),
   },
   ['tls', 'rbac'],

@@ -29,10 +29,13 @@ const template = fc
   )
   .map((parts) => `/${parts.join('/')}`)
 
-const ofRequest = (headers: Arb<HeaderMatch>) =>
+/** Envoy takes no headers where there are only connections. */
+const ofRequest = (headers: Arb<HeaderMatch> | undefined) =>
   [
     fc.constant({ kind: 'any' as const }),
-    fc.record({ kind: fc.constant('header' as const), match: headers }),
+    headers === undefined
+      ? fc.constant({ kind: 'any' as const })
+      : fc.record({ kind: fc.constant('header' as const), match: headers }),
     fc.record({ kind: fc.constant('path' as const), value: stringMatch }),
     record<{
       kind: 'claim'
@@ -75,7 +78,7 @@ function nested<T>(leaf: Arb<T>, depth: number): Arb<T> {
   return fc.oneof(leaf, groups as unknown as Arb<T>)
 }
 
-const permission = (headers: Arb<HeaderMatch>): Arb<Permission> =>
+const permission = (headers: Arb<HeaderMatch> | undefined): Arb<Permission> =>
   nested<Permission>(
     fc.oneof(
       ...ofRequest(headers),
@@ -93,7 +96,7 @@ const permission = (headers: Arb<HeaderMatch>): Arb<Permission> =>
     2,
   )
 
-const principal = (headers: Arb<HeaderMatch>): Arb<Principal> =>
+const principal = (headers: Arb<HeaderMatch> | undefined): Arb<Principal> =>
   nested<Principal>(
     fc.oneof(
       ...ofRequest(headers),
@@ -110,7 +113,7 @@ const principal = (headers: Arb<HeaderMatch>): Arb<Principal> =>
   )
 
 /** Names say who made a policy, so that the same name has the same origins. */
-const rules = (headers: Arb<HeaderMatch>, names: string): Arb<RbacRules> => {
+const rules = (headers: Arb<HeaderMatch> | undefined, names: string): Arb<RbacRules> => {
   const policy: Arb<RbacPolicy> = fc.record({
     name: word.map((name) => `${names}[${name}]`),
     permissions: fc
@@ -142,13 +145,12 @@ export const rbacFilter = (
     ['rules', 'shadowRules', 'shadowStatPrefix'],
   )
 
-export const networkRbac = (headers: Arb<HeaderMatch>): Arb<NetworkRbac> =>
-  record<NetworkRbac>(
-    {
-      statPrefix: key,
-      rules: rules(headers, 'network'),
-      shadowRules: rules(headers, 'network-shadow'),
-      shadowStatPrefix: key,
-    },
-    ['rules', 'shadowRules', 'shadowStatPrefix'],
-  )
+export const networkRbac: Arb<NetworkRbac> = record<NetworkRbac>(
+  {
+    statPrefix: key,
+    rules: rules(undefined, 'network'),
+    shadowRules: rules(undefined, 'network-shadow'),
+    shadowStatPrefix: key,
+  },
+  ['rules', 'shadowRules', 'shadowStatPrefix'],
+)
