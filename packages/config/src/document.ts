@@ -25,6 +25,7 @@ import type {
 import type { ListenerSet } from './kinds/listener-set.ts'
 import type { PeerAuthentication } from './kinds/peer-authentication.ts'
 import type { RateLimit } from './kinds/rate-limit.ts'
+import type { RequestAuthentication } from './kinds/request-authentication.ts'
 import type { ServiceEntry, WorkloadEntry } from './kinds/service-entry.ts'
 import type { Sidecar } from './kinds/sidecar.ts'
 import type { TcpRoute, TlsRoute } from './kinds/stream-routes.ts'
@@ -48,6 +49,7 @@ export interface Specs {
   readonly WorkloadEntry: WorkloadEntry
   readonly Sidecar: Sidecar
   readonly AuthorizationPolicy: AuthorizationPolicy
+  readonly RequestAuthentication: RequestAuthentication
   readonly PeerAuthentication: PeerAuthentication
   readonly GatewayClass: GatewayClass
   /** Kind `Gateway` of gateway.networking.k8s.io. */

@@ -343,6 +343,30 @@ export const VALID = {
       portLevelMtls: { 9080: { mode: 'PERMISSIVE' }, 8080: { mode: 'UNSET' } },
     },
   },
+  requestAuthentication: {
+    apiVersion: 'security.istio.io/v1',
+    kind: 'RequestAuthentication',
+    metadata: { name: 'test', namespace: 'default' },
+    spec: {
+      selector: { matchLabels: { app: 'reviews' } },
+      jwtRules: [
+        {
+          issuer: 'https://issuer.example',
+          audiences: ['reviews'],
+          jwksUri: 'https://issuer.example/keys',
+          fromHeaders: [{ name: 'x-token', prefix: 'Token ' }],
+          fromParams: ['token'],
+          fromCookies: ['session'],
+          outputPayloadToHeader: 'x-payload',
+          outputClaimToHeaders: [{ header: 'x-sub', claim: 'sub' }],
+          forwardOriginalToken: true,
+          timeout: '2s',
+          spaceDelimitedClaims: ['roles'],
+          presence: 'REQUIRED',
+        },
+      ],
+    },
+  },
   authorizationPolicy: {
     apiVersion: 'security.istio.io/v1',
     kind: 'AuthorizationPolicy',

@@ -14,6 +14,7 @@ import { checkIstioGateways } from './istio-gateways.ts'
 import { checkMeshHosts } from './mesh-hosts.ts'
 import { checkPeerAuthentications } from './peer-authentications.ts'
 import { checkPolicies } from './policies.ts'
+import { checkRequestAuthentications } from './request-authentications.ts'
 import { checkRouteRules } from './route-rules.ts'
 import { checkRoutes } from './routes.ts'
 import { checkSidecars } from './sidecars.ts'
@@ -31,5 +32,6 @@ export const CHECKS = {
   backendPolicies: checkBackendPolicies,
   sidecars: checkSidecars,
   authorizationPolicies: checkAuthorizationPolicies,
+  requestAuthentications: checkRequestAuthentications,
   peerAuthentications: checkPeerAuthentications,
 } as const satisfies Record<string, Check>

@@ -28,6 +28,7 @@ import {
 } from '../rules/kubernetes.ts'
 import { checkPeerAuthentication } from '../rules/peer-authentication.ts'
 import { checkRateLimit, checkTrafficPolicy } from '../rules/policies.ts'
+import { checkRequestAuthentication } from '../rules/request-authentication.ts'
 import type { Rules } from '../rules/rules.ts'
 import { checkServiceEntry, checkWorkloadEntry } from '../rules/service-entry.ts'
 import { checkSidecar } from '../rules/sidecar.ts'
@@ -53,6 +54,7 @@ import {
 import { listenerSet } from './listener-set.ts'
 import { peerAuthentication } from './peer-authentication.ts'
 import { rateLimit } from './rate-limit.ts'
+import { requestAuthentication } from './request-authentication.ts'
 import { serviceEntry, workloadEntry } from './service-entry.ts'
 import { sidecar } from './sidecar.ts'
 import { tcpRoute, tlsRoute } from './stream-routes.ts'
@@ -136,6 +138,12 @@ export const KINDS: Readonly<Record<DocumentType, KindDefinition>> = {
   },
   Sidecar: { ...ISTIO, kind: 'Sidecar', schema: sidecar, rules: checkSidecar },
 
+  RequestAuthentication: {
+    ...SECURITY,
+    kind: 'RequestAuthentication',
+    schema: requestAuthentication,
+    rules: checkRequestAuthentication,
+  },
   AuthorizationPolicy: {
     ...SECURITY,
     kind: 'AuthorizationPolicy',

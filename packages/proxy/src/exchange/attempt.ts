@@ -142,7 +142,7 @@ export function composeRequest(
 
 /** What filters did to the fields; @param after What is done after them. */
 export function filteredFields(
-  { requestHeaders, changes }: Exchange,
+  { requestHeaders, filtered: { changes } }: Exchange,
   after: EncodedHeaders | undefined,
 ): EncodedHeaders | undefined {
   return changes === undefined ? requestHeaders : joinEncoded(requestHeaders, changes.encode(after))

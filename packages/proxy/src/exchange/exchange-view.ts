@@ -75,7 +75,7 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
 
   requestHeader(name: string): string | undefined {
-    const changed = this.#x.changes?.lines(name)
+    const changed = this.#x.filtered.changes?.lines(name)
     if (changed !== undefined) return changed.length === 0 ? undefined : changed.join(',')
     return lookUp(this.#x.head, this.#x.headBytes, name)
   }
@@ -86,11 +86,11 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
 
   claimTexts(path: readonly string[]): readonly string[] {
-    return this.#x.facts?.claimTexts(path) ?? []
+    return this.#x.filtered.facts?.claimTexts(path) ?? []
   }
 
   metadata(filter: string): FilterMetadata | undefined {
-    return this.#x.facts?.metadata(filter)
+    return this.#x.filtered.facts?.metadata(filter)
   }
 
   // What header templates ask for.

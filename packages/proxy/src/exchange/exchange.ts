@@ -27,11 +27,11 @@ import { BodyRelay } from './body-relay.ts'
 import type { ClientSide } from './client-side.ts'
 import type { EngineDeps, HttpRuntime, RetryEnd } from './contract.ts'
 import type { EncodedHeaders } from './encoded-headers.ts'
-import type { ExchangeFacts } from './exchange-facts.ts'
 import type { ExchangePool } from './exchange-pool.ts'
 import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
 import { ExchangeView } from './exchange-view.ts'
 import { type Failure, failureStatus, failureText } from './failures.ts'
+import { FilterState } from './filter-state.ts'
 import type { Race } from './hedge.ts'
 import {
   relayHead,
@@ -41,8 +41,7 @@ import {
   upstreamReset,
 } from './relay-response.ts'
 import { replyLocally } from './reply-locally.ts'
-import { type BodyWaiter, takeRequestBody } from './request-body.ts'
-import type { RequestChanges } from './request-changes.ts'
+import { takeRequestBody } from './request-body.ts'
 import { RequestId } from './request-id.ts'
 import { attemptFailed } from './retrying.ts'
 import { roomFor } from './room-for.ts'
@@ -108,17 +107,10 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   filterHeaders: EncodedHeaders | undefined
   /** What filters change about the request's coding. */
   requestHeaders: EncodedHeaders | undefined
-  /** What filters change about its fields; absent: nothing. */
-  changes: RequestChanges | undefined
-  /** What filters found out; absent: nothing. */
-  facts: ExchangeFacts | undefined
-  /** A filter waits for the body. */
-  bodyWaiter: BodyWaiter | undefined
+  readonly filtered = new FilterState()
   encoders = NO_ENCODERS
   /** Filters that want to know of the end: whether the answer is complete. */
   watchers = NO_WATCHERS
-  /** Of the request's; 0: no limit. */
-  maxBodyBytes = 0
   /** The answer's body is coded on its way. */
   coding: AnswerCoding | undefined
   /** `set-cookie` values of hash policies. */
@@ -205,12 +197,9 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.hash = undefined
     this.filterHeaders = undefined
     this.requestHeaders = undefined
-    this.changes = undefined
-    this.facts = undefined
-    this.bodyWaiter = undefined
+    this.filtered.reset()
     this.encoders = NO_ENCODERS
     this.watchers = NO_WATCHERS
-    this.maxBodyBytes = 0
     this.cookies = NO_COOKIES
     this.upgrade = false
     this.timers.reset()

@@ -44,13 +44,14 @@ export function hasBodyFor({ request, held }: Exchange, maxBytes: number): boole
 }
 
 function tellBodyWaiter(exchange: Exchange): void {
-  const { bodyWaiter } = exchange
+  const { bodyWaiter } = exchange.filtered
   if (bodyWaiter === undefined || !hasBodyFor(exchange, bodyWaiter.maxBytes)) return
-  exchange.bodyWaiter = undefined
+  exchange.filtered.bodyWaiter = undefined
   bodyWaiter.onBody()
 }
 
-export function bodyTooLong({ maxBodyBytes, request, discarding }: Exchange): boolean {
+export function bodyTooLong({ filtered, request, discarding }: Exchange): boolean {
+  const { maxBodyBytes } = filtered
   return maxBodyBytes > 0 && request.bytes > maxBodyBytes && !discarding
 }
 
@@ -80,7 +81,7 @@ function holdBody(exchange: Exchange, bytes: Buffer, from: number, end: number):
   const { request, held } = exchange
   const at = request.relay(bytes, from, end, held)
   askForLargeReads(exchange)
-  const { bodyWaiter } = exchange
+  const { bodyWaiter } = exchange.filtered
   const most = Math.max(MAX_HELD_BYTES, bodyWaiter?.maxBytes ?? 0)
   if (held.length > most && !request.done) exchange.downstream.pauseBody()
   return at

@@ -4,7 +4,7 @@ import type { Exchange } from './exchange.ts'
 
 /** Values of every line of a field by its lower-case name, as filters left them. */
 export function fieldLines(x: Exchange, name: string): readonly string[] {
-  return x.changes?.lines(name) ?? sentLines(x, name)
+  return x.filtered.changes?.lines(name) ?? sentLines(x, name)
 }
 
 /** As the client sent them. */
@@ -18,7 +18,8 @@ export function sentLines({ head, headBytes }: Exchange, name: string): readonly
 
 /** Lower-case names that the request has, each once. */
 export function fieldNames(x: Exchange): readonly string[] {
-  const { head, headBytes, changes } = x
+  const { head, headBytes } = x
+  const { changes } = x.filtered
   const names = new Set<string>()
   for (let i = 0; i < head.count; i++) names.add(nameOf(head.spans, headBytes, i))
   for (const name of changes?.names ?? []) {

@@ -94,8 +94,8 @@ function chainNow(x: Exchange, verdict: FilterVerdict, chain: FilterChain): Filt
 
 function change(x: Exchange, verdict: Extract<FilterVerdict, { kind: 'change' }>): void {
   const { changes, rematch, stamps } = verdict
-  x.changes ??= new RequestChanges()
-  x.changes.add(changes, (name) => sentLines(x, name))
+  x.filtered.changes ??= new RequestChanges()
+  x.filtered.changes.add(changes, (name) => sentLines(x, name))
   x.filterHeaders = joinEncoded(x.filterHeaders, stamps)
   if (changes.path !== undefined) {
     x.canonicalPath = changes.path
@@ -118,8 +118,8 @@ function callOf(x: Exchange): FilterCall {
       return peerOf(x)
     },
     get facts() {
-      x.facts ??= new ExchangeFacts()
-      return x.facts
+      x.filtered.facts ??= new ExchangeFacts()
+      return x.filtered.facts
     },
     fieldNames: () => fieldNames(x),
     fieldLines: (name) => fieldLines(x, name),
@@ -147,10 +147,10 @@ function whenBody(x: Exchange, maxBytes: number, use: (body: FilterBody) => void
     tell()
     return () => {}
   }
-  x.bodyWaiter = { maxBytes, onBody: tell }
+  x.filtered.bodyWaiter = { maxBytes, onBody: tell }
   x.downstream.resumeBody()
   return () => {
-    x.bodyWaiter = undefined
+    x.filtered.bodyWaiter = undefined
   }
 }
 
@@ -176,7 +176,7 @@ function obey(x: Exchange, verdict: FilterVerdict, goOn: () => void): void {
     x.watchers = [...x.watchers, verdict.onEnd]
     goOn()
   } else if (verdict.kind === 'limitBody') {
-    x.maxBodyBytes = verdict.maxBytes
+    x.filtered.maxBodyBytes = verdict.maxBytes
     if (bodyTooLong(x)) refuseBody(x)
     else goOn()
   } else if (verdict.kind === 'change') {
