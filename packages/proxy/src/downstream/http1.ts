@@ -442,6 +442,10 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
   }
 
   abort(): void {
+    // Its object may serve another connection before the socket says that it is closed.
+    this.#exchange = undefined
+    this.#state = LINGERING
+    this.#stash = undefined
     this.socket.reset()
   }
 

@@ -224,6 +224,7 @@ export class ClientStream implements ClientSide {
   }
 
   abort(): void {
+    this.exchange = undefined
     this.#link.session.resetStream(this.stream, H2_ERROR.internalError)
   }
 
