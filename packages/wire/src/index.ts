@@ -16,7 +16,7 @@ export {
   someElement,
   type TargetForm,
 } from './http1/message-head.ts'
-export { OutBuffer } from './http1/out-buffer.ts'
+export { OutBuffer, type Piece, pieceOf } from './http1/out-buffer.ts'
 export { parseRequestHead } from './http1/parse-request.ts'
 export { parseResponseHead } from './http1/parse-response.ts'
 export { PROBLEM, problemStatus, problemText } from './http1/problem.ts'

@@ -5,7 +5,7 @@
  */
 import type { HeaderValue } from '@weft/model'
 import type { HeaderOp, HeaderTemplate } from '@weft/traffic'
-import { ascii, hashName, knownId } from '@weft/wire'
+import { ascii, hashName, knownId, type Piece, pieceOf } from '@weft/wire'
 
 export interface EncodedHeaders {
   readonly cuts: readonly EncodedName[]
@@ -21,7 +21,7 @@ export interface EncodedName {
 
 /** A whole line ready to copy, or one whose value is rendered per request. */
 type EncodedLine =
-  | { readonly kind: 'ready'; readonly bytes: Uint8Array }
+  | { readonly kind: 'ready'; readonly piece: Piece }
   | { readonly kind: 'template'; readonly name: string; readonly value: HeaderTemplate }
 
 const encodedOps = new WeakMap<readonly HeaderOp[], EncodedHeaders>()
@@ -68,7 +68,7 @@ function encode(ops: readonly HeaderOp[]): EncodedHeaders {
 function encodeLine(name: string, value: HeaderTemplate): EncodedLine {
   if (value.kind === 'template') return { kind: 'template', name, value }
   // Values outside Latin-1 go out as UTF-8, as they were written in the configuration.
-  return { kind: 'ready', bytes: Buffer.from(`${name}: ${value.value}\r\n`, 'utf8') }
+  return { kind: 'ready', piece: pieceOf(Buffer.from(`${name}: ${value.value}\r\n`, 'utf8')) }
 }
 
 export function joinEncoded(

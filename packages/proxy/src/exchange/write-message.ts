@@ -13,6 +13,7 @@ import {
   FIELD,
   type MessageHead,
   type OutBuffer,
+  pieceOf,
   SPAN,
   someElement,
 } from '@weft/wire'
@@ -21,7 +22,7 @@ import type { EncodedHeaders, EncodedName } from './encoded-headers.ts'
 /** 1 for each field of the message at hand that does not go on. Filled anew per message. */
 export const cuts = new Uint8Array(128)
 
-export const CRLF = ascii('\r\n')
+export const CRLF = pieceOf(ascii('\r\n'))
 
 /** Fields that end here whatever Connection says (RFC 9110, section 7.6.1). */
 const HOP_BY_HOP = new Uint8Array(256)
@@ -109,7 +110,7 @@ export function copyKept(head: MessageHead, bytes: Buffer, out: OutBuffer): void
 export function writeLines(encoded: EncodedHeaders, context: HeaderContext, out: OutBuffer): void {
   for (const line of encoded.lines) {
     if (line.kind === 'ready') {
-      out.append(line.bytes)
+      out.piece(line.piece)
       continue
     }
     const value = renderTemplate(line.value, context)
@@ -118,7 +119,7 @@ export function writeLines(encoded: EncodedHeaders, context: HeaderContext, out:
     out.latin1(line.name)
     out.append(COLON)
     out.append(Buffer.from(value, 'latin1'))
-    out.append(CRLF)
+    out.piece(CRLF)
   }
 }
 

@@ -1,6 +1,14 @@
 /** The request head that an upstream gets. */
 import { randomBytes } from 'node:crypto'
-import { ascii, equalsIgnoreCase, FIELD, type MessageHead, type OutBuffer, SPAN } from '@weft/wire'
+import {
+  ascii,
+  equalsIgnoreCase,
+  FIELD,
+  type MessageHead,
+  type OutBuffer,
+  pieceOf,
+  SPAN,
+} from '@weft/wire'
 import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangeView } from './exchange-view.ts'
 import { renderGrpcTimeout } from './grpc.ts'
@@ -94,20 +102,20 @@ export function newRequestPlan(
 const KEY_NAME = 'sec-websocket-key'
 const CHUNKED = ascii('transfer-encoding: chunked\r\n')
 const TE_TRAILERS = ascii('te: trailers\r\n')
-const HTTP11 = ascii(' HTTP/1.1\r\n')
+const HTTP11 = pieceOf(ascii(' HTTP/1.1\r\n'))
 const HOST = ascii('host: ')
 const UPGRADE = ascii('connection: upgrade\r\n')
 const FORWARDED_FOR = ascii('x-forwarded-for: ')
 const COMMA_BLANK = ascii(', ')
 const PROTO = ascii('x-forwarded-proto: http\r\n')
 /** What nearly every request gets, in one piece. */
-const PROTO_AND_ONE = ascii('x-forwarded-proto: http\r\nx-envoy-attempt-count: 1\r\n')
+const PROTO_AND_ONE = pieceOf(ascii('x-forwarded-proto: http\r\nx-envoy-attempt-count: 1\r\n'))
 const PROTO_HTTPS = ascii('x-forwarded-proto: https\r\n')
 const ATTEMPT_ONE = ascii('x-envoy-attempt-count: 1\r\n')
 const ATTEMPT = ascii('x-envoy-attempt-count: ')
 /** Whoever finds it repeats nothing that an upstream may have seen (features.md, F8). */
 const RETRY_TOKEN = ascii('x-weft-retry-token: held\r\n')
-const EXPECTED_MS = ascii('x-envoy-expected-rq-timeout-ms: ')
+const EXPECTED_MS = pieceOf(ascii('x-envoy-expected-rq-timeout-ms: '))
 
 export function writeRequestHead(plan: RequestPlan, out: OutBuffer): void {
   const { head, bytes } = plan
@@ -120,7 +128,7 @@ export function writeRequestHead(plan: RequestPlan, out: OutBuffer): void {
   if (plan.authority !== undefined) {
     out.append(HOST)
     out.latin1(plan.authority)
-    out.append(CRLF)
+    out.piece(CRLF)
   }
   if (plan.chunked) out.append(CHUNKED)
   if (plan.grpcTimeoutMs > 0)
@@ -137,7 +145,7 @@ export function writeRequestHead(plan: RequestPlan, out: OutBuffer): void {
   writeOurs(plan, out)
   if (plan.route !== undefined) writeLines(plan.route, plan.view, out)
   if (plan.stamps !== undefined) writeLines(plan.stamps, plan.view, out)
-  out.append(CRLF)
+  out.piece(CRLF)
 }
 
 /** The one word of TE that travels (RFC 9113, section 8.2.2). */
@@ -157,7 +165,7 @@ function writeRequestLine({ head, bytes, path }: RequestPlan, out: OutBuffer): v
       out.copy(bytes, head.pathStart, head.pathEnd)
     }
   }
-  out.append(HTTP11)
+  out.piece(HTTP11)
 }
 
 /** What the listener does not let through, or not as it is. */
@@ -246,14 +254,14 @@ function writeOurs(plan: RequestPlan, out: OutBuffer): void {
   }
   if (plan.edge) writeForwardedFor(plan, out)
   const needsProto = !believed || head.at[FIELD['x-forwarded-proto']] === 0
-  if (needsProto && plan.attempts === 1 && !head.secure) out.append(PROTO_AND_ONE)
+  if (needsProto && plan.attempts === 1 && !head.secure) out.piece(PROTO_AND_ONE)
   else writeProtoAndAttempt(plan, needsProto, out)
   if (plan.retryToken) out.append(RETRY_TOKEN)
   if (plan.traceparent !== undefined) out.latin1(`traceparent: ${plan.traceparent}\r\n`)
   if (plan.timeoutMs > 0) {
-    out.append(EXPECTED_MS)
+    out.piece(EXPECTED_MS)
     out.decimal(plan.timeoutMs)
-    out.append(CRLF)
+    out.piece(CRLF)
   }
 }
 
@@ -263,7 +271,7 @@ function writeProtoAndAttempt(plan: RequestPlan, needsProto: boolean, out: OutBu
   else {
     out.append(ATTEMPT)
     out.decimal(plan.attempts)
-    out.append(CRLF)
+    out.piece(CRLF)
   }
 }
 
@@ -278,5 +286,5 @@ function writeForwardedFor(plan: RequestPlan, out: OutBuffer): void {
     }
   }
   out.latin1(plan.view.downstreamDirectRemoteHost)
-  out.append(CRLF)
+  out.piece(CRLF)
 }

@@ -1,5 +1,5 @@
 /** The response heads that a client gets: an upstream's, or one of our own. */
-import { ascii, FIELD, type MessageHead, type OutBuffer } from '@weft/wire'
+import { ascii, FIELD, type MessageHead, type OutBuffer, pieceOf } from '@weft/wire'
 import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangeView } from './exchange-view.ts'
 import {
@@ -14,7 +14,7 @@ import {
   writeLines,
 } from './write-message.ts'
 
-const HTTP11 = ascii('HTTP/1.1 ')
+const HTTP11 = pieceOf(ascii('HTTP/1.1 '))
 /** Where the reason stands in `HTTP/1.1 200 OK`. */
 const AFTER_STATUS = 13
 const SWITCHING_LINES = ascii('HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n')
@@ -23,7 +23,7 @@ const BLANK = ascii(' ')
 const CLOSE = ascii('connection: close\r\n')
 const UPGRADE = ascii('connection: upgrade\r\n')
 const CHUNKED = ascii('transfer-encoding: chunked\r\n')
-const SERVICE_TIME = ascii('x-envoy-upstream-service-time: ')
+const SERVICE_TIME = pieceOf(ascii('x-envoy-upstream-service-time: '))
 
 /** Filled anew for each answer; the object is reused. */
 export interface ResponsePlan {
@@ -91,14 +91,14 @@ export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
   if (plan.upgrade) out.append(UPGRADE)
   else if (plan.close) out.append(CLOSE)
   if (plan.serviceTimeMs >= 0) {
-    out.append(SERVICE_TIME)
+    out.piece(SERVICE_TIME)
     out.decimal(plan.serviceTimeMs)
-    out.append(CRLF)
+    out.piece(CRLF)
   }
   if (plan.route !== undefined) writeLines(plan.route, plan.view, out)
   if (plan.stamps !== undefined) writeLines(plan.stamps, plan.view, out)
   if (plan.filters !== undefined) writeLines(plan.filters, plan.view, out)
-  out.append(CRLF)
+  out.piece(CRLF)
 }
 
 function replaceProof({ head, bytes }: ResponsePlan, accept: string, out: OutBuffer): void {
@@ -113,12 +113,12 @@ export function writeInterimHead(head: MessageHead, bytes: Buffer, out: OutBuffe
   cutKnown(head, FIELD['transfer-encoding'])
   cutKnown(head, FIELD['content-length'])
   copyKept(head, bytes, out)
-  out.append(CRLF)
+  out.piece(CRLF)
 }
 
 /** Ours is HTTP/1.1 whatever the upstream speaks (RFC 9110, section 6.2). */
 function writeStatusLine(head: MessageHead, bytes: Buffer, out: OutBuffer): void {
-  out.append(HTTP11)
+  out.piece(HTTP11)
   if (head.reasonStart === AFTER_STATUS) {
     out.copy(bytes, 9, head.fieldsStart)
     return
@@ -126,7 +126,7 @@ function writeStatusLine(head: MessageHead, bytes: Buffer, out: OutBuffer): void
   out.copy(bytes, 9, 12)
   out.append(BLANK)
   out.copy(bytes, head.reasonStart, head.reasonEnd)
-  out.append(CRLF)
+  out.piece(CRLF)
 }
 
 /** An answer that the proxy makes by itself. */
@@ -166,7 +166,7 @@ export function writeLocalReply(
     if (options.ops !== undefined) writeLines(options.ops, options.view, out)
     if (options.stamps !== undefined) writeLines(options.stamps, options.view, out)
   }
-  out.append(CRLF)
+  out.piece(CRLF)
   const hasBody = options.withBody && status !== 204 && status !== 304
   if (hasBody) out.append(body)
   return hasBody ? body.length : 0

@@ -12,6 +12,7 @@ import {
   type ZstdCompress,
 } from 'node:zlib'
 import type { Compression } from '@weft/model'
+import { pieceOf } from '@weft/wire'
 import type { AnswerEncoder, AnswerFacts, Coder } from '../exchange/answer-coding.ts'
 import { type EncodedHeaders, encodeStamps } from '../exchange/encoded-headers.ts'
 import { chooseEncoding } from './accept-encoding.ts'
@@ -116,7 +117,7 @@ function lines(fields: Readonly<Record<string, string>>): EncodedHeaders {
     cuts,
     lines: Object.entries(fields).map(([name, value]) => ({
       kind: 'ready',
-      bytes: Buffer.from(`${name}: ${value}\r\n`, 'latin1'),
+      piece: pieceOf(Buffer.from(`${name}: ${value}\r\n`, 'latin1')),
     })),
   }
 }
