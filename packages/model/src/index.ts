@@ -77,6 +77,7 @@ export {
   type AccessLogValue,
   type FilterChain,
   type FilterChainMatch,
+  type ForwardClientCert,
   type Http2Settings,
   type HttpConnectionManager,
   type Listener,

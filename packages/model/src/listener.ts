@@ -68,6 +68,8 @@ export interface HttpConnectionManager {
   readonly xffTrustedHops: number
   readonly normalizePath: boolean
   readonly mergeSlashes: boolean
+  /** What becomes of `%2F` and `%5C` in paths; absent: they stay. */
+  readonly escapedSlashes?: 'decode' | 'reject'
   /** E.g. `websocket`; lower case. */
   readonly upgrades: readonly string[]
   readonly acceptHttp10: boolean
@@ -105,12 +107,21 @@ export interface HttpConnectionManager {
    * chain's does, are answered with 421 (RFC 9110, section 15.5.20). Absent: true.
    */
   readonly refuseMisdirected?: boolean
+  /** What becomes of `x-forwarded-client-cert`; absent: it is taken away. */
+  readonly forwardClientCert?: ForwardClientCert
   /**
    * `Expect: 100-continue` is for the upstream to answer. Absent: false, the proxy answers it once
    * the request may go on.
    */
   readonly proxy100Continue?: boolean
   readonly accessLogs: readonly AccessLogTarget[]
+}
+
+/** Envoy `ForwardClientCertDetails`; all but the last are for clients that showed a certificate. */
+export interface ForwardClientCert {
+  readonly mode: 'forwardOnly' | 'appendForward' | 'sanitizeSet' | 'alwaysForwardOnly'
+  /** What is told of the client's certificate, beside its hash and our own name. */
+  readonly details: readonly ('cert' | 'subject' | 'uri' | 'dns')[]
 }
 
 /** Towards clients; Envoy `Http2ProtocolOptions`. Absent fields take Weft's edge-safe defaults. */

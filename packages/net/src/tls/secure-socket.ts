@@ -182,6 +182,7 @@ export class SecureSocket implements Socket {
       version: tls.getProtocol() ?? '',
       cipher: tls.getCipher().name,
       resumed: tls.isSessionReused(),
+      localUriSans: this.#side.context.localUriSans,
       peer,
     }
     const { context } = this.#side

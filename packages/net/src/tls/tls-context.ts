@@ -3,14 +3,17 @@
  * them, the tickets and sessions of earlier connections. A change of any secret
  * makes a new context, so no session outlives the trust it was made under.
  */
-import { constants, createHash, type X509Certificate } from 'node:crypto'
+import { constants, createHash, X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import type { TlsParameters } from '@weft/model'
+import { subjectAltNames } from './subject-alt-names.ts'
 import type { PeerRules } from './verify-peer.ts'
 
 interface ContextBase extends PeerRules {
   readonly secure: SecureContext
   readonly alpn: readonly string[]
+  /** Of the first certificate that we show. */
+  readonly localUriSans: readonly string[]
   /** Whether the peer's certificate is checked against a CA of ours. */
   readonly verifies: boolean
   /** What does not chain to it is let in, as if it had no certificate. */
@@ -80,7 +83,13 @@ function common(parts: TlsContextParts, extra: SecureContextOptions): ContextBas
   })
   const verifies = trust !== undefined
   const acceptsUntrusted = parameters.acceptUntrusted === true
-  return { secure, alpn, verifies, acceptsUntrusted, spki, hashes, names, distrust }
+  const localUriSans = uriNamesOf(certificates[0]?.chainPem)
+  return { secure, alpn, localUriSans, verifies, acceptsUntrusted, spki, hashes, names, distrust }
+}
+
+/** Of the leaf, which comes first. */
+function uriNamesOf(chainPem: string | undefined): readonly string[] {
+  return chainPem === undefined ? [] : subjectAltNames(new X509Certificate(chainPem).raw).uri
 }
 
 const MAX_SESSIONS = 1_024

@@ -12,6 +12,8 @@ export interface TlsFacts {
   /** The session of an earlier connection went on: no certificates were sent. */
   readonly resumed: boolean
   readonly peer: PeerCertificate | undefined
+  /** URI names of the certificate that we show; empty: we have none. */
+  readonly localUriSans: readonly string[]
 }
 
 export interface PeerCertificate {

@@ -58,6 +58,7 @@ export function speaksHttp2({ cluster, downstream }: Exchange): boolean {
 
 /** Writes the head and the body so far; what follows of the body is sent as it comes. */
 function sendRequest(x: Exchange, connection: UpstreamSide): void {
+  x.upstreamTls = connection.tls
   const headLength = composeRequest(x, connection, x.host)
   if (headLength === 0) return
   const { request } = x
@@ -114,6 +115,7 @@ export function composeRequest(
     : 0
   plan.chunked = !x.upgrade && needsCoding(x, connection)
   plan.edge = manager.useRemoteAddress
+  plan.clientCert = manager.forwardClientCert
   plan.trustedHops = manager.xffTrustedHops
   plan.attempts = x.attempts
   plan.timeoutMs = x.timers.requestMs === 0 ? x.timers.perTryMs : expectedMs(x, connection)

@@ -257,6 +257,9 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   get endpoint(): Endpoint | undefined {
     return this.#x.host?.endpoint
   }
+  get upstreamTls(): TlsFacts | undefined {
+    return this.#x.upstreamTls
+  }
   get upstreamAddress(): SocketAddress | undefined {
     return this.#x.host?.endpoint.address
   }

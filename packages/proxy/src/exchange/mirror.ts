@@ -46,6 +46,7 @@ function copyOf(x: Exchange): RequestCopy {
   plan.grpcTimeoutMs = 0
   plan.chunked = request.framing === 'stream' && x.head.contentLength < 0
   plan.edge = runtime.manager.useRemoteAddress
+  plan.clientCert = runtime.manager.forwardClientCert
   plan.trustedHops = runtime.manager.xffTrustedHops
   plan.attempts = 1
   plan.timeoutMs = 0

@@ -1,5 +1,6 @@
 /** The request head that an upstream gets. */
 import { randomBytes } from 'node:crypto'
+import type { ForwardClientCert } from '@weft/model'
 import {
   ascii,
   equalsIgnoreCase,
@@ -11,6 +12,7 @@ import {
 } from '@weft/wire'
 import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangeView } from './exchange-view.ts'
+import { forwardedClientCert, keepsClientCert } from './forwarded-client-cert.ts'
 import { renderGrpcTimeout } from './grpc.ts'
 import type { RequestId } from './request-id.ts'
 import { hasUnderscore } from './underscores.ts'
@@ -30,6 +32,8 @@ export interface RequestPlan {
   readonly head: MessageHead
   bytes: Buffer
   readonly view: ExchangeView
+  /** What becomes of `x-forwarded-client-cert`; absent: it is taken away. */
+  clientCert: ForwardClientCert | undefined
   /** Path with query when it differs from the target as sent. */
   path: string | undefined
   /** Host when it differs from the Host line as sent. */
@@ -77,6 +81,7 @@ export function newRequestPlan(
     head,
     bytes,
     view,
+    clientCert: undefined,
     path: undefined,
     authority: undefined,
     upgrade: false,
@@ -201,6 +206,10 @@ function cutOurs(plan: RequestPlan): void {
   cutKnown(head, FIELD['x-envoy-expected-rq-timeout-ms'])
   // Wishes that were for this hop: the next one would add its repeats to ours.
   for (const wish of WISHES) if (head.at[wish] !== 0) cutKnown(head, wish)
+  if (head.at[FIELD['x-forwarded-client-cert']] !== 0) {
+    const isKept = keepsClientCert(plan.clientCert, plan.view.downstreamTls)
+    if (!isKept) cutKnown(head, FIELD['x-forwarded-client-cert'])
+  }
   cutUnwanted(plan)
   if (plan.edge) cutFromOutside(plan)
 }
@@ -222,7 +231,6 @@ const REAL_IP = ascii('x-real-ip')
 function cutFromOutside(plan: RequestPlan): void {
   const { head, bytes } = plan
   cutKnown(head, FIELD['x-forwarded-for'])
-  cutKnown(head, FIELD['x-forwarded-client-cert'])
   if (plan.trustedHops === 0) {
     cutKnown(head, FIELD['x-forwarded-proto'])
     cutKnown(head, FIELD['x-forwarded-host'])
@@ -253,6 +261,10 @@ function writeOurs(plan: RequestPlan, out: OutBuffer): void {
     plan.id.writeTo(out)
   }
   if (plan.edge) writeForwardedFor(plan, out)
+  if (plan.clientCert !== undefined) {
+    const told = forwardedClientCert(plan.clientCert, plan.view.downstreamTls)
+    if (told !== undefined) out.append(told)
+  }
   const needsProto = !believed || head.at[FIELD['x-forwarded-proto']] === 0
   if (needsProto && plan.attempts === 1 && !head.secure) out.piece(PROTO_AND_ONE)
   else writeProtoAndAttempt(plan, needsProto, out)

@@ -21,6 +21,8 @@ export interface GrpcEnding {
 export class CallSeries {
   /** For whoever keeps series: the labels were read from this object. */
   readonly cluster: Cluster | undefined
+  /** So were they: over TLS. */
+  readonly isSecured: boolean
   readonly #labels: Omit<CallLabels, 'responseFlags'>
   readonly #istio: IstioMetrics
   readonly #stats: ClusterStats
@@ -36,7 +38,9 @@ export class CallSeries {
     cluster: Cluster | undefined,
     istio: IstioMetrics,
     stats: ClusterStats,
+    isSecured = false,
   ) {
+    this.isSecured = isSecured
     this.#labels = labels
     this.cluster = cluster
     this.#istio = istio

@@ -7,6 +7,7 @@
  * `CallSeries`, and a status in it is a map lookup away from its slot.
  */
 import type { Cluster, Endpoint } from '@weft/model'
+import type { TlsFacts } from '@weft/net'
 import {
   type CallLabels,
   hostLabel,
@@ -116,13 +117,13 @@ class Observer implements ExchangeObserver {
     if (this.#hasLogs) this.#log(connectionEntryOf(record))
   }
 
-  #callOf({ cluster, endpoint, responseFlags }: ConnectionRecord): CallLabels {
+  #callOf({ cluster, endpoint, responseFlags, downstreamTls }: ConnectionRecord): CallLabels {
     const inbound = this.#reporter === 'destination'
     const remote =
       !inbound && endpoint?.workload !== undefined ? peerOf(endpoint.workload) : UNKNOWN_PEER
     const service = cluster === undefined ? UNKNOWN_SERVICE : serviceOf(cluster)
     return {
-      ...this.#ends(remote),
+      ...(inbound ? this.#secured(this.#ends(remote), downstreamTls) : this.#ends(remote)),
       service: service ?? serviceOfHost('unknown', cluster),
       responseFlags,
     }
@@ -132,7 +133,8 @@ class Observer implements ExchangeObserver {
     const { endpoint, cluster } = record
     if (endpoint !== undefined) {
       const known = this.#byEndpoint.get(endpoint)
-      if (known !== undefined && known.cluster === cluster) return known
+      const isKnown = known?.cluster === cluster && known?.isSecured === isSecured(record)
+      if (known !== undefined && isKnown) return known
     } else if (cluster !== undefined) {
       const known = this.#byCluster.get(cluster)
       if (known !== undefined) return known
@@ -140,7 +142,8 @@ class Observer implements ExchangeObserver {
     const service = cluster === undefined ? undefined : serviceOf(cluster)
     if (cluster === undefined || service === undefined) return this.#hostSeries(record)
     const peer = endpoint?.workload === undefined ? UNKNOWN_PEER : peerOf(endpoint.workload)
-    const series = this.#series({ ...this.#ends(peer), service }, cluster)
+    const ends = this.#named(this.#ends(peer), record.upstreamTls)
+    const series = this.#series({ ...ends, service }, cluster, isSecured(record))
     if (endpoint === undefined) this.#byCluster.set(cluster, series)
     else this.#byEndpoint.set(endpoint, series)
     return series
@@ -165,12 +168,19 @@ class Observer implements ExchangeObserver {
     const { cluster } = record
     const text = record.requestHeader(PEER_HEADER) ?? ''
     const known = this.#textsOf(cluster)
-    const series = known.get(text)
+    const { downstreamTls } = record
+    const from = downstreamTls?.peer?.uriSans[0]
+    // Names of certificates have no blanks.
+    const key = from === undefined ? text : `${from} ${text}`
+    const series = known.get(key)
     if (series !== undefined) return series
     const caller = parsePeerHeader(text)
     const service = (cluster && serviceOf(cluster)) ?? UNKNOWN_SERVICE
-    const ends = this.#ends(caller === undefined ? UNKNOWN_PEER : peerOf(caller))
-    return remember(known, text, this.#series({ ...ends, service }, cluster))
+    const ends = this.#secured(
+      this.#ends(caller === undefined ? UNKNOWN_PEER : peerOf(caller)),
+      downstreamTls,
+    )
+    return remember(known, key, this.#series({ ...ends, service }, cluster))
   }
 
   #textsOf(cluster: Cluster | undefined): Map<string, CallSeries> {
@@ -183,14 +193,44 @@ class Observer implements ExchangeObserver {
   }
 
   /** Who called whom: `remote` is whichever end is not ours. */
-  #ends(remote: Peer): Pick<CallLabels, 'reporter' | 'source' | 'destination' | 'securityPolicy'> {
+  #ends(remote: Peer): Ends {
     return this.#reporter === 'destination'
       ? { reporter: 'destination', source: remote, destination: this.#self, securityPolicy: 'none' }
       : { reporter: 'source', source: this.#self, destination: remote, securityPolicy: 'unknown' }
   }
 
-  #series(labels: Omit<CallLabels, 'responseFlags'>, cluster: Cluster | undefined): CallSeries {
-    return new CallSeries(labels, cluster, this.#istio, this.#clusters)
+  /** The caller's end: only the other one can tell what the policy is (as in Istio). */
+  #named(ends: Ends, tls: TlsFacts | undefined): Ends {
+    const to = tls?.peer?.uriSans[0]
+    const from = tls?.localUriSans[0]
+    if (to === undefined || from === undefined) return ends
+    const { source, destination } = ends
+    return {
+      ...ends,
+      source: { ...source, principal: from },
+      destination: { ...destination, principal: to },
+    }
+  }
+
+  /** Who the two are by their certificates, where both showed one. */
+  #secured(ends: Ends, tls: TlsFacts | undefined): Ends {
+    const from = tls?.peer?.uriSans[0]
+    if (tls === undefined || from === undefined) return ends
+    const { source, destination } = ends
+    return {
+      ...ends,
+      source: { ...source, principal: from },
+      destination: { ...destination, principal: tls.localUriSans[0] ?? destination.principal },
+      securityPolicy: 'mutual_tls',
+    }
+  }
+
+  #series(
+    labels: Omit<CallLabels, 'responseFlags'>,
+    cluster: Cluster | undefined,
+    secured = false,
+  ): CallSeries {
+    return new CallSeries(labels, cluster, this.#istio, this.#clusters, secured)
   }
 
   #log(facts: LogFacts): void {
@@ -207,6 +247,12 @@ class Observer implements ExchangeObserver {
     }
   }
 }
+
+function isSecured({ upstreamTls }: ExchangeRecord): boolean {
+  return upstreamTls !== undefined
+}
+
+type Ends = Pick<CallLabels, 'reporter' | 'source' | 'destination' | 'securityPolicy'>
 
 function remember(known: Map<string, CallSeries>, key: string, series: CallSeries): CallSeries {
   if (known.size >= MAX_REMEMBERED) known.clear()

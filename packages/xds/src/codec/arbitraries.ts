@@ -358,6 +358,7 @@ const managerExtras = record(
     ),
     via: word,
     proxy100Continue: fc.constant(true as const),
+    escapedSlashes: fc.constantFrom('decode' as const, 'reject' as const),
   },
   [
     ...([
@@ -369,7 +370,7 @@ const managerExtras = record(
     ] as const),
     ...(['requestTimeoutMs', 'maxStreamDurationMs', 'maxRequestsPerConnection'] as const),
     ...(['maxRequestFields', 'underscores', 'headerCase', 'serverHeader', 'via'] as const),
-    ...(['proxy100Continue'] as const),
+    ...(['proxy100Continue', 'escapedSlashes'] as const),
   ],
 )
 

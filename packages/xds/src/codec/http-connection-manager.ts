@@ -17,6 +17,8 @@ import {
   HttpConnectionManagerSchema,
 } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { decodeAccessLogs, encodeAccessLogs } from './access-log.ts'
+import { decodeEscapedSlashes, encodeEscapedSlashes } from './escaped-slashes.ts'
+import { decodeForwardClientCert, encodeForwardClientCert } from './forward-client-cert.ts'
 import { decodeFilters, encodeFilters } from './http-filters/catalog.ts'
 import {
   decodeListenerOptions,
@@ -59,11 +61,13 @@ export function encodeHttpConnectionManager(
     xffNumTrustedHops: hcm.xffTrustedHops,
     normalizePath: hcm.normalizePath,
     mergeSlashes: hcm.mergeSlashes,
+    ...encodeEscapedSlashes(hcm),
     upgradeConfigs: hcm.upgrades.map((upgradeType) => ({ upgradeType })),
     httpProtocolOptions: { acceptHttp10: hcm.acceptHttp10, ...encodeHeaderCase(hcm) },
     commonHttpProtocolOptions: encodeCommonOptions(hcm),
     ...encodeServerHeader(hcm.serverHeader),
     via: hcm.via ?? '',
+    ...encodeForwardClientCert(hcm.forwardClientCert),
     proxy100Continue: hcm.proxy100Continue ?? false,
     ...(hcm.requestTimeoutMs === undefined
       ? {}
@@ -166,6 +170,8 @@ const HCM = covers(
     'xff_num_trusted_hops',
   ],
   ...['generate_request_id', 'upgrade_configs', 'normalize_path', 'merge_slashes'],
+  'path_with_escaped_slashes_action',
+  ...['forward_client_cert_details', 'set_current_client_cert_details'],
   // What the wire looks like beyond what a client can rely on, and what is only observed.
   ...['codec_type', 'http2_protocol_options', 'http3_protocol_options', 'server_name', 'via'],
   ...['server_header_transformation', 'drain_timeout', 'delayed_close_timeout', 'tracing'],
@@ -213,6 +219,7 @@ export function decodeHttpConnectionManager(
     xffTrustedHops: proto.xffNumTrustedHops,
     normalizePath: proto.normalizePath ?? false,
     mergeSlashes: proto.mergeSlashes,
+    ...decodeEscapedSlashes(proto, path, problems),
     upgrades: decodeUpgrades(proto, path, problems),
     acceptHttp10: http1?.acceptHttp10 ?? false,
     generateRequestId: proto.generateRequestId ?? true,
@@ -220,6 +227,7 @@ export function decodeHttpConnectionManager(
     requestHeadTimeoutMs: decodeDuration(proto.requestHeadersTimeout, 0),
     idleTimeoutMs: decodeDuration(common?.idleTimeout, DEFAULTS.idleTimeoutMs),
     streamIdleTimeoutMs: decodeDuration(proto.streamIdleTimeout, DEFAULTS.streamIdleTimeoutMs),
+    ...decodeForwardClientCert(proto, path, problems),
     ...decodeListenerOptions(proto, extras),
     ...decodeCodec(proto, extras),
     ...decodeHttp2(proto.http2ProtocolOptions),

@@ -156,6 +156,8 @@ export interface InboundPort {
   /** Absent: the port carries none. */
   readonly http?: FilterChain['filter']
   readonly bytes: FilterChain['filter']
+  /** Nobody says what it speaks: what the handshake tells of it decides. */
+  readonly detects?: true
 }
 
 export function inboundMode(scope: ProxyScope, ports: readonly number[]): MutualTlsMode {
@@ -190,7 +192,7 @@ export function inboundChains(
 
 function mutualChains(
   { mesh }: ProxyScope,
-  { name, match, http, bytes }: InboundPort,
+  { name, match, http, bytes, detects }: InboundPort,
   mode: 'STRICT' | 'PERMISSIVE',
 ): readonly FilterChain[] {
   const tls: DownstreamTls = {
@@ -201,9 +203,10 @@ function mutualChains(
     alpn: http === undefined ? [MESH] : ['h2', 'http/1.1', MESH],
   }
   const secured = { ...match, transportProtocol: 'tls' as const }
+  const named = http === undefined ? undefined : withClientCert(http)
   const any = mode === 'STRICT' ? [] : [...MESH_HTTP, ...MESH_BYTES]
-  if (http === undefined || bytes === http) {
-    const filter = http ?? bytes
+  if (named === undefined || detects !== true) {
+    const filter = named ?? bytes
     return [{ name: `${name}-mtls`, match: { ...secured, applicationProtocols: any }, tls, filter }]
   }
   return [
@@ -211,7 +214,7 @@ function mutualChains(
       name: `${name}-mtls-http`,
       match: { ...secured, applicationProtocols: MESH_HTTP },
       tls,
-      filter: http,
+      filter: named,
     },
     {
       name: `${name}-mtls`,
@@ -220,6 +223,13 @@ function mutualChains(
       filter: bytes,
     },
   ]
+}
+
+/** The application hears who called, behind what the caller's proxy was told (as Istio does). */
+function withClientCert(filter: FilterChain['filter']): FilterChain['filter'] {
+  if (filter.kind !== 'http') return filter
+  const forwardClientCert = { mode: 'appendForward', details: ['subject', 'uri', 'dns'] } as const
+  return { ...filter, forwardClientCert }
 }
 
 /** Envoy refuses two chains with one match; of those that plaintext made alike the first holds. */

@@ -132,7 +132,7 @@ function portChains(
     const inbound = isHttp(protocol) ? { ...bytes, http } : bytes
     return inboundChains(scope, inbound, [{ name, match, filter }])
   }
-  return inboundChains(scope, { ...bytes, http }, [
+  return inboundChains(scope, { ...bytes, http, detects: true }, [
     { name, match: { ...match, ...PLAIN_HTTP }, filter: http },
     { name: `${name}-raw`, match: { ...match, transportProtocol: 'raw_buffer' }, filter: tcp },
     { name: `${name}-other`, match, filter: tcp },
