@@ -23,7 +23,6 @@ function trafficPolicyAt(path: string): readonly IdleField[] {
       `${path}.loadBalancer.backendUtilization`,
       `${path}.loadBalancer.zoneAwareLbSetting.failover`,
       `${path}.loadBalancer.zoneAwareLbSetting.failoverPriority`,
-      `${path}.outlierDetection.outlierDetectionHttpErrorCodes`,
     ),
   ]
 }
@@ -31,19 +30,12 @@ function trafficPolicyAt(path: string): readonly IdleField[] {
 const HTTP_FILTERS = ['spec.rules[].filters[]', 'spec.rules[].backendRefs[].filters[]']
 
 export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleField[]>>> = {
-  VirtualService: idle(
-    'spec.http[].match[].statPrefix',
-    'spec.http[].retries.retryRemoteLocalities',
-  ),
+  VirtualService: idle('spec.http[].match[].statPrefix'),
   DestinationRule: [
     ...trafficPolicyAt('spec.trafficPolicy'),
     ...trafficPolicyAt('spec.trafficPolicy.portLevelSettings[]'),
     ...trafficPolicyAt('spec.subsets[].trafficPolicy'),
     ...trafficPolicyAt('spec.subsets[].trafficPolicy.portLevelSettings[]'),
-    ...idle(
-      'spec.trafficPolicy.retryBudget.budgetInterval',
-      'spec.subsets[].trafficPolicy.retryBudget.budgetInterval',
-    ),
   ],
   IstioGateway: [
     // Certificates of the mesh come with its identity.
@@ -64,10 +56,7 @@ export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleFie
   TLSRoute: idle('spec.useDefaultGateways'),
   TCPRoute: idle('spec.useDefaultGateways'),
   BackendTLSPolicy: idle('spec.options'),
-  XBackendTrafficPolicy: idle(
-    'spec.sessionPersistence.idleTimeout',
-    'spec.retryConstraint.budget.interval',
-  ),
+  XBackendTrafficPolicy: idle('spec.sessionPersistence.idleTimeout'),
   HTTPRoute: idle(
     ...HTTP_FILTERS.flatMap((filter) => [`${filter}.extensionRef`, `${filter}.externalAuth`]),
     'spec.rules[].sessionPersistence.idleTimeout',

@@ -135,6 +135,8 @@ export interface OutlierDetection {
   readonly maxEjectionMs?: number
   /** Up to this many milliseconds are added at random, so that not all return at once; absent: 0. */
   readonly maxEjectionJitterMs?: number
+  /** Statuses that count as failures, in place of 500 to 599; absent: those. */
+  readonly errorCodes?: readonly number[]
   /** Compares each endpoint with all; absent: off. */
   readonly successRate?: {
     /** Endpoints with enough requests in an interval, for statistics to mean anything. */

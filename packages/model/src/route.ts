@@ -176,6 +176,8 @@ export interface RetryPolicy {
   readonly resetBackoff?: ResetBackoff
   /** Prefer an endpoint that was not tried yet. */
   readonly avoidPreviousHosts: boolean
+  /** Prefer priorities that were not tried yet from the second repeat on, and when none is left. */
+  readonly otherPriorities?: boolean
   /**
    * Retries of requests that may have been processed need one of these to match.
    * Empty: those with an idempotent method or an `Idempotency-Key`; `:method` present

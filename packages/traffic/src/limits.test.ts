@@ -62,6 +62,32 @@ describe('ClusterLimits', () => {
     assert.equal(count, DEFAULT_RETRY_BUDGET.minRetryConcurrency)
   })
 
+  test('with an interval requests and retries that began in it count, though they ended', () => {
+    let nowMs = 5_000
+    const budget = { percent: 20, minRetryConcurrency: 2, intervalMs: 1_000 }
+    const limits = new ClusterLimits(NO_LIMITS, budget, () => nowMs)
+    const admitted = () => {
+      let count = 0
+      while (limits.admitRetry()) {
+        count++
+        limits.release('retries')
+      }
+      return count
+    }
+    for (let i = 0; i < 50; i++) {
+      limits.admitRequest()
+      limits.release('requests')
+    }
+    assert.equal(admitted(), 10)
+    nowMs += 500
+    assert.equal(admitted(), 0)
+    nowMs += 600
+    // All of that is over: what is always allowed is left.
+    assert.equal(admitted(), 2)
+    limits.configure(NO_LIMITS, { ...budget, percent: 50 })
+    assert.equal(admitted(), 0)
+  })
+
   test('retries stay within the budget: a share of what is under way, but some always', () => {
     const limits = new ClusterLimits(NO_LIMITS, { percent: 20, minRetryConcurrency: 3 })
     const admitted = () => {

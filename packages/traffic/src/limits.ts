@@ -3,7 +3,7 @@
  * live here and survive a change of the limits.
  */
 import { type CircuitLimits, NO_LIMITS, type RetryBudget } from '@weft/model'
-import { DEFAULT_RETRY_BUDGET, retriesAllowed } from './retry-budget.ts'
+import { DEFAULT_RETRY_BUDGET, RecentCount, retriesAllowed } from './retry-budget.ts'
 
 export type LimitedResource = 'connections' | 'pending' | 'requests' | 'retries'
 
@@ -15,15 +15,32 @@ export class ClusterLimits {
   #requests = 0
   #retries = 0
 
-  constructor(limits: CircuitLimits, budget?: RetryBudget) {
+  /** With a budget's interval: what began lately. */
+  #recent: { readonly requests: RecentCount; readonly retries: RecentCount } | undefined
+  readonly #nowMs: () => number
+
+  /** @param nowMs Monotonic; only asked where a budget has an interval. */
+  constructor(limits: CircuitLimits, budget?: RetryBudget, nowMs: () => number = () => 0) {
     this.#limits = limits
-    this.#budget = budgetOf(limits, budget)
+    this.#nowMs = nowMs
+    this.#setBudget(budgetOf(limits, budget))
   }
 
   /** Applies to what is admitted from now on; what is under way goes on. */
   configure(limits: CircuitLimits, budget?: RetryBudget): void {
     this.#limits = limits
-    this.#budget = budgetOf(limits, budget)
+    this.#setBudget(budgetOf(limits, budget))
+  }
+
+  #setBudget(budget: RetryBudget | undefined): void {
+    const intervalMs = budget?.intervalMs
+    if (intervalMs !== this.#budget?.intervalMs || intervalMs === undefined) {
+      this.#recent =
+        intervalMs === undefined || intervalMs <= 0
+          ? undefined
+          : { requests: new RecentCount(intervalMs), retries: new RecentCount(intervalMs) }
+    }
+    this.#budget = budget
   }
 
   /** Each `true` from an `admit…` is given back by exactly one `release`. */
@@ -43,18 +60,27 @@ export class ClusterLimits {
   admitRequest(): boolean {
     if (this.#requests >= this.#limits.maxRequests) return false
     this.#requests++
+    this.#recent?.requests.add(this.#nowMs())
     return true
   }
 
   /** Only of what an upstream may have seen: a repeat of what none has seen adds no load to any. */
   admitRetry(): boolean {
-    const budget = this.#budget
-    const allowed =
-      budget === undefined
-        ? this.#limits.maxRetries
-        : retriesAllowed(budget, this.#requests + this.#pending)
-    if (this.#retries >= allowed) return false
+    if (!this.#mayRetry()) return false
     this.#retries++
+    return true
+  }
+
+  #mayRetry(): boolean {
+    const budget = this.#budget
+    if (budget === undefined) return this.#retries < this.#limits.maxRetries
+    const recent = this.#recent
+    if (recent === undefined) {
+      return this.#retries < retriesAllowed(budget, this.#requests + this.#pending)
+    }
+    const nowMs = this.#nowMs()
+    if (recent.retries.at(nowMs) >= retriesAllowed(budget, recent.requests.at(nowMs))) return false
+    recent.retries.add(nowMs)
     return true
   }
 

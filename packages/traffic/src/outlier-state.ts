@@ -44,8 +44,10 @@ export const FRESH: OutlierState = {
   jitterMs: 0,
 }
 
-export function outlierEventOf(status: number): OutlierEvent {
-  if (status < 500) return 'success'
+/** @param codes What counts as a failure; absent: 500 and up. */
+export function outlierEventOf(status: number, codes?: readonly number[]): OutlierEvent {
+  const failed = codes === undefined ? status >= 500 : codes.includes(status)
+  if (!failed) return 'success'
   return status >= 502 && status <= 504 ? 'gatewayError' : 'serverError'
 }
 

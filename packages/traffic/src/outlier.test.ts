@@ -43,6 +43,14 @@ describe('outlier detection', () => {
     assert.equal(detector.onResult(first, 'serverError', 0), false)
   })
 
+  test('codes that are named take the place of 5xx', () => {
+    const codes = [429, 503]
+    const events = [200, 429, 500, 503, 504].map((status) => outlierEventOf(status, codes))
+    const expected = ['success', 'serverError', 'success', 'gatewayError', 'success']
+    assert.deepEqual(events, expected)
+    assert.equal(outlierEventOf(500), 'serverError')
+  })
+
   test('a success in between starts the count again', () => {
     assert.equal(
       cluster(2).play('serverError', 'serverError', 'success', 'serverError', 'serverError'),
@@ -131,7 +139,9 @@ describe('outlier detection', () => {
   })
 
   test('tells responses apart', () => {
-    const events = [200, 404, 499, 500, 501, 502, 503, 504, 505].map(outlierEventOf)
+    const events = [200, 404, 499, 500, 501, 502, 503, 504, 505].map((status) =>
+      outlierEventOf(status),
+    )
     assert.deepEqual(events, [
       'success',
       'success',

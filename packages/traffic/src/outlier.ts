@@ -38,7 +38,7 @@ export interface OutlierDetector {
   readonly counts: OutlierTotals
 }
 
-interface OutlierTotals {
+export interface OutlierTotals {
   readonly enforced: number
   /** Hosts that would have been ejected had not too many been already. */
   readonly overflow: number

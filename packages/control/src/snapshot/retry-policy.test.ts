@@ -29,3 +29,9 @@ test('status codes stand among the conditions', () => {
   assert.deepEqual(policy?.on, ['gateway-error', 'retriable-status-codes'])
   assert.deepEqual(policy?.statusCodes, [503])
 })
+
+test('retries may go to other localities where the object says so', () => {
+  assert.equal(readRetryPolicy({ attempts: 2 })?.otherPriorities, undefined)
+  const settings = { attempts: 2, retryRemoteLocalities: true }
+  assert.equal(readRetryPolicy(settings)?.otherPriorities, true)
+})

@@ -14,6 +14,7 @@ export interface RetrySettings {
   readonly perTryTimeout?: string
   readonly retryOn?: string
   readonly retryIgnorePreviousHosts?: boolean
+  readonly retryRemoteLocalities?: boolean
   readonly backoff?: string
 }
 
@@ -58,6 +59,7 @@ export function readRetryPolicy(
     backoffBaseMs,
     backoffMaxMs: backoffBaseMs * 10,
     avoidPreviousHosts: settings.retryIgnorePreviousHosts ?? true,
+    ...(settings.retryRemoteLocalities === true ? { otherPriorities: true } : {}),
     onlyWhen,
   }
 }

@@ -1,7 +1,7 @@
 /** Which endpoint an attempt goes to: the balancer's choice, or what the request names itself. */
 import type { SocketAddress } from '@weft/model'
 import { resolveHost } from '@weft/net'
-import { FIRST_PICK, type Host } from '@weft/traffic'
+import { FIRST_PICK, type Host, type PickRequest } from '@weft/traffic'
 import { keepSession, keepsSessions, preferredOf, sessionOf } from '../filters/stateful-session.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 import type { Exchange } from './exchange.ts'
@@ -49,12 +49,18 @@ function picked(
   if (hash === undefined && tried === undefined && preferred === undefined) {
     return cluster.pick(FIRST_PICK)
   }
-  const wanted = preferred === undefined ? {} : { preferred }
+  const wanted = { ...(preferred === undefined ? {} : { preferred }), ...otherPriority(x) }
   // Rather an endpoint that failed than none, when it is the only one.
   return (
     cluster.pick({ hash, tried, ...wanted }) ??
     (tried === undefined ? undefined : cluster.pick({ hash, tried: undefined }))
   )
+}
+
+/** As Envoy's `previous_priorities` with Istio's frequency of two attempts. */
+function otherPriority({ action, attempts, tried }: Exchange): Pick<PickRequest, 'otherPriority'> {
+  if (action?.source.retry?.otherPriorities !== true || tried === undefined) return {}
+  return { otherPriority: attempts > 2 ? 'first' : 'last' }
 }
 
 /** Calls `found` when the name the request is for has an address; fails the exchange when not. */

@@ -141,7 +141,8 @@ export class Race {
   failed(rival: Rival, failed: FailedAttempt): void {
     const x = this.#x
     this.#rivals.delete(rival)
-    x.cluster?.noteFailure(rival.host, x.deps.clock.monotonicMs())
+    const nowMs = x.deps.clock.monotonicMs()
+    x.cluster?.noteFailure(rival.host, nowMs, rival.sinceSent(nowMs))
     if (this.#rivals.size > 0 || this.#lost === undefined) return
     this.#lost = undefined
     attemptFailed(x, failed.outcome, failed.failure, failed.detail)
@@ -201,6 +202,11 @@ class Rival implements UpstreamUser {
     this.host.activeRequests++
     if (speaksHttp2(this.#x)) pool.acquireStream(this)
     else pool.acquire(this, false, this.#x.deps.clock.monotonicMs())
+  }
+
+  /** In milliseconds; 0: it was not sent. */
+  sinceSent(nowMs: number): number {
+    return this.#sentMs === 0 ? 0 : nowMs - this.#sentMs
   }
 
   cancel(): void {

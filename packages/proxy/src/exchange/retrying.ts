@@ -20,7 +20,9 @@ export function attemptFailed(
 ): void {
   const nowMs = x.deps.clock.monotonicMs()
   const { host, cluster } = x
-  if (host !== undefined && outcome.kind !== 'connectFailure') cluster?.noteFailure(host, nowMs)
+  if (host !== undefined && outcome.kind !== 'connectFailure') {
+    cluster?.noteFailure(host, nowMs, x.sentMs === 0 ? 0 : Math.max(0, nowMs - x.sentMs))
+  }
   if (x.race?.takesOver({ outcome, failure, detail }) === true) clearAttempt(x)
   else if (mayRetry(x, outcome)) retry(x, outcome, nowMs)
   else x.fail(failure, detail)

@@ -35,7 +35,7 @@ function endpoints(...hosts: readonly string[]): Endpoints {
   }
 }
 
-function start(more: Partial<Cluster>, count: number) {
+function start(more: Partial<Cluster>, count: number, parts: Partial<EngineDeps> = {}) {
   const clock = new FakeClock()
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const deps = {
@@ -44,6 +44,7 @@ function start(more: Partial<Cluster>, count: number) {
     wheel: new TimerWheel(clock),
     random: seededRandom(1),
     log,
+    ...parts,
   } as unknown as EngineDeps
   const names = Array.from({ length: count }, (_, i) => `10.0.0.${i}`)
   const cluster = new UpstreamCluster({ ...CLUSTER, ...more }, endpoints(...names), deps)
@@ -80,6 +81,33 @@ describe('a cluster at run time', () => {
     assert.equal(never.seen(100).size, 1)
     never.clock.advance(30_000)
     assert.equal(never.seen(100).size, 10)
+  })
+
+  test('named statuses eject, others do not, and ejections are counted under Envoy’s names', () => {
+    const counted = new Map<string, number>()
+    const filterStats = {
+      counter:
+        ({ name }: { readonly name: string }, leaf: string) =>
+        (amount = 1) => {
+          counted.set(`${name} ${leaf}`, (counted.get(`${name} ${leaf}`) ?? 0) + amount)
+        },
+      gauge: () => () => {},
+    }
+    const outlierDetection = { ...OUTLIER, maxEjectionPercent: 50, errorCodes: [429] }
+    const { cluster, hosts, seen } = start({ outlierDetection }, 2, { filterStats })
+    const [a, b] = hosts
+    assert.ok(a && b)
+    cluster.noteDone(a, { status: 500, latencyMs: 1 }, 0)
+    assert.equal(seen(50).size, 2)
+    cluster.noteDone(a, { status: 429, latencyMs: 1 }, 0)
+    cluster.noteDone(b, { status: 429, latencyMs: 1 }, 0)
+    assert.deepEqual([...seen(50)], [b])
+    const leaf = `${cluster.model.name} outlier_detection.ejections_`
+    assert.deepEqual(Object.fromEntries(counted), {
+      [`${leaf}enforced_total`]: 1,
+      [`${leaf}enforced_consecutive_5xx`]: 1,
+      [`${leaf}overflow`]: 1,
+    })
   })
 
   test('a change of its balancer keeps hosts, their counts and who is ejected', () => {

@@ -17,6 +17,7 @@ import {
   type Host,
   LatencyQuantiles,
   type OutlierDetector,
+  type OutlierEvent,
   outlierEventOf,
   type PickRequest,
 } from '@weft/traffic'
@@ -27,6 +28,7 @@ import {
   purposeKey,
   towards,
 } from '../tls/connect-upstream.ts'
+import { EjectionStats } from './ejection-stats.ts'
 import { HealthChecker } from './health-check.ts'
 import { HttpPool } from './pool.ts'
 
@@ -43,6 +45,7 @@ export class UpstreamCluster {
   readonly #deps: EngineDeps
   #balancer: ClusterBalancer
   #outlier: OutlierDetector | undefined
+  readonly #ejections: EjectionStats
   #cancelSweep: (() => void) | undefined
   #checker: HealthChecker | undefined
   /** Whether anybody was ever sent here; checks of idle clusters may be rarer. */
@@ -61,7 +64,9 @@ export class UpstreamCluster {
   constructor(model: Cluster, endpoints: Endpoints | undefined, deps: EngineDeps) {
     this.#model = model
     this.#deps = deps
-    this.limits = new ClusterLimits(model.limits, model.retryBudget)
+    const { clock, filterStats } = deps
+    this.#ejections = new EjectionStats(filterStats, model.name)
+    this.limits = new ClusterLimits(model.limits, model.retryBudget, () => clock.monotonicMs())
     this.#balancer = this.#createBalancer()
     this.#configureOutlier()
     if (endpoints !== undefined) this.updateEndpoints(endpoints)
@@ -213,15 +218,23 @@ export class UpstreamCluster {
   /** A response came: what its status says of the host. */
   noteStatus(host: Host, status: number, nowMs: number): void {
     if (this.#outlier === undefined) return
-    if (this.#outlier.onResult(host, outlierEventOf(status), nowMs)) this.#balancer.healthChanged()
+    const event = outlierEventOf(status, this.#model.outlierDetection?.errorCodes)
+    this.#judge(host, event, nowMs)
   }
 
   /** No response came: refused, reset or timed out. */
   noteFailure(host: Host, nowMs: number, latencyMs = 0): void {
     this.#balancer.observed(host, { latencyMs, failed: true })
-    if (this.#outlier?.onResult(host, 'localFailure', nowMs) === true) {
-      this.#balancer.healthChanged()
-    }
+    this.#judge(host, 'localFailure', nowMs)
+  }
+
+  #judge(host: Host, event: OutlierEvent, nowMs: number): void {
+    const detector = this.#outlier
+    if (detector === undefined) return
+    const { overflow } = detector.counts
+    const changed = detector.onResult(host, event, nowMs)
+    if (changed) this.#balancer.healthChanged()
+    if (changed || detector.counts.overflow !== overflow) this.#ejections.told(detector.counts)
   }
 
   #configureChecks(): void {
@@ -275,7 +288,9 @@ export class UpstreamCluster {
   #sweepLater(intervalMs: number): void {
     this.#cancelSweep = this.#deps.clock.after(intervalMs, () => {
       if (this.#closed) return
-      if (this.#outlier?.sweep(this.#deps.clock.monotonicMs()) === true) {
+      const swept = this.#outlier?.sweep(this.#deps.clock.monotonicMs()) === true
+      if (this.#outlier !== undefined) this.#ejections.told(this.#outlier.counts)
+      if (swept) {
         this.#balancer.healthChanged()
       }
       this.#sweepLater(intervalMs)

@@ -267,6 +267,32 @@ describe('cluster balancer', () => {
     assert.ok(of.pick({ hash: undefined, tried }))
   })
 
+  test('who wants another priority gets the next one that is well, at last any host', () => {
+    const of = balancer()
+    const update = (third: number) =>
+      of.update(
+        endpoints(
+          locality(group(0, 2)),
+          locality(group(1, 1, 1, 'unhealthy'), { priority: 1 }),
+          locality(group(2, third), { priority: 2 }),
+        ),
+      )
+    update(1)
+    const first = of.pick({ hash: undefined, tried: undefined })
+    assert.match(first?.key ?? '', /^10\.0\.0\./)
+    assert.ok(first)
+    const tried = new Set([first])
+    const pick = (otherPriority: 'first' | 'last') =>
+      of.pick({ hash: undefined, tried, otherPriority })?.key ?? ''
+    assert.match(pick('last'), /^10\.0\.0\./)
+    assert.equal(pick('first'), '10.0.2.0:80')
+    for (const host of of.hosts) if (host.key.startsWith('10.0.0.')) tried.add(host)
+    assert.equal(pick('last'), '10.0.2.0:80')
+    // A change is seen at once.
+    update(0)
+    assert.match(pick('first'), /^10\.0\.0\./)
+  })
+
   test('hosts whose address stays keep their counts, and those that went are told', () => {
     const of = balancer()
     of.update(endpoints(locality(group(0, 2))))

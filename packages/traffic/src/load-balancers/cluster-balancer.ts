@@ -88,6 +88,12 @@ interface Level {
   next(): Balancer | undefined
 }
 
+/** A priority's hosts that may be used. */
+interface Whole {
+  readonly hosts: ReadonlySet<Host>
+  readonly balancer: Balancer
+}
+
 class PriorityBalancer implements ClusterBalancer {
   #config: ClusterBalancerConfig
   #policy: LoadBalancerPolicy
@@ -97,6 +103,8 @@ class PriorityBalancer implements ClusterBalancer {
   #priorities: readonly (readonly Locality[])[] = []
   /** Priorities that get traffic. */
   #levels: readonly Level[] = []
+  /** What is well of each priority, whatever its share, for who wants another one; made when asked. */
+  #whole: readonly Whole[] | undefined
   /** When shares are computed anew because somebody starts slowly; -1: never. */
   #rampAtMs = -1
 
@@ -147,6 +155,7 @@ class PriorityBalancer implements ClusterBalancer {
       levels.push(this.#buildLevel(localities, load, upTo, i === 0))
     }
     this.#levels = levels
+    this.#whole = undefined
     this.#planRamp()
   }
 
@@ -175,6 +184,8 @@ class PriorityBalancer implements ClusterBalancer {
       if (host?.available === true && request.tried?.has(host) !== true) return host
     }
     if (this.#rampAtMs >= 0 && this.#deps.nowMs() >= this.#rampAtMs) this.healthChanged()
+    const other = request.otherPriority === 'first' ? this.#pickOther(request) : undefined
+    if (other !== undefined) return other
     const chosen = this.#chooseLevel(request.hash)
     if (chosen === undefined) return undefined
     const host = pickFrom(chosen, request)
@@ -305,7 +316,29 @@ class PriorityBalancer implements ClusterBalancer {
         if (host !== undefined) return host
       }
     }
-    return pickFrom(chosen, { hash: request.hash, tried: undefined })
+    const other = request.otherPriority === 'last' ? this.#pickOther(request) : undefined
+    return other ?? pickFrom(chosen, { hash: request.hash, tried: undefined })
+  }
+
+  /** The best priority of which no host was tried yet. */
+  #pickOther(request: PickRequest): Host | undefined {
+    const { tried } = request
+    if (tried === undefined) return undefined
+    this.#whole ??= this.#priorities.map((localities) => {
+      const usable = localities.map((one) => ({
+        ...one,
+        hosts: one.hosts.filter(({ available }) => available),
+      }))
+      const candidates = this.#candidates(usable)
+      const hosts = new Set(localities.flatMap(hostsOf))
+      return { hosts, balancer: this.#policy(candidates, this.#deps) }
+    })
+    for (const { hosts, balancer } of this.#whole) {
+      if (!tried.isDisjointFrom(hosts)) continue
+      const host = balancer.pick(request)
+      if (host !== undefined) return host
+    }
+    return undefined
   }
 }
 

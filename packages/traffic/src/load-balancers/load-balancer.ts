@@ -38,6 +38,11 @@ export interface PickRequest {
   readonly tried: ReadonlySet<Host> | undefined
   /** The host of the client's session: taken as long as it is there and may be used. */
   readonly preferred?: SocketAddress
+  /**
+   * A priority without hosts that were tried: rather than any that was (`first`), or rather than a
+   * host that was (`last`).
+   */
+  readonly otherPriority?: 'first' | 'last'
 }
 
 export const FIRST_PICK: PickRequest = { hash: undefined, tried: undefined }

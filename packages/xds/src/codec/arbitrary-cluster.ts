@@ -85,10 +85,11 @@ const outlierDetection = record<OutlierDetection>(
     // Envoy refuses less than the base time.
     maxEjectionMs: fc.integer({ min: 300_000, max: 3_600_000 }),
     maxEjectionJitterMs: ms,
+    errorCodes: fc.array(fc.integer({ min: 100, max: 599 }), { minLength: 1, maxLength: 3 }),
     successRate: fc.record({ minHosts: count, minRequests: count, stdevFactor: count }),
     failurePercentage: fc.record({ percent: share, minHosts: count, minRequests: count }),
   },
-  ['maxEjectionMs', 'maxEjectionJitterMs', 'successRate', 'failurePercentage'],
+  ['maxEjectionMs', 'maxEjectionJitterMs', 'errorCodes', 'successRate', 'failurePercentage'],
 )
 
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 8 })

@@ -51,6 +51,9 @@ export function encodeCluster(
       ...(outlierDetection === undefined || outlierDetection.minHealthPercent === 0
         ? {}
         : { minHealthPercent: outlierDetection.minHealthPercent }),
+      ...(outlierDetection?.errorCodes === undefined
+        ? {}
+        : { outlierErrorCodes: [...outlierDetection.errorCodes] }),
       ...(retryBudget?.intervalMs === undefined
         ? {}
         : { retryBudgetIntervalMs: retryBudget.intervalMs }),
@@ -172,7 +175,7 @@ export function decodeCluster(proto: ClusterProto, problems: Problems): Cluster 
       : {
           outlierDetection: decodeOutlier(
             proto.outlierDetection,
-            typeof extras.minHealthPercent === 'number' ? extras.minHealthPercent : 0,
+            extras,
             `${path}.outlier_detection`,
             problems,
           ),

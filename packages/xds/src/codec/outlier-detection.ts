@@ -4,6 +4,7 @@
  * In Envoy a detector is switched off by enforcing it for 0 % of the cases, not by a count of
  * zero; each has its own default for that.
  */
+import type { JsonObject } from '@bufbuild/protobuf'
 import type { OutlierDetection } from '@weft/model'
 import {
   OutlierDetectionSchema,
@@ -75,10 +76,10 @@ const OUTLIER = covers(
   'enforcing_local_origin_success_rate',
 )
 
-/** @param minHealthPercent What Envoy has no field for: it travels beside it. */
+/** @param extras What Envoy has no field for: it travels beside it. */
 export function decodeOutlier(
   proto: OutlierProto,
-  minHealthPercent: number,
+  { minHealthPercent, outlierErrorCodes }: JsonObject,
   path: string,
   problems: Problems,
 ): OutlierDetection {
@@ -99,7 +100,10 @@ export function decodeOutlier(
     intervalMs: decodeDuration(proto.interval, 10_000),
     baseEjectionMs: decodeDuration(proto.baseEjectionTime, 30_000),
     maxEjectionPercent: proto.maxEjectionPercent ?? 10,
-    minHealthPercent,
+    minHealthPercent: typeof minHealthPercent === 'number' ? minHealthPercent : 0,
+    ...(Array.isArray(outlierErrorCodes)
+      ? { errorCodes: outlierErrorCodes.filter((code) => typeof code === 'number') }
+      : {}),
     ...(proto.maxEjectionTime === undefined
       ? {}
       : { maxEjectionMs: decodeDuration(proto.maxEjectionTime, 0) }),

@@ -114,7 +114,9 @@ function encodeForward(action: ForwardAction, match: RouteMatch): EncodedAction 
   }
   const rewritePrefix = rewrite?.kind === 'regex' ? rewrite.prefixText : undefined
   const hedge = action.hedge === undefined ? {} : { hedge: { ...action.hedge } }
-  return { init: { case: 'route', value }, extras: { ...targets.extras, rewritePrefix, ...hedge } }
+  const retry = action.retry?.otherPriorities === true ? { retryOtherPriorities: true } : {}
+  const extras = { ...targets.extras, rewritePrefix, ...hedge, ...retry }
+  return { init: { case: 'route', value }, extras }
 }
 
 function encodeHostRewrite(
@@ -162,7 +164,12 @@ function decodeForward(
       : { idleTimeoutMs: decodeDuration(proto.idleTimeout, 0) }),
     ...(proto.retryPolicy === undefined
       ? {}
-      : { retry: decodeRetryPolicy(proto.retryPolicy, `${path}.retry_policy`, problems) }),
+      : {
+          retry: {
+            ...decodeRetryPolicy(proto.retryPolicy, `${path}.retry_policy`, problems),
+            ...(extras.retryOtherPriorities === true ? { otherPriorities: true } : {}),
+          },
+        }),
     ...(hostRewrite === undefined ? {} : { hostRewrite }),
     ...(pathRewrite === undefined ? {} : { pathRewrite }),
     mirrors: proto.requestMirrorPolicies.map((mirror, index) =>

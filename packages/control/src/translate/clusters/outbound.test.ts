@@ -82,12 +82,17 @@ test('a balancer of our own is asked for by annotation, and gives way to hashing
   assert.equal(kindOf(SERVICE(ewma) + hashed), 'ringHash')
 })
 
-test('outlier detection brings the panic threshold of Istio, a budget its interval', () => {
+test('who may eject more than half gets the panic threshold of Istio, a budget its interval', () => {
   const text = (policy: string) => SERVICE() + rule(policy)
   const of = (policy: string) => clusterOf(text(policy), 'outbound|80||a.default.svc.cluster.local')
   assert.equal(of('{loadBalancer: {simple: RANDOM}}')?.panicPercent, undefined)
-  assert.equal(of('{outlierDetection: {}}')?.panicPercent, 0)
+  assert.equal(of('{outlierDetection: {}}')?.panicPercent, undefined)
+  assert.equal(of('{outlierDetection: {maxEjectionPercent: 50}}')?.panicPercent, undefined)
+  assert.equal(of('{outlierDetection: {maxEjectionPercent: 100}}')?.panicPercent, 0)
+  assert.equal(of('{outlierDetection: {minHealthPercent: 0}}')?.panicPercent, 0)
   assert.equal(of('{outlierDetection: {minHealthPercent: 30}}')?.panicPercent, 30)
+  const codes = of('{outlierDetection: {outlierDetectionHttpErrorCodes: [429, 503]}}')
+  assert.deepEqual(codes?.outlierDetection?.errorCodes, [429, 503])
   const budget = of('{retryBudget: {percent: 10, budgetInterval: 10s}}')?.retryBudget
   assert.deepEqual(budget, { percent: 10, minRetryConcurrency: 3, intervalMs: 10_000 })
 })

@@ -143,11 +143,7 @@ function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
   const budget = retryBudget(policy.retryBudget)
   const warmup = slowStart(policy.loadBalancer)
   const localities = localityBalancing(policy, preference)
-  // Istio's default: with outlier detection nobody is called who was put out, however many are.
-  const panicPercent =
-    policy.outlierDetection === undefined
-      ? undefined
-      : (policy.outlierDetection.minHealthPercent ?? 0)
+  const panicPercent = panicPercentOf(policy.outlierDetection)
   const { proxyProtocol, tunnel } = policy
   return {
     name,
@@ -239,4 +235,14 @@ export function plainCluster(
     ...connectionPool(undefined, 'auto', scope.mesh),
     origins: [],
   }
+}
+
+/**
+ * Absent: half (R19). Who lets more than half be put out says that the rest is enough, and so
+ * does who names a threshold: then it is Istio's.
+ */
+function panicPercentOf(outliers: TrafficPolicy['outlierDetection']): number | undefined {
+  if (outliers === undefined) return undefined
+  const { minHealthPercent, maxEjectionPercent = 10 } = outliers
+  return minHealthPercent ?? (maxEjectionPercent > 50 ? 0 : undefined)
 }

@@ -8,6 +8,7 @@ export function outlierDetection(
 ): OutlierDetection | undefined {
   if (settings === undefined) return undefined
   const { consecutive5xxErrors, consecutiveGatewayErrors, consecutiveErrors } = settings
+  const { outlierDetectionHttpErrorCodes: codes } = settings
   return {
     consecutive5xx: consecutive5xxErrors ?? 5,
     // The deprecated field counted gateway errors.
@@ -18,6 +19,7 @@ export function outlierDetection(
     baseEjectionMs: readMs(settings.baseEjectionTime) ?? 30_000,
     maxEjectionPercent: settings.maxEjectionPercent ?? 10,
     minHealthPercent: settings.minHealthPercent ?? 0,
+    ...(codes === undefined || codes.length === 0 ? {} : { errorCodes: codes }),
   }
 }
 
