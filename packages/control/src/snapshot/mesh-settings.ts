@@ -7,6 +7,7 @@ import { parseDurationMs } from '@weft/base'
 import type { LocalityLbSettings, MeshConfig } from '@weft/config'
 import type { AccessLogFields, AccessLogTarget, RetryPolicy } from '@weft/model'
 import { logFormatProblem } from '@weft/telemetry'
+import { type AuthorizationProvider, authorizationProviders } from './authorization-providers.ts'
 import type { LabelSelector } from './label-selector.ts'
 import { readRetryPolicy } from './retry-policy.ts'
 
@@ -32,6 +33,9 @@ export interface MeshSettings {
   readonly localityLb: LocalityLbSettings | undefined
   readonly normalizePath: boolean
   readonly mergeSlashes: boolean
+  readonly escapedSlashes?: 'decode'
+  /** Nobody chose how paths are normalised: where policies look at paths, the strict way is safe. */
+  readonly strictPaths: boolean
   readonly defaultServiceExportTo: readonly string[]
   readonly defaultVirtualServiceExportTo: readonly string[]
   readonly defaultDestinationRuleExportTo: readonly string[]
@@ -42,6 +46,8 @@ export interface MeshSettings {
     readonly ecdhCurves: readonly string[]
     readonly cipherSuites: readonly string[]
   }
+  /** Whom CUSTOM policies may ask. */
+  readonly authorizationProviders: readonly AuthorizationProvider[]
   readonly tcpKeepalive?: {
     readonly probes: number
     readonly timeMs: number
@@ -75,11 +81,13 @@ export const DEFAULT_MESH: MeshSettings = {
   localityLb: {},
   normalizePath: true,
   mergeSlashes: false,
+  strictPaths: true,
   defaultServiceExportTo: ['*'],
   defaultVirtualServiceExportTo: ['*'],
   defaultDestinationRuleExportTo: ['*'],
   discoverySelectors: [],
   tlsDefaults: { ecdhCurves: [], cipherSuites: [] },
+  authorizationProviders: [],
 }
 
 export function meshSettings(config: MeshConfig): MeshSettings {
@@ -111,16 +119,21 @@ export function meshSettings(config: MeshConfig): MeshSettings {
       ecdhCurves: config.tlsDefaults?.ecdhCurves ?? [],
       cipherSuites: config.tlsDefaults?.cipherSuites ?? [],
     },
+    authorizationProviders: authorizationProviders(config.extensionProviders),
     ...(keepalive === undefined ? {} : { tcpKeepalive: keepalive }),
   }
 }
 
-/** `DECODE_AND_MERGE_SLASHES` does not decode here; config says so. */
 function readPathNormalization(
   mode: NonNullable<MeshConfig['pathNormalization']>['normalization'],
-): Pick<MeshSettings, 'mergeSlashes' | 'normalizePath'> {
-  const mergeSlashes = mode === 'MERGE_SLASHES' || mode === 'DECODE_AND_MERGE_SLASHES'
-  return { normalizePath: mode !== 'NONE', mergeSlashes }
+): Pick<MeshSettings, 'mergeSlashes' | 'normalizePath' | 'escapedSlashes' | 'strictPaths'> {
+  const decodes = mode === 'DECODE_AND_MERGE_SLASHES'
+  return {
+    normalizePath: mode !== 'NONE',
+    mergeSlashes: mode === 'MERGE_SLASHES' || decodes,
+    ...(decodes ? { escapedSlashes: 'decode' } : {}),
+    strictPaths: mode === undefined || mode === 'DEFAULT',
+  }
 }
 
 /**

@@ -64,10 +64,23 @@ function chainUnder(
   )
   const { filter } = chain
   if (filter.kind === 'http') {
-    return { ...chain, filter: { ...filter, filters: withSteps(filter.filters, steps) } }
+    const strict =
+      scope.mesh.strictPaths && policies.some(asksForPaths)
+        ? ({ mergeSlashes: true, escapedSlashes: 'reject' } as const)
+        : {}
+    const filters = withSteps(filter.filters, steps)
+    return { ...chain, filter: { ...filter, ...strict, filters } }
   }
   const [first, ...more] = steps.map((step): NetworkRbac => ({ statPrefix: 'tcp.', ...step }))
   return first === undefined ? chain : { ...chain, rbac: [first, ...more] }
+}
+
+function asksForPaths({ spec }: PolicyDocument): boolean {
+  return (spec.rules ?? []).some(({ to = [] }) =>
+    to.some(
+      ({ operation = {} }) => operation.paths !== undefined || operation.notPaths !== undefined,
+    ),
+  )
 }
 
 /** What translation has to know of a chain to write rules for it. */

@@ -36,11 +36,7 @@ export function routeRequest(x: Exchange): void {
     return
   }
   if (!keepsRules(x)) return
-  if (x.head.unusualPath && (manager.normalizePath || manager.mergeSlashes)) {
-    const { normalizePath: normalize, mergeSlashes } = manager
-    x.canonicalPath = canonicalPath(x.view.path, { normalize, mergeSlashes })
-    x.view.forgetPath()
-  }
+  if (x.head.unusualPath && !takeCanonicalPath(x)) return
   if (routes === undefined) {
     x.fail('noConfiguration', `the routes of ${x.runtime.listener} have not arrived`)
     return
@@ -64,6 +60,25 @@ export function routeRequest(x: Exchange): void {
   const chain = filterChainOf(x.deps, x.runtime, decision.virtualHost.source, decision.route)
   if (chain.length === 0) applyRoute(x)
   else runFilters(x, chain, -1)
+}
+
+/** False: the request was refused. */
+function takeCanonicalPath(x: Exchange): boolean {
+  const { manager } = x.runtime
+  const { normalizePath, mergeSlashes, escapedSlashes } = manager
+  if (!normalizePath && !mergeSlashes && escapedSlashes === undefined) return true
+  // `*` and authorities are no paths.
+  if (!x.view.path.startsWith('/')) return true
+  const path = canonicalPath(x.view.path, manager)
+  if (path === undefined) {
+    x.failure = 'badRequest'
+    x.detail = 'a path that applications read in several ways'
+    x.reply({ status: 400, body: `${x.detail}\n` })
+    return false
+  }
+  x.canonicalPath = path
+  x.view.forgetPath()
+  return true
 }
 
 /** @param after Place in the listener's list of the filter that ran last. */

@@ -31,6 +31,7 @@ export function httpManager(
     xffTrustedHops: 0,
     normalizePath: mesh.normalizePath,
     mergeSlashes: mesh.mergeSlashes,
+    ...(mesh.escapedSlashes === undefined ? {} : { escapedSlashes: mesh.escapedSlashes }),
     upgrades,
     acceptHttp10: true,
     generateRequestId: true,
