@@ -5,11 +5,12 @@
  */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
+import { ChaosTable } from './chaos-table.ts'
 
 const suites: Readonly<Record<string, { readonly files: string; readonly timeoutMs: number }>> = {
   unit: { files: '{packages/*/src,tools,bench,test/http1}/**/*.test.ts', timeoutMs: 120_000 },
   e2e: { files: 'test/e2e/**/*.test.ts', timeoutMs: 300_000 },
-  chaos: { files: 'test/chaos/**/*.test.ts', timeoutMs: 120_000 },
+  chaos: { files: 'test/chaos/**/*.test.ts', timeoutMs: 240_000 },
   interop: { files: 'test/interop/**/*.test.ts', timeoutMs: 300_000 },
 }
 
@@ -33,8 +34,17 @@ const args = [
 ]
 // Unit tests mostly wait for sockets: Node's default of one file per spare core leaves two cores idle.
 args.push(`--test-concurrency=${name === 'unit' ? 4 : 1}`)
-const child = spawn(process.execPath, [...args, ...files], { stdio: 'inherit' })
+const child = spawn(process.execPath, [...args, ...files], {
+  stdio: ['inherit', name === 'chaos' ? 'pipe' : 'inherit', 'inherit'],
+})
+const table = new ChaosTable()
+child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+  table.take(text)
+  process.stdout.write(text)
+})
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
-child.on('exit', (code) => {
+// Not `exit`: the end of its output may come later.
+child.on('close', (code) => {
+  process.stdout.write(table.render())
   process.exitCode = code ?? 1
 })

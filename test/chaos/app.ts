@@ -6,7 +6,7 @@
  *
  *     any     {"id": the request's x-id, "hash": of the body, "app": its pid}
  *     /half   begins an answer of 1,000 bytes, then kills itself
- *     /big    16 MB
+ *     /big    2 MB
  *     Upgrade 101, then every byte comes back
  */
 import { createHash } from 'node:crypto'
@@ -14,7 +14,7 @@ import { appendFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 
 const [, , port = '0', journal = '/dev/null', host = '127.0.0.1'] = process.argv
-const BIG = Buffer.alloc(16 * 1_048_576)
+const BIG = Buffer.alloc(2 * 1_048_576)
 
 const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
   const hash = createHash('sha256')

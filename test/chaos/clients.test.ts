@@ -1,12 +1,12 @@
 /** F5, F6, F21: clients that break off, clients that are slow, clients that are too many. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { eventually } from '../e2e/weft.ts'
 import { renderTally, startClient } from './checking-client.ts'
-import { openStage, report, type Stage } from './stage.ts'
+import { openFiles } from './process-memory.ts'
+import { openStage, report } from './stage.ts'
 
 const HEAD = 'POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 100\r\n\r\nhalf a body'
 
@@ -14,7 +14,7 @@ test('F5 connections that are reset at any byte leave nothing behind', async () 
   await using stage = await openStage()
   await using client = startClient(stage.port)
   await client.answers(300)
-  const base = openFiles(stage)
+  const base = openFiles(stage.proxy.process)
   const storm = 2_000
   for (let i = 0; i < storm; i += 20) {
     await Promise.all(Array.from({ length: 20 }, (_, k) => resetAfter(stage.port, i + k)))
@@ -22,7 +22,7 @@ test('F5 connections that are reset at any byte leave nothing behind', async () 
   await client.answers(300)
   // Pooled connections may come and go by a few; two thousand that stay would show.
   const left = await eventually(
-    () => openFiles(stage) - base,
+    () => openFiles(stage.proxy.process) - base,
     (more) => more <= 40,
   )
   const tally = await client.stop()
@@ -72,10 +72,6 @@ test('F21 running out of descriptors is survived, and passes', async () => {
   assert.deepEqual([underPressure.lost, underPressure.refused, tally.wrong], [0, 0, 0])
   assert.ok(recoveredMs < 1_000)
 })
-
-function openFiles(stage: Stage): number {
-  return readdirSync(`/proc/${stage.proxy.process.pid}/fd`).length
-}
 
 function openSocket(port: number): Promise<Socket> {
   return new Promise((resolve) => {

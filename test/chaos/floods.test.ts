@@ -3,7 +3,6 @@
  * proxy ends its connection and counts it, stays small, and nobody else notices.
  */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { type Client, renderTally, startClient } from './checking-client.ts'
 import {
@@ -18,6 +17,7 @@ import {
   REQUEST,
   streamIds,
 } from './http2-attacker.ts'
+import { watchMemory } from './process-memory.ts'
 import { adminText, openStage, report, type Stage } from './stage.ts'
 
 const MB = 1_048_576
@@ -167,13 +167,13 @@ after(async () => {
 for (const { row, name, counters, frames, options } of floods) {
   test(`${row} ${name}: the connection ends, and nobody else notices`, async () => {
     const counted = await countersOf(stage, counters)
-    const memory = watchMemory(stage)
+    const memory = watchMemory(stage.proxy.process)
     const attackers = await Promise.all(
       Array.from({ length: ATTACKERS }, () => openAttacker(stage.port, options)),
     )
     await Promise.all(attackers.map((attacker) => attacker.send(frames())))
     const ends = await Promise.all(attackers.map((attacker) => attacker.ended()))
-    const { grownMb } = memory.stop()
+    const grownMb = memory.stop()
     await undisturbed(`${row} ${name}`, attackers, grownMb)
     assert.deepEqual(new Set(ends), new Set([true]))
     assert.ok((await countersOf(stage, counters)) - counted >= ATTACKERS, counters.join(', '))
@@ -182,7 +182,7 @@ for (const { row, name, counters, frames, options } of floods) {
 
 test('F17 a reference bomb behind a closed window is refused before it is laid out', async () => {
   const counted = await countersOf(stage, ['header_overflow'])
-  const memory = watchMemory(stage)
+  const memory = watchMemory(stage.proxy.process)
   const attackers = await Promise.all(
     Array.from({ length: ATTACKERS }, () => openAttacker(stage.port, { window: 0 })),
   )
@@ -194,7 +194,7 @@ test('F17 a reference bomb behind a closed window is refused before it is laid o
     ),
   )
   await client.answers(500)
-  const { grownMb } = memory.stop()
+  const grownMb = memory.stop()
   await undisturbed('F17 reference bomb', attackers, grownMb)
   const sent = attackers.reduce((sum, { sentBytes }) => sum + sentBytes, 0)
   for (const attacker of attackers) attacker.end()
@@ -224,26 +224,4 @@ async function countersOf({ admin }: Stage, names: readonly string[]): Promise<n
     const found = new RegExp(`^envoy_http2_${name}(?:_total)?(?:\\{\\})? (\\d+)$`, 'm').exec(text)
     return sum + Number(found?.[1] ?? 0)
   }, 0)
-}
-
-/** The most that the process had resident, beyond what it had at the beginning. */
-function watchMemory({ proxy }: Stage) {
-  const from = residentMb(proxy.process.pid)
-  let most = from
-  const look = () => {
-    most = Math.max(most, residentMb(proxy.process.pid))
-  }
-  const timer = setInterval(look, 20)
-  return {
-    stop() {
-      clearInterval(timer)
-      look()
-      return { grownMb: most - from }
-    },
-  }
-}
-
-function residentMb(pid: number | undefined): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1_024
 }

@@ -205,9 +205,9 @@ export function untilAccepts(port: number): Promise<void> {
   })
 }
 
-/** One line a row, as the fault table has them. */
+/** One line a row, of which `tools/test.ts` makes the table at the end. */
 export function report(row: string, figure: string): void {
-  console.log(`${row}: ${figure}`)
+  console.log(`▪ ${row}: ${figure}`)
 }
 
 export interface WorkerInfo {
