@@ -113,6 +113,35 @@ http {
   return { ports, [Symbol.asyncDispose]: stop }
 }
 
+/** nginx that takes gRPC over HTTP/2 and passes it on to `port`. */
+export async function grpcFront(port: number, dir: string): Promise<Peer> {
+  const ports = { http1: 0, http2: await freePort(), tls: 0 }
+  const config = join(dir, 'nginx-grpc.conf')
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((name) => `${name}_temp_path ${join(dir, name)};`)
+    .join(' ')
+  writeFileSync(
+    config,
+    `daemon off; master_process off; pid ${join(dir, 'nginx.pid')}; error_log stderr crit;
+events {}
+http {
+  access_log off; client_max_body_size 0; ${temporary}
+  server {
+    listen 127.0.0.1:${ports.http2} http2;
+    location / {
+      grpc_pass grpc://127.0.0.1:${port};
+      grpc_set_header Host $host;
+      # It buffers answers otherwise, and a stream would wait.
+      grpc_buffer_size 16k;
+    }
+  }
+}`,
+  )
+  const args = ['-c', config, '-p', dir, '-e', 'stderr']
+  const stop = await running(programPath('nginx') ?? '', args, [ports.http2])
+  return { ports, [Symbol.asyncDispose]: stop }
+}
+
 async function haproxy(app: number, { dir, server }: PeerFiles): Promise<Peer> {
   const ports = await freePorts()
   const pem = join(dir, 'haproxy.pem')

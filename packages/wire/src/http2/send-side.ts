@@ -134,13 +134,19 @@ export class SendSide {
   }
 
   #enqueue(stream: Http2Stream, bytes: Buffer, from: number, to: number): void {
-    const { queue } = stream
-    const more = bytes.subarray(from, to)
-    stream.queue =
-      queue === undefined
-        ? Buffer.from(more)
-        : Buffer.concat([queue.subarray(stream.queueFrom), more])
-    stream.queueFrom = 0
+    const { queue, queueFrom, queueTo } = stream
+    const length = to - from
+    if (queue === undefined || queue.length - queueTo < length) {
+      // A peer that goes on fills it frame by frame: with room to spare, each byte moves once or twice.
+      const kept = stream.queuedBytes
+      const grown = Buffer.allocUnsafe(queue === undefined ? length : 2 * (kept + length))
+      queue?.copy(grown, 0, queueFrom, queueTo)
+      stream.queue = grown
+      stream.queueFrom = 0
+      stream.queueTo = kept
+    }
+    bytes.copy(stream.queue as Buffer, stream.queueTo, from, to)
+    stream.queueTo += length
     this.#wait(stream)
   }
 
@@ -220,8 +226,8 @@ export class SendSide {
   #pumpQueue(stream: Http2Stream): boolean {
     const queue = stream.queue as Buffer
     const ends = stream.queueEnds
-    stream.queueFrom = this.#write(stream, queue, stream.queueFrom, queue.length, ends)
-    if (stream.queueFrom < queue.length) {
+    stream.queueFrom = this.#write(stream, queue, stream.queueFrom, stream.queueTo, ends)
+    if (stream.queueFrom < stream.queueTo) {
       // To the end of the line: others wait, too.
       this.#waiting.delete(stream)
       this.#waiting.add(stream)

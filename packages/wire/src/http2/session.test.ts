@@ -77,6 +77,31 @@ test('a body waits for the window and its sender is told', () => {
   assert.equal(server.told.log.at(-1), 'trailers 1 "x-t: 1\\r\\n"')
 })
 
+test('a body that goes on arriving while it waits is joined without moving it each time', () => {
+  const { server, client } = pair({ streamWindowBytes: 65_535 })
+  server.told.consume = false
+  const head = text('POST / HTTP/1.1\r\nhost: a\r\n\r\n')
+  const stream = client.session.sendRequestText('http', head, 0, head.length, false)
+  assert.ok(stream)
+  const queues = new Set<Buffer | undefined>()
+  let sent = ''
+  for (let i = 0; i < 100; i++) {
+    const piece = Buffer.alloc(10_000 + i, 65 + (i % 26))
+    sent += piece.toString('latin1')
+    client.session.sendData(stream, piece, 0, piece.length, i === 99)
+    queues.add(stream.queue)
+  }
+  assert.ok(queues.size < 12, `${queues.size} buffers for 100 pieces`)
+  settle(client, server)
+  server.told.consume = true
+  const received = server.told.streams.get(1)
+  assert.ok(received)
+  server.session.consumed(received, 65_535)
+  settle(client, server)
+  assert.equal(server.told.bodies.get(1), sent)
+  assert.equal(stream.queuedBytes, 0)
+})
+
 test('an upgrade goes as extended CONNECT and arrives as one', () => {
   const { server, client } = pair({ allowConnect: true })
   assert.equal(client.session.peerAllowsConnect, true)

@@ -24,9 +24,10 @@ export class Http2Stream {
   headRequest = false
   /** DATA that the content-length still allows; -1 when it said nothing. */
   bodyLeft = -1
-  /** Bytes that wait for a window; `undefined` when none do. */
+  /** Bytes that wait for a window, from `queueFrom` to `queueTo`; `undefined` when none do. */
   queue: Buffer | undefined = undefined
   queueFrom = 0
+  queueTo = 0
   /** The end follows the queue. */
   queueEnds = false
   /** Fields that follow the queue. */
@@ -45,6 +46,6 @@ export class Http2Stream {
 
   /** Bytes that wait for a window. */
   get queuedBytes(): number {
-    return this.queue === undefined ? 0 : this.queue.length - this.queueFrom
+    return this.queue === undefined ? 0 : this.queueTo - this.queueFrom
   }
 }
