@@ -140,6 +140,8 @@ export const trafficPolicy = object({
     request: positiveDuration(),
     idle: positiveDuration(),
   }),
+  /** Of a Gateway: connections to its ports begin with a PROXY protocol header, v1 or v2. */
+  proxyProtocol: object({ mode: required(oneOfValues('Required', 'Optional')) }),
   serverHeader: object({
     action: required(oneOfValues('Overwrite', 'IfAbsent', 'Remove')),
     value: string({ minLength: 1, maxLength: 256 }),

@@ -115,3 +115,13 @@ ${limit('part', '{kind: Service, name: web, sectionName: grpc}', '2026-01-01T00:
     'young spec.targetRefs[0] conflicting-policies',
   ])
 })
+
+test('PROXY protocol is for Gateways', () => {
+  const on = (kind: string) =>
+    policy('TrafficPolicy', {
+      targetRefs: [{ kind, name: 'a' }],
+      proxyProtocol: { mode: 'Required' },
+    })
+  assert.deepEqual(findingsOf(on('Gateway'), 'warning'), [])
+  assert.deepEqual(findingsOf(on('Service'), 'warning'), ['spec.proxyProtocol no-effect'])
+})

@@ -117,10 +117,17 @@ export function checkTrafficPolicy({ spec: raw }: RuledObject, findings: Finding
     const message = 'holds until the percentile is known; afterPercentile holds from then on'
     findings.warning('spec.hedging.after', 'no-effect', message)
   }
+  checkProxyProtocol(spec, findings)
   checkHealthChecks(spec, findings)
   for (const [index, origin] of (spec.csrf?.additionalOrigins ?? []).entries()) {
     checkMatch(origin, itemPath('spec.csrf.additionalOrigins', index), findings)
   }
+}
+
+function checkProxyProtocol(spec: TrafficPolicySpec, findings: Findings): void {
+  if (spec.proxyProtocol === undefined) return
+  if (spec.targetRefs.some(({ kind }) => kind === 'Gateway')) return
+  findings.warning('spec.proxyProtocol', 'no-effect', 'is for policies whose target is a Gateway')
 }
 
 function checkHealthChecks(spec: TrafficPolicySpec, findings: Findings): void {

@@ -275,7 +275,7 @@ test('what policies make is the same on the other end of the wire', async () => 
     policy(
       'TrafficPolicy',
       'gw',
-      '{targetRefs: [{kind: Gateway, name: gw}], compression: {}, csrf: {}, adaptiveConcurrency: {}, maxRequestHeaderBytes: 4096}',
+      '{targetRefs: [{kind: Gateway, name: gw}], compression: {}, csrf: {}, adaptiveConcurrency: {}, maxRequestHeaderBytes: 4096, proxyProtocol: {mode: Optional}, expectContinue: PassThrough}',
     ),
   ].join('---\n')
   const set = resources(text, INGRESS)
@@ -289,6 +289,10 @@ test('what policies make is the same on the other end of the wire', async () => 
   }
   same('cluster', 'outbound|80||web.default.svc.cluster.local')
   same('listener', '0.0.0.0_80')
+  const listener = set.listener.get('0.0.0.0_80')
+  assert.equal(listener?.proxyProtocol, 'optional')
+  const filter = listener?.filterChains[0]?.filter
+  assert.equal(filter?.kind === 'http' && filter.proxy100Continue, true)
   same('route', 'http.80')
 })
 

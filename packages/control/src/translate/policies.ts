@@ -153,12 +153,23 @@ function listenerUnderPolicy(
   const filterChains = listener.filterChains.map(under)
   const { defaultFilterChain } = listener
   const last = defaultFilterChain === undefined ? undefined : under(defaultFilterChain)
-  if (!isChanged) return listener
+  const proxyProtocol = proxyProtocolOf(scope, listener)
+  if (!isChanged && proxyProtocol === undefined) return listener
   return {
     ...listener,
+    ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
     filterChains,
     ...(last === undefined ? {} : { defaultFilterChain: last }),
   }
+}
+
+/** The header comes before anything that tells chains apart: it is for the whole port. */
+function proxyProtocolOf(scope: ProxyScope, { origins }: Listener): Listener['proxyProtocol'] {
+  if (scope.proxy.role !== 'gateway') return undefined
+  const places = origins.flatMap((origin) => gatewayPlace(scope, origin) ?? [])
+  const { proxyProtocol } = policyOf(scope, places).traffic
+  if (proxyProtocol === undefined) return undefined
+  return proxyProtocol.mode === 'Required' ? 'required' : 'optional'
 }
 
 /** For a route's limit the filter has to be there; without descriptors it asks nobody. */
