@@ -2,7 +2,7 @@
 import type { LogScopes } from '@weft/base'
 import type { ProxyDeps } from '../proxy-handle.ts'
 import type { ProxyOptions } from '../proxy-options.ts'
-import { WorkloadIdentity } from './workload-identity.ts'
+import type { WorkloadIdentity } from './workload-identity.ts'
 
 /** Resolves with the first certificate or soon after; `undefined` where none is wanted. */
 export async function openIdentity(
@@ -11,7 +11,9 @@ export async function openIdentity(
   { clock, random, logs }: Pick<ProxyDeps, 'clock' | 'random'> & { readonly logs: LogScopes },
 ): Promise<WorkloadIdentity | undefined> {
   if (identity === undefined) return undefined
-  const opened = new WorkloadIdentity(
+  // Reading and writing certificates is a hundred modules: a proxy without an identity starts without.
+  const { WorkloadIdentity: Identity } = await import('./workload-identity.ts')
+  const opened = new Identity(
     identity,
     {
       NAMESPACE: workload.namespace,

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { afterEach, test } from 'node:test'
 import { silentLogger } from '@weft/base'
 import {
-  CertificateAuthority,
   type CaState,
+  CertificateAuthority,
   DEFAULT_CA_POLICY,
   readPem,
   writePem,
