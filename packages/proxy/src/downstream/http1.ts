@@ -179,7 +179,6 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
     if (this.#state === LINGERING) return
     if (this.#fresh && this.#isPreface(bytes as Buffer, length)) return
     if (this.#stash !== undefined) {
-      // Reading is paused, but a transport may have had more in hand.
       this.#stash = Buffer.concat([this.#stash, bytes.subarray(0, length)])
       return
     }
@@ -228,7 +227,6 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
         this.socket.pause()
         break
       } else if (this.#state === TUNNEL) {
-        // Came with the request that opened it; the tunnel asks for it.
         this.#stash = Buffer.from(bytes.subarray(at, length))
         break
       } else break
@@ -445,7 +443,6 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
     // Its object may serve another connection before the socket says that it is closed.
     this.#exchange = undefined
     this.#state = LINGERING
-    this.#stash = undefined
     this.socket.reset()
   }
 
