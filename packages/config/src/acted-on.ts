@@ -83,7 +83,6 @@ export const IDLE_MESH_FIELDS: readonly IdleField[] = [
     'ingressService',
     'ingressSelector',
     'zoneAwareLbSetting',
-    'extensionProviders',
     'defaultProviders',
     'serviceSettings',
     'meshMTLS',

@@ -30,7 +30,7 @@ export type JwtRequirement =
 export interface JwtProvider {
   /** Unique among the providers. */
   readonly name: string
-  /** Must equal `iss`. */
+  /** Must equal `iss`; empty: any that is not missing. */
   readonly issuer: string
   /** One of them must be in `aud`; empty: any. */
   readonly audiences: readonly string[]

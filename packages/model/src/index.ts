@@ -91,6 +91,7 @@ export { type Origin, renderOrigin } from './origin.ts'
 export type { RequestView } from './request.ts'
 export type { ResourceSet, Resources, ResourceType } from './resource.ts'
 export {
+  type ClaimMatch,
   type CorsPolicy,
   type Fault,
   type ForwardAction,

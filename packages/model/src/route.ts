@@ -49,12 +49,22 @@ export interface Route {
   readonly origins: readonly Origin[]
 }
 
+/** A text, or one of a list, inside the payload of a verified token. */
+export interface ClaimMatch {
+  /** At least one. */
+  readonly path: readonly string[]
+  readonly value: StringMatch | { readonly kind: 'present' }
+  readonly invert: boolean
+}
+
 export interface RouteMatch {
   readonly path: PathMatch
   /** All must match. */
   readonly headers: readonly HeaderMatch[]
   /** All must match. */
   readonly query: readonly QueryMatch[]
+  /** All must match what verified tokens say. Absent: none. */
+  readonly claims?: readonly ClaimMatch[]
 }
 
 export type RouteAction = ForwardAction | RedirectAction | RespondAction

@@ -1,6 +1,7 @@
 export { type KeySet, parseKeySet, type VerificationKey } from './authn/json-web-keys.ts'
 export {
   hasKeyFor,
+  isIssuerOf,
   type ParsedJwt,
   parseJwt,
   type TokenProblem,

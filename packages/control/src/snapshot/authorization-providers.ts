@@ -109,12 +109,14 @@ function requestBody(written: unknown): Pick<AuthorizationProvider, 'requestBody
 /** `a`, `a*` and `*a`. */
 function matches(list: unknown): readonly StringMatch[] {
   if (!Array.isArray(list)) return []
-  return list.filter((one) => typeof one === 'string').map((text: string): StringMatch => {
-    const ignoreCase = true
-    if (text.startsWith('*')) return { kind: 'suffix', value: text.slice(1), ignoreCase }
-    if (text.endsWith('*')) return { kind: 'prefix', value: text.slice(0, -1), ignoreCase }
-    return { kind: 'exact', value: text, ignoreCase }
-  })
+  return list
+    .filter((one) => typeof one === 'string')
+    .map((text: string): StringMatch => {
+      const ignoreCase = true
+      if (text.startsWith('*')) return { kind: 'suffix', value: text.slice(1), ignoreCase }
+      if (text.endsWith('*')) return { kind: 'prefix', value: text.slice(0, -1), ignoreCase }
+      return { kind: 'exact', value: text, ignoreCase }
+    })
 }
 
 function fieldsOf(value: unknown): Fields {

@@ -49,6 +49,7 @@ export interface MeshSnapshot {
   readonly trafficPolicies: readonly DocumentOf<'TrafficPolicy'>[]
   /** In order of precedence. */
   readonly authorizationPolicies: readonly DocumentOf<'AuthorizationPolicy'>[]
+  readonly requestAuthentications: readonly DocumentOf<'RequestAuthentication'>[]
   /** TLS material by `kubernetes://<namespace>/<name>`. */
   readonly secrets: ReadonlyMap<string, Secret>
   /** What building found out about objects, by `objectKey`. */

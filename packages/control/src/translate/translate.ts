@@ -5,6 +5,7 @@
 import type { Cluster, Endpoints, Listener, ResourceSet, RouteTable, Secret } from '@weft/model'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
 import { TRUST_BUNDLE } from '../snapshot/secrets.ts'
+import { authenticate, keyClusters } from './authenticate.ts'
 import { authorize } from './authorize.ts'
 import { TranslateCache } from './cache.ts'
 import { applyBackendPolicies } from './clusters/backend-policies.ts'
@@ -36,6 +37,7 @@ export function translate(
   const { clusters, endpoints } = outboundClusters(scope)
   applyBackendPolicies(scope, clusters)
   for (const cluster of commonClusters(scope)) clusters.set(cluster.name, cluster)
+  for (const cluster of keyClusters(scope)) clusters.set(cluster.name, cluster)
   const own = ownResources(scope)
   for (const cluster of own.clusters) clusters.set(cluster.name, cluster)
   const routes = withBackendSessions(scope, own.routes)
@@ -45,8 +47,10 @@ export function translate(
     listeners: withSessionFilter(own.listeners, routes),
     clusters,
   })
+  const authorized = authorize(scope, policed.listeners)
+  const listeners = authenticate(scope, authorized, policed.clusters)
   return {
-    listener: byName<Listener>(authorize(scope, policed.listeners)),
+    listener: byName<Listener>(listeners),
     route: byName<RouteTable>(policed.routes),
     cluster: policed.clusters,
     endpoints: byName<Endpoints>([...endpoints.values()]),

@@ -121,7 +121,7 @@ export function verifyJwt(
   keys: readonly VerificationKey[],
   nowMs: number,
 ): VerifiedJwt {
-  if (jwt.issuer !== provider.issuer) return refused('issuer')
+  if (!isIssuerOf(provider, jwt)) return refused('issuer')
   const fitting = fittingKeys(jwt, keys)
   if (fitting.length === 0) return refused('noKey')
   if (!fitting.some(({ key }) => isSignedBy(jwt, key))) return refused('signature')
@@ -135,10 +135,18 @@ export function verifyJwt(
   const payload = withLists(jwt.payload, provider.spaceDelimitedClaims)
   return {
     ok: true,
-    token: { issuer: provider.issuer, payload },
+    token: { issuer: jwt.issuer ?? '', payload },
     payloadText: jwt.payloadText,
     expiresAtMs: Number(jwt.payload.exp) * 1_000 + provider.clockSkewMs,
   }
+}
+
+/** A provider without an issuer takes everybody's tokens that its keys verify; each must name one. */
+export function isIssuerOf(
+  { issuer }: Pick<JwtProvider, 'issuer'>,
+  jwt: Pick<UnverifiedJwt, 'issuer'>,
+): boolean {
+  return issuer === '' ? jwt.issuer !== undefined : jwt.issuer === issuer
 }
 
 /** Whether a key of the set is meant; when not, the set may be older than the token. */

@@ -78,6 +78,7 @@ function compileRoute(
     fields: [
       ...match.headers.map((header) => FieldMatcher.header(header, where)),
       ...match.query.map((query) => FieldMatcher.query(query, where)),
+      ...(match.claims ?? []).map((claim) => FieldMatcher.claim(claim, where)),
     ],
     action: compileAction(source, virtualHost.source, where),
     responseHeaders: compileHeaderOps(

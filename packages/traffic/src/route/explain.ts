@@ -80,7 +80,10 @@ function renderPath(match: PathMatch): string {
 
 function renderField(field: FieldMatcher): string {
   const { source } = field
-  const subject = field.isQuery ? `query parameter ${source.name}` : `header ${source.name}`
+  const subject =
+    'path' in source
+      ? `claim ${source.path.join('.')}`
+      : `${field.isQuery ? 'query parameter' : 'header'} ${source.name}`
   const rule = `${subject} ${renderValue(source.value)}`
   return 'invert' in source && source.invert ? `not: ${rule}` : rule
 }

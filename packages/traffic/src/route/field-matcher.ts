@@ -1,5 +1,5 @@
 /** One header or query predicate of a route, compiled. */
-import type { HeaderMatch, QueryMatch, RequestView } from '@weft/model'
+import type { ClaimMatch, HeaderMatch, QueryMatch, RequestView } from '@weft/model'
 import { TextMatcher } from '../text/text-matcher.ts'
 
 const HEADER = 0
@@ -8,6 +8,7 @@ const METHOD = 2
 const AUTHORITY = 3
 const SCHEME = 4
 const PATH = 5
+const CLAIM = 6
 
 const PSEUDO_HEADERS: Readonly<Record<string, number>> = {
   ':method': METHOD,
@@ -18,7 +19,7 @@ const PSEUDO_HEADERS: Readonly<Record<string, number>> = {
 }
 
 export class FieldMatcher {
-  readonly source: HeaderMatch | QueryMatch
+  readonly source: HeaderMatch | QueryMatch | ClaimMatch
   readonly #kind: number
   readonly #name: string
   /** `undefined`: it is enough to be there. */
@@ -26,7 +27,7 @@ export class FieldMatcher {
   readonly #invert: boolean
 
   private constructor(
-    source: HeaderMatch | QueryMatch,
+    source: HeaderMatch | QueryMatch | ClaimMatch,
     kind: number,
     name: string,
     where: string,
@@ -51,6 +52,12 @@ export class FieldMatcher {
     return new FieldMatcher(match, QUERY, match.name, `${where}, query "${match.name}"`, false)
   }
 
+  /** @throws {ConfigError} On a bad regex, naming `where`. */
+  static claim(match: ClaimMatch, where: string): FieldMatcher {
+    const name = `claim ${match.path.join('.')}`
+    return new FieldMatcher(match, CLAIM, name, `${where}, ${name}`, match.invert)
+  }
+
   get isQuery(): boolean {
     return this.#kind === QUERY
   }
@@ -60,11 +67,24 @@ export class FieldMatcher {
    * @param end Where the path ends in it.
    */
   matches(request: RequestView, target: string, end: number): boolean {
+    if (this.#kind === CLAIM) return this.#matchesClaim(request)
     const found = this.read(request, target, end)
     // What is not there matches no value; inverted, that is what was asked for.
     if (found === undefined) return this.#invert
     const value = this.#value
     return (value === undefined || value.matches(found)) !== this.#invert
+  }
+
+  /** Of a list, one value is enough. */
+  #matchesClaim(request: RequestView): boolean {
+    const texts = this.#claimTexts(request)
+    const value = this.#value
+    const matches = texts.some((text) => value === undefined || value.matches(text))
+    return matches !== this.#invert
+  }
+
+  #claimTexts(request: RequestView): readonly string[] {
+    return 'path' in this.source ? (request.claimTexts?.(this.source.path) ?? []) : []
   }
 
   /** What the request has in this place; `undefined` when nothing. */
@@ -80,6 +100,10 @@ export class FieldMatcher {
         return request.authority
       case SCHEME:
         return request.scheme
+      case CLAIM: {
+        const texts = this.#claimTexts(request)
+        return texts.length === 0 ? undefined : texts.join(',')
+      }
       default:
         return target
     }

@@ -211,11 +211,22 @@ const cors = record(
 const route = record(
   {
     name: word,
-    match: fc.record({
-      path,
-      headers: fc.array(headerMatch, { maxLength: 2 }),
-      query: fc.array(fc.record({ name: word, value: presentOr }), { maxLength: 2 }),
-    }),
+    match: fc.record(
+      {
+        path,
+        headers: fc.array(headerMatch, { maxLength: 2 }),
+        query: fc.array(fc.record({ name: word, value: presentOr }), { maxLength: 2 }),
+        claims: fc.array(
+          fc.record({
+            path: fc.array(word, { minLength: 1, maxLength: 2 }),
+            value: presentOr,
+            invert: fc.boolean(),
+          }),
+          { minLength: 1, maxLength: 2 },
+        ),
+      },
+      { requiredKeys: ['path', 'headers', 'query'] },
+    ),
     action,
     requestHeaders: headerChanges,
     responseHeaders: headerChanges,

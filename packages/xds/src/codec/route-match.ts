@@ -5,11 +5,12 @@
  * means the same, and the model's own text travels in the route's metadata.
  */
 import type { JsonObject } from '@bufbuild/protobuf'
-import type { PathMatch, RouteMatch } from '@weft/model'
+import type { ClaimMatch, PathMatch, RouteMatch } from '@weft/model'
 import {
   type RouteMatch as RouteMatchProto,
   RouteMatchSchema,
 } from '../gen/envoy/config/route/v3/route_components_pb.js'
+import type { MetadataMatcher } from '../gen/envoy/type/matcher/v3/metadata_pb.js'
 import {
   decodeHeaderMatch,
   decodeQueryMatch,
@@ -18,6 +19,7 @@ import {
   encodeQueryMatch,
 } from './matchers.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
+import { decodeMetadataMatch, encodeClaim } from './rbac-metadata.ts'
 import { type Extras, type Init, type OneofInit, textOf } from './values.ts'
 
 const IGNORE_CASE = '(?i)'
@@ -37,6 +39,10 @@ export function encodeRouteMatch(match: RouteMatch): EncodedMatch {
       ...(caseSensitive ? { caseSensitive: false } : {}),
       headers: match.headers.map(encodeHeaderMatch),
       queryParameters: match.query.map(encodeQueryMatch),
+      dynamicMetadata: (match.claims ?? []).map((claim) => ({
+        ...encodeClaim({ kind: 'claim', path: claim.path, value: claim.value }),
+        invert: claim.invert,
+      })),
     },
     extras: path.kind === 'segments' && !isSeparated(path.value) ? { segments: path.value } : {},
   }
@@ -73,7 +79,7 @@ function encodePath(path: PathMatch): OneofInit<typeof RouteMatchSchema, 'pathSp
 const MATCH = covers(
   RouteMatchSchema,
   ...['prefix', 'path', 'safe_regex', 'connect_matcher', 'path_separated_prefix'],
-  ...['case_sensitive', 'headers', 'query_parameters'],
+  ...['case_sensitive', 'headers', 'query_parameters', 'dynamic_metadata'],
 )
 
 export function decodeRouteMatch(
@@ -87,7 +93,11 @@ export function decodeRouteMatch(
     return { path: { kind: 'connect' }, headers: [], query: [] }
   }
   refuseOthers(MATCH, proto, path, problems)
+  const claims = proto.dynamicMetadata.flatMap((one, index) =>
+    decodeClaim(one, `${path}.dynamic_metadata[${index}]`, problems),
+  )
   return {
+    ...(claims.length === 0 ? {} : { claims }),
     path: decodePath(proto, extras, path, problems),
     headers: proto.headers.map((header, index) =>
       decodeHeaderMatch(header, `${path}.headers[${index}]`, problems),
@@ -96,6 +106,19 @@ export function decodeRouteMatch(
       decodeQueryMatch(query, `${path}.query_parameters[${index}]`, problems),
     ),
   }
+}
+
+/** Of what filters leave behind, routes know claims alone. */
+function decodeClaim(
+  proto: MetadataMatcher,
+  path: string,
+  problems: Problems,
+): readonly ClaimMatch[] {
+  const { invert } = proto
+  const found = decodeMetadataMatch({ ...proto, invert: false }, path, problems)
+  if (found.kind === 'claim') return [{ path: found.path, value: found.value, invert }]
+  problems.add(path, 'only claims of a token, as text or list, are supported')
+  return []
 }
 
 function decodePath(

@@ -1,6 +1,13 @@
 /** `match[]` of a VirtualService's `http[]`: path, headers and query, and the conditions on who asks. */
 import type { HttpMatch } from '@weft/config'
-import type { HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch } from '@weft/model'
+import type {
+  ClaimMatch,
+  HeaderMatch,
+  PathMatch,
+  QueryMatch,
+  RouteMatch,
+  StringMatch,
+} from '@weft/model'
 import { selects } from '../../registries/declared/workload-ref.ts'
 import { bindGateways } from '../../snapshot/virtual-services.ts'
 import type { RouteContext } from '../routes/route-context.ts'
@@ -20,11 +27,16 @@ export function httpMatch(match: HttpMatch): RouteMatch {
     [':scheme', match.scheme],
     [':authority', match.authority],
   ] as const
+  const claims: ClaimMatch[] = []
   for (const [name, value] of Object.entries(match.headers ?? {})) {
-    headers.push({ name: name.toLowerCase(), value: valueMatch(value), invert: false })
+    const path = claimPath(name)
+    if (path !== undefined) claims.push({ path, value: valueMatch(value), invert: false })
+    else headers.push({ name: name.toLowerCase(), value: valueMatch(value), invert: false })
   }
   for (const [name, value] of Object.entries(match.withoutHeaders ?? {})) {
-    headers.push({ name: name.toLowerCase(), value: valueMatch(value), invert: true })
+    const path = claimPath(name)
+    if (path !== undefined) claims.push({ path, value: valueMatch(value), invert: true })
+    else headers.push({ name: name.toLowerCase(), value: valueMatch(value), invert: true })
   }
   for (const [name, value] of parts) {
     if (value !== undefined) headers.push({ name, value: valueMatch(value), invert: false })
@@ -32,7 +44,18 @@ export function httpMatch(match: HttpMatch): RouteMatch {
   const query = Object.entries(match.queryParams ?? {}).map(([name, value]): QueryMatch => {
     return { name, value: value.exact === '' ? EMPTY : valueMatch(value) }
   })
-  return { path: pathOf(match), headers, query }
+  return { path: pathOf(match), headers, query, ...(claims.length === 0 ? {} : { claims }) }
+}
+
+const CLAIMS = '@request.auth.claims'
+
+/** `@request.auth.claims.a.b` or `@request.auth.claims[a][b]`, as Istio writes it. */
+function claimPath(name: string): readonly [string, ...string[]] | undefined {
+  if (!name.toLowerCase().startsWith(CLAIMS)) return undefined
+  const rest = name.slice(CLAIMS.length)
+  const bracketed = [...rest.matchAll(/\[([^\]]+)\]/g)].map(([, key = '']) => key)
+  const [first, ...more] = bracketed.length > 0 ? bracketed : rest.slice(1).split('.')
+  return first === undefined || first === '' ? undefined : [first, ...more]
 }
 
 /** Unlike a header, `queryParams: {debug: {exact: ""}}` asks for an empty value (`?debug=`). */
@@ -108,8 +131,8 @@ function isForSource(
 }
 
 /** True for what matches every request, so that nothing after it can. */
-export function isCatchAll({ path, headers, query }: RouteMatch): boolean {
-  if (headers.length > 0 || query.length > 0) return false
+export function isCatchAll({ path, headers, query, claims = [] }: RouteMatch): boolean {
+  if (headers.length > 0 || query.length > 0 || claims.length > 0) return false
   return (
     ((path.kind === 'prefix' || path.kind === 'segments') && path.value === '/') ||
     (path.kind === 'regex' && path.value === '.*')

@@ -3,7 +3,7 @@
  * and parsed once; with every key there, the rest is a plain walk down the requirement.
  */
 import type { JwtRequirement } from '@weft/model'
-import { type ParsedJwt, parseJwt } from '@weft/traffic'
+import { isIssuerOf, type ParsedJwt, parseJwt } from '@weft/traffic'
 import type { Problem, ProviderVerifier, Verdict } from './provider-verifier.ts'
 import { type TokenCall, tokensAt } from './token-places.ts'
 
@@ -34,7 +34,7 @@ export class TokenSearch {
     return [...this.#verifiers.values()].flatMap((verifier) =>
       this.#tokensOf(verifier).flatMap((text) => {
         const parsed = this.#parse(text)
-        if (!parsed.ok || parsed.jwt.issuer !== verifier.provider.issuer) return []
+        if (!parsed.ok || !isIssuerOf(verifier.provider, parsed.jwt)) return []
         const now = verifier.keysFor(parsed.jwt, true)
         return now.ready ? [] : [now.when]
       }),

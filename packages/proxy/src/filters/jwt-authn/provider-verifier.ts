@@ -1,6 +1,7 @@
 /** One issuer's tokens: its keys, and the answers that were found lately. */
 import type { JwtProvider } from '@weft/model'
 import {
+  isIssuerOf,
   parseKeySet,
   type TokenProblem,
   tokenKey,
@@ -51,7 +52,7 @@ export class ProviderVerifier {
 
   /** @param audiences In place of the provider's; empty: the provider's. */
   verify(text: string, jwt: UnverifiedJwt, audiences: readonly string[], nowMs: number): Verdict {
-    if (jwt.issuer !== this.provider.issuer) return { ok: false, problem: 'issuer' }
+    if (!isIssuerOf(this.provider, jwt)) return { ok: false, problem: 'issuer' }
     const { keys } = this.#known(jwt)
     if (keys === undefined) return { ok: false, problem: 'keysUnavailable' }
     const name = `${tokenKey(text)} ${audiences.join(' ')}`

@@ -165,7 +165,6 @@ function decodeProvider(
   problems: Problems,
 ): JwtProvider {
   refuseOthers(PROVIDER, proto, path, problems)
-  if (proto.issuer === '') problems.add(`${path}.issuer`, 'is required')
   const skew = proto.clockSkewSeconds === 0 ? DEFAULT_SKEW_SECONDS : proto.clockSkewSeconds
   if (skew > MAX_SKEW_SECONDS) {
     problems.add(`${path}.clock_skew_seconds`, `must be at most ${MAX_SKEW_SECONDS}`)
