@@ -155,6 +155,9 @@ function available(): Contender[] {
   return installed
 }
 
+/** Shorter, and code that a busy machine has not compiled yet would be measured. */
+const WARM_SECONDS = 2
+
 /** Rounds in random order; the first, unmeasured one warms up. */
 async function measure(
   running: readonly Running[],
@@ -166,7 +169,8 @@ async function measure(
     console.error(`round ${round} of ${options.rounds}, access log ${accessLog ? 'on' : 'off'}`)
     for (const { name, child, port } of shuffled(running)) {
       const before = cpuOf(child.pid ?? 0)
-      const load = await saturate(options.wrk, port, round === 0 ? 1 : options.seconds)
+      const warming = Math.max(WARM_SECONDS, options.seconds)
+      const load = await saturate(options.wrk, port, round === 0 ? warming : options.seconds)
       const after = cpuOf(child.pid ?? 0)
       if (round > 0) samples.get(name)?.push(sample(before, after, load))
     }
