@@ -1,0 +1,195 @@
+/** Authorization in the way of requests: what a client is told, what the log is, what is counted. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { LogScopes, realClock } from '@weft/base'
+import type { HttpFilterConfig, Permission, RbacRules, RequestPredicate } from '@weft/model'
+import { filteredProxy } from './filters-fixture.ts'
+import { rbacStep } from './rbac-step.ts'
+
+const ANY = { kind: 'any' } as const
+
+function rules(
+  action: RbacRules['action'],
+  permission: Permission,
+  name = 'ns[a]-policy[b]-rule[0]',
+) {
+  return {
+    action,
+    policies: [{ name, permissions: [permission], principals: [ANY], origins: [] }],
+  } satisfies RbacRules
+}
+
+const path = (value: string): RequestPredicate => ({
+  kind: 'path',
+  value: { kind: 'exact', value, ignoreCase: false },
+})
+const deny = (value: string): HttpFilterConfig => ({
+  kind: 'rbac',
+  rules: rules('deny', path(value)),
+})
+const allow = (permission: Permission): HttpFilterConfig => ({
+  kind: 'rbac',
+  rules: rules('allow', permission),
+})
+
+test('a refused request gets 403 and no reason; the log has the policy', async (t) => {
+  const proxy = await filteredProxy([deny('/a')])
+  t.after(() => proxy.close())
+  const { status, body } = await proxy.ask('GET')
+  assert.deepEqual([status, body], [403, 'RBAC: access denied'])
+  assert.equal(proxy.served(), 0)
+  assert.deepEqual(proxy.records, [
+    { flags: '-', details: 'rbac_access_denied_matched_policy[ns[a]-policy[b]-rule[0]]' },
+  ])
+})
+
+test('what no ALLOW policy matches is refused, and nothing at all gets by empty rules (R56)', async (t) => {
+  const none = await filteredProxy([allow(path('/other'))])
+  const empty = await filteredProxy([{ kind: 'rbac', rules: { action: 'allow', policies: [] } }])
+  t.after(async () => {
+    await none.close()
+    await empty.close()
+  })
+  for (const proxy of [none, empty]) {
+    assert.equal((await proxy.ask('GET')).status, 403)
+    assert.equal(proxy.records[0]?.details, 'rbac_access_denied_matched_policy[none]')
+  }
+})
+
+test('DENY is stronger than ALLOW, and what both let pass reaches the application', async (t) => {
+  const proxy = await filteredProxy([deny('/secret'), allow(ANY)])
+  t.after(() => proxy.close())
+  assert.equal((await proxy.ask('GET', { ':path': '/secret' })).status, 403)
+  assert.equal((await proxy.ask('GET', { ':path': '/open' })).status, 200)
+  assert.equal(proxy.served(), 1)
+})
+
+test('a path is judged as it is forwarded, without its query (R47, R51)', async (t) => {
+  const proxy = await filteredProxy([deny('/secret')])
+  t.after(() => proxy.close())
+  for (const sent of [
+    '/x/../secret',
+    '/%73ecret',
+    '/./secret',
+    '/secret?a=/b',
+    '/x/%2e%2e/secret',
+  ]) {
+    assert.equal((await proxy.ask('GET', { ':path': sent })).status, 403, sent)
+  }
+  assert.equal((await proxy.ask('GET', { ':path': '/secret/../a?b=/secret' })).status, 200)
+  assert.equal(proxy.seen()[':path'], '/a?b=/secret')
+})
+
+test('strangers do not learn which paths there are: 403 comes before 404', async (t) => {
+  const changes = {
+    match: {
+      path: { kind: 'prefix', value: '/known', ignoreCase: false } as const,
+      headers: [],
+      query: [],
+    },
+  }
+  const proxy = await filteredProxy([allow(path('/free'))], {}, changes)
+  t.after(() => proxy.close())
+  assert.equal((await proxy.ask('GET', { ':path': '/unknown' })).status, 403)
+  assert.equal((await proxy.ask('GET', { ':path': '/known' })).status, 403)
+  assert.equal((await proxy.ask('GET', { ':path': '/free' })).status, 404)
+})
+
+test('methods are compared letter by letter (R50)', async (t) => {
+  const get: Permission = {
+    kind: 'header',
+    match: {
+      name: ':method',
+      value: { kind: 'exact', value: 'GET', ignoreCase: false },
+      invert: false,
+    },
+  }
+  const proxy = await filteredProxy([allow(get)])
+  t.after(() => proxy.close())
+  assert.equal((await proxy.ask('GET')).status, 200)
+  assert.equal((await proxy.ask('GETS')).status, 403)
+})
+
+test('rules on trial refuse nobody and leave what they would have decided', async (t) => {
+  const proxy = await filteredProxy([
+    {
+      kind: 'rbac',
+      shadowRules: rules('deny', ANY, 'trial'),
+      shadowStatPrefix: 'istio_dry_run_deny_',
+    },
+    {
+      kind: 'rbac',
+      rules: {
+        action: 'deny',
+        policies: [
+          {
+            name: 'reads the trial',
+            permissions: [
+              {
+                kind: 'metadata',
+                filter: 'envoy.filters.http.rbac',
+                path: ['istio_dry_run_deny_shadow_effective_policy_id'],
+                value: {
+                  kind: 'text',
+                  match: { kind: 'exact', value: 'trial', ignoreCase: false },
+                },
+              },
+              path('/other'),
+            ],
+            principals: [path('/read')],
+            origins: [],
+          },
+        ],
+      },
+    },
+  ])
+  t.after(() => proxy.close())
+  assert.equal((await proxy.ask('GET')).status, 200)
+  assert.equal((await proxy.ask('GET', { ':path': '/read' })).status, 403)
+  assert.equal(proxy.records[1]?.details, 'rbac_access_denied_matched_policy[reads_the_trial]')
+})
+
+const CALLER = {
+  sourceIp: '10.0.0.1',
+  remoteIp: '10.0.0.1',
+  destinationIp: '10.0.0.2',
+  destinationPort: 80,
+  serverName: undefined,
+  principals: ['spiffe://cluster.local/ns/a/sa/b'],
+}
+
+test('decisions are counted under the names that Envoy has for them', () => {
+  const counted: string[] = []
+  const filterStats = {
+    counter: (_owner: unknown, leaf: string) => () => void counted.push(leaf),
+    gauge: () => () => {},
+  }
+  const logs = new LogScopes(() => {}, realClock.nowMs)
+  const deps = { log: logs.logger('test'), clock: realClock, filterStats }
+  const filter = {
+    rules: rules('allow', ANY),
+    shadowRules: rules('deny', ANY),
+    shadowStatPrefix: 'istio_dry_run_deny_',
+  }
+  const step = rbacStep(filter, { kind: 'http', name: 'inbound' }, deps)
+  assert.deepEqual(step.judge(CALLER), {
+    shadow: { allowed: false, policy: 'ns[a]-policy[b]-rule[0]' },
+  })
+  assert.deepEqual(counted, ['rbac.istio_dry_run_deny_shadow_denied', 'rbac.allowed'])
+})
+
+test('the log says which rule decided and why, but no flood of calls floods it', () => {
+  const lines: string[] = []
+  const logs = new LogScopes((line) => void lines.push(JSON.stringify(line)), realClock.nowMs)
+  const clock = { ...realClock, monotonicMs: () => 500 }
+  const step = rbacStep(
+    { rules: rules('deny', { kind: 'destinationPort', from: 80, to: 80 }) },
+    { kind: 'network', name: 'tcp' },
+    { log: logs.logger('test'), clock },
+  )
+  for (let i = 0; i < 1_000; i++) step.judge(CALLER)
+  assert.match(lines[0] ?? '', /ns\[a\]-policy\[b\]-rule\[0\]/)
+  assert.match(lines[0] ?? '', /destination port is 80, found 80/)
+  assert.match(lines[0] ?? '', /spiffe:\/\/cluster\.local\/ns\/a\/sa\/b/)
+  assert.equal(lines.length, 20)
+})
