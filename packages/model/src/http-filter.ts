@@ -6,7 +6,7 @@
 import type { JwtAuthentication } from './authentication.ts'
 import type { RbacFilter } from './authorization.ts'
 import type { ExternalAuthorization } from './external-authorization.ts'
-import type { HeaderMatch, StringMatch } from './matcher.ts'
+import type { HeaderMatch, QueryMatch, StringMatch } from './matcher.ts'
 
 /** One of a listener's filters, in order; the router is implied as the last one. */
 export type HttpFilterConfig =
@@ -112,6 +112,7 @@ export type RateLimitAction =
   | { readonly kind: 'remoteAddress' }
   /** Prefix lengths 0 to 32 and 0 to 128. */
   | { readonly kind: 'maskedRemoteAddress'; readonly v4Bits: number; readonly v6Bits: number }
+  /** The caller of the rate limit service: this proxy's own cluster name, `<workload>.<namespace>`. */
   | { readonly kind: 'sourceCluster' }
   | { readonly kind: 'destinationCluster' }
   | { readonly kind: 'path' }
@@ -124,6 +125,13 @@ export type RateLimitAction =
       readonly value: string
       readonly expectMatch: boolean
       readonly headers: readonly HeaderMatch[]
+    }
+  | {
+      readonly kind: 'queryValueMatch'
+      readonly key: string
+      readonly value: string
+      readonly expectMatch: boolean
+      readonly query: readonly QueryMatch[]
     }
 
 /** Envoy's rate limit service protocol (`envoy.service.ratelimit.v3`). */

@@ -9,6 +9,11 @@ export interface BoundPorts {
   readonly offers: readonly OfferedPort[]
 }
 
+/** What the proxy calls itself to others (Envoy's `--service-cluster`). */
+export function serviceClusterOf({ workload }: ProxyOptions): string {
+  return `${workload.name}.${workload.namespace}`
+}
+
 /** @param identity Its SPIFFE ID, or that one is on the way; absent: it takes no mutual TLS. */
 export function nodeOf(options: ProxyOptions, bound: BoundPorts, identity?: string): XdsNode {
   const { workload, role, address, instance = workload.name } = options
@@ -16,7 +21,7 @@ export function nodeOf(options: ProxyOptions, bound: BoundPorts, identity?: stri
   const kind = role === 'gateway' ? 'router' : 'sidecar'
   return {
     id: `${kind}~${address}~${instance}.${namespace}~${namespace}.svc.cluster.local`,
-    cluster: `${name}.${namespace}`,
+    cluster: serviceClusterOf(options),
     locality: workload.locality,
     metadata: {
       ...options.metadata,

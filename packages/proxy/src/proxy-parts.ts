@@ -10,6 +10,7 @@ import type { SharedLimits } from './filters/rate-limit/shared-limiter.ts'
 import { ConnectionBudget, maxClients } from './listen/connection-budget.ts'
 import { openListener } from './listen/listener.ts'
 import { ListenerSlot } from './listen/listener-slot.ts'
+import { serviceClusterOf } from './node-identity.ts'
 import { registerConnectionMetrics } from './observe/server-metrics.ts'
 import { OpenListeners } from './open-listeners.ts'
 import { openSocket } from './open-socket.ts'
@@ -68,6 +69,7 @@ export function buildProxyParts(
     filterStats: telemetry.filters,
     http2Stats: telemetry.http2,
     ...(options.source.kind === 'ads' ? { control: options.source.connect } : {}),
+    serviceCluster: serviceClusterOf(options),
     ...(limits === undefined ? {} : { limits }),
   }
   const clusters = new ClusterStore(engine, resolver)

@@ -57,6 +57,8 @@ export interface EngineDeps {
   readonly keyHosts?: readonly string[]
   /** Where this proxy runs, for zone aware routing; absent: nowhere in particular. */
   readonly locality?: Locality
+  /** What this proxy calls itself to others, `<workload>.<namespace>`; absent: nothing. */
+  readonly serviceCluster?: string
   /** What the proxy's processes count together; absent: this is the only one. */
   readonly limits?: SharedLimits
 }

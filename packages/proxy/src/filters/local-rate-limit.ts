@@ -95,14 +95,14 @@ class LocalRateLimitFilter implements BoundFilter {
 
   #descriptors({ request, remoteHost, principal }: FilterCall) {
     const { descriptors, actions } = this.#limit
-    const { overrides, route } = this.#scope
+    const { overrides, route, deps } = this.#scope
     if (descriptors.length === 0) return []
     // Without actions of its own it counts by those that the route has for the global limit.
     return descriptorsOf(actions.length > 0 ? actions : (overrides.rateLimits ?? []), {
       request,
       remoteHost,
       principal,
-      sourceCluster: '',
+      sourceCluster: deps.serviceCluster ?? '',
       destinationCluster: route.action.kind === 'forward' ? route.action.targets[0].cluster : '',
     })
   }

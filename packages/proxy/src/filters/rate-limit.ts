@@ -31,7 +31,8 @@ export const rateLimit: BindFilter<'rateLimit'> = ({ service }, scope) => {
   const isLeased = service.domain.startsWith(LEASED)
   return {
     onRequest({ request, remoteHost, principal }): FilterVerdict {
-      const facts = { request, remoteHost, principal, sourceCluster: '', destinationCluster }
+      const { serviceCluster: sourceCluster = '' } = scope.deps
+      const facts = { request, remoteHost, principal, sourceCluster, destinationCluster }
       const descriptors = descriptorsOf(actions, facts)
       if (descriptors.length === 0) return undefined
       return isLeased ? lease(asking, descriptors) : ask(asking, descriptors)

@@ -57,6 +57,19 @@ const action = (headers: Arb<HeaderMatch>): Arb<RateLimitAction> =>
       expectMatch: flag,
       headers: fc.array(headers, { minLength: 1, maxLength: 2 }),
     }),
+    fc.record({
+      kind: fc.constant('queryValueMatch' as const),
+      key,
+      value: key,
+      expectMatch: flag,
+      query: fc.array(
+        fc.record({
+          name: key,
+          value: fc.oneof(stringMatch, fc.constant({ kind: 'present' as const })),
+        }),
+        { minLength: 1, maxLength: 2 },
+      ),
+    }),
   )
 
 const actions = (headers: Arb<HeaderMatch>): Arb<readonly RateLimitActions[]> =>

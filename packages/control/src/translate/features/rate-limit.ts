@@ -164,6 +164,7 @@ function entryOf(action: RateLimitAction): { readonly key: string; readonly valu
   switch (action.kind) {
     case 'genericKey':
     case 'headerValueMatch':
+    case 'queryValueMatch':
       return { key: action.key, value: action.value }
     case 'header':
     case 'query':

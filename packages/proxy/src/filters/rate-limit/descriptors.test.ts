@@ -78,3 +78,24 @@ test('header matches must all hold, or must not', () => {
   assert.deepEqual(read([{ ...action, expectMatch: true }]), ['k=v'])
   assert.equal(read([{ ...action, expectMatch: false }]), undefined)
 })
+
+test('query parameters may be what a request is told apart by', () => {
+  const match = (value: string, expectMatch: boolean) =>
+    read([
+      {
+        kind: 'queryValueMatch',
+        key: 'query_match',
+        value: 'hit',
+        expectMatch,
+        query: [{ name: 'q', value: { kind: 'exact', value, ignoreCase: false } }],
+      },
+    ])
+  assert.deepEqual(match('1 2', true), ['query_match=hit'])
+  assert.equal(match('1', true), undefined)
+  assert.deepEqual(match('1', false), ['query_match=hit'])
+  assert.equal(match('1 2', false), undefined)
+  const present = { kind: 'queryValueMatch', key: 'k', value: 'v', expectMatch: true } as const
+  const asks = (name: string) => [{ name, value: { kind: 'present' } }] as const
+  assert.deepEqual(read([{ ...present, query: asks('q') }]), ['k=v'])
+  assert.equal(read([{ ...present, query: asks('none') }]), undefined)
+})

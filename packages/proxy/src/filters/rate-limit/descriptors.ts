@@ -3,6 +3,7 @@ import { isIPv6 } from 'node:net'
 import type {
   DescriptorEntry,
   HeaderMatch,
+  QueryMatch,
   RateLimitAction,
   RateLimitActions,
   RequestView,
@@ -82,6 +83,10 @@ function entryOf(
       return action.headers.every((match) => matches(match, request)) === action.expectMatch
         ? { key: action.key, value: action.value }
         : undefined
+    case 'queryValueMatch':
+      return action.query.every((match) => matchesQuery(match, request)) === action.expectMatch
+        ? { key: action.key, value: action.value }
+        : undefined
   }
 }
 
@@ -122,12 +127,21 @@ function matches(match: HeaderMatch, request: RequestView): boolean {
   return matcherOf(match, match.value).matches(value) !== match.invert
 }
 
-const matchers = new WeakMap<HeaderMatch, TextMatcher>()
+function matchesQuery(match: QueryMatch, { path }: RequestView): boolean {
+  const value = queryOf(path, match.name)
+  if (value === undefined || match.value.kind === 'present') return value !== undefined
+  return matcherOf(match, match.value).matches(value)
+}
 
-function matcherOf(match: HeaderMatch, text: ConstructorParameters<typeof TextMatcher>[0]) {
+const matchers = new WeakMap<HeaderMatch | QueryMatch, TextMatcher>()
+
+function matcherOf(
+  match: HeaderMatch | QueryMatch,
+  text: ConstructorParameters<typeof TextMatcher>[0],
+): TextMatcher {
   const known = matchers.get(match)
   if (known !== undefined) return known
-  const matcher = new TextMatcher(text, `rate limit, header "${match.name}"`)
+  const matcher = new TextMatcher(text, `rate limit, "${match.name}"`)
   matchers.set(match, matcher)
   return matcher
 }

@@ -4,12 +4,18 @@ import {
   type RateLimit,
   type RateLimit_Action,
   RateLimit_Action_QueryParametersSchema,
+  RateLimit_Action_QueryParameterValueMatchSchema,
   RateLimit_Action_RequestHeadersSchema,
   RateLimit_ActionSchema,
   RateLimitSchema,
 } from '../../gen/envoy/config/route/v3/route_components_pb.js'
 import { DescriptorSchema } from '../../gen/envoy/extensions/rate_limit_descriptors/expr/v3/expr_pb.js'
-import { decodeHeaderMatch, encodeHeaderMatch } from '../matchers.ts'
+import {
+  decodeHeaderMatch,
+  decodeQueryMatch,
+  encodeHeaderMatch,
+  encodeQueryMatch,
+} from '../matchers.ts'
 import { covers, type Problems, refuseOthers } from '../problems.ts'
 import { type Init, packAny, unpackAny } from '../values.ts'
 
@@ -83,6 +89,18 @@ function encodeAction(action: RateLimitAction): ActionInit {
         },
       }
     }
+    case 'queryValueMatch': {
+      const { key, value, expectMatch, query } = action
+      return {
+        case: 'queryParameterValueMatch',
+        value: {
+          descriptorKey: key,
+          descriptorValue: value,
+          expectMatch,
+          queryParameters: query.map(encodeQueryMatch),
+        },
+      }
+    }
     default:
       return { case: action.kind, value: {} }
   }
@@ -93,6 +111,7 @@ const ACTION = covers(
   RateLimit_ActionSchema,
   ...['source_cluster', 'destination_cluster', 'request_headers', 'remote_address', 'generic_key'],
   ...['header_value_match', 'extension', 'masked_remote_address', 'query_parameters'],
+  'query_parameter_value_match',
 )
 const HEADERS = covers(
   RateLimit_Action_RequestHeadersSchema,
@@ -101,6 +120,10 @@ const HEADERS = covers(
 const QUERY = covers(
   RateLimit_Action_QueryParametersSchema,
   ...['query_parameter_name', 'descriptor_key', 'skip_if_absent'],
+)
+const QUERY_VALUE = covers(
+  RateLimit_Action_QueryParameterValueMatchSchema,
+  ...['descriptor_key', 'descriptor_value', 'expect_match', 'query_parameters'],
 )
 
 export function decodeRateLimits(
@@ -174,6 +197,22 @@ function decodeAction(
           expectMatch: expectMatch ?? true,
           headers: headers.map((header, index) =>
             decodeHeaderMatch(header, `${path}.header_value_match.headers[${index}]`, problems),
+          ),
+        },
+      ]
+    }
+    case 'queryParameterValueMatch': {
+      const at = `${path}.query_parameter_value_match`
+      refuseOthers(QUERY_VALUE, action.value, at, problems)
+      const { descriptorKey, descriptorValue: value, expectMatch, queryParameters } = action.value
+      return [
+        {
+          kind: 'queryValueMatch',
+          key: descriptorKey || 'query_match',
+          value,
+          expectMatch: expectMatch ?? true,
+          query: queryParameters.map((query, index) =>
+            decodeQueryMatch(query, `${at}.query_parameters[${index}]`, problems),
           ),
         },
       ]
