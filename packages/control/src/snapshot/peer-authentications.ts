@@ -6,7 +6,7 @@ import type { DocumentOf } from '@weft/config'
 import { selects } from '../registries/declared/workload-ref.ts'
 
 export type MutualTlsMode = 'DISABLE' | 'PERMISSIVE' | 'STRICT'
-export type PeerAuthenticationDocument = DocumentOf<'PeerAuthentication'>
+type PeerAuthenticationDocument = DocumentOf<'PeerAuthentication'>
 
 /** Istio's: who has mutual TLS speaks it, nobody is shut out before all have. */
 const DEFAULT_MODE: MutualTlsMode = 'PERMISSIVE'

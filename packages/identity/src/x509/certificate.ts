@@ -55,8 +55,22 @@ export interface Certificate {
   readonly unknownCritical: readonly string[]
 }
 
-/** @throws {Error} When the bytes are no certificate, or one that contradicts itself. */
+/** Roots and signers are read with every chain; the bytes of one are the same object again. */
+const known = new WeakMap<Uint8Array, Certificate>()
+
+/**
+ * @param der Is not changed afterwards.
+ * @throws {Error} When the bytes are no certificate, or one that contradicts itself.
+ */
 export function readCertificate(der: Uint8Array): Certificate {
+  const before = known.get(der)
+  if (before !== undefined) return before
+  const certificate = readAnew(der)
+  known.set(der, certificate)
+  return certificate
+}
+
+function readAnew(der: Uint8Array): Certificate {
   const x509 = parse(der)
   const { tbsCertificate: tbs } = x509
   const extensions = byId(tbs.extensions ?? [])

@@ -71,10 +71,22 @@ function chainOf(leaf: X509Certificate): Buffer[] {
   const chain: Buffer[] = []
   let next: X509Certificate | undefined = leaf
   while (next !== undefined && chain.length < MAX_CHAIN) {
-    chain.push(next.raw)
+    chain.push(next === leaf ? leaf.raw : interned(next))
     const issuer: X509Certificate | undefined = next.issuerCertificate
     next =
       issuer === undefined || issuer.fingerprint256 === next.fingerprint256 ? undefined : issuer
   }
   return chain
+}
+
+/** Signers come with every peer: kept as one object each, they are read once. */
+const signers = new Map<string, Buffer>()
+const MAX_SIGNERS = 64
+
+function interned({ fingerprint256, raw }: X509Certificate): Buffer {
+  const kept = signers.get(fingerprint256)
+  if (kept !== undefined) return kept
+  if (signers.size >= MAX_SIGNERS) signers.clear()
+  signers.set(fingerprint256, raw)
+  return raw
 }

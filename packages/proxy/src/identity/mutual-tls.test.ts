@@ -111,9 +111,12 @@ const INBOUND: DownstreamTls = {
 }
 
 /** The inbound listener of the workload `cart`. */
-async function openInbound(mode: 'STRICT' | 'PERMISSIVE') {
-  const deps = depsOf(mesh.identity('cart'))
-  const { port } = app.address() as AddressInfo
+async function openInbound(
+  mode: 'STRICT' | 'PERMISSIVE',
+  deps = depsOf(mesh.identity('cart')),
+  behind = app,
+) {
+  const { port } = behind.address() as AddressInfo
   const endpoint = { host: '127.0.0.1', port }
   const cluster = upstreamOf(clusterOf('app', [endpoint]), deps)
   const handler: TcpRuntime = {
@@ -206,7 +209,12 @@ const UPSTREAM: UpstreamTls = {
 }
 
 /** Why a call fails; empty: it does not. */
-async function call(port: number, tls: UpstreamTls, tlsMode?: 'istio'): Promise<string> {
+async function call(
+  port: number,
+  tls: UpstreamTls,
+  tlsMode?: 'istio',
+  deps = depsOf(web),
+): Promise<string> {
   const address = { host: '127.0.0.1', port }
   const endpoint = {
     ...{ address, weight: 1, health: 'healthy' as const },
@@ -228,7 +236,7 @@ async function call(port: number, tls: UpstreamTls, tlsMode?: 'istio'): Promise<
         onDrain() {},
         onClose: (error) => resolve(error?.message ?? 'closed'),
       },
-      depsOf(web),
+      deps,
     )
   })
 }
@@ -240,5 +248,36 @@ test('a caller has mutual TLS with endpoints that take it, with those it means, 
   assert.equal(await call(port, UPSTREAM), 'plaintext')
   const other = { ...UPSTREAM, subjectAltNames: [`spiffe://${TRUST_DOMAIN}/ns/shop/sa/pay`] }
   assert.match(await call(port, other, 'istio'), /none of its names is wanted: .*sa\/cart/)
+  await listener.close()
+})
+
+test('F12: certificates of both sides are replaced under load, no call is lost and no connection closed', async () => {
+  const server = depsOf(mesh.identity('cart'))
+  const client = depsOf(mesh.identity('web'))
+  // Answers nobody: the connection stays until one side is tired of it.
+  const silent = createServer((socket) => void socket.on('error', () => undefined))
+  servers.push(silent)
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const listener = await openInbound('STRICT', server, silent)
+  const { port } = listener.address
+  const { cert, key } = mesh.identity('web')
+  const options = { host: '127.0.0.1', port, rejectUnauthorized: false, ALPNProtocols: ['istio'] }
+  const standing = connectTls({ ...options, cert, key })
+  await once(standing, 'secureConnect')
+  const shown = new Set<string>()
+  for (let round = 0; round < 8; round++) {
+    server.tls.update(secretsOf(mesh.identity('cart')))
+    client.tls.update(secretsOf(mesh.identity('web')))
+    const calls = Array.from({ length: 5 }, () => call(port, UPSTREAM, 'istio', client))
+    assert.deepEqual(new Set(await Promise.all(calls)), new Set(['mutual TLS']))
+    const visitor = connectTls({ ...options, cert, key })
+    await once(visitor, 'secureConnect')
+    shown.add(visitor.getPeerCertificate().fingerprint256)
+    visitor.destroy()
+  }
+  assert.equal(shown.size, 8)
+  assert.equal(standing.closed, false)
+  standing.destroy()
   await listener.close()
 })

@@ -24,11 +24,11 @@ export interface Svid {
   readonly notAfterMs: number
 }
 
-export type ReadSvid =
+type ReadSvid =
   | { readonly ok: true; readonly svid: Svid }
   | { readonly ok: false; readonly problem: string }
 
-export interface NewRequest {
+interface NewRequest {
   readonly key: KeyObject
   readonly csrPem: string
 }

@@ -37,7 +37,7 @@ export type IdentityProof =
   /** The socket's peer credentials. */
   | { readonly kind: 'none' }
 
-export interface IdentityStatus {
+interface IdentityStatus {
   /** `absent`: nobody gives certificates here; `waiting`: none has come yet. */
   readonly state: 'absent' | 'waiting' | 'valid' | 'expired'
   readonly id: string | undefined
@@ -49,7 +49,7 @@ export interface IdentityStatus {
   readonly failures: number
 }
 
-export interface IdentityDeps {
+interface IdentityDeps {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number

@@ -23,8 +23,8 @@ import { type MutualTlsMode, mutualTlsMode } from '../../snapshot/peer-authentic
 import type { ProxyScope } from '../scope.ts'
 
 /** SDS names of what every proxy has itself (Istio's names). */
-export const OWN_CERTIFICATE = 'default'
-export const MESH_ROOTS = 'ROOTCA'
+const OWN_CERTIFICATE = 'default'
+const MESH_ROOTS = 'ROOTCA'
 
 /** By these a ClientHello of the mesh is told from one of an application (Istio's names). */
 const MESH = 'istio'
@@ -33,7 +33,7 @@ const MESH_HTTP2 = 'istio-h2'
 const MESH_HTTP = ['istio-http/1.0', MESH_HTTP1, MESH_HTTP2]
 const MESH_BYTES = ['istio-peer-exchange', MESH]
 
-export interface MutualTlsTarget {
+interface MutualTlsTarget {
   readonly service: MeshService
   readonly port: number
   readonly portProtocol: PortProtocol
@@ -147,7 +147,7 @@ export function takesMutualTls(
 /** On workloads that are written down (Istio's). */
 const TLS_MODE_LABEL = 'security.istio.io/tlsMode'
 
-export interface InboundPort {
+interface InboundPort {
   /** Those that PeerAuthentication may mean; the first that one names counts. */
   readonly ports: readonly number[]
   /** What the chains of the port begin with, in their names and matches. */
@@ -160,7 +160,7 @@ export interface InboundPort {
   readonly detects?: true
 }
 
-export function inboundMode(scope: ProxyScope, ports: readonly number[]): MutualTlsMode {
+function inboundMode(scope: ProxyScope, ports: readonly number[]): MutualTlsMode {
   const { proxy, snapshot } = scope
   if (!proxy.hasIdentity || proxy.role === 'gateway') return 'DISABLE'
   return mutualTlsMode(snapshot.peerAuthentications, proxy, ports, snapshot.mesh.rootNamespace)
