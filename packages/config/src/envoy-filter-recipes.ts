@@ -21,6 +21,8 @@ const RECIPES: readonly (readonly [RegExp, string])[] = [
   [/server_header_transformation|serverHeaderTransformation/, 'TrafficPolicy serverHeader'],
   [/adaptive_concurrency/, 'TrafficPolicy adaptiveConcurrency'],
   [/filters\.http\.grpc_web\b/, 'TrafficPolicy grpcWeb'],
+  [/filters\.listener\.proxy_protocol\b/, 'TrafficPolicy proxyProtocol'],
+  [/proxy_100_continue|proxy100Continue/, 'TrafficPolicy expectContinue'],
   [/filters\.http\.csrf\b/, 'TrafficPolicy csrf'],
   [/stateful_session/, 'TrafficPolicy sessionPersistence'],
   [/"health_?checks"/i, 'TrafficPolicy healthChecks'],
