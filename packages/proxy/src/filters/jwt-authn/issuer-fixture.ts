@@ -2,6 +2,7 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { realClock } from '@weft/base'
 import type { JwtProvider } from '@weft/model'
 
 export interface Issuer {
@@ -48,7 +49,7 @@ export async function openIssuer(name = 'https://issuer.example'): Promise<Issue
     },
     jwks,
     token: (claims = {}, header = {}) => {
-      const now = Math.floor(Date.now() / 1_000)
+      const now = Math.floor(realClock.nowMs() / 1_000)
       const all = { iss: name, sub: 'ann', aud: 'shop', exp: now + 600, ...claims }
       return signed({ alg: 'ES256', kid: `k${generation}`, ...header }, all, pair.privateKey)
     },
