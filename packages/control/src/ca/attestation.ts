@@ -21,7 +21,7 @@ import type { XdsPeer } from '@weft/xds'
 import { JOIN_TOKEN_PREFIX, type JoinTokens } from './join-tokens.ts'
 import type { TokenIssuers } from './token-issuers.ts'
 
-export type ProofKind = 'joinToken' | 'bootstrapToken' | 'jwt' | 'certificate'
+type ProofKind = 'joinToken' | 'bootstrapToken' | 'jwt' | 'certificate'
 
 export type Attested =
   | { readonly ok: true; readonly id: SpiffeId; readonly by: ProofKind }

@@ -16,7 +16,7 @@ export interface CaOptions {
   readonly limits?: CaLimits
 }
 
-export interface CaLimits {
+interface CaLimits {
   /** Bad proofs per address. */
   readonly failureBurst?: number
   readonly failuresPerSecond?: number

@@ -10,8 +10,8 @@ import { type Document, documentsOf } from '@weft/config'
 import { type AuthorityFiles, isSealed, openSealedKey, readPem, writePem } from '@weft/identity'
 import { readIfThere } from './private-files.ts'
 
-export const OWN_CA_SECRET = 'cacerts'
-export const OWN_CA_NAMESPACE = 'istio-system'
+const OWN_CA_SECRET = 'cacerts'
+const OWN_CA_NAMESPACE = 'istio-system'
 
 const NAMES = ['ca-cert.pem', 'ca-key.pem', 'root-cert.pem', 'cert-chain.pem'] as const
 type Name = (typeof NAMES)[number]

@@ -27,7 +27,7 @@ export interface TokenIssuer {
 }
 
 /** Claims → service account. */
-export interface AccountRule {
+interface AccountRule {
   /** All must be so; values of lists fit when one of them does. */
   readonly claims: Readonly<Record<string, string>>
   /** A name, or `claim:NAME` for what that claim says. */
