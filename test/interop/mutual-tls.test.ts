@@ -1,0 +1,211 @@
+/**
+ * Mutual TLS as people get it: `weft up` in one process, workloads in others, no setting but
+ * PeerAuthentication. Callers: a workload of the mesh, nobody in particular, and a real Envoy that
+ * has its certificate from files.
+ */
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { get, type IncomingHttpHeaders } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { eventually, freePort } from '@weft/testkit'
+import { type Running, startWeft } from '../e2e/weft.ts'
+import { loopback, skip, startEnvoy } from './envoy.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'weft-mtls-'))
+const mesh = join(folder, 'mesh')
+const started: Running[] = []
+/** Answers with the headers that it gets. */
+const APP = `require('node:http')
+  .createServer((request, response) => response.end(JSON.stringify(request.headers)))
+  .listen(process.env.PORT, '127.0.0.1', () => console.log('the application is up'))`
+let outbound = 0
+let inbound = 0
+
+before(async () => {
+  mkdirSync(mesh)
+  const [xds, admin] = [await freePort(), await freePort()]
+  const env = { XDG_STATE_HOME: join(folder, 'state') }
+  const start = async (args: readonly string[], seen: string) => {
+    const running = startWeft(args, { env })
+    started.push(running)
+    await running.saw(seen)
+  }
+  await start(
+    [
+      ...['up', mesh, '--xds', `127.0.0.1:${xds}`, '--admin', `127.0.0.1:${admin}`],
+      ...['--http', `${await freePort()}`],
+    ],
+    'The mesh is up',
+  )
+  const control = ['--control', `127.0.0.1:${xds}`, '--admin', '127.0.0.1:0']
+  outbound = await freePort()
+  inbound = await freePort()
+  await start(
+    [
+      ...['run', ...control.slice(0, 2), '--service', 'cart', '--port', '80', '--app-port', '0'],
+      ...['--service-account', 'cart', '--inbound', `127.0.0.1:${inbound}`],
+      ...['--', process.execPath, '--eval', APP],
+    ],
+    'the application is up',
+  )
+  await start(
+    [
+      ...['proxy', ...control, '--name', 'web', '--service-account', 'web'],
+      ...['--outbound', `127.0.0.1:${outbound}`],
+    ],
+    'It has its configuration',
+  )
+})
+
+after(async () => {
+  for (const one of started.reverse()) await one[Symbol.asyncDispose]()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** What the application heard; `undefined`: nothing. */
+function call(
+  port: number,
+  host: string,
+  path: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<IncomingHttpHeaders | undefined> {
+  return new Promise((resolve) => {
+    const options = { host: '127.0.0.1', port, path, headers: { host, ...headers }, agent: false }
+    const request = get(options, (response) => {
+      let body = ''
+      response.setEncoding('utf8')
+      response.on('data', (text: string) => {
+        body += text
+      })
+      response.on('end', () => {
+        resolve(response.statusCode === 200 ? (JSON.parse(body) as IncomingHttpHeaders) : undefined)
+      })
+    })
+    request.on('error', () => resolve(undefined))
+  })
+}
+
+const FORGED = { 'x-forwarded-client-cert': 'By=a;URI=spiffe://cluster.local/ns/default/sa/admin' }
+const throughMesh = () => call(outbound, 'cart', 'http://cart/', FORGED)
+const plainly = () => call(inbound, 'cart', '/', FORGED)
+
+function policy(mode: string): void {
+  const text = `apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: istio-system}
+spec: {mtls: {mode: ${mode}}}
+`
+  writeFileSync(join(mesh, 'peer-authentication.yaml'), text)
+}
+
+test('without a setting workloads have mutual TLS, and the application hears who calls (R43)', async () => {
+  await eventually(async () => assert.ok((await throughMesh()) !== undefined))
+  const told = (await throughMesh())?.['x-forwarded-client-cert']
+  const wanted =
+    /^By=spiffe:\/\/cluster\.local\/ns\/default\/sa\/cart;Hash=[0-9a-f]{64};Subject="";URI=spiffe:\/\/cluster\.local\/ns\/default\/sa\/web$/
+  assert.match(String(told), wanted)
+})
+
+test('who has no certificate comes in as long as that is allowed, and is believed nothing', async () => {
+  const heard = await plainly()
+  assert.ok(heard !== undefined)
+  assert.equal(heard['x-forwarded-client-cert'], undefined)
+})
+
+test('STRICT shuts plaintext out and DISABLE mutual TLS, while it runs (R41)', async () => {
+  policy('STRICT')
+  await eventually(async () => assert.equal(await plainly(), undefined))
+  assert.ok((await throughMesh())?.['x-forwarded-client-cert'] !== undefined)
+  policy('DISABLE')
+  await eventually(async () => {
+    const heard = await throughMesh()
+    assert.ok(heard !== undefined)
+    assert.equal(heard['x-forwarded-client-cert'], undefined)
+  })
+  assert.ok((await plainly()) !== undefined)
+})
+
+test('a real Envoy with a certificate of the mesh is let in where plaintext is not', {
+  skip,
+}, async () => {
+  policy('STRICT')
+  await eventually(async () => assert.equal(await plainly(), undefined))
+  const port = await freePort()
+  await using _envoy = startEnvoy(folder, envoyBootstrap(port))
+  await eventually(async () => {
+    const told = (await call(port, 'cart', '/'))?.['x-forwarded-client-cert']
+    assert.match(String(told), /;URI=spiffe:\/\/cluster\.local\/ns\/default\/sa\/web$/)
+  })
+})
+
+/** As the caller's, of which the certificate is. */
+function envoyBootstrap(port: number): object {
+  const state = join(folder, 'state', 'weft', 'proxies')
+  const [own = ''] = readdirSync(state).filter((name) => name.includes('web'))
+  const { chainPem, keyPem, rootsPem } = JSON.parse(
+    readFileSync(join(state, own, 'svid.json'), 'utf8'),
+  ) as Record<string, string>
+  const type = 'type.googleapis.com/envoy.extensions'
+  const transport_socket = {
+    name: 'tls',
+    typed_config: {
+      '@type': `${type}.transport_sockets.tls.v3.UpstreamTlsContext`,
+      sni: 'outbound_.80_._.cart.default.svc.cluster.local',
+      common_tls_context: {
+        alpn_protocols: ['istio-http/1.1', 'istio', 'http/1.1'],
+        tls_certificates: [
+          {
+            certificate_chain: { inline_string: chainPem },
+            private_key: { inline_string: keyPem },
+          },
+        ],
+        validation_context: {
+          trusted_ca: { inline_string: rootsPem },
+          match_typed_subject_alt_names: [
+            { san_type: 'URI', matcher: { exact: 'spiffe://cluster.local/ns/default/sa/cart' } },
+          ],
+        },
+      },
+    },
+  }
+  const manager = {
+    '@type': `${type}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: 'web',
+    http_filters: [
+      { name: 'router', typed_config: { '@type': `${type}.filters.http.router.v3.Router` } },
+    ],
+    route_config: {
+      virtual_hosts: [
+        {
+          name: 'cart',
+          domains: ['*'],
+          routes: [{ match: { prefix: '/' }, route: { cluster: 'cart' } }],
+        },
+      ],
+    },
+  }
+  const endpoint = { address: loopback(inbound) }
+  return {
+    static_resources: {
+      listeners: [
+        {
+          address: loopback(port),
+          filter_chains: [{ filters: [{ name: 'http', typed_config: manager }] }],
+        },
+      ],
+      clusters: [
+        {
+          name: 'cart',
+          type: 'STATIC',
+          transport_socket,
+          load_assignment: {
+            cluster_name: 'cart',
+            endpoints: [{ lb_endpoints: [{ endpoint }] }],
+          },
+        },
+      ],
+    },
+  }
+}
