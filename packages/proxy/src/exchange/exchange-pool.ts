@@ -1,4 +1,8 @@
-/** Exchanges between two requests: the objects are large and every request needs one. */
+/**
+ * Exchanges between two requests: the objects are large and every request needs one. Only one
+ * whose request went the plain way serves another: whoever still holds one that did not must
+ * never speak to a stranger's request.
+ */
 import type { ClientSide } from './client-side.ts'
 import type { EngineDeps, HttpRuntime } from './contract.ts'
 import { Exchange } from './exchange.ts'
@@ -25,8 +29,8 @@ export class ExchangePool {
     return exchange
   }
 
-  giveBack(exchange: Exchange): void {
+  giveBack(exchange: Exchange, isReusable: boolean): void {
     this.active--
-    if (this.#spare.length < MAX_SPARE) this.#spare.push(exchange)
+    if (isReusable && this.#spare.length < MAX_SPARE) this.#spare.push(exchange)
   }
 }

@@ -30,7 +30,7 @@ import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangePool } from './exchange-pool.ts'
 import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
 import { ExchangeView } from './exchange-view.ts'
-import { type Failure, failureStatus, failureText } from './failures.ts'
+import { type Failure, failureHeaders, failureStatus, failureText } from './failures.ts'
 import { FilterState } from './filter-state.ts'
 import type { Race } from './hedge.ts'
 import {
@@ -44,12 +44,10 @@ import { replyLocally } from './reply-locally.ts'
 import { takeRequestBody } from './request-body.ts'
 import { RequestId } from './request-id.ts'
 import { attemptFailed } from './retrying.ts'
-import { roomFor } from './room-for.ts'
+import { FIRST_BYTES, MAX_KEPT_BYTES, roomFor, shrunk } from './room-for.ts'
 import { newRequestPlan, type RequestPlan } from './write-request.ts'
 import { type LocalReply, newResponsePlan, type ResponsePlan } from './write-response.ts'
 
-const MAX_KEPT_BUFFER_BYTES = 16_384
-const INITIAL_HEAD_BYTES = 2_048
 const NO_BYTES = Buffer.alloc(0)
 const NO_COOKIES: readonly string[] = []
 const NO_ENCODERS: readonly AnswerEncoder[] = []
@@ -63,7 +61,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   runtime: HttpRuntime
 
   readonly head = new MessageHead()
-  headBytes: Buffer = Buffer.allocUnsafeSlow(INITIAL_HEAD_BYTES)
+  headBytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
   headLength = 0
   authority = ''
   canonicalPath: string | undefined
@@ -77,7 +75,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   discarding = false
 
   response = new MessageHead()
-  responseBytes: Buffer = Buffer.allocUnsafeSlow(INITIAL_HEAD_BYTES)
+  responseBytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
   responseLength = 0
   responseHeadDone = false
   readonly answer = new BodyRelay()
@@ -223,13 +221,9 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
 
   /** Lets go of memory that only an unusual request needed. */
   #shrink(): void {
-    if (this.headBytes.length > MAX_KEPT_BUFFER_BYTES) {
-      this.headBytes = Buffer.allocUnsafeSlow(INITIAL_HEAD_BYTES)
-    }
-    if (this.responseBytes.length > MAX_KEPT_BUFFER_BYTES) {
-      this.responseBytes = Buffer.allocUnsafeSlow(INITIAL_HEAD_BYTES)
-    }
-    if (this.held.bytes.length > MAX_KEPT_BUFFER_BYTES) this.dropHeld()
+    this.headBytes = shrunk(this.headBytes)
+    this.responseBytes = shrunk(this.responseBytes)
+    if (this.held.bytes.length > MAX_KEPT_BYTES) this.dropHeld()
   }
 
   /** What was kept of the body is not needed any more. */
@@ -299,12 +293,16 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
 
   onUpstreamReady(connection: UpstreamSide): void {
     this.pool = undefined
-    this.connection = connection
-    sendWhenDue(this, connection)
+    if (this.#finished) connection.discard()
+    else {
+      this.connection = connection
+      sendWhenDue(this, connection)
+    }
   }
 
   onUpstreamFailed(failure: Failure, detail: string): void {
     this.pool = undefined
+    if (this.#finished) return
     if (failure === 'overflow') this.fail(failure, detail)
     else attemptFailed(this, { kind: 'connectFailure' }, failure, detail)
   }
@@ -382,14 +380,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
       downstream.abort()
       return
     }
-    const headers =
-      failure === 'overflow'
-        ? ([
-            ['x-envoy-overloaded', 'true'],
-            ['x-weft-overloaded', 'true'],
-          ] as const)
-        : []
-    this.reply({ status: failureStatus(failure), body: `${failureText(failure)}\n`, headers })
+    const body = `${failureText(failure)}\n`
+    this.reply({ status: failureStatus(failure), body, headers: failureHeaders(failure) })
   }
 
   /** Answers without an upstream. */
@@ -423,7 +415,14 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.#releaseCluster()
     this.runtime.observer.onExchangeEnd(this.view)
     this.#shrink()
-    this.#spares.giveBack(this)
+    this.#spares.giveBack(this, complete && this.#isPlain())
+  }
+
+  /** Nobody can hold it any more: one that was cut, repeated or waited may still be called. */
+  #isPlain(): boolean {
+    const { failure, pool, cancelWait, race } = this
+    const isHeld = (failure ?? pool ?? cancelWait ?? race) !== undefined
+    return !isHeld && this.attempts <= 1 && this.request.done
   }
 
   get finished(): boolean {

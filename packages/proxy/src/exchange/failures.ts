@@ -80,6 +80,16 @@ export function failureDetails(failure: Failure): string {
   return FAILURES[failure].details
 }
 
+const OVERLOADED = [
+  ['x-envoy-overloaded', 'true'],
+  ['x-weft-overloaded', 'true'],
+] as const
+
+/** Fields of the answer that stands for it. */
+export function failureHeaders(failure: Failure): readonly (readonly [string, string])[] {
+  return failure === 'overflow' ? OVERLOADED : []
+}
+
 /** What the client reads in the answer's body: what went wrong, nothing about where. */
 export function failureText(failure: Failure): string {
   return TEXTS[failure] ?? failureDetails(failure)

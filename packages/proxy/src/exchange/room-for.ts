@@ -5,3 +5,12 @@ export function roomFor(buffer: Buffer, used: number, needed: number): Buffer {
   buffer.copy(grown, 0, 0, used)
   return grown
 }
+
+/** What every exchange has for a head, and what it keeps of a longer one's for the next. */
+export const FIRST_BYTES = 2_048
+export const MAX_KEPT_BYTES = 16_384
+
+/** Lets go of memory that only an unusual request needed. */
+export function shrunk(bytes: Buffer): Buffer {
+  return bytes.length > MAX_KEPT_BYTES ? Buffer.allocUnsafeSlow(FIRST_BYTES) : bytes
+}
