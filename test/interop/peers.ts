@@ -113,19 +113,44 @@ http {
   return { ports, [Symbol.asyncDispose]: stop }
 }
 
+function temporaryPaths(dir: string): string {
+  return ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((name) => `${name}_temp_path ${join(dir, name)};`)
+    .join(' ')
+}
+
+/** nginx whose one server has these locations. */
+export async function nginxSite(
+  locations: string,
+  dir: string,
+): Promise<AsyncDisposable & { readonly port: number }> {
+  const port = await freePort()
+  const config = join(dir, 'nginx-site.conf')
+  writeFileSync(
+    config,
+    `daemon off; master_process off; pid ${join(dir, 'nginx-site.pid')}; error_log stderr crit;
+events {}
+http {
+  access_log off;
+  ${temporaryPaths(dir)}
+  server { listen 127.0.0.1:${port}; default_type text/plain; ${locations} }
+}`,
+  )
+  const args = ['-c', config, '-p', dir, '-e', 'stderr']
+  const stop = await running(programPath('nginx') ?? '', args, [port])
+  return { port, [Symbol.asyncDispose]: stop }
+}
+
 /** nginx that takes gRPC over HTTP/2 and passes it on to `port`. */
 export async function grpcFront(port: number, dir: string): Promise<Peer> {
   const ports = { http1: 0, http2: await freePort(), tls: 0 }
   const config = join(dir, 'nginx-grpc.conf')
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-    .map((name) => `${name}_temp_path ${join(dir, name)};`)
-    .join(' ')
   writeFileSync(
     config,
     `daemon off; master_process off; pid ${join(dir, 'nginx.pid')}; error_log stderr crit;
 events {}
 http {
-  access_log off; client_max_body_size 0; ${temporary}
+  access_log off; client_max_body_size 0; ${temporaryPaths(dir)}
   server {
     listen 127.0.0.1:${ports.http2} http2;
     location / {
