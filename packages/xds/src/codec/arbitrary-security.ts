@@ -140,7 +140,8 @@ const authorization: Arb<ExternalAuthorization> = fc.record(
       allowPartial: flag,
       asBytes: flag,
     }),
-    requestHeaders: fewMatches,
+    // An empty list is none to Envoy, which has no word for it.
+    requestHeaders: fewMatches.filter(({ length }) => length > 0),
     hiddenRequestHeaders: fewMatches,
     includePeerCertificate: flag,
     metadataNamespaces: fc.array(key, { maxLength: 2 }),
