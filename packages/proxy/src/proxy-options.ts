@@ -42,6 +42,8 @@ export interface ProxyOptions {
   readonly tellPeer?: boolean
   /** Where the access log goes when a listener does not say; absent: only where it says. */
   readonly accessLog?: string
+  /** Hosts whose key sets for tokens may be on loopback, or come in plaintext; default: none. */
+  readonly keyHosts?: readonly string[]
   /** How it comes by a certificate of the mesh; absent: it has none, and speaks plaintext. */
   readonly identity?: IdentityOptions
   /** Of the program, for `/server_info` and `istio_build`. */

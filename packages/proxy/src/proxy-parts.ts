@@ -71,6 +71,7 @@ export function buildProxyParts(
     ...(options.source.kind === 'ads' ? { control: options.source.connect } : {}),
     serviceCluster: serviceClusterOf(options),
     ...(limits === undefined ? {} : { limits }),
+    ...(options.keyHosts === undefined ? {} : { keyHosts: options.keyHosts }),
   }
   const clusters = new ClusterStore(engine, resolver)
   const peer = options.tellPeer === false ? undefined : renderPeerHeader(workloadRefOf(options))

@@ -113,6 +113,7 @@ export const proxy: Command = {
       ...(bind === undefined ? {} : { bindHost: bind }),
       admin,
       ...(accessLog === undefined ? {} : { accessLog }),
+      keyHosts: args.list('key-host'),
       ...(transport === undefined ? {} : { transport }),
     }
     const { runProxy } = await import('../run/run-proxy.ts')

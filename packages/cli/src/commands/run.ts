@@ -73,6 +73,7 @@ export const run: Command = {
         outboundPort: args.port('outbound') ?? 0,
         adminPort: args.port('admin') ?? 0,
         accessLog: args.value('access-log'),
+        keyHosts: args.list('key-host'),
         transport: transportOf(args),
       },
       terminal,

@@ -33,6 +33,7 @@ export interface WorkloadRun {
   readonly outboundPort: number
   readonly adminPort: number
   readonly accessLog: string | undefined
+  readonly keyHosts: readonly string[]
   readonly transport: TransportChoice | undefined
 }
 
@@ -105,6 +106,7 @@ async function openSidecar(
         admin: { host: LOOPBACK, port: run.adminPort },
         timings: { drainNoticeMs: DRAIN_NOTICE_MS },
         ...(run.accessLog === undefined ? {} : { accessLog: run.accessLog }),
+        keyHosts: run.keyHosts,
         ...(run.transport === undefined ? {} : { transport: run.transport }),
         version: await programVersion(),
       },

@@ -62,6 +62,11 @@ export const WORKLOAD_OPTIONS = {
     placeholder: 'REGION/ZONE/SUBZONE',
     describe: 'where the workload runs',
   },
+  'key-host': {
+    kind: 'list',
+    placeholder: 'HOST',
+    describe: 'host whose key set for tokens may be on loopback or plain http, for development',
+  },
   address: {
     kind: 'value',
     placeholder: 'IP',
