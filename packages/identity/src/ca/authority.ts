@@ -5,7 +5,7 @@
  *
  * Whether somebody is who they say is decided before anybody comes here.
  */
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto'
 import { renderSpiffeId, type SpiffeId } from '@weft/model'
 import { type Certificate, readCertificate } from '../x509/certificate.ts'
 import type { CertificateRequest } from '../x509/certificate-request.ts'
@@ -14,7 +14,7 @@ import { CLIENT_AUTH, KEY_USAGE, SERVER_AUTH, signerProblem } from '../x509/svid
 import { publicKeyOf, writeCertificate } from '../x509/write-certificate.ts'
 
 /** Clocks of the mesh may be this far apart (Istio's number). */
-export const BACKDATE_MS = 120_000
+const BACKDATE_MS = 120_000
 const CA_USAGE = KEY_USAGE.keyCertSign | KEY_USAGE.cRLSign
 
 export interface AuthorityFiles {
@@ -153,7 +153,8 @@ export class Authority {
     })
     return {
       chain: [der, ...this.chain],
-      serialNumber: readCertificate(der).serialNumber,
+      // The platform reads it many times faster than we do.
+      serialNumber: new X509Certificate(der).serialNumber.toLowerCase(),
       notAfterMs,
     }
   }

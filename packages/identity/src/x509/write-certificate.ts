@@ -92,7 +92,7 @@ export function writeCertificate(content: CertificateContent, key: KeyObject): B
 }
 
 /** How certificates call a key: hex of the SHA-1 of the key itself (RFC 5280, section 4.2.1.2). */
-export function keyIdOf(publicKey: Buffer): string {
+function keyIdOf(publicKey: Buffer): string {
   const { subjectPublicKey } = AsnConvert.parse(publicKey, SubjectPublicKeyInfo)
   return createHash('sha1').update(Buffer.from(subjectPublicKey)).digest('hex')
 }
