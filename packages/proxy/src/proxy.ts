@@ -358,6 +358,7 @@ class RunningProxy implements WorkerProxy {
       configuration: () => this.#configuration.newest,
       rejections: () => [...this.#unopened(), ...(this.#feed?.rejections() ?? [])],
       control: () => this.#feed?.control(),
+      identity: () => this.#identity?.status(),
       listeners: () => this.#listeners.list(),
       clusters: () => [...this.#clusters.clusters.values()].map(clusterStatus),
       drainListeners: (request) => this.#drainListeners(request),

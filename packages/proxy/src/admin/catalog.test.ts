@@ -107,6 +107,7 @@ function fixture() {
     rejections: () => [
       { type: 'listener', name: 'bad', version: 'v1', problem: 'no filter', atMs: 0 },
     ],
+    identity: () => undefined,
     control: () => undefined,
     listeners: () => [{ name: listener.name, address: listener.address, connections: 2 }],
     clusters: () => [

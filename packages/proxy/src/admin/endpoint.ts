@@ -8,10 +8,12 @@
  * Paths, parameters and shapes are Envoy's where Envoy has them, so that tools
  * built for Envoy read a Weft proxy.
  */
+
 import type { Clock, LogLevel, LogScopes } from '@weft/base'
 import type { Cluster, SocketAddress } from '@weft/model'
 import type { MetricsRegistry } from '@weft/telemetry'
 import type { AdsClientState, Rejection, ResourceCodec, ResourceUpdate, XdsNode } from '@weft/xds'
+import type { IdentityStatus } from '../identity/workload-identity.ts'
 import type { ProxyOptions } from '../proxy-options.ts'
 
 export interface AdminEndpoint {
@@ -56,6 +58,8 @@ export interface ProxyView {
   rejections(): readonly Rejection[]
   /** Absent when configuration comes from files. */
   control(): AdsClientState | undefined
+  /** Absent: no certificate of the mesh is wanted. */
+  identity(): IdentityStatus | undefined
   listeners(): readonly ListenerStatus[]
   clusters(): readonly ClusterStatus[]
   /** Stops accepting. Graceful: tells the clients first and lets what runs end. */

@@ -37,7 +37,7 @@ export type IdentityProof =
   /** The socket's peer credentials. */
   | { readonly kind: 'none' }
 
-interface IdentityStatus {
+export interface IdentityStatus {
   /** `absent`: nobody gives certificates here; `waiting`: none has come yet. */
   readonly state: 'absent' | 'waiting' | 'valid' | 'expired'
   readonly id: string | undefined

@@ -27,6 +27,12 @@ const SERVER_GAUGES: Readonly<Record<string, Read>> = {
   envoy_cluster_manager_active_clusters: (proxy) => proxy.clusters().length,
   envoy_listener_manager_total_listeners_active: (proxy) => proxy.listeners().length,
   envoy_control_plane_connected_state: (proxy) => (proxy.control()?.kind === 'connected' ? 1 : 0),
+  // Below zero since it has expired; 0 where there is none.
+  weft_identity_expiry_seconds: (proxy) => {
+    const { notAfterMs } = proxy.identity() ?? {}
+    return notAfterMs === undefined ? 0 : Math.round((notAfterMs - proxy.clock.nowMs()) / 1_000)
+  },
+  weft_identity_failures: (proxy) => proxy.identity()?.failures ?? 0,
   weft_rejected_resources: (proxy) => proxy.rejections().length,
 }
 

@@ -1,4 +1,5 @@
 /** What the admin port of a supervisor shows: its workers' numbers added up, its own configuration. */
+
 import type { Clock, LogLevel, LogScopes } from '@weft/base'
 import type { MetricsRegistry } from '@weft/telemetry'
 import type { AdsClientState, Rejection, ResourceCodec, XdsNode } from '@weft/xds'
@@ -10,6 +11,7 @@ import type {
   ProxyView,
   WorkersView,
 } from '../admin/endpoint.ts'
+import type { IdentityStatus } from '../identity/workload-identity.ts'
 import { registerServerMetrics } from '../observe/server-metrics.ts'
 import type { ProxyOptions } from '../proxy-options.ts'
 import { mergeClusters, mergeListeners, mergeRejections } from './merged-status.ts'
@@ -29,6 +31,7 @@ export interface SupervisorViewDeps {
   configuration(): Configuration | undefined
   feedRejections(): readonly Rejection[]
   control(): AdsClientState | undefined
+  identity(): IdentityStatus | undefined
   readonly upgrade: ((concurrency: number | undefined) => void) | undefined
   upgradeFailure(): string | undefined
   quit(): void
@@ -104,6 +107,10 @@ export class SupervisorView implements ProxyView {
 
   control(): AdsClientState | undefined {
     return this.#deps.control()
+  }
+
+  identity(): IdentityStatus | undefined {
+    return this.#deps.identity()
   }
 
   listeners() {

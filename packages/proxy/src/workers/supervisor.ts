@@ -407,6 +407,7 @@ class Supervisor implements ProxyHandle {
       configuration: () => this.#configuration.newest,
       feedRejections: () => this.#feed?.rejections() ?? [],
       control: () => this.#feed?.control(),
+      identity: () => this.#identity?.status(),
       upgrade: onUpgrade,
       upgradeFailure: () => this.#deps.upgradeFailure?.(),
       quit: () => void this.drain().then(() => onQuit?.(0)),
