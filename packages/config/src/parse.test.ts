@@ -139,14 +139,15 @@ test('everything wrong with an object is reported at once', () => {
 })
 
 test('fields that nothing acts on yet are warned about, by name', () => {
-  const object = withValue(VALID.destinationRule, 'spec.trafficPolicy.tls', {
-    mode: 'ISTIO_MUTUAL',
-  })
-  const at = 'spec.trafficPolicy.tls.mode'
+  const server = { port: { number: 443, name: 'https', protocol: 'HTTPS' }, hosts: ['*'] }
+  const withMode = (mode: string) =>
+    withValue(VALID.istioGateway, 'spec.servers', [{ ...server, tls: { mode } }])
+  const object = withMode('AUTO_PASSTHROUGH')
+  const at = 'spec.servers[0].tls.mode'
   const [warning] = problemsOf(object).filter(({ path }) => path === at)
   assert.equal(warning?.severity, 'warning')
   assert.equal(warning?.message, `${at}: accepted, not acted on yet`)
-  const plain = withValue(VALID.destinationRule, 'spec.trafficPolicy.tls', { mode: 'DISABLE' })
+  const plain = withMode('PASSTHROUGH')
   assert.ok(!problemsOf(plain).some(({ path }) => path === at))
 })
 

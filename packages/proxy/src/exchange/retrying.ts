@@ -28,7 +28,7 @@ export function attemptFailed(
   else x.fail(failure, detail)
 }
 
-export function mayRetry(x: Exchange, outcome: AttemptOutcome): boolean {
+function mayRetry(x: Exchange, outcome: AttemptOutcome): boolean {
   const policy = x.action?.source.retry
   const believeHeaders = !x.runtime.manager.useRemoteAddress
   const decision = retryDecision(policy, outcome, {

@@ -57,7 +57,7 @@ export interface Hop {
   readonly ended: EndedExchange[]
 }
 
-export type EndedExchange = Pick<ExchangeRecord, 'status' | 'responseFlags' | 'attempts'> & {
+type EndedExchange = Pick<ExchangeRecord, 'status' | 'responseFlags' | 'attempts'> & {
   readonly hedges: { readonly launched: number; readonly won: boolean } | undefined
 }
 

@@ -29,8 +29,6 @@ const LONG: Readonly<Record<string, string>> = {
   DR: 'DownstreamRemoteReset',
 }
 
-export const RESPONSE_FLAGS: ReadonlySet<string> = new Set(Object.keys(LONG))
-
 /** @param flags Letters, joined with `,`; `-` for none. */
 export function longFlags(flags: string): string {
   return flags

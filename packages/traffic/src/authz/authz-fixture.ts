@@ -11,7 +11,7 @@ export interface CallFacts {
   readonly tokens?: readonly VerifiedToken[]
 }
 
-export function requestOf(facts: CallFacts = {}): CallerRequest {
+function requestOf(facts: CallFacts = {}): CallerRequest {
   const headers = new Map(Object.entries(facts.headers ?? {}))
   return {
     method: facts.method ?? 'GET',
