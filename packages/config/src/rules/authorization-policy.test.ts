@@ -127,6 +127,9 @@ test('values that no request has are told', () => {
   assert.deepEqual(warnings(`${OPERATION}.paths[0]`, 'a'), [`${OPERATION}.paths[0] no-effect`])
   assert.deepEqual(warnings(`${OPERATION}.paths[0]`, '/a?b'), [`${OPERATION}.paths[0] no-effect`])
   assert.deepEqual(warnings(`${OPERATION}.paths[0]`, '/a/*/b'), [`${OPERATION}.paths[0] no-effect`])
+  assert.deepEqual(warnings(`${SOURCE}.principals[0]`, 'spiffe://a/ns/b/sa/c'), [
+    `${SOURCE}.principals[0] no-effect`,
+  ])
   assert.deepEqual(warnings(`${SOURCE}.principals[0]`, '*a*'), [
     `${SOURCE}.principals[0] no-effect`,
   ])

@@ -171,6 +171,17 @@ function checkSource(source: AuthorizationSource | undefined, path: string, find
     const isOdd = judge === starProblem
     eachValue(values, `${path}.${field}`, findings, isOdd ? undefined : judge)
     if (isOdd) warnOfStars(values, `${path}.${field}`, findings)
+    if (field === 'principals' || field === 'notPrincipals') {
+      warnOfSchemes(values, `${path}.${field}`, findings)
+    }
+  }
+}
+
+function warnOfSchemes(values: readonly string[], path: string, findings: Findings): void {
+  for (const [index, value] of values.entries()) {
+    if (!value.startsWith('spiffe://')) continue
+    const message = `principals are written without "spiffe://", so "${value}" matches nobody`
+    findings.warning(itemPath(path, index), 'no-effect', message)
   }
 }
 
