@@ -3,7 +3,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LogScopes, realClock } from '@weft/base'
 import type { HttpFilterConfig, Permission, RbacRules, RequestPredicate } from '@weft/model'
+import { engineDeps, MANAGER } from '../exchange/engine-fixture.ts'
+import { ExchangeFacts } from '../exchange/exchange-facts.ts'
 import { filteredProxy } from './filters-fixture.ts'
+import type { FilterCall, FilterScope } from './http-filter.ts'
+import { rbac } from './rbac.ts'
 import { rbacStep } from './rbac-step.ts'
 
 const ANY = { kind: 'any' } as const
@@ -147,6 +151,34 @@ test('rules on trial refuse nobody and leave what they would have decided', asyn
   assert.equal((await proxy.ask('GET')).status, 200)
   assert.equal((await proxy.ask('GET', { ':path': '/read' })).status, 403)
   assert.equal(proxy.records[1]?.details, 'rbac_access_denied_matched_policy[reads_the_trial]')
+})
+
+test('what is cut from a stranger’s request is not believed by a policy (R45)', () => {
+  const judge = (useRemoteAddress: boolean, name: string) => {
+    const match = { name, value: { kind: 'present' }, invert: false } as const
+    const manager = { ...MANAGER, useRemoteAddress }
+    const scope = { deps: engineDeps(), runtime: { manager } } as unknown as FilterScope
+    const filter = rbac({ kind: 'rbac', rules: rules('allow', { kind: 'header', match }) }, scope)
+    const call = {
+      request: { method: 'GET', path: '/', scheme: 'http', authority: 'a', header: () => 'said' },
+      facts: new ExchangeFacts(),
+      peer: { remote: { host: '192.0.2.1', port: 1 }, local: { host: '192.0.2.2', port: 2 } },
+      fieldLines: () => ['said'],
+    } as unknown as FilterCall
+    return filter?.onRequest(call) === undefined
+  }
+  const forged = [
+    'x-envoy-peer',
+    'x-weft-peer',
+    'x-forwarded-client-cert',
+    'x-real-ip',
+    'forwarded',
+  ]
+  for (const name of forged) {
+    assert.equal(judge(true, name), false, name)
+    assert.equal(judge(false, name), true, name)
+  }
+  assert.equal(judge(true, 'x-tier'), true)
 })
 
 const CALLER = {

@@ -3,6 +3,7 @@
  * what earlier filters left and what is forwarded: the canonical path, every line of a field, names
  * in the peer's verified certificate, tokens that were found right.
  */
+import type { HttpConnectionManager } from '@weft/model'
 import type { Caller, CallerRequest } from '@weft/traffic'
 import { clientAddress } from '../exchange/client-address.ts'
 import type { BindFilter, FilterCall, FilterScope } from './http-filter.ts'
@@ -49,18 +50,29 @@ function callerOf(call: FilterCall, manager: FilterScope['runtime']['manager']):
     serverName: peer.tls?.serverName,
     // A certificate is there only if it was verified; one without a URI names nobody.
     principals: peer.tls?.peer?.uriSans,
-    request: requestOf(call),
+    request: requestOf(call, manager),
   }
 }
 
-function requestOf({ request, facts, fieldLines }: FilterCall): CallerRequest {
+type Edge = Pick<HttpConnectionManager, 'useRemoteAddress' | 'xffTrustedHops'>
+
+/** What nobody outside may say is cut from what is forwarded, so no policy believes it either (R45). */
+const MESH_ONLY = /^(x-envoy-|x-weft-|x-forwarded-client-cert$)/
+const OF_HOPS = /^(forwarded|x-real-ip|x-request-id|x-forwarded-(for|proto|host|port))$/
+
+function isBelieved({ useRemoteAddress, xffTrustedHops }: Edge, name: string): boolean {
+  if (!useRemoteAddress) return true
+  return !MESH_ONLY.test(name) && (xffTrustedHops > 0 || !OF_HOPS.test(name))
+}
+
+function requestOf({ request, facts, fieldLines }: FilterCall, edge: Edge): CallerRequest {
   return {
     method: request.method,
     scheme: request.scheme,
     authority: request.authority,
     path: request.path,
     header: (name) => request.header(name),
-    headerValues: fieldLines,
+    headerValues: (name) => (isBelieved(edge, name) ? fieldLines(name) : []),
     tokens: facts.tokens,
     metadata: (filter) => facts.metadata(filter),
   }
