@@ -21,7 +21,7 @@ const TIMEOUT_MS = 5_000
 const SKEW_MS = 60_000
 const DISCOVERY = '/.well-known/openid-configuration'
 
-export interface AuthenticationPlace {
+interface AuthenticationPlace {
   /** Name of the cluster through which keys of a URI are fetched. */
   keyCluster(uri: string): string
   /** Routes depend on claims here. */

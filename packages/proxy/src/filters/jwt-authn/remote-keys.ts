@@ -11,7 +11,7 @@ import type { Clock, Logger } from '@weft/base'
 import type { Fetched } from '@weft/net'
 import { hasKeyFor, parseKeySet, type UnverifiedJwt, type VerificationKey } from '@weft/traffic'
 
-export interface RemoteKeysDeps {
+interface RemoteKeysDeps {
   readonly clock: Clock
   readonly log: Logger
   readonly fetch: (uri: string) => Promise<Fetched>
