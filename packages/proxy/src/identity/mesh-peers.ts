@@ -14,6 +14,7 @@ const MAX_REMEMBERED = 4_096
 /**
  * @param nowMs Wall clock; for tests.
  * @returns Why a certificate is refused, `undefined` when it is not.
+ * @public `tls/tls-contexts.ts` loads it when it is needed.
  */
 export function meshDistrust(
   rootsPem: string,

@@ -3,6 +3,8 @@
  * at first use and stays while its settings and secrets are the same objects; a
  * secret that changes makes a new one for handshakes from then on.
  */
+import { createRequire } from 'node:module'
+import { extname } from 'node:path'
 import type { DownstreamTls, Secret, SubjectAltNameMatch, UpstreamTls } from '@weft/model'
 import {
   type ClientTlsContext,
@@ -11,10 +13,17 @@ import {
   serverTlsContext,
 } from '@weft/net'
 import { MESH_ROOTS } from '../identity/local-secrets.ts'
-import { meshDistrust } from '../identity/mesh-peers.ts'
 import { namesRule } from './names-rule.ts'
 
 type Secrets = ReadonlyMap<string, Secret>
+
+type MeshDistrust = typeof import('../identity/mesh-peers.ts').meshDistrust
+const require = createRequire(import.meta.url)
+
+/** Loaded when the first secret needs it: what reads certificates is a hundred modules. */
+function meshPeers(): { readonly meshDistrust: MeshDistrust } {
+  return require(`../identity/mesh-peers${extname(import.meta.url)}`)
+}
 
 interface Made<Context> {
   readonly secrets: readonly Secret[]
@@ -89,7 +98,7 @@ function parts(tls: DownstreamTls | UpstreamTls, secrets: readonly Secret[]) {
     certificates: secrets.filter((secret) => secret.kind === 'certificate'),
     trust,
     // Whoever is trusted by the mesh's roots is a workload, by the rules for those.
-    ...(trust?.name === MESH_ROOTS ? { distrust: meshDistrust(trust.caPem) } : {}),
+    ...(trust?.name === MESH_ROOTS ? { distrust: meshPeers().meshDistrust(trust.caPem) } : {}),
     alpn: tls.alpn,
     spki: tls.verifySpki,
     hashes: tls.verifyHash,

@@ -49,6 +49,9 @@ function hostsAt(...ports: readonly number[]): readonly Host[] {
 }
 
 async function listen(server: Server | ReturnType<typeof createHttpServer>): Promise<number> {
+  // A check that is stopped resets its connection: the HTTP/2 server calls that an error.
+  server.on('connection', (socket) => socket.on('error', () => undefined))
+  server.on('session', (session) => session.on('error', () => undefined))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   cleanups.push(() => server.close())
   return (server.address() as AddressInfo).port
@@ -109,6 +112,7 @@ describe('health checks of real servers', () => {
     let serving = 1
     const server = createHttp2Server()
     server.on('stream', (stream: ServerHttp2Stream, headers) => {
+      stream.on('error', () => undefined)
       if (headers[':path'] !== '/grpc.health.v1.Health/Check') {
         stream.respond(
           { ':status': headers[':path'] === '/healthz' ? 200 : 404 },
