@@ -25,8 +25,10 @@ export function applyBackendPolicies(scope: ProxyScope, clusters: Map<string, Cl
       () => {
         const budget = ofTraffic?.retryBudget
         const origins = [ofTls?.origin, ofTraffic?.origin].filter((one) => one !== undefined)
+        // What a policy says of TLS holds for every endpoint, whatever the endpoint offers.
+        const { autoTls, ...rest } = cluster
         return {
-          ...cluster,
+          ...(ofTls === undefined ? cluster : rest),
           ...(budget === undefined ? {} : { retryBudget: budget }),
           ...(ofTls === undefined ? {} : secured(cluster, ofTls, certificate)),
           origins: [...cluster.origins, ...origins],
