@@ -48,9 +48,11 @@ export function withLocalSecrets<Deps extends ResourceSinkDeps>(
   return {
     ...deps,
     localSecrets: [OWN_CERTIFICATE],
-    onUpdate(update: ResourceUpdate) {
+    async onUpdate(update: ResourceUpdate) {
       newest = update
-      return deps.onUpdate(merged(update))
+      if (identity.svid === undefined) await identity.soon()
+      // What came meanwhile is newer.
+      await deps.onUpdate(merged(newest))
     },
   }
 }

@@ -87,6 +87,7 @@ export class WorkloadIdentity {
   #closed = false
   #cancel: () => void = () => undefined
   #settle: () => void = () => undefined
+  #soon: Promise<void> | undefined
 
   /** @param metadata What an authority that believes us for itself wants to know. */
   constructor(
@@ -112,6 +113,31 @@ export class WorkloadIdentity {
     const cancel = this.#deps.clock.after(atMostMs, () => this.#settle())
     await settled
     cancel()
+  }
+
+  /**
+   * For the first configuration, which may need a certificate: whoever gave it can be reached, so
+   * it is asked at once. Resolves with a certificate, or when it is clear that none comes soon.
+   */
+  soon(): Promise<void> {
+    this.#soon ??= this.#comeSoon()
+    return this.#soon
+  }
+
+  async #comeSoon(): Promise<void> {
+    // What is under way may have begun before anybody could be reached.
+    for (let tries = 0; tries < 2 && this.#svid === undefined && !this.#isAbsent; tries++) {
+      const settled = new Promise<void>((resolve) => {
+        this.#settle = resolve
+      })
+      if (!this.#asking) {
+        this.#cancel()
+        void this.#ask()
+      }
+      const cancel = this.#deps.clock.after(FIRST_MS, () => this.#settle())
+      await settled
+      cancel()
+    }
   }
 
   get svid(): Svid | undefined {
