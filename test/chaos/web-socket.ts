@@ -8,7 +8,7 @@ export interface WebSocketProbe {
   end(): void
 }
 
-export function openWebSocket(port: number): Promise<WebSocketProbe> {
+export function openWebSocket(port: number, host = 'app'): Promise<WebSocketProbe> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1')
     let received = ''
@@ -50,7 +50,7 @@ export function openWebSocket(port: number): Promise<WebSocketProbe> {
         on.write('are you there')
       })
     socket.write(
-      'GET /socket HTTP/1.1\r\nHost: app\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+      `GET /socket HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
     )
   })
 }

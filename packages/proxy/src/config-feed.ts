@@ -23,6 +23,8 @@ export interface ConfigFeedDeps extends ResourceSinkDeps {
   readonly random: () => number
   /** Secrets that come from elsewhere, see `AdsClientOptions`. */
   readonly localSecrets?: readonly string[]
+  /** Hears how the control plane is. */
+  onState?(state: AdsClientState): void
 }
 
 /** Resolves when the feed works on its own; the first configuration may come much later. */

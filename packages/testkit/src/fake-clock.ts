@@ -8,7 +8,7 @@ interface Timer {
 
 export class FakeClock implements Clock {
   #elapsedMs = 0
-  readonly #epochMs: number
+  #epochMs: number
   readonly #timers = new Set<Timer>()
 
   /** @param epochMs What `nowMs` says before the first `advance`. */
@@ -33,6 +33,11 @@ export class FakeClock implements Clock {
   /** How many timers wait: 0 at the end of a test means that nothing leaked. */
   get pending(): number {
     return this.#timers.size
+  }
+
+  /** Somebody sets the wall clock: no timer notices. */
+  jump(ms: number): void {
+    this.#epochMs += ms
   }
 
   /** Moves time on and fires what is due, in order, including timers that firing sets. */

@@ -10,6 +10,8 @@ import { parseAddress } from './addresses.ts'
 import { bootstrapFolder } from './bootstrap.ts'
 
 const DEFAULT_XDS_TLS = '127.0.0.1:15012'
+/** What nobody gets a shorter certificate than, unless an option says so. */
+const MIN_LEAF_MS = 60_000
 
 export const CA_OPTIONS = {
   'xds-tls': {
@@ -71,12 +73,19 @@ export async function caOptionsOf(
       policy: {
         ...(leafMs === undefined ? {} : { leafMs }),
         ...(maxLeafMs === undefined ? {} : { maxLeafMs }),
+        ...shorterThan(leafMs, maxLeafMs),
       },
       ...(ownCa === undefined ? {} : { ownCaFolder: resolve(terminal.cwd, ownCa) }),
       ...(passphrase === undefined ? {} : { passphrase }),
       ...(issuersFile === undefined ? {} : { issuers: await issuersOf(issuersFile, terminal) }),
     },
   }
+}
+
+/** Whoever wants certificates of seconds says so: the floor is against proxies that ask for them. */
+function shorterThan(...livesMs: readonly (number | undefined)[]): { minLeafMs?: number } {
+  const shortest = Math.min(...livesMs.filter((ms) => ms !== undefined))
+  return shortest < MIN_LEAF_MS ? { minLeafMs: shortest } : {}
 }
 
 /** A file's one line end is not part of it. */

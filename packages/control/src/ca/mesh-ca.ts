@@ -163,6 +163,8 @@ export class MeshCa {
       return { ok: false, code, problem }
     }
     const identity = renderSpiffeId(attested.id)
+    // A clock that was moved: our own signer is renewed before anybody is sent away for it.
+    if (this.#deps.clock.nowMs() >= this.#ca.signerNotAfterMs) await this.#look()
     if (!this.#issues.take(identity)) return this.#limited(`too many certificates for ${identity}`)
     const { validitySeconds, metadata } = question
     const lifetimeMs = validitySeconds > 0 ? validitySeconds * 1_000 : undefined

@@ -183,3 +183,52 @@ test('the bundle of the control plane replaces what came with the certificate, b
   assert.equal(readPem(identity.svid?.rootsPem ?? '', 'CERTIFICATE').length, 1)
   identity.close()
 })
+
+test('F13 a proxy renews as soon as another root signs, once, whatever else it is told', async () => {
+  const clock = new FakeClock()
+  const { ask, ca, calls } = await authority(clock)
+  const identity = await started(clock, ask)
+  await ca.rotate()
+  identity.trust(ca.bundlePem)
+  clock.advance(120_000)
+  assert.equal(calls.length, 1, 'the old root signs until everybody knows the new one')
+  await ca.advance([])
+  const before = identity.svid?.rootPem
+  // Every update of the configuration tells the bundle again; that puts nothing off.
+  for (let i = 0; i < 6; i++) {
+    identity.trust(ca.bundlePem)
+    clock.advance(20_000)
+  }
+  await eventually(() => assert.notEqual(identity.svid?.rootPem, before))
+  assert.equal(identity.svid?.rootPem, ca.bundle.active.pem)
+  identity.trust(ca.bundlePem)
+  clock.advance(120_000)
+  assert.equal(calls.length, 2)
+  identity.close()
+})
+
+test('F27 a wall clock that jumps a year ahead is noticed in seconds, and who failed asks anew when a control plane is heard of', async () => {
+  const clock = new FakeClock()
+  const { ask, ca, calls, state } = await authority(clock)
+  const identity = await started(clock, ask)
+  state.problem = 'away'
+  clock.jump(365 * 24 * HOUR_MS)
+  clock.advance(5_000)
+  await eventually(() => assert.equal(identity.status().failures, 1))
+  assert.equal(identity.status().state, 'expired')
+  for (let i = 0; i < 10; i++) {
+    clock.advance(70_000)
+    await eventually(() => assert.equal(identity.status().failures, calls.length - 1))
+  }
+  state.problem = undefined
+  await ca.advance([])
+  const tries = calls.length
+  identity.reachable()
+  clock.advance(500)
+  await eventually(() => assert.equal(identity.status().state, 'valid'))
+  assert.equal(calls.length, tries + 1)
+  identity.reachable()
+  clock.advance(500)
+  assert.equal(calls.length, tries + 1, 'who has a good one asks nobody')
+  identity.close()
+})

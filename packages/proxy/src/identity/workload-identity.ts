@@ -59,14 +59,19 @@ interface IdentityDeps {
 }
 
 const BACKOFF = { baseMs: 1_000, maxMs: 60_000 }
-/** The wall clock may be moved meanwhile, and timers do not reach beyond 24 days. */
-const LOOK_AGAIN_MS = 600_000
+/** The wall clock may be moved meanwhile, and every handshake would fail until somebody looks. */
+const LOOK_AGAIN_MS = 5_000
+/** By how much it must have moved to be worth a word. */
+const MOVED_MS = 60_000
 /** However short a certificate lives. */
 const MIN_RENEWAL_MS = 500
 /** What the first certificate may take before the proxy goes on without. */
 const FIRST_MS = 3_000
 /** The same where one of an earlier run is at hand. */
 const FIRST_WITH_SAVED_MS = 1_000
+/** When another root signs, the whole mesh renews: over this share of a certificate's life. */
+const SWITCH_SHARE = 0.05
+const MAX_SWITCH_MS = 60_000
 const UNIMPLEMENTED = 12
 /** A join token says which roots may come with the certificate: SHA-256 of their DER. */
 const PIN = '@sha256:'
@@ -83,8 +88,12 @@ export class WorkloadIdentity {
   #problem: string | undefined
   #isAbsent = false
   #pins: readonly string[] = []
+  /** That signs now, as far as is known here; PEM. */
+  #activeRoot = ''
   #asking = false
   #closed = false
+  /** Of the wall clock over the monotonic one, milliseconds. */
+  #offsetMs: number
   #cancel: () => void = () => undefined
   #settle: () => void = () => undefined
   #soon: Promise<void> | undefined
@@ -98,6 +107,7 @@ export class WorkloadIdentity {
     this.#options = options
     this.#metadata = metadata
     this.#deps = deps
+    this.#offsetMs = deps.clock.nowMs() - deps.clock.monotonicMs()
     this.#store = options.dir === undefined ? undefined : new SvidStore(options.dir, deps.log)
   }
 
@@ -168,16 +178,28 @@ export class WorkloadIdentity {
     return () => this.#listeners.delete(changed)
   }
 
-  /** The roots that everybody trusts now, as the control plane told them. */
+  /** The roots that everybody trusts now, as the control plane told them: the one that signs first. */
   trust(bundlePem: string): void {
     const svid = this.#svid
     if (svid === undefined) return
     const rootsPem = union(bundlePem, svid.rootPem)
+    const told = union(bundlePem, '')
+    const [active = ''] = told.split(/(?<=-----END CERTIFICATE-----\n)/)
     // Nobody trusts our root any more, so nobody trusts us.
-    if (!union(bundlePem, '').includes(svid.rootPem)) this.#askSoon()
+    if (!told.includes(svid.rootPem)) this.#askWithin(MIN_RENEWAL_MS)
+    else if (!svid.rootPem.includes(active) && this.#activeRoot !== active) {
+      // A rotation waits for us. Once for every root: other news must not put it off again and again.
+      this.#askWithin(Math.min((svid.notAfterMs - svid.issuedAtMs) * SWITCH_SHARE, MAX_SWITCH_MS))
+    }
+    this.#activeRoot = active
     if (rootsPem === svid.rootsPem) return
     this.#svid = { ...svid, rootsPem }
     void this.#store?.save(this.#svid)
+  }
+
+  /** Whoever gives certificates was heard of: what failed before is tried again at once. */
+  reachable(): void {
+    if (this.#failures > 0) this.#askWithin(MIN_RENEWAL_MS)
   }
 
   close(): void {
@@ -186,10 +208,10 @@ export class WorkloadIdentity {
     this.#listeners.clear()
   }
 
-  #askSoon(): void {
+  #askWithin(spreadMs: number): void {
     if (this.#asking || this.#closed) return
     this.#cancel()
-    this.#cancel = this.#deps.clock.after(MIN_RENEWAL_MS * this.#deps.random(), () => {
+    this.#cancel = this.#deps.clock.after(spreadMs * this.#deps.random(), () => {
       void this.#ask()
     })
   }
@@ -211,9 +233,19 @@ export class WorkloadIdentity {
     const leftMs = this.#renewAtMs - this.#deps.clock.nowMs()
     const delayMs = Math.min(Math.max(leftMs, MIN_RENEWAL_MS), LOOK_AGAIN_MS)
     this.#cancel = this.#deps.clock.after(delayMs, () => {
+      this.#watchClock()
       if (this.#deps.clock.nowMs() < this.#renewAtMs) this.#wait()
       else void this.#ask()
     })
+  }
+
+  #watchClock(): void {
+    const { clock, log } = this.#deps
+    const offsetMs = clock.nowMs() - clock.monotonicMs()
+    const byMs = Math.round(offsetMs - this.#offsetMs)
+    if (Math.abs(byMs) < MOVED_MS) return
+    this.#offsetMs = offsetMs
+    log.error('the wall clock was moved', { byMs, state: this.status().state })
   }
 
   async #ask(): Promise<void> {
@@ -264,6 +296,7 @@ export class WorkloadIdentity {
   #failed(problem: string, code?: number): void {
     if (this.#closed) return
     const { clock, log, random } = this.#deps
+    this.#watchClock()
     const delayMs = backoffMs(BACKOFF, Math.min(this.#failures, 10), random) + MIN_RENEWAL_MS
     this.#failures++
     this.#problem = problem

@@ -1,0 +1,144 @@
+/**
+ * A mesh whose certificates live for seconds: a control plane with a CA, a caller and two replicas
+ * of a service, each a process of its own; the replicas take mutual TLS only. Where certificates
+ * are short, the caller's connections are, too, so that handshakes go on all the time.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { CaStatus } from '@weft/control'
+import { eventually, freePort, type Running, startWeft, temporaryFolder } from '../e2e/weft.ts'
+import { adminText, untilAccepts } from './stage.ts'
+
+const APP = fileURLToPath(new URL('app.ts', import.meta.url))
+/** Processes start slowly on a machine that is busy. */
+const LIMIT_MS = 40_000
+
+const STRICT = `apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: istio-system}
+spec: {mtls: {mode: STRICT}}
+`
+const SHORT_CONNECTIONS = `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: app, namespace: default}
+spec:
+  host: app
+  trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 25}}}
+`
+
+export interface Handshakes {
+  readonly done: number
+  readonly failed: number
+}
+
+export interface RotationMesh extends AsyncDisposable {
+  /** Where callers go, for the host `app:9080`. */
+  readonly outbound: number
+  readonly proxies: readonly Running[]
+  ca(): Promise<CaStatus>
+  rotate(): Promise<void>
+  /** Of all proxies, both sides. */
+  handshakes(): Promise<Handshakes>
+  killControl(): Promise<void>
+  startControl(): Promise<void>
+  /** By proxy: the gauge `name`. */
+  gauge(name: string): Promise<readonly number[]>
+}
+
+/**
+ * @param lives Of certificates, as `weft control` takes it; empty: its defaults.
+ * @param env Of all processes.
+ */
+export async function openRotationMesh(
+  lives: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<RotationMesh> {
+  const folder = await temporaryFolder()
+  const config = join(folder.path, 'mesh')
+  mkdirSync(config)
+  writeFileSync(join(config, 'strict.yaml'), STRICT)
+  if (lives.length > 0) writeFileSync(join(config, 'short.yaml'), SHORT_CONNECTIONS)
+  const ports = await Promise.all(Array.from({ length: 8 }, () => freePort()))
+  const [xds = 0, admin = 0, outbound = 0, callerAdmin = 0, ...rest] = ports
+  const started: Running[] = []
+  const start = (args: readonly string[]): Running => {
+    const running = startWeft(args, { env: { XDG_STATE_HOME: join(folder.path, 'state'), ...env } })
+    started.push(running)
+    return running
+  }
+  let control: Running | undefined
+  const startControl = async () => {
+    control = start([
+      ...['control', config, '--xds', `127.0.0.1:${xds}`, '--admin', `127.0.0.1:${admin}`],
+      ...['--state', join(folder.path, 'plane'), '--log-level', 'info', ...lives],
+    ])
+    await control.saw('Control plane is up')
+  }
+  await startControl()
+  const shared = ['--control', `127.0.0.1:${xds}`, '--log-level', 'info']
+  const replicas = [rest.slice(0, 2), rest.slice(2, 4)].map(([app = 0, ownAdmin = 0], i) => ({
+    app,
+    ownAdmin,
+    running: start([
+      ...['run', ...shared, '--service', 'app', '--name', `app-${i}`, '--port', '9080'],
+      ...['--service-account', 'app', '--app-port', `${app}`, '--admin', `${ownAdmin}`],
+      ...['--', process.execPath, APP, `${app}`],
+    ]),
+  }))
+  const caller = start([
+    ...['proxy', ...shared, '--name', 'caller', '--service-account', 'caller'],
+    ...['--outbound', `127.0.0.1:${outbound}`, '--admin', `127.0.0.1:${callerAdmin}`],
+  ])
+  await Promise.all(replicas.map(({ app }) => untilAccepts(app)))
+  const admins = [callerAdmin, ...replicas.map(({ ownAdmin }) => ownAdmin)]
+  await eventually(
+    async () => {
+      const text = await adminText(callerAdmin, '/clusters').catch(() => '')
+      return [...text.matchAll(/^outbound\|9080\|[^\n]*::health_flags::healthy$/gm)].length
+    },
+    (healthy) => healthy === 2,
+    LIMIT_MS,
+  )
+  const status = async (path: string, method: string) => {
+    const headers = { 'content-type': 'application/json' }
+    const body = method === 'POST' ? '{}' : null
+    const answer = await fetch(`http://127.0.0.1:${admin}${path}`, { method, headers, body })
+    const text = await answer.text()
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`)
+    return JSON.parse(text) as CaStatus
+  }
+  return {
+    outbound,
+    proxies: [caller, ...replicas.map(({ running }) => running)],
+    ca: () => status('/v1/ca', 'GET'),
+    rotate: async () => void (await status('/v1/ca/rotate', 'POST')),
+    startControl,
+    async killControl() {
+      control?.process.kill('SIGKILL')
+      await control?.finished
+    },
+    async handshakes() {
+      const texts = await Promise.all(admins.map((port) => adminText(port, '/stats')))
+      const sum = (name: RegExp) =>
+        texts
+          .flatMap((text) => [...text.matchAll(name)])
+          .reduce((total, [, count]) => total + Number(count), 0)
+      return {
+        done: sum(/ssl\.handshake: (\d+)$/gm),
+        failed: sum(/ssl\.(?:connection_error|fail_verify_\w+): (\d+)$/gm),
+      }
+    },
+    gauge: (name) =>
+      Promise.all(
+        admins.map(async (port) => {
+          const text = await adminText(port, '/stats/prometheus')
+          return Number(new RegExp(`^${name}(?:{[^}]*})? (\\S+)$`, 'm').exec(text)?.[1])
+        }),
+      ),
+    async [Symbol.asyncDispose]() {
+      for (const one of started.toReversed()) await one[Symbol.asyncDispose]()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
