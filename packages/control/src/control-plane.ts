@@ -152,6 +152,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         views.disconnect(connection)
         // Going down ourselves says nothing about the workloads.
         if (!isClosing) selfRegistration.disconnected(node.id, connection)
+      identities: {
+        issueJwt: (question, peer) => identities.workloads.issueJwt(question, peer),
+        watchBundles: (send, peer) => identities.workloads.watchBundles(send, peer),
+      },
       },
       onRateLimit(question) {
         globalLimits.configure(push.snapshot?.rateLimits ?? [])

@@ -13,6 +13,12 @@ export {
   waitingFor,
 } from './bundle/rotation.ts'
 export {
+  readSpiffeBundle,
+  renderJwtKeySet,
+  renderSpiffeBundle,
+  type SpiffeBundle,
+} from './bundle/spiffe-bundle.ts'
+export {
   Authority,
   type AuthorityFiles,
   createIntermediate,
@@ -30,6 +36,8 @@ export {
   type IssueOutcome,
 } from './ca/certificate-authority.ts'
 export { isSealed, openSealedKey, sealKey } from './ca/sealed-key.ts'
+export type { JsonWebKey } from './jwt/json-web-key.ts'
+export { POSSESSION_PREFIX, PossessionProofs, provePossession } from './jwt/possession.ts'
 export { type Lifetime, renewAtMs } from './workload/renewal.ts'
 export { type Certificate, readCertificate } from './x509/certificate.ts'
 export {

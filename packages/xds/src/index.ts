@@ -13,6 +13,7 @@ import type {
   ResourceSinkDeps,
 } from './client/ads-client.ts'
 import type { ResourceCodec } from './codec/resource-codec.ts'
+import type { IdentityMessages } from './identity-service/identity-messages.ts'
 import type { RateLimitMessages } from './rate-limit/rate-limit-messages.ts'
 import type { AdsServer, AdsServerDeps, AdsServerOptions } from './server/ads-server.ts'
 
@@ -33,6 +34,12 @@ export type {
   ResourceUpdate,
 } from './client/ads-client.ts'
 export type { Decoded, ResourceCodec } from './codec/resource-codec.ts'
+export type {
+  BundleAcknowledgement,
+  BundleNews,
+  IdentityMessages,
+  JwtQuestion,
+} from './identity-service/identity-messages.ts'
 export { type ClientKind, clientKind, type JsonValue, type XdsNode } from './node.ts'
 export type {
   RateLimitAnswer,
@@ -58,6 +65,7 @@ export type {
   TypeDelivery,
 } from './server/ads-status.ts'
 export type { LoadReport, LocalityLoad } from './server/load-reports.ts'
+export type { BundleWatch, IdentityService, JwtAnswer } from './server/identity-service.ts'
 export type { Quarantined } from './server/quarantine.ts'
 export { HEALTH_TYPE_URL, RESOURCE_TYPES, resourceTypeOf, TYPE_URLS } from './type-urls.ts'
 
@@ -107,4 +115,9 @@ export async function loadRateLimitMessages(): Promise<RateLimitMessages> {
 /** Loaded by whoever asks for a certificate. */
 export async function loadCertificateMessages(): Promise<CertificateMessages> {
   return await import('./certificates/certificate-messages.ts')
+}
+
+/** As `loadCertificateMessages`, of the service for JWT-SVIDs and bundles. */
+export async function loadIdentityMessages(): Promise<IdentityMessages> {
+  return (await import('./identity-service/identity-messages.ts')).identityMessages
 }

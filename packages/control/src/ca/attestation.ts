@@ -3,13 +3,20 @@
  *
  *     authorization: Bearer wjt_…   a join token: used up by this
  *                    Bearer wbt_…   the secret of this machine's user: any identity, named by them
+ *                    Bearer wpp_…   "I have the key of this certificate": the identity in it, once
  *                    Bearer JWT     a Kubernetes service account, or whom an OIDC issuer vouches for
  *     client certificate            the identity that it has already (renewal)
  *
  * What a request for a certificate says of names is never believed (reliability §4.1).
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { type Roots, verifySvid } from '@weft/identity'
+import {
+  POSSESSION_PREFIX,
+  type PossessionProofs,
+  type Roots,
+  type VerifiedSvid,
+  verifySvid,
+} from '@weft/identity'
 import {
   parseSpiffeId,
   renderSpiffeId,
@@ -21,7 +28,7 @@ import type { XdsPeer } from '@weft/xds'
 import { JOIN_TOKEN_PREFIX, type JoinTokens } from './join-tokens.ts'
 import type { TokenIssuers } from './token-issuers.ts'
 
-type ProofKind = 'joinToken' | 'bootstrapToken' | 'jwt' | 'certificate'
+type ProofKind = 'joinToken' | 'bootstrapToken' | 'jwt' | 'certificate' | 'possession'
 
 export type Attested =
   | { readonly ok: true; readonly id: SpiffeId; readonly by: ProofKind }
@@ -37,16 +44,18 @@ export interface AttestationDeps {
   readonly wallMs: () => number
   readonly tokens: JoinTokens
   readonly issuers: TokenIssuers
+  readonly proofs: PossessionProofs
   /** Absent: there is none. */
   readonly bootstrapToken: string | undefined
 }
 
 export const BOOTSTRAP_TOKEN_PREFIX = 'wbt_'
-const BEARER = /^Bearer +([\x21-\x7e]{1,8192})$/i
+/** A proof of possession carries a chain of certificates. */
+const BEARER = /^Bearer +([\x21-\x7e]{1,16384})$/i
 const UNKNOWN =
   'say who you are: a Bearer token (join token, service account, OIDC) or a client certificate'
 
-/** For a certificate. May use up the proof. */
+/** For a certificate or a token. May use up the proof. */
 export async function attest(
   peer: XdsPeer,
   metadata: Readonly<Record<string, string>>,
@@ -55,6 +64,11 @@ export async function attest(
   const token = bearerOf(peer)
   if (token === undefined) return byCertificate(peer, deps)
   if (token.startsWith(BOOTSTRAP_TOKEN_PREFIX)) return byOwner(token, peer, metadata, deps)
+  if (token.startsWith(POSSESSION_PREFIX)) {
+    const { trustDomain, roots, wallMs, proofs } = deps
+    const judged = proofs.judge(token, trustDomain, roots(), wallMs())
+    return ownIdentity(judged, 'possession', deps)
+  }
   if (!token.startsWith(JOIN_TOKEN_PREFIX)) return byJwt(token, deps)
   const redeemed = await deps.tokens.redeem(token, metadata.NODE_ID)
   if (redeemed.ok) return accountOf(redeemed, 'joinToken', deps)
@@ -89,11 +103,18 @@ function refused(
 
 function byCertificate({ chain }: XdsPeer, deps: AttestationDeps): Attested {
   if (chain.length === 0) return refused(UNKNOWN)
-  const verified = verifySvid(chain, deps.roots(), deps.wallMs())
+  return ownIdentity(verifySvid(chain, deps.roots(), deps.wallMs()), 'certificate', deps)
+}
+
+function ownIdentity(
+  verified: VerifiedSvid,
+  by: ProofKind,
+  { trustDomain }: AttestationDeps,
+): Attested {
   if (!verified.ok) return refused(`your certificate: ${verified.problem}`)
   const { id } = verified
-  return id.trustDomain === deps.trustDomain
-    ? { ok: true, id, by: 'certificate' }
+  return id.trustDomain === trustDomain
+    ? { ok: true, id, by }
     : refused(`your certificate is of another trust domain: ${renderSpiffeId(id)}`)
 }
 

@@ -64,11 +64,17 @@ function parseState(text: string, path: string): CaState {
   } catch (cause) {
     throw new Error(`Cannot open CA: ${path} is no JSON`, { cause })
   }
-  const { format, trustDomain, bundle, roots } = (value ?? {}) as Record<string, unknown>
+  const fields = (value ?? {}) as Record<string, unknown>
+  const { format, trustDomain, bundle, roots, jwtKeys, jwtVersion } = fields
   if (format !== FORMAT || typeof trustDomain !== 'string' || !Array.isArray(roots)) {
     throw new Error(`Cannot open CA: ${path} holds no state of a CA`)
   }
-  return { trustDomain, bundle, roots } as CaState
+  return {
+    trustDomain,
+    bundle,
+    roots,
+    ...(Array.isArray(jwtKeys) ? { jwtKeys, jwtVersion } : {}),
+  } as CaState
 }
 
 function withKeys(state: CaState, change: ChangeKey): CaState {
@@ -77,5 +83,8 @@ function withKeys(state: CaState, change: ChangeKey): CaState {
     ...(rootKeyPem === undefined ? {} : { rootKeyPem: change(rootKeyPem) }),
     signer: { ...signer, keyPem: change(signer.keyPem) },
   }))
-  return { ...state, roots }
+  const { jwtKeys } = state
+  if (jwtKeys === undefined) return { ...state, roots }
+  const changed = jwtKeys.map((key) => ({ ...key, keyPem: change(key.keyPem) }))
+  return { ...state, roots, jwtKeys: changed }
 }

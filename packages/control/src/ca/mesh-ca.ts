@@ -15,13 +15,15 @@ import {
   type BundleHolder,
   CertificateAuthority,
   DEFAULT_CA_POLICY,
+  PossessionProofs,
   readPem,
+  type SpiffeBundle,
   trustedRoots,
   writePem,
 } from '@weft/identity'
-import { renderSpiffeId } from '@weft/model'
+import { renderSpiffeId, type SpiffeId } from '@weft/model'
 import type { CertificateAnswer, CertificateQuestion, XdsPeer, XdsTls } from '@weft/xds'
-import { type AttestationDeps, attest, identify, isOwner } from './attestation.ts'
+import { type AttestationDeps, type Attested, attest, identify, isOwner } from './attestation.ts'
 import type { CaMetrics } from './ca-metrics.ts'
 import { type CaStatus, caStatus, expiryProblems } from './ca-status.ts'
 import { fileCaStore, memoryCaStore } from './ca-store.ts'
@@ -45,9 +47,15 @@ export interface MeshCaDeps {
   connected(): readonly ConnectedHolder[]
   /** Proxies have to hear of another bundle. */
   onBundle(): void
+  /** Whoever verifies this mesh's identities, also by tokens, has to hear of other keys. */
+  onSpiffeBundle(): void
   /** The control plane shows another certificate from now on. */
   onServerIdentity(tls: XdsTls): void
 }
+
+export type Proved =
+  | Extract<Attested, { readonly ok: true }>
+  | Extract<CertificateAnswer, { readonly ok: false }>
 
 /** Everybody has a day unless less is asked for: a rotation may end a day after its switch. */
 const MAX_LEAF_MS = 86_400_000
@@ -62,6 +70,7 @@ export class MeshCa {
   readonly #options: CaOptions
   readonly #deps: MeshCaDeps
   readonly #issued = new IssuedCertificates()
+  readonly #proofs = new PossessionProofs()
   readonly #failures: CallLimits
   readonly #issues: CallLimits
   #ca: CertificateAuthority | undefined
@@ -70,6 +79,7 @@ export class MeshCa {
   #trustDomain = ''
   #server: ServerIdentity | undefined
   #toldBundle = ''
+  #toldSequence: number | undefined
   #waiting = 0
   #remindedAtMs = Number.NEGATIVE_INFINITY
   #cancel: (() => void) | undefined
@@ -151,17 +161,8 @@ export class MeshCa {
       metrics.count('unreadable')
       return { ok: false, code: 'invalidArgument', problem: 'the CSR must be one PEM block' }
     }
-    const address = hostOf(peer.address)
-    const mayFail = isOwner(peer, this.#attestation) || this.#failures.has(address)
-    if (!mayFail) return this.#limited('too many bad proofs from your address')
-    const attested = await attest(peer, question.metadata, this.#attestation)
-    if (!attested.ok) {
-      metrics.count('unauthenticated')
-      this.#failures.take(address)
-      const { code, problem } = attested
-      this.#deps.log.warn('no certificate without a good proof', { peer: peer.address, problem })
-      return { ok: false, code, problem }
-    }
+    const attested = await this.prove(peer, question.metadata)
+    if (!attested.ok) return attested
     const identity = renderSpiffeId(attested.id)
     // A clock that was moved: our own signer is renewed before anybody is sent away for it.
     if (this.#deps.clock.nowMs() >= this.#ca.signerNotAfterMs) await this.#look()
@@ -189,6 +190,36 @@ export class MeshCa {
     })
     const chain = svid.chain.map((der) => writePem('CERTIFICATE', der))
     return { ok: true, chainPem: [...chain, bundle.active.pem] }
+  }
+
+  /** Who asks, by a proof that may be used up by it. Whoever fails too often is not listened to. */
+  async prove(peer: XdsPeer, metadata: Readonly<Record<string, string>>): Promise<Proved> {
+    const metrics = this.#deps.metrics()
+    const address = hostOf(peer.address)
+    const mayFail = isOwner(peer, this.#attestation) || this.#failures.has(address)
+    if (!mayFail) return this.#limited('too many bad proofs from your address')
+    const attested = await attest(peer, metadata, this.#attestation)
+    if (attested.ok) return attested
+    metrics.count('unauthenticated')
+    this.#failures.take(address)
+    const { problem } = attested
+    this.#deps.log.warn('nothing without a good proof', { peer: peer.address, problem })
+    return attested
+  }
+
+  /** For whom was proved before. */
+  issueJwt(id: SpiffeId, audiences: readonly string[], lifetimeMs: number | undefined) {
+    return (
+      this.#ca?.issueJwt(id, audiences, lifetimeMs) ?? {
+        ok: false as const,
+        problem: `the CA is not available: ${this.#problem}`,
+      }
+    )
+  }
+
+  /** What others need to verify who is of this mesh; `undefined`: nobody knows. */
+  get spiffeBundle(): SpiffeBundle | undefined {
+    return this.#ca?.spiffeBundle
   }
 
   holders(): readonly BundleHolder[] {
@@ -267,6 +298,7 @@ export class MeshCa {
   get #attestation(): AttestationDeps {
     const { tokens, issuers, bootstrapToken, clock } = this.#deps
     return {
+      proofs: this.#proofs,
       trustDomain: this.#trustDomain,
       roots: () => this.#ca?.roots ?? new Map(),
       wallMs: () => clock.nowMs(),
@@ -281,7 +313,7 @@ export class MeshCa {
     throw new Error(`Cannot do this: the CA is not available: ${this.#problem}`)
   }
 
-  #limited(problem: string): CertificateAnswer {
+  #limited(problem: string): Extract<CertificateAnswer, { readonly ok: false }> {
     this.#deps.metrics().count('limited')
     return { ok: false, code: 'resourceExhausted', problem }
   }
@@ -340,6 +372,11 @@ export class MeshCa {
     if (ca.bundlePem !== this.#toldBundle) {
       this.#toldBundle = ca.bundlePem
       this.#deps.onBundle()
+    }
+    const { sequence } = ca.spiffeBundle
+    if (sequence !== this.#toldSequence) {
+      this.#toldSequence = sequence
+      this.#deps.onSpiffeBundle()
     }
     const isDue = this.#server === undefined || clock.nowMs() >= this.#server.renewAtMs
     if (isDue || this.#server?.rootKeyId !== ca.bundle.active.keyId) this.#renewServer(ca)

@@ -22,6 +22,7 @@ import { MeshCa } from './mesh-ca.ts'
 import type { CaOptions } from './options.ts'
 import { writePrivately } from './private-files.ts'
 import { TokenIssuers } from './token-issuers.ts'
+import { WorkloadIdentities } from './workload-identities.ts'
 
 export interface OpenMeshCaDeps {
   readonly clock: Clock
@@ -38,6 +39,8 @@ export interface OpenMeshCaDeps {
 export interface OpenedMeshCa {
   readonly ca: MeshCa
   readonly tokens: JoinTokens
+  /** JWT-SVIDs and bundles, for whoever has an identity. */
+  readonly workloads: WorkloadIdentities
   /** Why a peer of the TLS port may not call anything but the certificate service. */
   admit(peer: XdsPeer): string | undefined
   /** R74: why a peer may not be the node that it says it is. */
@@ -69,8 +72,13 @@ export async function openMeshCa(options: CaOptions, deps: OpenMeshCaDeps): Prom
     issuers: tokenIssuers,
     bootstrapToken,
     metrics: () => metrics,
-    connected: () => deps.connections().map((one) => holderOf(one, ca, deps.resourcesOf)),
+    connected: () => [
+      ...deps.connections().map((one) => holderOf(one, ca, deps.resourcesOf)),
+      ...workloads.holders(),
+    ],
+    onSpiffeBundle: () => workloads.changed(),
   })
+  const workloads = new WorkloadIdentities(ca, { clock, log })
   const metrics = new CaMetrics(deps.metrics, {
     rootNotAfterMs: () => ca.rootNotAfterMs,
     signerNotAfterMs: () => ca.signerNotAfterMs,
@@ -82,6 +90,7 @@ export async function openMeshCa(options: CaOptions, deps: OpenMeshCaDeps): Prom
   return {
     ca,
     tokens,
+    workloads,
     admit(peer) {
       if (!peer.isTls) return undefined
       const identified = ca.identify(peer)

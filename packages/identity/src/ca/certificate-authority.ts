@@ -21,6 +21,16 @@ import {
   type Waiting,
   waitingFor,
 } from '../bundle/rotation.ts'
+import type { SpiffeBundle } from '../bundle/spiffe-bundle.ts'
+import {
+  DEFAULT_JWT_POLICY,
+  freshJwtKeys,
+  type JwtKey,
+  type JwtPolicy,
+  publicJwk,
+  signingKey,
+} from '../jwt/jwt-keys.ts'
+import { type JwtSvid, signJwtSvid } from '../jwt/jwt-svid.ts'
 import { readCertificate } from '../x509/certificate.ts'
 import { readCertificateRequest } from '../x509/certificate-request.ts'
 import { readPem } from '../x509/pem.ts'
@@ -36,6 +46,9 @@ import { KeyLedger } from './key-ledger.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
+const MIN_TOKEN_MS = 1_000
+/** Well within the time for which a new root, or a new key, is told before it is used. */
+const REFRESH_HINT_MS = 300_000
 
 export interface CaPolicy {
   /** Of leaves when nobody asks for another, milliseconds. */
@@ -46,6 +59,7 @@ export interface CaPolicy {
   readonly intermediateMs: number
   readonly rootMs: number
   readonly minDistributeMs: number
+  readonly jwt: JwtPolicy
 }
 
 export const DEFAULT_CA_POLICY: CaPolicy = {
@@ -55,6 +69,7 @@ export const DEFAULT_CA_POLICY: CaPolicy = {
   intermediateMs: 90 * DAY_MS,
   rootMs: 3_650 * DAY_MS,
   minDistributeMs: 30_000,
+  jwt: DEFAULT_JWT_POLICY,
 }
 
 /** One root with what signs under it. */
@@ -71,6 +86,10 @@ export interface CaState {
   readonly trustDomain: string
   readonly bundle: TrustBundle
   readonly roots: readonly RootState[]
+  /** Absent: none has been made yet. */
+  readonly jwtKeys?: readonly JwtKey[]
+  /** How often `jwtKeys` has changed; absent: never. */
+  readonly jwtVersion?: number
 }
 
 export interface CaStore {
@@ -88,6 +107,10 @@ export interface CaDeps {
 
 export type IssueOutcome =
   | { readonly ok: true; readonly svid: IssuedSvid; readonly bundle: TrustBundle }
+  | { readonly ok: false; readonly problem: string }
+
+export type JwtOutcome =
+  | { readonly ok: true; readonly svid: JwtSvid }
   | { readonly ok: false; readonly problem: string }
 
 export class CertificateAuthority {
@@ -190,6 +213,33 @@ export class CertificateAuthority {
   }
 
   /**
+   * @param id As in `issue`.
+   * @param audiences At least one.
+   * @param lifetimeMs Asked for; cut to what the policy allows.
+   */
+  issueJwt(id: SpiffeId, audiences: readonly string[], lifetimeMs?: number): JwtOutcome {
+    const nowMs = this.#deps.wallMs()
+    const key = signingKey(this.#state.jwtKeys ?? [], nowMs)
+    if (key === undefined) return { ok: false, problem: 'there is no key for JWT-SVIDs' }
+    const { tokenMs, maxTokenMs } = this.#policy.jwt
+    const life = Math.min(Math.max(lifetimeMs ?? tokenMs, MIN_TOKEN_MS), maxTokenMs)
+    return { ok: true, svid: signJwtSvid(key, { id, audiences, nowMs, lifetimeMs: life }) }
+  }
+
+  /** What others need to verify who is of this trust domain. */
+  get spiffeBundle(): SpiffeBundle {
+    const { bundle, jwtKeys = [], jwtVersion = 0 } = this.#state
+    return {
+      trustDomain: this.trustDomain,
+      roots: readPem(this.bundlePem, 'CERTIFICATE'),
+      jwtKeys: jwtKeys.map(publicJwk),
+      // Both only grow, so their sum does.
+      sequence: bundle.version + jwtVersion,
+      refreshHintMs: Math.min(REFRESH_HINT_MS, this.#policy.jwt.announceMs / 2),
+    }
+  }
+
+  /**
    * Begins the way to a new root: ours, or the user's own (Istio's `cacerts` files have the same
    * content).
    */
@@ -227,7 +277,7 @@ export class CertificateAuthority {
       const nowMs = this.#deps.wallMs()
       const bundle = advance(state.bundle, holders, nowMs, this.#rotation)
       const moved = bundle === state.bundle ? state : withoutRetired({ ...state, bundle })
-      return withFreshSigner(moved, nowMs, this.#policy)
+      return withFreshJwtKeys(withFreshSigner(moved, nowMs, this.#policy), nowMs, this.#policy)
     })
   }
 
@@ -321,4 +371,10 @@ function withFreshSigner(state: CaState, nowMs: number, policy: CaPolicy): CaSta
   const signer = createIntermediate(root, { nowMs, lifetimeMs: policy.intermediateMs })
   const roots = state.roots.map((each) => (each === active ? { ...each, signer } : each))
   return { ...state, roots }
+}
+
+function withFreshJwtKeys(state: CaState, nowMs: number, policy: CaPolicy): CaState {
+  const { jwtKeys = [], jwtVersion = 0 } = state
+  const fresh = freshJwtKeys(jwtKeys, nowMs, policy.jwt)
+  return fresh === jwtKeys ? state : { ...state, jwtKeys: fresh, jwtVersion: jwtVersion + 1 }
 }

@@ -5,6 +5,7 @@ import type { CertificateQuestion } from '../certificates/certificate-messages.t
 import type { XdsNode } from '../node.ts'
 import type { RateLimitQuestion, RateLimitVerdict } from '../rate-limit/rate-limit-messages.ts'
 import type { Answer, ConnectionStatus } from './ads-status.ts'
+import type { IdentityService } from './identity-service.ts'
 import type { LoadReport } from './load-reports.ts'
 import type { Quarantined } from './quarantine.ts'
 
@@ -39,6 +40,8 @@ export interface AdsServerDeps {
   onRateLimitReturn?(question: RateLimitQuestion): void
   /** Somebody asks for a certificate (Istio's CSR service). Absent: none are given here. */
   onCertificate?(question: CertificateQuestion, peer: XdsPeer): Promise<CertificateAnswer>
+  /** Whoever has an identity asks for JWT-SVIDs, and hears of bundles. Absent: nobody does here. */
+  readonly identities?: IdentityService
   /** A client said how much it sent where (LRS). */
   onLoad?(node: XdsNode, reports: readonly LoadReport[]): void
 }

@@ -25,6 +25,7 @@ import type { ConnectionStatus } from './ads-status.ts'
 import { Connection, type ConnectionDeps } from './connection.ts'
 import { statusOf } from './connection-status.ts'
 import { GRPC_STATUS, refuseCall } from './grpc-call.ts'
+import { ISSUE_JWT } from './identity-service.ts'
 import { contextOf, openPlaintext, openSecure } from './open-http2.ts'
 import { peerOf } from './peer.ts'
 import { Quarantine } from './quarantine.ts'
@@ -125,6 +126,7 @@ class Server implements AdsServer {
       onRateLimit: deps.onRateLimit,
       onRateLimitReturn: deps.onRateLimitReturn,
       onCertificate: deps.onCertificate,
+      identities: deps.identities,
     })
     this.#watchLateAnswers()
   }
@@ -263,7 +265,8 @@ class Server implements AdsServer {
     const protocol = PROTOCOLS[path]
     const sideService = this.#sideServices.get(path)
     const peer = peerOf(stream, headers.authorization)
-    const isOpenToAll = path === CREATE_CERTIFICATE
+    // These two judge the proof themselves: it may be one that is good only once.
+    const isOpenToAll = path === CREATE_CERTIFICATE || path === ISSUE_JWT
     const refusal = isOpenToAll ? undefined : this.#deps.admit?.(peer)
     if (refusal !== undefined) {
       refuseCall(stream, GRPC_STATUS.unauthenticated, refusal)

@@ -17,6 +17,7 @@ import type { AdsServerDeps, XdsPeer } from './ads-server.ts'
 import type { ConnectionStatus } from './ads-status.ts'
 import { answerClientStatus, type ContentOf } from './client-status.ts'
 import { GRPC_STATUS, refuseCall, serveCall, serveUnary, type UnaryAnswer } from './grpc-call.ts'
+import { identityService } from './identity-service.ts'
 import { type LoadReport, loadReporter } from './load-reports.ts'
 
 export interface SideServiceDeps {
@@ -28,6 +29,7 @@ export interface SideServiceDeps {
   readonly onRateLimit: AdsServerDeps['onRateLimit']
   readonly onRateLimitReturn: AdsServerDeps['onRateLimitReturn']
   readonly onCertificate: AdsServerDeps['onCertificate']
+  readonly identities: AdsServerDeps['identities']
 }
 
 type Serve = (stream: ServerHttp2Stream, peer: XdsPeer) => void
@@ -56,6 +58,7 @@ export function sideServices(deps: SideServiceDeps): ReadonlyMap<string, Serve> 
     [RATE_LIMITS, (stream) => serveRateLimits(stream, deps)],
     [RATE_LIMIT_RETURNS, (stream) => serveReturns(stream, deps)],
     [CREATE_CERTIFICATE, (stream, peer) => serveCertificates(stream, peer, deps)],
+    ...identityService(deps.clock, deps.identities),
   ])
 }
 
