@@ -16,11 +16,18 @@ const VIEWED_BYTES = 2_048
 export const out = new OutBuffer(INITIAL_BYTES, takeWriteMemory)
 /** What `out` goes back to after a message that needed more. */
 let small = out.bytes
-let views: (Buffer | undefined)[] = []
+let views = noViews()
+
+/** Full from the start: an array with holes becomes a hash table (measured: 5 % of a request). */
+function noViews(): (Buffer | undefined)[] {
+  return new Array<Buffer | undefined>(VIEWED_BYTES + 1).fill(undefined)
+}
 
 function written(bytes: Buffer, length: number): Buffer {
   if (bytes !== small || length > VIEWED_BYTES) return bytes.subarray(0, length)
-  const view = views[length] ?? bytes.subarray(0, length)
+  const known = views[length]
+  if (known !== undefined) return known
+  const view = bytes.subarray(0, length)
   views[length] = view
   return view
 }
@@ -36,7 +43,7 @@ export function flushTo(socket: Socket): boolean {
     else {
       out.detach()
       small = out.bytes
-      views = []
+      views = noViews()
     }
   } else {
     out.detach(small)
