@@ -4,8 +4,8 @@ import { silentLogger } from '@weft/base'
 import type { Listener } from '@weft/model'
 import { FakeClock } from '@weft/testkit'
 import { drainInbound } from './drain.ts'
-import type { OpenListener } from './listen/listener.ts'
 import { ListenerSlot } from './listen/listener-slot.ts'
+import type { OpenListener } from './listen/open-listener.ts'
 import { OpenListeners } from './open-listeners.ts'
 
 const OPTIONS = { role: 'sidecar', noticeMs: 300, busyMs: 4_000, drainMs: 30_000 } as const
@@ -26,6 +26,8 @@ async function newStage(direction: Listener['direction'] = 'inbound') {
     requests,
     stopAccepting: async () => void told.push('stopped'),
     closeIdle: () => void told.push('idle closed'),
+    shortenIdle: () => undefined,
+    addHoldings: () => undefined,
     drain: async () => undefined,
     close: async () => undefined,
   }

@@ -1,6 +1,9 @@
 export type { TransportChoice } from './choose-transport.ts'
 export type { ConfigFeed } from './config-feed.ts'
+export { type AccessCall, AccessJudge, type Judgement } from './explain/access-judge.ts'
 export type { IdentityOptions, IdentityProof } from './identity/workload-identity.ts'
+export { DEFAULT_OVERLOAD, type OverloadOptions } from './overload/overload-options.ts'
+export { parseOverload } from './overload/parse-overload.ts'
 export { startProxy } from './proxy.ts'
 export type { ProxyDeps, ProxyHandle, SingleProxy } from './proxy-handle.ts'
 export {

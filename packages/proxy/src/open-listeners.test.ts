@@ -4,8 +4,8 @@ import { silentLogger } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
 import { FakeClock } from '@weft/testkit'
 import type { ListenerRuntime } from './exchange/contract.ts'
-import type { OpenListener } from './listen/listener.ts'
 import { ListenerSlot } from './listen/listener-slot.ts'
+import type { OpenListener } from './listen/open-listener.ts'
 import { OpenListeners, type WantedListener } from './open-listeners.ts'
 
 const everything = () => true
@@ -40,6 +40,8 @@ function fixture() {
       requests: { active: 0, begun: 0 },
       stopAccepting,
       closeIdle: () => undefined,
+      shortenIdle: () => undefined,
+      addHoldings: () => undefined,
       drain: async () => {},
       close: stopAccepting,
     }

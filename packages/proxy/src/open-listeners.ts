@@ -11,7 +11,8 @@
 import type { Clock, Logger } from '@weft/base'
 import { type Listener, renderAddress, type SocketAddress } from '@weft/model'
 import type { ListenerRuntime } from './exchange/contract.ts'
-import type { OpenListener } from './listen/listener.ts'
+import type { OpenListener } from './listen/open-listener.ts'
+import type { Holding } from './overload/heaviest.ts'
 import { type HandedSocket, slotKey, socketKey } from './upgrade/handed-sockets.ts'
 
 export interface WantedListener {
@@ -174,6 +175,16 @@ export class OpenListeners {
 
   closeIdle(includes: IncludesDirection): void {
     for (const { direction, socket } of this.#entries) if (includes(direction)) socket.closeIdle()
+  }
+
+  shortenIdle(): void {
+    for (const { socket } of this.#entries) socket.shortenIdle()
+  }
+
+  holdings(): readonly Holding[] {
+    const all: Holding[] = []
+    for (const { socket } of this.#entries) socket.addHoldings(all)
+    return all
   }
 
   /** Resolves when the connections are gone: idle ones after `idleMs`, all by `deadlineMs`. */

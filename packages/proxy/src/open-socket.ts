@@ -1,7 +1,7 @@
 /** Opens a listener on a socket of its own, on inherited ones, or beside those of other workers. */
 import type { SocketAddress } from '@weft/model'
 import type { SocketHandler, Transport } from '@weft/net'
-import type { OpenListener } from './listen/listener.ts'
+import type { OpenListener } from './listen/open-listener.ts'
 import type { ListeningSockets, SocketPlan } from './upgrade/handed-sockets.ts'
 
 interface SocketOptions {

@@ -5,6 +5,7 @@ import type { ResourceSinkDeps } from '@weft/xds'
 import type { TransportChoice } from './choose-transport.ts'
 import type { ConfigFeed } from './config-feed.ts'
 import type { IdentityOptions } from './identity/workload-identity.ts'
+import type { OverloadOptions } from './overload/overload-options.ts'
 
 export interface ProxyOptions {
   readonly role: ProxyRole
@@ -46,6 +47,8 @@ export interface ProxyOptions {
   readonly keyHosts?: readonly string[]
   /** How it comes by a certificate of the mesh; absent: it has none, and speaks plaintext. */
   readonly identity?: IdentityOptions
+  /** What it gives up when something runs out, see `DEFAULT_OVERLOAD`; absent: nothing. */
+  readonly overload?: OverloadOptions
   /** Of the program, for `/server_info` and `istio_build`. */
   readonly version: string
   /** Absent: the fastest that passes its self-test here. */
@@ -57,6 +60,8 @@ export type ConfigSource =
   | {
       readonly kind: 'ads'
       readonly connect: SocketAddress | { readonly path: string }
+      /** Mutual TLS with the certificate of `identity`, which is needed then. Default: plaintext. */
+      readonly isTls?: boolean
       readonly lastGoodDir?: string
     }
   /** `DiscoveryResponse` files: one, or a folder of them; watched. */

@@ -14,6 +14,10 @@ import { serviceClusterOf } from './node-identity.ts'
 import { registerConnectionMetrics } from './observe/server-metrics.ts'
 import { OpenListeners } from './open-listeners.ts'
 import { openSocket } from './open-socket.ts'
+import { openOverload } from './overload/open-overload.ts'
+import type { OverloadManager } from './overload/overload-manager.ts'
+import { registerOverloadMetrics } from './overload/overload-metrics.ts'
+import { OverloadState } from './overload/overload-state.ts'
 import { DEFAULT_TIMINGS, type ProxyOptions } from './proxy-options.ts'
 import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
 import { TlsContexts } from './tls/tls-contexts.ts'
@@ -24,6 +28,7 @@ export interface ProxyParts {
   readonly clusters: ClusterStore
   readonly builder: RuntimeBuilder
   readonly listeners: OpenListeners
+  readonly overload: OverloadManager | undefined
 }
 
 interface PartsDeps {
@@ -57,6 +62,7 @@ export function buildProxyParts(
   )
   const tls = new TlsContexts()
   const telemetry = new ProxyTelemetry(options, clock)
+  const overloaded = options.overload && new OverloadState(options.overload.minIdleMs, random)
   const engine: EngineDeps = {
     transport,
     clock,
@@ -72,6 +78,7 @@ export function buildProxyParts(
     serviceCluster: serviceClusterOf(options),
     ...(limits === undefined ? {} : { limits }),
     ...(options.keyHosts === undefined ? {} : { keyHosts: options.keyHosts }),
+    ...(overloaded === undefined ? {} : { overload: overloaded }),
   }
   const clusters = new ClusterStore(engine, resolver)
   const peer = options.tellPeer === false ? undefined : renderPeerHeader(workloadRefOf(options))
@@ -98,5 +105,19 @@ export function buildProxyParts(
     onStopped: (address, name) => handed?.released?.(socketKey(name, address)),
     onApplied,
   })
-  return { telemetry, clusters, builder, listeners }
+  const { overload: limitsOf } = options
+  const overload =
+    overloaded &&
+    limitsOf &&
+    openOverload(limitsOf, {
+      ...{ clock, log: logs.logger('overload'), state: overloaded, targets: listeners },
+      ...{ connections, processes: processesOf(limits) },
+    })
+  if (overload !== undefined) registerOverloadMetrics(telemetry.registry, overload)
+  return { telemetry, clusters, builder, listeners, overload }
+}
+
+/** Workers, and the process that has them. */
+function processesOf(limits: SharedLimits | undefined): number {
+  return limits === undefined ? 1 : limits.place.count + 1
 }

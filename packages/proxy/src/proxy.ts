@@ -33,6 +33,7 @@ import { type BoundPorts, nodeOf, renderProxy } from './node-identity.ts'
 import { registerServerMetrics } from './observe/server-metrics.ts'
 import type { OpenListeners } from './open-listeners.ts'
 import { holdOutbound } from './outbound.ts'
+import type { OverloadManager } from './overload/overload-manager.ts'
 import type { ProxyDeps, SingleProxy } from './proxy-handle.ts'
 import { DEFAULT_TIMINGS, type ProxyOptions, type ProxyTimings } from './proxy-options.ts'
 import { buildProxyParts } from './proxy-parts.ts'
@@ -90,6 +91,7 @@ class RunningProxy implements WorkerProxy {
   readonly #clusters: ClusterStore
   readonly #builder: RuntimeBuilder
   readonly #listeners: OpenListeners
+  readonly #overload: OverloadManager | undefined
   readonly #configuration = new ConfigurationLog()
   readonly #health: HealthReport
   readonly #startedAtMs: number
@@ -126,6 +128,7 @@ class RunningProxy implements WorkerProxy {
     this.#clusters = parts.clusters
     this.#builder = parts.builder
     this.#listeners = parts.listeners
+    this.#overload = parts.overload
     this.#health = new HealthReport({
       configured: false,
       listenerProblem: undefined,
@@ -191,6 +194,7 @@ class RunningProxy implements WorkerProxy {
     this.#health.connect((healthy, message) => feed.reportHealth(healthy, message))
     this.#startProbe()
     this.#sweep()
+    this.#overload?.start()
     const { onQuit } = this.#deps
     if (onQuit !== undefined) {
       this.#forgetErrors = drainOnFatalError(this, process, { log: this.#log, exit: onQuit })
@@ -297,6 +301,7 @@ class RunningProxy implements WorkerProxy {
     this.#state = 'DRAINING'
     this.#stopProbe?.()
     this.#cancelSweep?.()
+    this.#overload?.stop()
     this.#identity?.close()
     await this.#listeners.close()
     this.#clusters.close()

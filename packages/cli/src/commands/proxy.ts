@@ -62,6 +62,16 @@ export const proxy: Command = {
       placeholder: 'N',
       describe: 'worker processes; 0 or auto: one per core (gateway: auto, sidecar: 1)',
     },
+    'memory-limit': {
+      kind: 'value',
+      placeholder: 'SIZE',
+      describe: 'memory of all its processes, e.g. 256MiB: near it the proxy takes less (cgroup)',
+    },
+    overload: {
+      kind: 'value',
+      placeholder: 'FILE',
+      describe: "Envoy's overload_manager in YAML or JSON, alone or in a bootstrap (built in)",
+    },
     map: {
       kind: 'list',
       placeholder: 'PORT=PORT',
@@ -97,6 +107,7 @@ export const proxy: Command = {
     const accessLog = args.value('access-log')
     const transport = transportOf(args)
     const identity = identityOptionsOf(args, workload, terminal)
+    const { overloadOf } = await import('../run/overload.ts')
     const options = {
       role,
       workload,
@@ -114,6 +125,7 @@ export const proxy: Command = {
       admin,
       ...(accessLog === undefined ? {} : { accessLog }),
       keyHosts: args.list('key-host'),
+      overload: overloadOf(args),
       ...(transport === undefined ? {} : { transport }),
     }
     const { runProxy } = await import('../run/run-proxy.ts')

@@ -11,6 +11,7 @@ import type { LogScopes } from '@weft/base'
 import type { OfferedPort, Workload } from '@weft/model'
 import {
   type ConfigSource,
+  DEFAULT_OVERLOAD,
   type IdentityOptions,
   type SingleProxy,
   startProxy,
@@ -107,6 +108,7 @@ async function openSidecar(
         timings: { drainNoticeMs: DRAIN_NOTICE_MS },
         ...(run.accessLog === undefined ? {} : { accessLog: run.accessLog }),
         keyHosts: run.keyHosts,
+        overload: DEFAULT_OVERLOAD,
         ...(run.transport === undefined ? {} : { transport: run.transport }),
         version: await programVersion(),
       },

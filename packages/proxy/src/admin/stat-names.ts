@@ -35,6 +35,10 @@ const FILTER_SCOPES: readonly (readonly [flat: string, dotted: string])[] = [
 const COMPRESSOR = /^compressor_(gzip|br|zstd)_response_/
 const LOCAL_LIMIT = 'envoy_http_local_rate_limit_'
 
+/** Whose names have dots of their own. */
+const OVERLOAD =
+  /^envoy_overload_(envoy|weft)_(overload_actions|resource_monitors)_(.+)_(active|scale_percent|pressure|failed_updates)$/
+
 /** What Envoy files under a name of its own, without an owner. */
 const SCOPES = ['http2', 'server', 'cluster_manager', 'listener_manager', 'control_plane'] as const
 
@@ -99,6 +103,8 @@ function statName(metric: Metric, values: readonly string[]): string {
   }
   const scope =
     labels.length > 0 ? undefined : SCOPES.find((s) => metric.name.startsWith(`envoy_${s}_`))
+  const overload = OVERLOAD.exec(metric.name)
+  if (overload !== null) return `overload.${overload.slice(1).join('.')}`
   // `envoy_server_uptime` is `server.uptime`.
   if (scope !== undefined) return `${scope}.${metric.name.slice(`envoy_${scope}_`.length)}`
   const inner = labelled.map(([label, value]) => `${label}=${JSON.stringify(value)}`).join(',')

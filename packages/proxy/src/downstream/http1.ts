@@ -21,41 +21,13 @@ import {
 import type { ClientSide, TakenOver } from '../exchange/client-side.ts'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { Exchange } from '../exchange/exchange.ts'
-import type { ExchangePool } from '../exchange/exchange-pool.ts'
+import { exchangeBytes } from '../exchange/exchange-bytes.ts'
 import { flushTo } from '../exchange/shared-out.ts'
+import type { Holding } from '../overload/heaviest.ts'
 import { ConnectionAge } from './connection-age.ts'
+import type { HttpConnection, HttpHome } from './http-home.ts'
 import { routeHere } from './misdirected.ts'
 import { unconfiguredAnswer } from './unconfigured-answer.ts'
-
-/** Where a connection finds the newest configuration that applies to it. */
-export interface HttpHome {
-  readonly exchanges: ExchangePool
-  readonly draining: boolean
-  /** `undefined`: no chain of the newest tree is for this connection any more. */
-  runtime(socket: Socket): HttpRuntime | undefined
-  whenPublished(wake: () => void): () => void
-  /** How long a request waits for a configuration, in milliseconds. */
-  readonly holdMs: number
-  /** Whether one more may wait. */
-  readonly mayHold: boolean
-  /** The connection is gone. */
-  left(connection: HttpConnection): void
-  /** The client began with HTTP/2's preface: `bytes` are its first, valid only during the call. */
-  becomesHttp2(connection: HttpConnection, bytes: Buffer): void
-  /**
-   * Whether the connection's server name is one for `authority`. Absent: nobody knows, and all are.
-   */
-  covers?(socket: Socket, authority: string): boolean
-}
-
-/** A client's connection as its listener sees it. */
-export interface HttpConnection {
-  readonly socket: Socket
-  /** Asks the client to go elsewhere, if the protocol has a way between requests. */
-  drain(): void
-  /** Ends the connection if nothing runs on it. */
-  closeIfIdle(): void
-}
 
 const IDLE = 0
 const HEAD = 1
@@ -413,8 +385,21 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
   }
 
   #armIdle(runtime: HttpRuntime, nowMs: number): void {
-    const restMs = this.#age.restMs(runtime.manager, nowMs)
+    const restMs = this.#age.restMs(runtime.manager, nowMs, this.#deps.overload)
     if (restMs > 0) this.#deps.wheel.arm(this, restMs, nowMs)
+  }
+
+  shortenIdle(): void {
+    const restMs = this.#runtime && this.#age.leftMs(this.#runtime.manager, this.#deps)
+    if (restMs === undefined || this.#state !== IDLE) return
+    this.#deps.wheel.arm(this, restMs, this.#deps.clock.monotonicMs())
+  }
+
+  addHoldings(into: Holding[]): void {
+    const exchange = this.#exchange
+    if (exchange === undefined) return
+    const waiting = this.socket.pendingBytes + (this.#stash?.length ?? 0)
+    into.push(exchangeBytes(exchange, waiting))
   }
 
   /** Our side ends; the client's bytes are read and ignored for a while (RFC 9112, section 9.6). */

@@ -11,10 +11,12 @@ import {
 } from '@weft/wire'
 import type { ClientSide, TakenOver } from '../exchange/client-side.ts'
 import type { Exchange } from '../exchange/exchange.ts'
+import { exchangeBytes } from '../exchange/exchange-bytes.ts'
 import type { Http2Link } from '../exchange/http2-link.ts'
 import { routeRequest } from '../exchange/route-request.ts'
 import { out } from '../exchange/shared-out.ts'
 import { StreamSocket } from '../exchange/stream-socket.ts'
+import type { Holding } from '../overload/heaviest.ts'
 import type { Http2Connection } from './http2.ts'
 
 const STATUS_AT = 9
@@ -198,6 +200,11 @@ export class ClientStream implements ClientSide {
   }
 
   bulkBody(): void {}
+
+  addHolding(into: Holding[]): void {
+    const { exchange, stream } = this
+    if (exchange !== undefined) into.push(exchangeBytes(exchange, stream.queuedBytes + this.#owed))
+  }
 
   /** The client may send as much again as was taken. */
   #settle(): void {

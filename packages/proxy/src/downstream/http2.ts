@@ -13,7 +13,8 @@ import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import { Http2Link } from '../exchange/http2-link.ts'
 import { http2Memory } from '../exchange/http2-memory.ts'
-import type { HttpConnection, HttpHome } from './http1.ts'
+import type { Holding } from '../overload/heaviest.ts'
+import type { HttpConnection, HttpHome } from './http-home.ts'
 import { ClientEvents } from './http2-events.ts'
 import { ClientStream } from './http2-stream.ts'
 import { isMisdirected } from './misdirected.ts'
@@ -41,6 +42,7 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
   #local: SocketAddress | undefined
   #drainStep: 'none' | 'announced' | 'final' = 'none'
   #openedMs = 0
+  #idleSinceMs = 0
   #pingWaits = false
   #cancelPing: (() => void) | undefined
   #cancelDrain: (() => void) | undefined
@@ -212,9 +214,26 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
   #armIdle(): void {
     const manager = this.#runtime?.manager
     if (manager === undefined) return
-    const nowMs = this.#deps.clock.monotonicMs()
-    const { idleTimeoutMs } = manager
-    if (idleTimeoutMs > 0) this.#deps.wheel.arm(this, idleTimeoutMs, nowMs)
+    this.#idleSinceMs = this.#deps.clock.monotonicMs()
+    this.#armRest(manager.idleTimeoutMs, this.#idleSinceMs)
+  }
+
+  #armRest(fullMs: number, nowMs: number): void {
+    const restMs = this.#deps.overload?.idleMs(fullMs) ?? fullMs
+    const leftMs = Math.max(1, this.#idleSinceMs + restMs - nowMs)
+    if (restMs > 0) this.#deps.wheel.arm(this, leftMs, nowMs)
+  }
+
+  shortenIdle(): void {
+    const manager = this.#runtime?.manager
+    if (manager === undefined || !this.idle) return
+    this.#armRest(manager.idleTimeoutMs, this.#deps.clock.monotonicMs())
+  }
+
+  addHoldings(into: Holding[]): void {
+    for (const { user } of this.#session.streams.values()) {
+      if (user instanceof ClientStream) user.addHolding(into)
+    }
   }
 
   onDeadline(): void {

@@ -3,7 +3,7 @@ import type { HttpConnectionManager } from '@weft/model'
 import type { Socket } from '@weft/net'
 import type { Exchange } from '../exchange/exchange.ts'
 import { routeRequest } from '../exchange/route-request.ts'
-import type { HttpHome } from './http1.ts'
+import type { HttpHome } from './http-home.ts'
 
 export function isMisdirected(
   home: HttpHome,

@@ -31,6 +31,7 @@ import type { Resolve, TimerWheel, TlsFacts, Transport } from '@weft/net'
 import type { CompiledRouteTable } from '@weft/traffic'
 import type { Http2Counters } from '@weft/wire'
 import type { SharedLimits } from '../filters/rate-limit/shared-limiter.ts'
+import type { OverloadState } from '../overload/overload-state.ts'
 import type { TlsContexts } from '../tls/tls-contexts.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
 
@@ -61,6 +62,8 @@ export interface EngineDeps {
   readonly serviceCluster?: string
   /** What the proxy's processes count together; absent: this is the only one. */
   readonly limits?: SharedLimits
+  /** How much is given up because something runs out; absent: nothing ever is. */
+  readonly overload?: OverloadState
 }
 
 /** Where HTTP/2 connections count: those of clients, and those to a cluster's endpoints. */

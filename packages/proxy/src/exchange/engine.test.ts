@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import type { Cluster, HttpConnectionManager, Route, RouteAction } from '@weft/model'
-import { type OpenListener, openListener } from '../listen/listener.ts'
+import { openListener } from '../listen/listener.ts'
 import { ListenerSlot } from '../listen/listener-slot.ts'
+import type { OpenListener } from '../listen/open-listener.ts'
 import type { ExchangeRecord, HttpRuntime } from './contract.ts'
 import {
   clusterOf,

@@ -13,6 +13,7 @@ const FAILURES = {
   streamIdle: { status: 408, flag: 'SI', details: 'stream_idle_timeout' },
   bodyTimeout: { status: 408, flag: 'DPE', details: 'request_overall_timeout' },
   streamDuration: { status: 504, flag: 'DT', details: 'max_duration_timeout' },
+  overload: { status: 503, flag: 'OM', details: 'overload' },
   // What the configuration says.
   misdirected: { status: 421, flag: 'NR', details: 'misdirected_request' },
   noRoute: { status: 404, flag: 'NR', details: 'route_not_found' },
@@ -85,8 +86,12 @@ const OVERLOADED = [
   ['x-weft-overloaded', 'true'],
 ] as const
 
+/** It is this proxy, not what is behind it. */
+const OVERLOADED_HERE = [['x-envoy-local-overloaded', 'true']] as const
+
 /** Fields of the answer that stands for it. */
 export function failureHeaders(failure: Failure): readonly (readonly [string, string])[] {
+  if (failure === 'overload') return OVERLOADED_HERE
   return failure === 'overflow' ? OVERLOADED : []
 }
 
@@ -101,6 +106,7 @@ const TEXTS: Partial<Record<Failure, string>> = {
   noCluster: 'the route leads to a cluster that does not exist',
   noConfiguration: 'this proxy has no configuration yet',
   noHealthyEndpoint: 'no healthy upstream',
+  overload: 'this proxy is overloaded',
   overflow: 'upstream overloaded',
   connectFailure: 'upstream connect error: the connection was refused or failed',
   connectTimeout: 'upstream connect error: timeout',

@@ -19,7 +19,7 @@ import { encodeHeaderOps, joinEncoded } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { ExchangeFacts } from './exchange-facts.ts'
 import { askForBody } from './expect-continue.ts'
-import { failureText } from './failures.ts'
+import { failureDetails, failureText } from './failures.ts'
 import { GrpcMessages, isGrpc, parseGrpcTimeout } from './grpc.ts'
 import { startRace } from './hedge.ts'
 import { sendMirrors } from './mirror.ts'
@@ -31,6 +31,15 @@ import { keepsRules } from './request-rules.ts'
 
 export function routeRequest(x: Exchange): void {
   const { manager, routes } = x.runtime
+  const { overload } = x.deps
+  if (overload !== undefined && overload.refusePercent !== 0 && overload.refusesRequest()) {
+    x.deps.filterStats?.counter(
+      { kind: 'http', name: manager.statPrefix },
+      'downstream_rq_overload_close',
+    )()
+    x.fail('overload', failureDetails('overload'))
+    return
+  }
   if (x.head.minor === 0 && !manager.acceptHttp10) {
     x.fail('http10Refused', 'this listener speaks HTTP/1.1')
     return

@@ -56,6 +56,11 @@ export class ConnectionBudget {
     this.#open--
   }
 
+  /** Clients that are connected now. */
+  get open(): number {
+    return this.#open
+  }
+
   /** Since the start. */
   get refused(): number {
     return this.#refused

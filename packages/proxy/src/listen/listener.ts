@@ -14,16 +14,19 @@ import {
 } from '@weft/net'
 import type { ClientHello, FirstBytes } from '@weft/wire'
 import { type Detected, FirstBytesReader } from '../detect/first-bytes.ts'
-import { Http1Connection, type HttpConnection, type HttpHome } from '../downstream/http1.ts'
+import type { HttpConnection, HttpHome } from '../downstream/http-home.ts'
+import { Http1Connection } from '../downstream/http1.ts'
 import { Http2Connection } from '../downstream/http2.ts'
 import { proxyTcp, type TcpStart } from '../downstream/tcp.ts'
 import type { ChainRuntime, EngineDeps, HttpRuntime, TcpRuntime } from '../exchange/contract.ts'
 import { ExchangePool } from '../exchange/exchange-pool.ts'
+import type { Holding } from '../overload/heaviest.ts'
 import { handshakeStats } from '../tls/handshake-stats.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import { connectionDenial, watchRules } from './connection-rbac.ts'
 import type { ListenerSlot } from './listener-slot.ts'
 import { type ConnectionFacts, matchChain, needsDetection, serverNameScore } from './match-chain.ts'
+import type { OpenListener } from './open-listener.ts'
 import { Ended, Shaking } from './passive-handlers.ts'
 import { ProxyHeaderReader } from './proxy-header.ts'
 import { refuseUnconfigured } from './refuse-unconfigured.ts'
@@ -39,35 +42,6 @@ export interface ListenerOptions {
   readonly holdMs?: number
   /** How many may wait; more connections are closed, more requests answered with 503. */
   readonly maxHeld?: number
-}
-
-export interface OpenListener {
-  /** With the port the kernel chose. */
-  readonly address: SocketAddress
-  /** See `Listening.handle`. */
-  readonly handle: object | undefined
-  /** With those that it adopted. */
-  readonly handles: readonly object[]
-  /** Accepts on one more socket of the same address; `slot` tells those apart. */
-  adopt(slot: number, handle: object): Promise<void>
-  discard(slot: number): void
-  readonly slot: ListenerSlot
-  /** Open connections, tunnels among them. */
-  readonly connections: number
-  /** HTTP requests and tunnels: those that run, and those that ever began. */
-  readonly requests: { readonly active: number; readonly begun: number }
-  /** Stops accepting; what is open stays. */
-  stopAccepting(): Promise<void>
-  /** Ends what carries no request. */
-  closeIdle(): void
-  /**
-   * Asks clients to go: answers carry `Connection: close` from now on, idle
-   * connections end after `idleMs`. Resolves when all are gone or `deadlineMs`
-   * has passed and the rest was cut.
-   */
-  drain(timing: { readonly idleMs: number; readonly deadlineMs: number }): Promise<void>
-  /** Closes everything at once. */
-  close(): Promise<void>
 }
 
 const DEFAULT_HOLD_MS = 30_000
@@ -150,11 +124,12 @@ class Listener implements OpenListener, HttpHome {
   }
 
   get draining(): boolean {
-    return this.slot.draining
+    return this.slot.draining || this.#deps.overload?.dropsKeepAlive === true
   }
 
   #accept(socket: AcceptedSocket): SocketHandler {
-    if (this.#options.connections?.take() === false) {
+    const isTooMuch = this.#deps.overload?.refusesConnection() === true
+    if (isTooMuch || this.#options.connections?.take() === false) {
       socket.reset()
       return new Ended(() => undefined)
     }
@@ -447,6 +422,14 @@ class Listener implements OpenListener, HttpHome {
 
   closeIdle(): void {
     for (const connection of this.#http) connection.closeIfIdle()
+  }
+
+  shortenIdle(): void {
+    for (const connection of this.#http) connection.shortenIdle()
+  }
+
+  addHoldings(into: Holding[]): void {
+    for (const connection of this.#http) connection.addHoldings(into)
   }
 
   async drain(timing: { readonly idleMs: number; readonly deadlineMs: number }): Promise<void> {

@@ -57,6 +57,10 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
     return this.socket.tls
   }
 
+  get waitingBytes(): number {
+    return this.socket.pendingBytes
+  }
+
   onOpen(): void {
     this.pool.settled(this)
     this.open = true

@@ -26,6 +26,10 @@ export class UpstreamStream implements UpstreamSide {
     return this.#connection.socket.tls
   }
 
+  get waitingBytes(): number {
+    return this.#stream?.queuedBytes ?? 0
+  }
+
   get user(): UpstreamUser | undefined {
     return this.#user
   }

@@ -13,6 +13,8 @@ export interface UpstreamSide {
   readonly reused: boolean
   /** Of its connection; absent: plaintext. */
   readonly tls: TlsFacts | undefined
+  /** Of the request, that the upstream has not taken yet. */
+  readonly waitingBytes: number
   /** Sends what `out` holds: `headLength` bytes of the head, then body. False: `onUpstreamDrain` follows. */
   send(headLength: number, last: boolean, trailers: OutBuffer | undefined): boolean
   /** Sends body bytes that stay as they are until they are sent, uncopied if it can. */

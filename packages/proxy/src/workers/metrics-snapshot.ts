@@ -24,6 +24,8 @@ interface SeriesSnapshot {
 
 /** Gauges that say what something is, not how much of it there is. */
 const FACTS: ReadonlySet<string> = new Set(['istio_build'])
+/** Gauges of which the highest counts: what one process is short of is a shortage. */
+const PEAKS = /^(envoy_overload_|weft_event_loop_delay_max_ms$)/
 /** Series of workers that are gone; beyond it they are forgotten, which reads as a reset. */
 const MAX_RETIRED_SERIES = 50_000
 
@@ -60,7 +62,8 @@ export function mergeSnapshots(
     for (const one of metric.series) {
       const key = one.values.join('\0')
       const before = known.series.get(key)
-      known.series.set(key, before === undefined || isFact ? one : sum(before, one))
+      const add = PEAKS.test(metric.name) ? highest : sum
+      known.series.set(key, before === undefined || isFact ? one : add(before, one))
     }
   }
   return [...merged.values()].map(({ first, series }) => ({
@@ -71,6 +74,10 @@ export function mergeSnapshots(
 
 function sum(a: SeriesSnapshot, b: SeriesSnapshot): SeriesSnapshot {
   return { values: a.values, cells: a.cells.map((cell, i) => cell + (b.cells[i] ?? 0)) }
+}
+
+function highest(a: SeriesSnapshot, b: SeriesSnapshot): SeriesSnapshot {
+  return { values: a.values, cells: a.cells.map((cell, i) => Math.max(cell, b.cells[i] ?? 0)) }
 }
 
 /** What of a process's numbers still counts when it is gone. */
