@@ -60,13 +60,16 @@ export interface Mesh extends AsyncDisposable {
   remove(file: string): void
   status(): Promise<MeshStatus>
   proxies(): Promise<string>
+  /** What the control plane counts, as Prometheus reads it. */
+  metrics(): Promise<string>
   /** Ports that Gateways name are bound as they are. */
   startGateway(name: string, more?: readonly string[]): Promise<Running>
   /** @returns Where its application's HTTP_PROXY points. */
   startSidecar(name: string, more?: readonly string[]): Promise<Running & { readonly port: number }>
 }
 
-export async function startMesh(): Promise<Mesh> {
+/** @param more Options of `weft control`. */
+export async function startMesh(more: readonly string[] = []): Promise<Mesh> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-mesh-'))
   const mesh = join(folder, 'mesh')
   mkdirSync(mesh)
@@ -74,7 +77,7 @@ export async function startMesh(): Promise<Mesh> {
   const started: Running[] = []
   const control = startWeft([
     ...['control', mesh, '--xds', `127.0.0.1:${xds}`, '--admin', `127.0.0.1:${admin}`],
-    ...['--state', join(folder, 'plane')],
+    ...['--state', join(folder, 'plane'), ...more],
   ])
   started.push(control)
   await control.saw('Control plane is up')
@@ -103,6 +106,7 @@ export async function startMesh(): Promise<Mesh> {
     remove: (file) => rmSync(join(mesh, file)),
     status: async () => JSON.parse(await ask('/v1/status')) as MeshStatus,
     proxies: () => ask('/v1/proxies'),
+    metrics: () => ask('/metrics'),
     startGateway: (name, more = []) =>
       startProxy(['--role', 'gateway', '--name', name, '--bind', '127.0.0.1', ...more]),
     async startSidecar(name, more = []) {

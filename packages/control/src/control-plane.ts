@@ -19,7 +19,8 @@ import { Changes } from './metrics/changes.ts'
 import { PilotMetrics } from './metrics/pilot-metrics.ts'
 import { Push } from './push/push.ts'
 import { Views, viewKeyOf } from './push/views.ts'
-import { GlobalLimits } from './rate-limit/global-limits.ts'
+import { openGlobalLimits } from './rate-limit/open-global-limits.ts'
+import type { RedisOptions } from './rate-limit/redis-counts.ts'
 import { RegistrationStore } from './registration-store.ts'
 import { registries } from './registries/catalog.ts'
 import { EMPTY_REGISTRY, type RegistryState } from './registries/registry.ts'
@@ -71,6 +72,8 @@ export interface ControlPlane {
   readonly xdsTls: SocketAddress | undefined
   readonly admin: SocketAddress
   snapshot(): MeshSnapshot
+  /** Where global rate limits are counted; absent: in memory. */
+  readonly rateLimitRedis?: RedisOptions
   statuses(): readonly ObjectStatus[]
   close(): Promise<void>
 }
@@ -133,7 +136,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   let publishedAtMs = 0
   let awaited = new Set<number>()
 
-  const globalLimits = new GlobalLimits()
+  const globalLimits = await openGlobalLimits(options.rateLimitRedis, {
+    clock,
+    log,
+    metrics: metrics.registry,
+  })
+  stack.defer(() => globalLimits.close())
   const ads = await createAdsServer(
     {},
     {
@@ -158,10 +166,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       },
       },
       onRateLimit(question) {
-        globalLimits.configure(push.snapshot?.rateLimits ?? [])
-        return globalLimits.decide(question, clock.monotonicMs())
+        globalLimits.limits.configure(push.snapshot?.rateLimits ?? [])
+        return globalLimits.limits.decide(question, clock.monotonicMs())
       },
-      onRateLimitReturn: (question) => globalLimits.giveBack(question, clock.monotonicMs()),
+      onRateLimitReturn(question) {
+        void globalLimits.limits.giveBack(question, clock.monotonicMs())
+      },
       onHealth: (node, isHealthy) => selfRegistration.reported(node.id, isHealthy),
       onAnswer(answer) {
         metrics.answered(answer)

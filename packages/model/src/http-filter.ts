@@ -92,7 +92,15 @@ export interface RateLimitActions {
   /** Only looked at by the global limit. */
   readonly stage: number
   readonly disableKey?: string
+  /** What a request costs of this descriptor, only looked at by the global limit; absent: 1. */
+  readonly hits?: HitsAddend
 }
+
+/** Envoy `RateLimit.HitsAddend`: written down, or found in the request; absent or no number there: 1. */
+export type HitsAddend =
+  | { readonly kind: 'fixed'; readonly hits: number }
+  | { readonly kind: 'header'; readonly header: string }
+  | { readonly kind: 'metadata'; readonly filter: string; readonly path: readonly string[] }
 
 export type RateLimitAction =
   | { readonly kind: 'genericKey'; readonly key: string; readonly value: string }
@@ -119,6 +127,17 @@ export type RateLimitAction =
   | { readonly kind: 'method' }
   /** The peer's SPIFFE id, or nothing without mTLS. */
   | { readonly kind: 'sourcePrincipal' }
+  /** A text that an earlier filter left behind (Envoy `metadata`). */
+  | {
+      readonly kind: 'metadata'
+      readonly key: string
+      readonly filter: string
+      /** At least one. */
+      readonly path: readonly string[]
+      /** Stands in for what is not there; absent: nothing does. */
+      readonly defaultValue?: string
+      readonly skipIfAbsent: boolean
+    }
   | {
       readonly kind: 'headerValueMatch'
       readonly key: string

@@ -51,6 +51,7 @@ export type {
   CsrfPolicy,
   DescriptorEntry,
   FilterOverrides,
+  HitsAddend,
   HttpFilterConfig,
   HttpFilterName,
   LocalRateLimit,

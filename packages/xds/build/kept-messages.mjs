@@ -34,7 +34,7 @@ envoy.extensions.filters.network.http_connection_manager.v3.{HttpConnectionManag
 envoy.extensions.filters.network.tcp_proxy.v3.{TcpProxy,TcpProxy.WeightedCluster,TcpProxy.WeightedCluster.ClusterWeight}
 envoy.config.core.v3.{GrpcService,GrpcService.EnvoyGrpc,RuntimeDouble,RuntimeFeatureFlag,RuntimePercent,RuntimeUInt32,TypedExtensionConfig}
 envoy.config.ratelimit.v3.RateLimitServiceConfig
-envoy.config.route.v3.{FilterConfig,RateLimit,RateLimit.Action,RateLimit.Action.DestinationCluster,RateLimit.Action.GenericKey,RateLimit.Action.HeaderValueMatch,RateLimit.Action.MaskedRemoteAddress,RateLimit.Action.QueryParameterValueMatch,RateLimit.Action.QueryParameters,RateLimit.Action.RemoteAddress,RateLimit.Action.RequestHeaders,RateLimit.Action.SourceCluster}
+envoy.config.route.v3.{FilterConfig,RateLimit,RateLimit.Action,RateLimit.Action.DestinationCluster,RateLimit.Action.GenericKey,RateLimit.Action.HeaderValueMatch,RateLimit.Action.MetaData,RateLimit.Action.DynamicMetaData,RateLimit.HitsAddend,RateLimit.Action.MaskedRemoteAddress,RateLimit.Action.QueryParameterValueMatch,RateLimit.Action.QueryParameters,RateLimit.Action.RemoteAddress,RateLimit.Action.RequestHeaders,RateLimit.Action.SourceCluster}
 envoy.extensions.common.ratelimit.v3.{LocalRateLimitDescriptor,RateLimitDescriptor,RateLimitDescriptor.Entry}
 envoy.extensions.compression.{brotli.compressor.v3.Brotli,gzip.compressor.v3.Gzip,zstd.compressor.v3.Zstd}
 envoy.extensions.filters.http.adaptive_concurrency.v3.{AdaptiveConcurrency,GradientControllerConfig,GradientControllerConfig.ConcurrencyLimitCalculationParams,GradientControllerConfig.MinimumRTTCalculationParams}
@@ -68,6 +68,7 @@ envoy.type.matcher.v3.{ListStringMatcher,MetadataMatcher,MetadataMatcher.PathSeg
 envoy.type.matcher.v3.NodeMatcher
 envoy.type.matcher.v3.{RegexMatchAndSubstitute,RegexMatcher,StringMatcher}
 envoy.type.http.v3.Cookie
+envoy.type.metadata.v3.{MetadataKey,MetadataKey.PathSegment}
 envoy.type.v3.{HashPolicy,HashPolicy.SourceIp}
 envoy.config.core.v3.UpstreamHttpProtocolOptions
 envoy.type.v3.{FractionalPercent,HttpStatus,Int64Range,Percent,TokenBucket}

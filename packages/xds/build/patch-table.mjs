@@ -152,6 +152,9 @@ export const FIELDS = {
     ['apply_on_stream_done', 6, 'bool'],
     ['x_ratelimit_option', 7, `enum ${ROUTE}.RateLimit.XRateLimitOption`],
   ],
+  'envoy.extensions.common.ratelimit.v3.RateLimitDescriptor': [
+    ['hits_addend', 3, 'google.protobuf.UInt64Value'],
+  ],
   [`${HTTP}.local_ratelimit.v3.LocalRateLimit`]: [
     ['rate_limits', 17, `repeated ${ROUTE}.RateLimit`],
     ['max_dynamic_descriptors', 18, 'google.protobuf.UInt32Value'],

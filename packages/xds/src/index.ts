@@ -47,6 +47,7 @@ export type {
   RateLimitQuestion,
   RateLimitVerdict,
 } from './rate-limit/rate-limit-messages.ts'
+  CountedDescriptor,
 export type {
   AdsServer,
   AdsServerDeps,

@@ -6,6 +6,7 @@ import type { Command } from '../command.ts'
 import { DEFAULT_ADMIN, DEFAULT_XDS, parseAddress } from '../run/addresses.ts'
 import { CA_OPTIONS, caOptionsOf } from '../run/ca-options.ts'
 import { LOG_LEVEL_OPTION, openLogs } from '../run/process-logs.ts'
+import { RATE_LIMIT_OPTIONS, rateLimitOptionsOf } from '../run/rate-limit-options.ts'
 
 export const control: Command = {
   name: 'control',
@@ -35,6 +36,7 @@ export const control: Command = {
       describe: 'what survives a restart (below ~/.local/state/weft)',
     },
     ...CA_OPTIONS,
+    ...RATE_LIMIT_OPTIONS,
     'log-level': LOG_LEVEL_OPTION,
   },
   operands: { min: 0, max: Number.POSITIVE_INFINITY },
@@ -63,6 +65,7 @@ export const control: Command = {
         admin,
         stateDir,
         ...(await caOptionsOf(args, terminal, resolve(terminal.cwd, stateDir))),
+        ...(await rateLimitOptionsOf(args, terminal)),
         ...(socketPath === undefined ? {} : { xdsSocketPath: socketPath }),
       },
       { isJson: args.flag('json'), folders },

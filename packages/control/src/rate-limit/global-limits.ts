@@ -1,7 +1,7 @@
 /**
  * Counts for all proxies together: what stands behind `mode: Global` of a RateLimit. Tokens leave
  * their bucket before the requests that they are for, so proxies together never get more than the
- * limit, however many there are. State is in memory: a restarted control plane begins with full buckets.
+ * limit, however many there are. Where the tokens are is the counts' business (`hit-counts.ts`).
  *
  *     domain      weft.io/<namespace>/<name>
  *     descriptor  limit=<namespace>/<name>/<index>, then what counts
@@ -10,14 +10,13 @@ import type { DocumentOf } from '@weft/config'
 import type { DescriptorEntry, TokenBucket } from '@weft/model'
 import type { RateLimitQuestion, RateLimitVerdict } from '@weft/xds'
 import { globalLimit } from '../translate/features/rate-limit.ts'
-import { HitBucket } from './hit-bucket.ts'
+import { type Draw, type Drawn, type HitCounts, MemoryCounts } from './hit-counts.ts'
+import { redisKey } from './redis-counts.ts'
 
 type Policy = DocumentOf<'RateLimit'>
-type Descriptor = RateLimitQuestion['descriptors'][number]
+type Entries = RateLimitQuestion['descriptors'][number]['entries']
 type Status = RateLimitVerdict['statuses'][number]
 
-/** Values come from clients: they must not fill memory. The least recently used goes first. */
-const MAX_BUCKETS = 200_000
 const SECOND_MS = 1_000
 
 interface Limit {
@@ -36,7 +35,11 @@ interface Known {
 export class GlobalLimits {
   #policies: readonly Policy[] = []
   #domains = new Map<string, Known>()
-  readonly #buckets = new Map<string, HitBucket>()
+  readonly #counts: HitCounts
+
+  constructor(counts: HitCounts = new MemoryCounts()) {
+    this.#counts = counts
+  }
 
   /** What the mesh says now. */
   configure(policies: readonly Policy[]): void {
@@ -52,58 +55,46 @@ export class GlobalLimits {
   }
 
   /** All hits or none: when one descriptor is over its limit, no other pays. */
-  decide({ domain, descriptors, hits }: RateLimitQuestion, nowMs: number): RateLimitVerdict {
-    const found = this.#find(domain, descriptors, nowMs)
-    const isOver = found.some((one) => one !== undefined && one.bucket.remaining(nowMs) < hits)
+  async decide(question: RateLimitQuestion, nowMs: number): Promise<RateLimitVerdict> {
+    const found = this.#find(question)
+    const draws = found.filter((one) => one !== undefined)
+    const drawn = await this.#counts.draw(draws, nowMs)
+    let next = 0
     return {
       statuses: found.map((one) => {
-        if (one === undefined) return { overLimit: false }
-        const { bucket, limit } = one
-        const overLimit = bucket.remaining(nowMs) < hits
-        if (!isOver) bucket.take(hits)
-        return { overLimit, limit: numbersOf(limit, bucket, nowMs) }
+        const counted = one === undefined ? undefined : drawn[next++]
+        if (one === undefined || counted === undefined) return { overLimit: false }
+        return { overLimit: counted.overLimit, limit: numbersOf(one, counted) }
       }),
     }
   }
 
-  giveBack({ domain, descriptors, hits }: RateLimitQuestion, nowMs: number): void {
-    for (const one of this.#find(domain, descriptors, nowMs)) one?.bucket.giveBack(hits, nowMs)
+  async giveBack(question: RateLimitQuestion, nowMs: number): Promise<void> {
+    const draws = this.#find(question).filter((one) => one !== undefined)
+    await this.#counts.giveBack(draws, nowMs)
   }
 
-  #find(domain: string, descriptors: readonly Descriptor[], nowMs: number) {
+  #find({ domain, descriptors, hits }: RateLimitQuestion): readonly (Draw | undefined)[] {
     const known = this.#domains.get(domain)
-    const fitting = descriptors.map((descriptor) =>
-      known?.limits.find(({ entries }) => covers(entries, descriptor)),
+    const fitting = descriptors.map(({ entries }) =>
+      known?.limits.find((limit) => covers(limit.entries, entries)),
     )
     const isChosen = fitting.some((limit) => limit?.isRest === false)
     return fitting.map((limit, index) => {
-      if (limit === undefined || known === undefined || (limit.isRest && isChosen)) return undefined
+      const descriptor = descriptors[index]
+      if (limit === undefined || known === undefined || descriptor === undefined) return undefined
+      if (limit.isRest && isChosen) return undefined
       return {
-        limit,
-        bucket: this.#bucketOf(`${known.key}${JSON.stringify(descriptors[index])}`, limit, nowMs),
+        key: redisKey(domain, `${known.key}${JSON.stringify(descriptor.entries)}`),
+        bucket: limit.bucket,
+        hits: descriptor.hits ?? hits,
       }
     })
   }
-
-  #bucketOf(key: string, { bucket }: Limit, nowMs: number): HitBucket {
-    const found = this.#buckets.get(key) ?? new HitBucket(bucket, nowMs)
-    this.#buckets.delete(key)
-    this.#buckets.set(key, found)
-    if (this.#buckets.size > MAX_BUCKETS) {
-      const [oldest] = this.#buckets.keys()
-      if (oldest !== undefined) this.#buckets.delete(oldest)
-    }
-    return found
-  }
 }
 
-function numbersOf(
-  { bucket: settings }: Limit,
-  bucket: HitBucket,
-  nowMs: number,
-): NonNullable<Status['limit']> {
-  const remaining = bucket.remaining(nowMs)
-  const { tokensPerFill, fillIntervalMs } = settings
+function numbersOf({ bucket }: Draw, drawn: Drawn): NonNullable<Status['limit']> {
+  const { tokensPerFill, fillIntervalMs } = bucket
   // A limit with a small burst is filled more often than it is written: told per second then.
   const isWhole = fillIntervalMs % SECOND_MS === 0
   return {
@@ -111,12 +102,12 @@ function numbersOf(
       ? tokensPerFill
       : Math.round((tokensPerFill * SECOND_MS) / fillIntervalMs),
     unitSeconds: isWhole ? fillIntervalMs / SECOND_MS : 1,
-    remaining: Math.max(0, remaining),
-    resetMs: bucket.resetMs(),
+    remaining: drawn.remaining,
+    resetMs: drawn.resetMs,
   }
 }
 
-function covers(entries: readonly DescriptorEntry[], descriptor: Descriptor): boolean {
+function covers(entries: readonly DescriptorEntry[], descriptor: Entries): boolean {
   return (
     entries.length === descriptor.length &&
     entries.every(({ key, value }, index) => {

@@ -93,7 +93,7 @@ class LocalRateLimitFilter implements BoundFilter {
     return limiter
   }
 
-  #descriptors({ request, remoteHost, principal }: FilterCall) {
+  #descriptors({ request, remoteHost, principal, facts }: FilterCall) {
     const { descriptors, actions } = this.#limit
     const { overrides, route, deps } = this.#scope
     if (descriptors.length === 0) return []
@@ -102,6 +102,7 @@ class LocalRateLimitFilter implements BoundFilter {
       request,
       remoteHost,
       principal,
+      metadata: facts,
       sourceCluster: deps.serviceCluster ?? '',
       destinationCluster: route.action.kind === 'forward' ? route.action.targets[0].cluster : '',
     })

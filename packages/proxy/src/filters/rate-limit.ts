@@ -1,15 +1,23 @@
 /** The global rate limit: asks a service that counts for all proxies (Envoy's ratelimit filter). */
 import type { HeaderValue, RateLimitService } from '@weft/model'
-import { FIRST_PICK } from '@weft/traffic'
-import { loadRateLimitMessages, type RateLimitAnswer, type RateLimitMessages } from '@weft/xds'
+import {
+  type CountedDescriptor,
+  loadRateLimitMessages,
+  type RateLimitAnswer,
+  type RateLimitMessages,
+} from '@weft/xds'
 import type { EngineDeps } from '../exchange/contract.ts'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
+import { callGrpc } from '../upstream/grpc-call.ts'
 import type { BindFilter, FilterScope, FilterVerdict } from './http-filter.ts'
-import { type Descriptor, descriptorsOf } from './rate-limit/descriptors.ts'
+import { countedDescriptorsOf } from './rate-limit/descriptors.ts'
 import { type LeaseSource, Leases, type LeaseVerdict } from './rate-limit/leases.ts'
-import { GIVE_BACK, type Question, ServiceClient } from './rate-limit/service-client.ts'
+import { ServiceClient } from './rate-limit/service-client.ts'
 
-const client = new ServiceClient()
+const control = new ServiceClient()
+const ASK = '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit'
+/** Only Weft's own service has it. */
+const GIVE_BACK = '/weft.ratelimit.v1.Leases/Return'
 /** There when the first limit was bound a moment ago. */
 let loaded: RateLimitMessages | undefined
 
@@ -28,12 +36,14 @@ export const rateLimit: BindFilter<'rateLimit'> = ({ service }, scope) => {
   const { action } = scope.route
   const destinationCluster = action.kind === 'forward' ? action.targets[0].cluster : ''
   const asking: Asking = { service, scope, stats: statsOf(scope, destinationCluster) }
-  const isLeased = service.domain.startsWith(LEASED)
+  // A share is counted in requests.
+  const isLeased =
+    service.domain.startsWith(LEASED) && actions.every((one) => one.hits === undefined)
   return {
-    onRequest({ request, remoteHost, principal }): FilterVerdict {
+    onRequest({ request, remoteHost, principal, facts: metadata }): FilterVerdict {
       const { serviceCluster: sourceCluster = '' } = scope.deps
-      const facts = { request, remoteHost, principal, sourceCluster, destinationCluster }
-      const descriptors = descriptorsOf(actions, facts)
+      const peer = { remoteHost, principal, sourceCluster, destinationCluster }
+      const descriptors = countedDescriptorsOf(actions, { request, ...peer, metadata })
       if (descriptors.length === 0) return undefined
       return isLeased ? lease(asking, descriptors) : ask(asking, descriptors)
     },
@@ -73,7 +83,7 @@ async function load(): Promise<RateLimitMessages> {
 }
 
 /** From a share of the limit; somebody is asked only when it is used up. */
-function lease(asking: Asking, descriptors: readonly Descriptor[]): FilterVerdict {
+function lease(asking: Asking, descriptors: readonly CountedDescriptor[]): FilterVerdict {
   const { service, scope } = asking
   const { deps } = scope
   let all = leases.get(deps)
@@ -84,7 +94,7 @@ function lease(asking: Asking, descriptors: readonly Descriptor[]): FilterVerdic
   const known = all
   let tell: ((verdict: LeaseVerdict) => void) | undefined
   const key = JSON.stringify([service.domain, descriptors])
-  const source = () => leaseSource(service, scope, descriptors)
+  const source = () => leaseSource(asking, descriptors)
   const took = known.take(key, source, (verdict) => tell?.(verdict))
   if (typeof took !== 'function') return leaseVerdict(asking, took, known.headersOf(key))
   return {
@@ -107,20 +117,12 @@ function leaseVerdict(
   return headers.length === 0 ? undefined : { kind: 'stamp', headers: encodeStamps(headers) }
 }
 
-function leaseSource(
-  service: RateLimitService,
-  scope: FilterScope,
-  descriptors: readonly Descriptor[],
-): LeaseSource {
+function leaseSource(asking: Asking, descriptors: readonly CountedDescriptor[]): LeaseSource {
+  const { service } = asking
   return {
     ask(hits, done) {
       void load().then((messages) => {
-        const question = questionOf(service, scope, descriptors, messages, hits)
-        if (question === undefined) {
-          done(undefined)
-          return
-        }
-        client.ask(question, (bytes) => {
+        send(asking, descriptors, messages, ASK, hits, (bytes) => {
           const answer = bytes === undefined ? undefined : read(messages, bytes)
           const { remaining = 0, resetMs = 0 } = answer?.nearest ?? {}
           const headers = service.headers && answer !== undefined ? limitHeaders(answer) : []
@@ -129,27 +131,32 @@ function leaseSource(
       })
     },
     giveBack(hits) {
-      if (loaded === undefined) return
-      const question = questionOf(service, scope, descriptors, loaded, hits)
-      if (question !== undefined) client.ask({ ...question, path: GIVE_BACK }, () => {})
+      if (loaded !== undefined) send(asking, descriptors, loaded, GIVE_BACK, hits, () => {})
     },
   }
 }
 
-/** `undefined`: there is nobody to ask. */
-function questionOf(
-  { cluster, authority, timeoutMs, domain }: RateLimitService,
-  { runtime, deps }: FilterScope,
-  descriptors: readonly Descriptor[],
+/** @returns Cancels. `done` gets `undefined` when nobody answered. */
+function send(
+  { service, scope }: Asking,
+  descriptors: readonly CountedDescriptor[],
   messages: RateLimitMessages,
+  path: string,
   hits: number,
-): Question | undefined {
-  const address =
-    runtime.clusters.get(cluster)?.pick(FIRST_PICK)?.endpoint.address ??
-    (cluster === CONTROL_CLUSTER ? deps.control : undefined)
-  if (address === undefined) return undefined
+  done: (bytes: Uint8Array | undefined) => void,
+): () => void {
+  const { cluster: name, timeoutMs, domain } = service
+  const authority = service.authority ?? name.replaceAll(/[^\w.:-]/g, '_')
+  const { runtime, deps } = scope
   const message = messages.encodeRateLimitRequest(domain, descriptors, hits)
-  return { address, authority: authority ?? cluster, timeoutMs, clock: deps.clock, message }
+  const question = { path, authority, timeoutMs, message }
+  const cluster = runtime.clusters.get(name)
+  if (cluster !== undefined) return callGrpc(cluster, question, deps.clock, done)
+  if (name === CONTROL_CLUSTER && deps.control !== undefined) {
+    return control.ask(deps.control, question, deps.clock, done)
+  }
+  done(undefined)
+  return () => {}
 }
 
 function read(messages: RateLimitMessages, bytes: Uint8Array): RateLimitAnswer | undefined {
@@ -160,19 +167,12 @@ function read(messages: RateLimitMessages, bytes: Uint8Array): RateLimitAnswer |
   }
 }
 
-function ask(asking: Asking, descriptors: readonly Descriptor[]): FilterVerdict {
-  const { service, scope } = asking
-  const askWith = (messages: RateLimitMessages, done: (verdict: FilterVerdict) => void) => {
-    const question = questionOf(service, scope, descriptors, messages, 1)
-    if (question === undefined) {
-      done(unanswered(asking))
-      return () => {}
-    }
-    return client.ask(question, (bytes) => {
+function ask(asking: Asking, descriptors: readonly CountedDescriptor[]): FilterVerdict {
+  const askWith = (messages: RateLimitMessages, done: (verdict: FilterVerdict) => void) =>
+    send(asking, descriptors, messages, ASK, 1, (bytes) => {
       const answer = bytes === undefined ? undefined : read(messages, bytes)
       done(answer === undefined ? unanswered(asking) : verdictOf(asking, answer))
     })
-  }
   return {
     kind: 'wait',
     start(done) {

@@ -5,6 +5,7 @@ import type {
   CsrfPolicy,
   FilterOverrides,
   HeaderMatch,
+  HitsAddend,
   HttpFilterConfig,
   LocalRateLimit,
   RateLimitAction,
@@ -45,6 +46,17 @@ const action = (headers: Arb<HeaderMatch>): Arb<RateLimitAction> =>
     fc.record({ kind: fc.constant('genericKey' as const), key, value: key }),
     fc.record({ kind: fc.constant('header' as const), header: key, key, skipIfAbsent: flag }),
     fc.record({ kind: fc.constant('query' as const), name: key, key, skipIfAbsent: flag }),
+    fc.record(
+      {
+        kind: fc.constant('metadata' as const),
+        key,
+        filter: key,
+        path: fc.array(key, { minLength: 1, maxLength: 2 }),
+        defaultValue: key,
+        skipIfAbsent: flag,
+      },
+      { requiredKeys: ['kind', 'key', 'filter', 'path', 'skipIfAbsent'] },
+    ),
     fc.record({
       kind: fc.constant('maskedRemoteAddress' as const),
       v4Bits: fc.integer({ min: 0, max: 32 }),
@@ -72,6 +84,16 @@ const action = (headers: Arb<HeaderMatch>): Arb<RateLimitAction> =>
     }),
   )
 
+const hits: Arb<HitsAddend> = fc.oneof(
+  fc.record({ kind: fc.constant('fixed' as const), hits: fc.nat(1_000) }),
+  fc.record({ kind: fc.constant('header' as const), header: fc.constantFrom('x-cost', 'a') }),
+  fc.record({
+    kind: fc.constant('metadata' as const),
+    filter: fc.constantFrom('envoy.filters.http.jwt_authn', 'f'),
+    path: fc.array(fc.constantFrom('payload', 'cost'), { minLength: 1, maxLength: 2 }),
+  }),
+)
+
 const actions = (headers: Arb<HeaderMatch>): Arb<readonly RateLimitActions[]> =>
   fc.array(
     fc.record(
@@ -79,13 +101,14 @@ const actions = (headers: Arb<HeaderMatch>): Arb<readonly RateLimitActions[]> =>
         actions: fc.array(action(headers), { minLength: 1, maxLength: 3 }),
         stage: fc.integer({ min: 0, max: 10 }),
         disableKey: key,
+        hits,
       },
       { requiredKeys: ['actions', 'stage'] },
     ),
     { minLength: 1, maxLength: 2 },
   )
 
-/** Stages and switches are for what routes say. */
+/** Stages and switches are for what routes say, costs for the global limit. */
 const filterActions = (headers: Arb<HeaderMatch>): Arb<readonly RateLimitActions[]> =>
   actions(headers).map((all) => all.map((one) => ({ actions: one.actions, stage: 0 })))
 

@@ -27,9 +27,15 @@ export interface RateLimitAnswer {
 /** What a proxy asks: may these hits, counted by each descriptor, go on? */
 export interface RateLimitQuestion {
   readonly domain: string
-  readonly descriptors: readonly (readonly DescriptorEntry[])[]
-  /** At least 1. */
+  readonly descriptors: readonly CountedDescriptor[]
+  /** At least 1; of descriptors that say nothing of their own. */
   readonly hits: number
+}
+
+export interface CountedDescriptor {
+  readonly entries: readonly DescriptorEntry[]
+  /** >= 0; absent: the question's. */
+  readonly hits?: number
 }
 
 export interface RateLimitVerdict {
@@ -49,7 +55,7 @@ export interface RateLimitVerdict {
 export interface RateLimitMessages {
   encodeRateLimitRequest(
     domain: string,
-    descriptors: readonly (readonly DescriptorEntry[])[],
+    descriptors: readonly CountedDescriptor[],
     hits?: number,
   ): Uint8Array
   /** @throws On bytes that are no answer. */
@@ -58,15 +64,16 @@ export interface RateLimitMessages {
 
 export function encodeRateLimitRequest(
   domain: string,
-  descriptors: readonly (readonly DescriptorEntry[])[],
+  descriptors: readonly CountedDescriptor[],
   hits = 1,
 ): Uint8Array {
   const message = create(RateLimitRequestSchema, {
     domain,
     // Absent it is one.
     hitsAddend: hits === 1 ? 0 : hits,
-    descriptors: descriptors.map((entries) => ({
-      entries: entries.map(({ key, value }) => ({ key, value })),
+    descriptors: descriptors.map((one) => ({
+      entries: one.entries.map(({ key, value }) => ({ key, value })),
+      ...(one.hits === undefined ? {} : { hitsAddend: BigInt(one.hits) }),
     })),
   })
   return toBinary(RateLimitRequestSchema, message)
@@ -96,9 +103,10 @@ export function decodeRateLimitRequest(bytes: Uint8Array): RateLimitQuestion {
   const { domain, descriptors, hitsAddend } = fromBinary(RateLimitRequestSchema, bytes)
   return {
     domain,
-    descriptors: descriptors.map(({ entries }) =>
-      entries.map(({ key, value }) => ({ key, value })),
-    ),
+    descriptors: descriptors.map((one) => ({
+      entries: one.entries.map(({ key, value }) => ({ key, value })),
+      ...(one.hitsAddend === undefined ? {} : { hits: Number(one.hitsAddend) }),
+    })),
     hits: Math.max(1, hitsAddend),
   }
 }

@@ -35,7 +35,7 @@ export interface AdsServerDeps {
   onHealth?(node: XdsNode, healthy: boolean, message: string, connectionId: number): void
   onAnswer?(answer: Answer): void
   /** A proxy asks whether its requests are within a global limit. Absent: nobody counts. */
-  onRateLimit?(question: RateLimitQuestion): RateLimitVerdict
+  onRateLimit?(question: RateLimitQuestion): Promise<RateLimitVerdict>
   /** A proxy gives back what it was granted and did not use. */
   onRateLimitReturn?(question: RateLimitQuestion): void
   /** Somebody asks for a certificate (Istio's CSR service). Absent: none are given here. */

@@ -19,6 +19,8 @@ export interface GrpcCall {
   send(message: Uint8Array): void
   /** Ends the call; what comes after is ignored. */
   end(status: number, text?: string): void
+  /** The client's end does not end the call before this is done; what fails ends it with `INTERNAL`. */
+  answerLater(answer: () => Promise<void>): void
 }
 
 /**
@@ -34,6 +36,8 @@ export function serveCall(
   let status: number = GRPC_STATUS.ok
   let statusText = ''
   let isOver = false
+  let answering = 0
+  let isAsked = false
   const call: GrpcCall = {
     send(message) {
       if (!isOver) stream.write(frame([message]))
@@ -44,6 +48,15 @@ export function serveCall(
       status = code
       statusText = text
       stream.end()
+    },
+    answerLater(answer) {
+      answering++
+      answer()
+        .catch(() => call.end(GRPC_STATUS.internal, 'the call failed'))
+        .finally(() => {
+          answering--
+          if (isAsked && answering === 0) call.end(GRPC_STATUS.ok)
+        })
     },
   }
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
@@ -62,7 +75,10 @@ export function serveCall(
       call.end(code, error instanceof Error ? error.message : String(error))
     }
   })
-  stream.on('end', () => call.end(GRPC_STATUS.ok))
+  stream.on('end', () => {
+    isAsked = true
+    if (answering === 0) call.end(GRPC_STATUS.ok)
+  })
   // Resets and lost connections are ordinary; there is nothing to clean up.
   stream.on('error', () => {})
 }

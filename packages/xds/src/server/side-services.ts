@@ -85,8 +85,11 @@ function serveRateLimits(stream: ServerHttp2Stream, { onRateLimit }: SideService
     return
   }
   serveCall(stream, MAX_RATE_LIMIT_BYTES, (message, call) => {
-    call.send(encodeRateLimitResponse(onRateLimit(decodeRateLimitRequest(message))))
-    call.end(GRPC_STATUS.ok)
+    const question = decodeRateLimitRequest(message)
+    call.answerLater(async () => {
+      call.send(encodeRateLimitResponse(await onRateLimit(question)))
+      call.end(GRPC_STATUS.ok)
+    })
   })
 }
 

@@ -168,6 +168,7 @@ function entryOf(action: RateLimitAction): { readonly key: string; readonly valu
       return { key: action.key, value: action.value }
     case 'header':
     case 'query':
+    case 'metadata':
       return { key: action.key, value: '' }
     default:
       return { key: KEYS[action.kind], value: '' }

@@ -1,17 +1,15 @@
 /** The authorization service over gRPC (`envoy.service.auth.v3.Authorization`). */
 import type { PeerCertificate } from '@weft/net'
-import { FIRST_PICK } from '@weft/traffic'
 import {
   type CheckAnswer,
   type CheckMessages,
   type CheckQuestion,
   loadCheckMessages,
 } from '@weft/xds'
-import { ServiceClient } from '../rate-limit/service-client.ts'
+import { callGrpc } from '../../upstream/grpc-call.ts'
 import { type Asking, DENIED, type Decision, shownFields } from './decision.ts'
 
 const CHECK = '/envoy.service.auth.v3.Authorization/Check'
-const client = new ServiceClient()
 /** There when the first question was asked a moment ago. */
 let loaded: CheckMessages | undefined
 
@@ -41,15 +39,15 @@ function askWith(
 ): () => void {
   const { service, timeoutMs } = asking.authorization
   const { runtime, deps } = asking.scope
-  const address = runtime.clusters.get(service.cluster)?.pick(FIRST_PICK)?.endpoint.address
-  if (service.kind !== 'grpc' || address === undefined) {
+  const cluster = runtime.clusters.get(service.cluster)
+  if (service.kind !== 'grpc' || cluster === undefined) {
     done({ kind: 'error' })
     return () => {}
   }
   const message = messages.encodeCheckRequest(questionOf(asking, body))
   const authority = service.authority ?? service.cluster.replaceAll(/[^\w.:-]/g, '_')
-  const question = { address, path: CHECK, authority, timeoutMs, clock: deps.clock, message }
-  return client.ask(question, (bytes) => {
+  const question = { path: CHECK, authority, timeoutMs, message }
+  return callGrpc(cluster, question, deps.clock, (bytes) => {
     const answer = bytes === undefined ? undefined : read(messages, bytes)
     done(answer === undefined ? { kind: 'error' } : decisionOf(answer, asking))
   })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { RateLimitAction, RequestView } from '@weft/model'
-import { type DescriptorFacts, descriptorsOf } from './descriptors.ts'
+import type { HitsAddend, RateLimitAction, RequestView } from '@weft/model'
+import { countedDescriptorsOf, type DescriptorFacts, descriptorsOf } from './descriptors.ts'
 
 const request: RequestView = {
   method: 'PUT',
@@ -10,12 +10,17 @@ const request: RequestView = {
   path: '/p?q=1%202',
   header: (name) => (name === 'x-user' ? 'u' : undefined),
 }
+const CLAIMS: Readonly<Record<string, unknown>> = { sub: 'ann', cost: 12, list: ['a'] }
 const facts = (changes: Partial<DescriptorFacts> = {}): DescriptorFacts => ({
   request,
   remoteHost: '10.1.2.3',
   principal: 'spiffe://d/ns/a/sa/b',
   sourceCluster: 'me',
   destinationCluster: 'app',
+  metadata: {
+    valueAt: (filter, [first, second]) =>
+      filter === 'jwt' && first === 'payload' && second !== undefined ? CLAIMS[second] : undefined,
+  },
   ...changes,
 })
 const read = (actions: readonly RateLimitAction[], changes: Partial<DescriptorFacts> = {}) =>
@@ -51,6 +56,41 @@ test('one action without an entry is no descriptor, unless it may be left out', 
   assert.deepEqual(read([generic, { ...absent, skipIfAbsent: true }]), ['k=v'])
   assert.equal(read([{ ...absent, skipIfAbsent: true }]), undefined)
   assert.equal(read([{ kind: 'sourcePrincipal' }], { principal: undefined }), undefined)
+})
+
+test('a text that an earlier filter left behind is an entry; anything else is none', () => {
+  const claim = (name: string, more: { defaultValue?: string; skipIfAbsent?: boolean } = {}) => {
+    const generic = { kind: 'genericKey', key: 'k', value: 'v' } as const
+    const where = { filter: 'jwt', path: ['payload', name], key: 'claim' } as const
+    return read([generic, { kind: 'metadata', ...where, skipIfAbsent: false, ...more }])
+  }
+  assert.deepEqual(claim('sub'), ['k=v', 'claim=ann'])
+  for (const name of ['list', 'cost', 'none']) {
+    assert.equal(claim(name), undefined)
+    assert.deepEqual(claim(name, { skipIfAbsent: true }), ['k=v'])
+    assert.deepEqual(claim(name, { defaultValue: 'guest' }), ['k=v', 'claim=guest'])
+  }
+})
+
+test('a descriptor costs what its route, a header or a claim says, and else what the question does', () => {
+  const actions = [{ kind: 'genericKey', key: 'k', value: 'v' }] as const
+  const cost = (hits: HitsAddend, value?: string) => {
+    const asked = { ...request, header: () => value }
+    return countedDescriptorsOf([{ actions, stage: 0, hits }], facts({ request: asked }))[0]?.hits
+  }
+  assert.equal(cost({ kind: 'fixed', hits: 7 }), 7)
+  assert.equal(cost({ kind: 'metadata', filter: 'jwt', path: ['payload', 'cost'] }), 12)
+  for (const [value, wanted] of [
+    ['0', 0],
+    ['12', 12],
+    ['9999999999', 1_000_000_000],
+    ['-1', undefined],
+    ['1.5', undefined],
+    ['many', undefined],
+    [undefined, undefined],
+  ] as const) {
+    assert.equal(cost({ kind: 'header', header: 'x-cost' }, value), wanted)
+  }
 })
 
 test('addresses are masked to their network', () => {

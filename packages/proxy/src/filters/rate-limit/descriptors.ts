@@ -3,12 +3,15 @@ import { isIPv6 } from 'node:net'
 import type {
   DescriptorEntry,
   HeaderMatch,
+  HitsAddend,
   QueryMatch,
   RateLimitAction,
   RateLimitActions,
   RequestView,
 } from '@weft/model'
 import { TextMatcher } from '@weft/traffic'
+import type { CountedDescriptor } from '@weft/xds'
+import type { ExchangeFacts } from '../../exchange/exchange-facts.ts'
 
 /** The request, and what is known of its connection and its way. */
 export interface DescriptorFacts {
@@ -18,6 +21,8 @@ export interface DescriptorFacts {
   readonly principal: string | undefined
   readonly sourceCluster: string
   readonly destinationCluster: string
+  /** What earlier filters left behind. */
+  readonly metadata: Pick<ExchangeFacts, 'valueAt'>
 }
 
 export type Descriptor = readonly DescriptorEntry[]
@@ -33,6 +38,41 @@ export function descriptorsOf(
     if (descriptor !== undefined && descriptor.length > 0) found.push(descriptor)
   }
   return found
+}
+
+/** The same, with what the request costs of each where that is not 1. */
+export function countedDescriptorsOf(
+  all: readonly RateLimitActions[],
+  facts: DescriptorFacts,
+): CountedDescriptor[] {
+  const found: CountedDescriptor[] = []
+  for (const { actions, hits } of all) {
+    const entries = descriptorOf(actions, facts)
+    if (entries === undefined || entries.length === 0) continue
+    const cost = hits === undefined ? undefined : costOf(hits, facts)
+    found.push(cost === undefined ? { entries } : { entries, hits: cost })
+  }
+  return found
+}
+
+const MAX_HITS = 1_000_000_000
+
+/** `undefined`: nothing that can be read. */
+function costOf(hits: HitsAddend, { request, metadata }: DescriptorFacts): number | undefined {
+  switch (hits.kind) {
+    case 'fixed':
+      return hits.hits
+    case 'header':
+      return wholeNumber(headerOf(request, hits.header))
+    case 'metadata':
+      return wholeNumber(metadata.valueAt(hits.filter, hits.path))
+  }
+}
+
+function wholeNumber(value: unknown): number | undefined {
+  const text = typeof value === 'number' ? String(value) : value
+  if (typeof text !== 'string' || !/^\d{1,10}$/.test(text)) return undefined
+  return Math.min(Number(text), MAX_HITS)
 }
 
 function descriptorOf(
@@ -79,6 +119,11 @@ function entryOf(
       return facts.principal === undefined
         ? undefined
         : { key: 'source_principal', value: facts.principal }
+    case 'metadata': {
+      const value = facts.metadata.valueAt(action.filter, action.path)
+      const text = typeof value === 'string' && value !== '' ? value : action.defaultValue
+      return optional(action, text)
+    }
     case 'headerValueMatch':
       return action.headers.every((match) => matches(match, request)) === action.expectMatch
         ? { key: action.key, value: action.value }

@@ -1,40 +1,33 @@
 /**
- * Asks a rate limit service over gRPC. One HTTP/2 connection per endpoint carries all questions;
- * it is made again after it broke. Plain text only: the service stands beside the proxy.
+ * Asks the control plane over gRPC, which is no cluster of the configuration. One HTTP/2 connection
+ * carries all questions; it is made again after it broke. Plain text, as the proxy's xDS is.
  */
 import { type ClientHttp2Session, connect, constants } from 'node:http2'
 import { createConnection } from 'node:net'
 import type { Clock } from '@weft/base'
 import { renderAddress, type SocketAddress } from '@weft/model'
+import type { GrpcQuestion } from '../../upstream/grpc-call.ts'
 
-const ASK = '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit'
-/** Only Weft's own service has it. */
-export const GIVE_BACK = '/weft.ratelimit.v1.Leases/Return'
 const PREFIX_BYTES = 5
 /** An answer is a few hundred bytes. */
 const MAX_ANSWER_BYTES = 65_536
 
-export type ServiceAddress = SocketAddress | { readonly path: string }
-
-export interface Question {
-  readonly address: ServiceAddress
-  /** Of the method; absent: whether the hits may go on. */
-  readonly path?: string
-  readonly authority: string
-  readonly timeoutMs: number
-  readonly clock: Clock
-  readonly message: Uint8Array
-}
+type ServiceAddress = SocketAddress | { readonly path: string }
 
 export class ServiceClient {
   readonly #sessions = new Map<string, ClientHttp2Session>()
 
   /** @returns Cancels. `done` is called once unless cancelled: the answer's message, or `undefined`. */
-  ask(question: Question, done: (message: Uint8Array | undefined) => void): () => void {
+  ask(
+    address: ServiceAddress,
+    question: GrpcQuestion,
+    clock: Clock,
+    done: (message: Uint8Array | undefined) => void,
+  ): () => void {
     let open = true
-    const stream = this.#sessionOf(question.address).request({
+    const stream = this.#sessionOf(address).request({
       ':method': 'POST',
-      ':path': question.path ?? ASK,
+      ':path': question.path,
       ':authority': question.authority,
       'content-type': 'application/grpc',
       te: 'trailers',
@@ -49,7 +42,7 @@ export class ServiceClient {
       cancelTimer()
       done(message)
     }
-    const cancelTimer = question.clock.after(question.timeoutMs, () => {
+    const cancelTimer = clock.after(question.timeoutMs, () => {
       end(undefined)
       stream.close(constants.NGHTTP2_CANCEL)
     })

@@ -1,5 +1,5 @@
 /** Token buckets in each proxy ⇄ `envoy.filters.http.local_ratelimit`. */
-import type { LocalRateLimit, TokenBucket } from '@weft/model'
+import type { LocalRateLimit, RateLimitActions, TokenBucket } from '@weft/model'
 import { HeaderValueOption_HeaderAppendAction as Append } from '../../gen/envoy/config/core/v3/base_pb.js'
 import {
   XRateLimitHeadersRFCVersion as HeaderVersion,
@@ -110,7 +110,7 @@ function decodeLimit(proto: LocalRateLimitProto, path: string, problems: Problem
         bucket: decodeBucket(descriptor.tokenBucket, `${at}.token_bucket`, problems),
       }
     }),
-    actions: decodeFilterRateLimits(proto.rateLimits, `${path}.rate_limits`, problems),
+    actions: decodeLocalActions(proto.rateLimits, `${path}.rate_limits`, problems),
     perConnection: proto.localRateLimitPerDownstreamConnection,
     ...((proto.alwaysConsumeDefaultTokenBucket ?? true) ? { alwaysConsumeDefault: true } : {}),
     headers: proto.enableXRatelimitHeaders === HeaderVersion.DRAFT_VERSION_03,
@@ -134,4 +134,19 @@ function decodeBucket(
     tokensPerFill: proto?.tokensPerFill ?? 1,
     fillIntervalMs,
   }
+}
+
+/** A request is one hit here. */
+function decodeLocalActions(
+  limits: Parameters<typeof decodeFilterRateLimits>[0],
+  path: string,
+  problems: Problems,
+): RateLimitActions[] {
+  const decoded = decodeFilterRateLimits(limits, path, problems)
+  for (const [index, { hits }] of decoded.entries()) {
+    if (hits !== undefined) {
+      problems.add(`${path}[${index}].hits_addend`, 'is supported for the global limit only')
+    }
+  }
+  return decoded
 }

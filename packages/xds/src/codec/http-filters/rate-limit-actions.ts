@@ -1,6 +1,7 @@
 /** How descriptors come out of a request ⇄ `envoy.config.route.v3.RateLimit`. */
 import type { RateLimitAction, RateLimitActions } from '@weft/model'
 import {
+  RateLimit_Action_MetaData_Source as MetadataSource,
   type RateLimit,
   type RateLimit_Action,
   RateLimit_Action_QueryParametersSchema,
@@ -10,6 +11,7 @@ import {
   RateLimitSchema,
 } from '../../gen/envoy/config/route/v3/route_components_pb.js'
 import { DescriptorSchema } from '../../gen/envoy/extensions/rate_limit_descriptors/expr/v3/expr_pb.js'
+import type { MetadataKey } from '../../gen/envoy/type/metadata/v3/metadata_pb.js'
 import {
   decodeHeaderMatch,
   decodeQueryMatch,
@@ -18,6 +20,7 @@ import {
 } from '../matchers.ts'
 import { covers, type Problems, refuseOthers } from '../problems.ts'
 import { type Init, packAny, unpackAny } from '../values.ts'
+import { decodeHits, encodeHits } from './rate-limit-hits.ts'
 
 /** Envoy has no action of its own for the peer's identity, but an expression that yields it. */
 const PRINCIPAL = 'connection.uri_san_peer_certificate'
@@ -31,10 +34,11 @@ type ActionInit = NonNullable<Init<typeof RateLimit_ActionSchema>['actionSpecifi
 export function encodeRateLimits(
   limits: readonly RateLimitActions[],
 ): Init<typeof RateLimitSchema>[] {
-  return limits.map(({ actions, stage, disableKey }) => ({
+  return limits.map(({ actions, stage, disableKey, hits }) => ({
     actions: actions.map((action) => ({ actionSpecifier: encodeAction(action) })),
     ...(stage === 0 ? {} : { stage }),
     ...(disableKey === undefined ? {} : { disableKey }),
+    ...(hits === undefined ? {} : { hitsAddend: encodeHits(hits) }),
   }))
 }
 
@@ -42,7 +46,13 @@ export function encodeRateLimits(
 export function encodeFilterRateLimits(
   limits: readonly RateLimitActions[],
 ): Init<typeof RateLimitSchema>[] {
-  return encodeRateLimits(limits.map(({ actions }) => ({ actions, stage: 0 })))
+  return encodeRateLimits(
+    limits.map(({ actions, hits }) => ({
+      actions,
+      stage: 0,
+      ...(hits === undefined ? {} : { hits }),
+    })),
+  )
 }
 
 function encodeAction(action: RateLimitAction): ActionInit {
@@ -77,6 +87,15 @@ function encodeAction(action: RateLimitAction): ActionInit {
       const typedConfig = packAny(DescriptorSchema, expression)
       return { case: 'extension', value: { name: EXPRESSION_EXTENSION, typedConfig } }
     }
+    case 'metadata': {
+      const { key: descriptorKey, filter, path, defaultValue = '', skipIfAbsent } = action
+      const metadataKey = encodeMetadataKey(filter, path)
+      const source = MetadataSource.DYNAMIC
+      return {
+        case: 'metadata',
+        value: { descriptorKey, metadataKey, defaultValue, source, skipIfAbsent },
+      }
+    }
     case 'headerValueMatch': {
       const { key, value, expectMatch, headers } = action
       return {
@@ -106,12 +125,12 @@ function encodeAction(action: RateLimitAction): ActionInit {
   }
 }
 
-const LIMIT = covers(RateLimitSchema, 'stage', 'disable_key', 'actions')
+const LIMIT = covers(RateLimitSchema, 'stage', 'disable_key', 'actions', 'hits_addend')
 const ACTION = covers(
   RateLimit_ActionSchema,
   ...['source_cluster', 'destination_cluster', 'request_headers', 'remote_address', 'generic_key'],
   ...['header_value_match', 'extension', 'masked_remote_address', 'query_parameters'],
-  'query_parameter_value_match',
+  ...['query_parameter_value_match', 'metadata', 'dynamic_metadata'],
 )
 const HEADERS = covers(
   RateLimit_Action_RequestHeadersSchema,
@@ -140,6 +159,7 @@ export function decodeRateLimits(
       ),
       stage: limit.stage ?? 0,
       ...(limit.disableKey === '' ? {} : { disableKey: limit.disableKey }),
+      ...decodeHits(limit.hitsAddend, `${at}.hits_addend`, problems),
     }
   })
 }
@@ -182,6 +202,13 @@ function decodeAction(
       const { queryParameterName: name, descriptorKey: key, skipIfAbsent } = action.value
       return [{ kind: 'query', name, key, skipIfAbsent }]
     }
+    case 'metadata':
+      if (action.value.source !== MetadataSource.DYNAMIC) {
+        problems.add(`${path}.metadata.source`, 'only DYNAMIC is supported')
+      }
+      return decodeMetadataAction(action.value, `${path}.metadata`, problems)
+    case 'dynamicMetadata':
+      return decodeMetadataAction(action.value, `${path}.dynamic_metadata`, problems)
     case 'maskedRemoteAddress': {
       const { v4PrefixMaskLen, v6PrefixMaskLen } = action.value
       const v4Bits = v4PrefixMaskLen ?? 32
@@ -244,4 +271,32 @@ function decodeHeaderAction(value: {
   if (!skipIfAbsent && header === PSEUDO.path && key === 'path') return { kind: 'path' }
   if (!skipIfAbsent && header === PSEUDO.method && key === 'method') return { kind: 'method' }
   return { kind: 'header', header, key, skipIfAbsent }
+}
+
+function decodeMetadataAction(
+  value: {
+    readonly descriptorKey: string
+    readonly metadataKey?: MetadataKey | undefined
+    readonly defaultValue: string
+    readonly skipIfAbsent?: boolean
+  },
+  path: string,
+  problems: Problems,
+): RateLimitAction[] {
+  const { descriptorKey: key, metadataKey, defaultValue, skipIfAbsent = false } = value
+  const steps = metadataKey?.path.flatMap(({ segment }) => segment.value ?? []) ?? []
+  if (metadataKey === undefined || steps.length === 0) {
+    problems.add(`${path}.metadata_key`, 'needs a key and a path')
+    return []
+  }
+  const { key: filter } = metadataKey
+  const other = defaultValue === '' ? {} : { defaultValue }
+  return [{ kind: 'metadata', key, filter, path: steps, ...other, skipIfAbsent }]
+}
+
+function encodeMetadataKey(filter: string, path: readonly string[]) {
+  return {
+    key: filter,
+    path: path.map((key) => ({ segment: { case: 'key', value: key } as const })),
+  }
 }
