@@ -60,8 +60,6 @@ export interface Mesh extends AsyncDisposable {
   remove(file: string): void
   status(): Promise<MeshStatus>
   proxies(): Promise<string>
-  /** What the control plane counts, as Prometheus reads it. */
-  metrics(): Promise<string>
   /** Ports that Gateways name are bound as they are. */
   startGateway(name: string, more?: readonly string[]): Promise<Running>
   /** @returns Where its application's HTTP_PROXY points. */
@@ -106,7 +104,6 @@ export async function startMesh(more: readonly string[] = []): Promise<Mesh> {
     remove: (file) => rmSync(join(mesh, file)),
     status: async () => JSON.parse(await ask('/v1/status')) as MeshStatus,
     proxies: () => ask('/v1/proxies'),
-    metrics: () => ask('/metrics'),
     startGateway: (name, more = []) =>
       startProxy(['--role', 'gateway', '--name', name, '--bind', '127.0.0.1', ...more]),
     async startSidecar(name, more = []) {

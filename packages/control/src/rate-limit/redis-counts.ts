@@ -101,9 +101,9 @@ export class RedisCounts implements HitCounts {
    */
   static async open(options: RedisOptions, deps: RedisCountsDeps): Promise<RedisCounts> {
     const counts = new RedisCounts(deps)
-    // Loaded by those who have a Redis only.
-    const { createClient } = await import('@redis/client')
-    const client = createClient({
+    // Loaded by those who have a Redis only; a bundle has it as the default alone.
+    const { default: redis } = await import('@redis/client')
+    const client = redis.createClient({
       url: options.url,
       ...(options.password === undefined ? {} : { password: options.password }),
       name: 'weft-control',
