@@ -1,3 +1,7 @@
+export type { AuditEntry } from './admin/access/audit-log.ts'
+export type { OperatorTokenInfo } from './admin/access/operator-tokens.ts'
+export type { OperatorOptions } from './admin/access/operators.ts'
+export type { Grant, Identity, Role } from './admin/access/roles.ts'
 export type { CaStatus } from './ca/ca-status.ts'
 export { exportCaKeys } from './ca/export-keys.ts'
 export type { JoinTokenInfo } from './ca/join-tokens.ts'
@@ -16,6 +20,7 @@ export {
 export { buildSnapshot, type SnapshotInput } from './snapshot/build.ts'
 export { DEFAULT_MESH, type MeshSettings } from './snapshot/mesh-settings.ts'
 export { type MeshSnapshot, objectKey } from './snapshot/mesh-snapshot.ts'
+export { type MutualTlsDecision, mutualTlsDecision } from './snapshot/peer-authentications.ts'
 export {
   type AppliedObject,
   type ApplyResult,

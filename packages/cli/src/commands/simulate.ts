@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { type Command, UsageError } from '../command.ts'
 import { readSources } from '../input/read-sources.ts'
-import { type Call, CallError, type Form, parseCalls } from '../simulate/call.ts'
+import { type Call, type Form, parseCalls } from '../simulate/call.ts'
+import { CallError } from '../simulate/call-error.ts'
 import { SIMULATION_ERRORS, type SimulationResult } from '../simulate/result.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 
@@ -10,7 +11,8 @@ export const simulate: Command = {
   name: 'simulate',
   group: 'look into it',
   summary: 'say what a proxy would do with a call, without sockets',
-  synopsis: '-f FILE… [--from NAMESPACE/WORKLOAD] --call JSON|@FILE|- [--json]',
+  synopsis:
+    '-f FILE… [--from NAMESPACE/WORKLOAD] [--inbound NAMESPACE/WORKLOAD] --call JSON|@FILE|- [--json]',
   description: [
     'Builds from the files what a control plane would send to the proxy, and decides the call as that',
     'proxy would. --from names the calling workload (one whose labels match a Gateway is that gateway);',
@@ -18,12 +20,16 @@ export const simulate: Command = {
     'in namespace default.',
     '',
     'A call: {"address","port","protocol","method","host","path","headers"}, besides "tls"',
-    '(plaintext, tls, mtls), "sni", "alpn", "direction" (outbound, inbound), "sourceIp". All are',
-    'optional. Several calls: an array, or one object a line; the answers have the same form.',
+    '(plaintext, tls, mtls), "sni", "alpn", "direction" (outbound, inbound), "sourceIp", and who calls:',
+    '"source":{"principal","namespace","ip"}, "destination":{"ip","port"}, "jwt":{claims} as if an',
+    'issuer that is believed had signed them, or "token" as it is. --inbound asks the listener of the',
+    'workload that is called; without it both sides are asked, the caller first. All are optional. Several calls: an array, or one object a line; the answers have the same form.',
     '',
     'An answer: {"listener","virtualHost","route","cluster","rewritten","redirect","directResponse",',
     '"error","because"}, besides "clusters" (all of a split, with weights), "mirrors", "fault",',
-    `"timeoutMs", "retries", "routeTable", "filterChain". Errors: ${SIMULATION_ERRORS.join(', ')}.`,
+    '"timeoutMs", "retries", "routeTable", "filterChain"; "authorization":{"decision" (allow, deny;',
+    'custom: a provider decides),"policy","rule","because","origin","status","details","at"};',
+    `"mtls":{"mode","policy","plaintext" (accepted, refused),"because","call"}. Errors: ${SIMULATION_ERRORS.join(', ')}.`,
   ].join('\n'),
   options: {
     file: {
@@ -33,6 +39,11 @@ export const simulate: Command = {
       describe: 'file, folder, glob or - with configuration',
     },
     from: { kind: 'value', placeholder: 'NAMESPACE/WORKLOAD', describe: 'the calling workload' },
+    inbound: {
+      kind: 'value',
+      placeholder: 'NAMESPACE/WORKLOAD',
+      describe: 'ask the side of the workload that is called',
+    },
     call: {
       kind: 'list',
       short: 'c',
@@ -45,6 +56,7 @@ export const simulate: Command = {
   examples: [
     `weft simulate -f mesh/ --from default/productpage --call '{"host":"reviews","port":9080}'`,
     `weft simulate -f mesh/ --call '{"host":"shop.example.com","path":"/cart"}' --json`,
+    `weft simulate -f mesh/ --inbound a/pay --call '{"path":"/x","source":{"principal":"cluster.local/ns/a/sa/web"}}'`,
   ],
 
   async run(args, terminal) {
@@ -68,14 +80,17 @@ export const simulate: Command = {
     const { simulatorOf } = await import('../simulate/simulate.ts')
     const { renderSimulation } = await import('../simulate/render.ts')
     const { readWorkloadTemplates } = await import('../simulate/workload-templates.ts')
-    const answer = simulatorOf({ documents, templates: readWorkloadTemplates(sources) })
+    const simulator = simulatorOf({ documents, templates: readWorkloadTemplates(sources) })
     // What is invalid is refused by a control plane too: the answer is that of the rest.
     const leftOut = errors.map(
       ({ file, line, object, message }) =>
         `left out, since invalid: ${object === undefined ? '' : `${object.kind} ${object.namespace}/${object.name} `}(${file}:${line}): ${message}`,
     )
     const results = calls.map((call) => {
-      const result = answer(call, args.value('from'))
+      const to = args.value('inbound')
+      const from = args.value('from')
+      const result =
+        to === undefined ? simulator.answer(call, from) : simulator.arrive(call, to, from)
       return { ...result, because: [...leftOut, ...result.because] }
     })
     if (args.flag('json')) terminal.out(renderJson(results, form))

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { seededRandom } from '@weft/testkit'
-import { CallError, parseCalls } from './call.ts'
+import { parseCalls } from './call.ts'
+import { CallError } from './call-error.ts'
 
 const parse = (value: unknown) => {
   const [call] = parseCalls(JSON.stringify(value)).calls
@@ -22,9 +23,35 @@ describe('parseCalls()', () => {
       host: 'reviews',
       path: '/',
       headers: new Map(),
+      fieldLines: new Map(),
       direction: 'outbound',
       sourceIp: '127.0.0.1',
+      written: { tls: false, port: true, sni: false },
     })
+  })
+
+  test('reads who calls, with and without the scheme of a SPIFFE ID', () => {
+    const principal = 'spiffe://cluster.local/ns/a/sa/web'
+    for (const text of [principal, principal.slice('spiffe://'.length)]) {
+      assert.deepEqual(parse({ source: { principal: text, ip: '10.1.2.3' } }).source, {
+        principal,
+        ip: '10.1.2.3',
+      })
+    }
+    assert.equal(parse({ source: { ip: '10.1.2.3' } }).sourceIp, '10.1.2.3')
+    assert.deepEqual(parse({ jwt: { sub: 'u' } }).claims, { sub: 'u' })
+  })
+
+  test('refuses a caller that cannot be', () => {
+    const refused = (value: object, message: RegExp) =>
+      assert.throws(() => parse(value), { name: 'CallError', message })
+    refused({ source: { principal: 'a b' } }, /source.principal must be like/)
+    refused({ source: { user: 'x' } }, /source has no field 'user': known are/)
+    refused({ source: { principal: 'd/ns/a/sa/x', namespace: 'b' } }, /is of namespace a/)
+    refused({ source: { ip: 'here' } }, /source.ip must be an IP address/)
+    refused({ destination: { port: 0 } }, /destination.port must be from 1 to 65535/)
+    refused({ jwt: {}, token: 'x' }, /give one of them/)
+    refused({ jwt: [] }, /jwt must be an object/)
   })
 
   test('writes the address into Host as HTTP clients do', () => {

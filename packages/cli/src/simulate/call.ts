@@ -3,8 +3,10 @@
  * field by field: a misspelt one would silently ask another question.
  */
 import { nearest } from '../suggest.ts'
+import { CallError } from './call-error.ts'
+import { type CallIdentity, IDENTITY_FIELDS, parseIdentity } from './call-identity.ts'
 
-export interface Call {
+export interface Call extends CallIdentity {
   /** IP that the client dials; a host name stands for what DNS would say. */
   readonly address: string
   readonly port: number
@@ -20,6 +22,8 @@ export interface Call {
   readonly path: string
   /** Names in lower case, without `host`. */
   readonly headers: ReadonlyMap<string, string>
+  /** The same, line by line: policies never look at joined ones. */
+  readonly fieldLines: ReadonlyMap<string, readonly string[]>
   /** `inbound`: the call arrives at the workload; `outbound`: it leaves it. */
   readonly direction: 'outbound' | 'inbound'
   /** Where the client's connection comes from. */
@@ -28,10 +32,6 @@ export interface Call {
 
 /** Outside every mesh: what a client dials when it does not matter (Istio's simulations do the same). */
 export const ANY_ADDRESS = '1.3.3.7'
-
-export class CallError extends Error {
-  override readonly name = 'CallError'
-}
 
 const FIELDS = [
   'address',
@@ -46,6 +46,7 @@ const FIELDS = [
   'headers',
   'direction',
   'sourceIp',
+  ...IDENTITY_FIELDS,
 ] as const
 
 interface Protocol {
@@ -122,7 +123,7 @@ function parseCall(value: unknown, index: number | undefined): Call {
   }
   const tls = parseTls(which, fields.tls, named.tls)
   const port = parsePort(which, fields.port, tls === 'plaintext' ? 80 : 443)
-  const { headers, hostHeader } = parseHeaders(which, fields.headers)
+  const { headers, fieldLines, hostHeader } = parseHeaders(which, fields.headers)
   const givenHost = fields.host === undefined ? hostHeader : text(which, fields, 'host', '')
   const givenAddress = text(which, fields, 'address', '')
   const host = givenHost ?? hostFromAddress(givenAddress, port)
@@ -130,6 +131,7 @@ function parseCall(value: unknown, index: number | undefined): Call {
   if (direction !== 'outbound' && direction !== 'inbound') {
     throw new CallError(`${which}: direction must be outbound or inbound`)
   }
+  const identity = parseIdentity(which, fields)
   return {
     address: givenAddress === '' ? hostOnly(host) || ANY_ADDRESS : givenAddress,
     port,
@@ -141,8 +143,10 @@ function parseCall(value: unknown, index: number | undefined): Call {
     host,
     path: parsePath(text(which, fields, 'path', '/')),
     headers,
+    fieldLines,
     direction,
-    sourceIp: text(which, fields, 'sourceIp', '127.0.0.1'),
+    sourceIp: identity.source?.ip ?? text(which, fields, 'sourceIp', '127.0.0.1'),
+    ...identity,
   }
 }
 
@@ -198,9 +202,10 @@ function parseAlpn(
 function parseHeaders(
   which: string,
   value: unknown,
-): { readonly headers: ReadonlyMap<string, string>; readonly hostHeader: string | undefined } {
+): Pick<Call, 'headers' | 'fieldLines'> & { readonly hostHeader: string | undefined } {
+  const fieldLines = new Map<string, readonly string[]>()
   const headers = new Map<string, string>()
-  if (value === undefined || value === null) return { headers, hostHeader: undefined }
+  if (value === undefined || value === null) return { headers, fieldLines, hostHeader: undefined }
   if (typeof value !== 'object' || Array.isArray(value)) {
     throw new CallError(`${which}: headers must be an object of names and values`)
   }
@@ -210,12 +215,16 @@ function parseHeaders(
       throw new CallError(`${which}: header ${name} must be a text or a list of texts`)
     }
     const lower = name.toLowerCase()
-    const joined = values.map(String).join(',')
-    headers.set(lower, headers.has(lower) ? `${headers.get(lower)},${joined}` : joined)
+    const lines = [...(fieldLines.get(lower) ?? []), ...values.map(String)]
+    fieldLines.set(lower, lines)
+    headers.set(lower, lines.join(','))
   }
   const hostHeader = headers.get('host') ?? headers.get(':authority')
-  for (const pseudo of ['host', ':authority']) headers.delete(pseudo)
-  return { headers, hostHeader }
+  for (const pseudo of ['host', ':authority']) {
+    headers.delete(pseudo)
+    fieldLines.delete(pseudo)
+  }
+  return { headers, fieldLines, hostHeader }
 }
 
 /** What an HTTP client writes into `Host` for a URL with this address and port. */

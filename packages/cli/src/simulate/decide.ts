@@ -26,6 +26,7 @@ import {
 } from '@weft/traffic'
 import type { Call } from './call.ts'
 import { findFilterChain, findListener } from './connection.ts'
+import { limitFacts } from './rate-limits.ts'
 import { requestViewOf, rewrittenBy } from './request.ts'
 import { NOWHERE, type SimulationResult } from './result.ts'
 
@@ -125,7 +126,10 @@ function routeHttp(
       return { ...inTable, virtualHost, error: 'no-route', because: facts }
     }
     case 'matched':
-      return follow(resources, decision, call, inTable, facts)
+      return follow(resources, decision, call, inTable, [
+        ...facts,
+        ...limitFacts(manager, decision.route.source.filters, decision.virtualHost.source.filters),
+      ])
   }
 }
 

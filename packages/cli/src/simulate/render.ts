@@ -1,7 +1,7 @@
 /** A simulation for people. Pure. */
 import type { Style } from '../terminal/style.ts'
 import type { Call } from './call.ts'
-import type { SimulationResult } from './result.ts'
+import type { Authorization, SimulationResult } from './result.ts'
 
 export function renderSimulation(call: Call, result: SimulationResult, style: Style): string {
   const rows: [string, string | null][] = [
@@ -18,6 +18,8 @@ export function renderSimulation(call: Call, result: SimulationResult, style: St
       'answer',
       result.directResponse && `${result.directResponse.status} ${result.directResponse.body}`,
     ],
+    ['mutual TLS', result.mtls?.because ?? null],
+    ['access', result.authorization && renderDecision(result.authorization, style)],
     ['error', result.error && style.red(result.error)],
   ]
   const lines = rows
@@ -25,6 +27,14 @@ export function renderSimulation(call: Call, result: SimulationResult, style: St
     .map(([name, value]) => `  ${name.padEnd(13)}${value}\n`)
   const why = result.because.map((fact) => `  ${style.dim('·')} ${fact}\n`)
   return `${style.bold(renderCall(call))}\n${lines.join('')}${style.dim('because')}\n${why.join('')}`
+}
+
+function renderDecision({ decision, policy, status }: Authorization, style: Style): string {
+  const by = policy === null ? '' : ` by ${policy}`
+  const told = status === null ? '' : ` (${status})`
+  if (decision === 'allow') return style.green(`allowed${by}`)
+  if (decision === 'deny') return style.red(`denied${by}${told}`)
+  return style.yellow(`asked${by}`)
 }
 
 function renderCall(call: Call): string {

@@ -44,8 +44,44 @@ export interface SimulationResult {
   readonly timeoutMs: number | null
   readonly retries: { readonly attempts: number; readonly on: readonly string[] } | null
   readonly error: SimulationError | null
+  /** What guards on the way, or of the workload that is called, say; `null`: nobody is asked. */
+  readonly authorization: Authorization | null
+  /** Between the mesh's proxies, at the workload that is called; `null`: none is known. */
+  readonly mtls: MutualTls | null
   /** One fact a line, in the order in which they were decided. */
   readonly because: readonly string[]
+}
+
+export interface Authorization {
+  /** `custom`: a provider of MeshConfig has the last word, all the rest allows it. */
+  readonly decision: 'allow' | 'deny' | 'custom'
+  /** `namespace/name` of the policy that decided; `null`: none did. */
+  readonly policy: string | null
+  /** Its rule, from 0. */
+  readonly rule: number | null
+  readonly because: string
+  readonly kind: 'AuthorizationPolicy' | 'PeerAuthentication' | null
+  /** `file:line` of what decided; of what lacks where nothing matched. */
+  readonly origin: string | null
+  /** What a refused client is told; `null`: nothing, or it is not refused. */
+  readonly status: number | null
+  /** `%RESPONSE_CODE_DETAILS%` in the access log. */
+  readonly details: string | null
+  readonly provider: string | null
+  /** `namespace/workload` whose proxy says so. */
+  readonly at: string | null
+  readonly notes: readonly string[]
+}
+
+export interface MutualTls {
+  readonly mode: 'STRICT' | 'PERMISSIVE' | 'DISABLE'
+  /** `namespace/name` of the PeerAuthentication; `null`: the default. */
+  readonly policy: string | null
+  readonly origin: string | null
+  readonly plaintext: 'accepted' | 'refused'
+  readonly because: string
+  /** How this call arrives. */
+  readonly call: 'plaintext' | 'tls' | 'mtls'
 }
 
 export interface Rewritten {
@@ -84,5 +120,7 @@ export const NOWHERE: SimulationResult = {
   timeoutMs: null,
   retries: null,
   error: null,
+  authorization: null,
+  mtls: null,
   because: [],
 }

@@ -13,6 +13,9 @@ export interface WorkloadTemplate {
   readonly name: string
   /** Of the pods it makes. */
   readonly labels: Readonly<Record<string, string>>
+  readonly serviceAccount: string
+  /** Of its containers, by name. */
+  readonly ports: Readonly<Record<string, number>>
 }
 
 const KINDS = new Set([
@@ -55,15 +58,34 @@ function templateOf(value: unknown): readonly WorkloadTemplate[] {
   const name = field(metadata, 'name')
   if (typeof kind !== 'string' || !KINDS.has(kind) || typeof name !== 'string') return []
   const namespace = field(metadata, 'namespace')
-  const template = field(field(field(value, 'spec'), 'template'), 'metadata')
+  const template = field(field(value, 'spec'), 'template')
+  const spec = field(template, 'spec')
+  const account = field(spec, 'serviceAccountName') ?? field(spec, 'serviceAccount')
   return [
     {
       kind,
       name,
       namespace: typeof namespace === 'string' ? namespace : 'default',
-      labels: textsOf(field(template, 'labels')),
+      labels: textsOf(field(field(template, 'metadata'), 'labels')),
+      serviceAccount: typeof account === 'string' ? account : 'default',
+      ports: namedPorts(field(spec, 'containers')),
     },
   ]
+}
+
+function namedPorts(containers: unknown): Record<string, number> {
+  const ports = listOf(containers).flatMap((container) => listOf(field(container, 'ports')))
+  return Object.fromEntries(
+    ports.flatMap((port) => {
+      const name = field(port, 'name')
+      const number = field(port, 'containerPort')
+      return typeof name === 'string' && typeof number === 'number' ? [[name, number]] : []
+    }),
+  )
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
 }
 
 function textsOf(value: unknown): Record<string, string> {

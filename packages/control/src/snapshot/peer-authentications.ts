@@ -11,18 +11,40 @@ type PeerAuthenticationDocument = DocumentOf<'PeerAuthentication'>
 /** Istio's: who has mutual TLS speaks it, nobody is shut out before all have. */
 const DEFAULT_MODE: MutualTlsMode = 'PERMISSIVE'
 
-/**
- * @param policies In order of precedence: of several for the same the oldest holds.
- * @param ports Names of one port, as the workload and its service call it.
- */
+/** Names of one port, as the workload and its service call it. */
+type Ports = readonly number[]
+
+interface Called {
+  readonly namespace: string
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/** @param policies In order of precedence: of several for the same the oldest holds. */
 export function mutualTlsMode(
   policies: readonly PeerAuthenticationDocument[],
-  workload: { readonly namespace: string; readonly labels: Readonly<Record<string, string>> },
-  ports: readonly number[],
+  workload: Called,
+  ports: Ports,
   rootNamespace: string,
 ): MutualTlsMode {
   if (policies.length === 0) return DEFAULT_MODE
-  const { namespace, labels } = workload
+  return mutualTlsDecision(policies, workload, ports, rootNamespace).mode
+}
+
+export interface MutualTlsDecision {
+  readonly mode: MutualTlsMode
+  /** Absent: nobody says, the default holds. */
+  readonly policy?: PeerAuthenticationDocument
+  /** Of what it says, e.g. `spec.mtls`. */
+  readonly path?: string
+}
+
+/** The mode, and whose word it is. */
+export function mutualTlsDecision(
+  policies: readonly PeerAuthenticationDocument[],
+  { namespace, labels }: Called,
+  ports: Ports,
+  rootNamespace: string,
+): MutualTlsDecision {
   const forAll = (place: string) =>
     policies.find((one) => one.metadata.namespace === place && isForAll(one))
   const own = policies.find(
@@ -31,18 +53,26 @@ export function mutualTlsMode(
       !isForAll(one) &&
       selects(one.spec.selector?.matchLabels, labels),
   )
-  const inherited = set(own) ?? set(forAll(namespace)) ?? set(forAll(rootNamespace))
+  const inherited = decided(own) ??
+    decided(forAll(namespace)) ??
+    decided(forAll(rootNamespace)) ?? { mode: DEFAULT_MODE }
   const levels = own?.spec.portLevelMtls ?? {}
   for (const port of ports) {
     const level = levels[port]
-    if (level === undefined) continue
-    return known(level.mode) ?? inherited ?? DEFAULT_MODE
+    if (own === undefined || level === undefined) continue
+    const mode = known(level.mode)
+    return mode === undefined
+      ? inherited
+      : { mode, policy: own, path: `spec.portLevelMtls[${port}]` }
   }
-  return inherited ?? DEFAULT_MODE
+  return inherited
 }
 
-function set(policy: PeerAuthenticationDocument | undefined): MutualTlsMode | undefined {
-  return known(policy?.spec.mtls?.mode)
+function decided(policy: PeerAuthenticationDocument | undefined): MutualTlsDecision | undefined {
+  const mode = known(policy?.spec.mtls?.mode)
+  return mode === undefined || policy === undefined
+    ? undefined
+    : { mode, policy, path: 'spec.mtls' }
 }
 
 function known(mode: string | undefined): MutualTlsMode | undefined {

@@ -11,6 +11,7 @@ import {
   compileRbac,
   decideRbac,
   explainRbac,
+  type PolicyTrace,
   type RbacDecision,
 } from '@weft/traffic'
 import type { FilterStats, StatOwner } from '../exchange/contract.ts'
@@ -35,7 +36,7 @@ export interface RbacStep {
 /** The same rules are compiled once, whatever routes and workers they are bound for. */
 const compiledRules = new WeakMap<RbacRules, CompiledRbac>()
 
-function compiled(rules: RbacRules): CompiledRbac {
+export function compiledRbac(rules: RbacRules): CompiledRbac {
   let known = compiledRules.get(rules)
   if (known === undefined) {
     known = compileRbac(rules)
@@ -49,8 +50,8 @@ export function rbacStep(
   owner: StatOwner,
   deps: RbacStepDeps,
 ): RbacStep {
-  const enforced = rules === undefined ? undefined : compiled(rules)
-  const tried = shadowRules === undefined ? undefined : compiled(shadowRules)
+  const enforced = rules === undefined ? undefined : compiledRbac(rules)
+  const tried = shadowRules === undefined ? undefined : compiledRbac(shadowRules)
   const count = countersOf(owner, deps.filterStats, `rbac.`)
   const countTried = countersOf(owner, deps.filterStats, `rbac.${shadowStatPrefix}shadow_`)
   const tell = new DecisionLog(deps)
@@ -135,16 +136,21 @@ class DecisionLog {
 const MAX_REASONS = 8
 
 /** What made the deciding policy match, or what each lacked that did not; never a token's text. */
-function becauseOf(rules: CompiledRbac, { policy }: RbacDecision, caller: Caller): string {
+export function becauseOf(rules: CompiledRbac, { policy }: RbacDecision, caller: Caller): string {
   if (rules.policies.length === 0) return 'nothing is allowed'
   const traces = explainRbac(rules, caller)
+  const reasons = reasonsOf(traces, policy)
+  return reasons.length === 0 ? 'it holds for everybody' : reasons.join('; ')
+}
+
+function reasonsOf(traces: readonly PolicyTrace[], policy: string | undefined): readonly string[] {
   const isDeciding = (trace: { readonly policy: string; readonly matched: boolean }) =>
     policy === undefined || trace.policy === policy
   return traces
     .filter(isDeciding)
     .flatMap(({ policy: name, predicates }) =>
       predicates
-        .filter(({ matched }) => matched === (policy !== undefined))
+        .filter(({ rule, matched }) => matched === (policy !== undefined) && rule !== 'anybody')
         .map(({ rule, found }) => {
           const isSecret = /^(not: )*(claim|header (authorization|cookie)\b|metadata)/.test(rule)
           const seen = isSecret || found === '' ? '' : `, found ${found}`
@@ -152,7 +158,6 @@ function becauseOf(rules: CompiledRbac, { policy }: RbacDecision, caller: Caller
         }),
     )
     .slice(0, MAX_REASONS)
-    .join('; ')
 }
 
 function originsOf(

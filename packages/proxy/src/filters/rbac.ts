@@ -38,7 +38,8 @@ function leaveBehind(
   })
 }
 
-function callerOf(call: FilterCall, manager: FilterScope['runtime']['manager']): Caller {
+/** What a policy may look at. */
+export function callerOf(call: FilterCall, manager: FilterScope['runtime']['manager']): Caller {
   const { peer } = call
   return {
     sourceIp: peer.remote.host,

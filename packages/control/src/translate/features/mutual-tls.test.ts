@@ -204,3 +204,22 @@ test('whom a workload lets in is of its trust domain, and the application hears 
   assert.ok(mutual?.filter.kind === 'http')
   assert.equal(mutual.filter.forwardClientCert?.mode, 'appendForward')
 })
+
+test('captured ports that no service names take the mutual TLS of the workload, and nothing is left over', () => {
+  const strict = `apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: shop}
+spec: {mtls: {mode: STRICT}}`
+  const listenerOf = (hasIdentity: boolean) =>
+    resources({ capture: { kind: 'redirect' }, hasIdentity, offers: [] }, strict).listener.get(
+      'virtualInbound',
+    )
+  const guarded = listenerOf(true)
+  assert.equal(guarded?.defaultFilterChain, undefined)
+  const plain = guarded?.filterChains.filter(({ tls }) => tls === undefined)
+  assert.deepEqual(
+    plain?.map(({ name }) => name),
+    ['virtualInbound-blackhole'],
+  )
+  assert.equal(listenerOf(false)?.defaultFilterChain?.name, 'virtualInbound')
+})

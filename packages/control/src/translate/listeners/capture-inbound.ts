@@ -33,6 +33,7 @@ const PLAIN_HTTP = {
 
 export function captureInbound(scope: ProxyScope): CaptureInbound {
   const { chains, clusters, listeners } = portsOf(scope)
+  const { passing, last } = passthroughChains(scope)
   return {
     listeners: [
       {
@@ -50,22 +51,9 @@ export function captureInbound(scope: ProxyScope): CaptureInbound {
             ]),
           },
           ...chains,
-          {
-            name: 'virtualInbound-catchall-http',
-            match: { ...MATCH_ALL, ...PLAIN_HTTP },
-            filter: httpManager(scope.mesh, 'mesh', 'inbound_0.0.0.0_0', {
-              kind: 'inline',
-              table: inboundRoutes(0, INBOUND_PASSTHROUGH_CLUSTER),
-            }),
-          },
+          ...passing,
         ],
-        defaultFilterChain: {
-          name: 'virtualInbound',
-          match: MATCH_ALL,
-          filter: tcpProxy(scope.mesh, INBOUND_PASSTHROUGH_CLUSTER, [
-            { cluster: INBOUND_PASSTHROUGH_CLUSTER, weight: 1 },
-          ]),
-        },
+        ...(last === undefined ? {} : { defaultFilterChain: last }),
         origins: [],
       },
       ...listeners,
@@ -75,6 +63,34 @@ export function captureInbound(scope: ProxyScope): CaptureInbound {
       plainCluster(scope, INBOUND_PASSTHROUGH_CLUSTER, { kind: 'originalDst' }),
     ],
   }
+}
+
+/**
+ * Ports that no service names take the mutual TLS of the workload. With it there is no chain for
+ * the rest: Envoy would hand it what a STRICT port refuses.
+ */
+function passthroughChains(scope: ProxyScope): {
+  readonly passing: readonly FilterChain[]
+  readonly last?: FilterChain
+} {
+  const http = httpManager(scope.mesh, 'mesh', 'inbound_0.0.0.0_0', {
+    kind: 'inline',
+    table: inboundRoutes(0, INBOUND_PASSTHROUGH_CLUSTER),
+  })
+  const bytes = tcpProxy(scope.mesh, INBOUND_PASSTHROUGH_CLUSTER, [
+    { cluster: INBOUND_PASSTHROUGH_CLUSTER, weight: 1 },
+  ])
+  const name = 'virtualInbound'
+  const first = {
+    name: `${name}-catchall-http`,
+    match: { ...MATCH_ALL, ...PLAIN_HTTP },
+    filter: http,
+  }
+  const last = { name, match: MATCH_ALL, filter: bytes }
+  const plain = [first, last]
+  const all = { name, match: MATCH_ALL, ports: [], http, bytes, detects: true } as const
+  const chains = inboundChains(scope, all, plain)
+  return chains === plain ? { passing: [first], last } : { passing: chains }
 }
 
 interface InboundPorts {

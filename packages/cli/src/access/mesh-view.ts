@@ -1,0 +1,166 @@
+/** Who is called in a mesh, and what his proxy was told: from files, as a control plane would. */
+import { type Document, type DocumentOf, documentsOf } from '@weft/config'
+import {
+  buildSnapshot,
+  DEFAULT_PROXY,
+  findService,
+  type MeshSnapshot,
+  type ProxyView,
+  type ServiceInstance,
+  translate,
+} from '@weft/control'
+import {
+  type Listener,
+  type OfferedPort,
+  type ResourceSet,
+  renderSpiffeId,
+  serviceAccountId,
+} from '@weft/model'
+import { parseCalls } from '../simulate/call.ts'
+import { perspectiveOf, type Scene } from '../simulate/perspective.ts'
+import { populated } from './populated.ts'
+
+/** A workload that is called. */
+export interface Destination {
+  /** `namespace/workload`. */
+  readonly name: string
+  readonly proxy: ProxyView
+  /** SPIFFE ID, where it is known. */
+  readonly principal?: string
+  readonly resources: ResourceSet
+  readonly peerAuthentications: readonly DocumentOf<'PeerAuthentication'>[]
+  readonly rootNamespace: string
+  readonly trustDomain: string
+  /** Ports of services that lead here, with the port of the workload itself. */
+  readonly ports: readonly { readonly servicePort: number; readonly port: number }[]
+}
+
+export interface MeshView {
+  readonly documents: readonly Document[]
+  readonly snapshot: MeshSnapshot
+  /** By `namespace/workload`, or a service: all that differ in what their proxies are told. */
+  destinations(name: string): readonly Destination[]
+  /** Who answers at these addresses of a service. */
+  behind(host: string, servicePort: number, addresses?: ReadonlySet<string>): readonly Destination[]
+  /** SPIFFE ID of a workload. */
+  principalOf(workload: string): string
+}
+
+export function meshView(scene: Scene): MeshView {
+  const documents = populated(scene)
+  const snapshot = buildSnapshot({ documents })
+  const { mesh } = snapshot
+  const known = new Map<string, Destination>()
+  const all = [...snapshot.instances.values()].flat()
+
+  const destinationOf = (proxy: ProxyView, serviceAccount: string | undefined): Destination => {
+    const key = JSON.stringify({ ...proxy, portMap: [...proxy.portMap] })
+    const before = known.get(key)
+    if (before !== undefined) return before
+    const ports = all
+      .filter(({ address }) => proxy.addresses.includes(address))
+      .map(({ servicePort, port }) => ({ servicePort, port }))
+    const id = serviceAccountId(mesh.trustDomain, proxy.namespace, serviceAccount ?? '')
+    const destination: Destination = {
+      name: `${proxy.namespace}/${proxy.workload}`,
+      proxy,
+      ...(serviceAccount === undefined ? {} : { principal: renderSpiffeId(id) }),
+      resources: translate(snapshot, proxy),
+      peerAuthentications: snapshot.peerAuthentications,
+      rootNamespace: mesh.rootNamespace,
+      trustDomain: mesh.trustDomain,
+      ports: [...ports, ...proxy.offers.map(({ port }) => ({ servicePort: port, port }))],
+    }
+    known.set(key, destination)
+    return destination
+  }
+  const ofInstance = (instance: ServiceInstance, namespace: string): Destination =>
+    destinationOf(
+      {
+        ...DEFAULT_PROXY,
+        hasIdentity: true,
+        namespace: instance.workload?.namespace ?? namespace,
+        workload: instance.workload?.name ?? instance.address,
+        labels: instance.labels,
+        addresses: [instance.address],
+      },
+      instance.serviceAccount,
+    )
+  const behind: MeshView['behind'] = (host, servicePort, addresses) => {
+    const service = findService(snapshot.services, host)
+    if (service === undefined || service.external) return []
+    const instances = (snapshot.instances.get(service.host) ?? []).filter(
+      (one) =>
+        (servicePort === 0 || one.servicePort === servicePort) &&
+        (addresses === undefined || addresses.has(one.address)),
+    )
+    if (instances.length === 0) return offered(service.name, service.namespace)
+    const distinct = new Map(
+      instances.map((one) => [JSON.stringify([one.labels, one.workload, one.serviceAccount]), one]),
+    )
+    return [...distinct.values()].map((one) => ofInstance(one, service.namespace))
+  }
+  /** A service whose workloads join by themselves (`weft run --service`). */
+  const offered = (name: string, namespace: string): readonly Destination[] => {
+    const document = documentsOf(documents, 'Service').find(
+      ({ metadata }) => metadata.name === name && metadata.namespace === namespace,
+    )
+    if (document === undefined || Object.keys(document.spec.selector ?? {}).length > 0) return []
+    const service = findService(snapshot.services, `${name}.${namespace}.svc.cluster.local`)
+    const offers = (service?.ports ?? []).map((port): OfferedPort => {
+      const address = '240.0.0.0'
+      const own = { service: name, port: port.port, protocol: port.protocol, address }
+      return { ...own, listenPort: port.port, appAddress: '127.0.0.1', appPort: port.port }
+    })
+    const proxy: ProxyView = {
+      ...DEFAULT_PROXY,
+      hasIdentity: true,
+      namespace,
+      workload: name,
+      labels: { app: name },
+      capture: { kind: 'explicit' },
+      offers,
+    }
+    return [destinationOf(proxy, 'default')]
+  }
+  const fromPerspective = (name: string): Destination => {
+    const [call] = parseCalls('{}').calls
+    if (call === undefined) throw new Error('Cannot build a call: an empty one must parse')
+    const { proxy } = perspectiveOf({ documents }, call, name)
+    return destinationOf({ ...proxy, hasIdentity: true }, accountOf(documents, proxy))
+  }
+  return {
+    documents,
+    snapshot,
+    behind,
+    destinations(name) {
+      const full = name.includes('/') ? name : `default/${name}`
+      const [namespace = '', workload = ''] = full.split('/')
+      const host = `${workload}.${namespace}.svc.cluster.local`
+      const service = behind(host, 0)
+      return service.length > 0 ? service : [fromPerspective(full)]
+    },
+    principalOf(workload) {
+      const { principal, proxy } = fromPerspective(workload)
+      const id = serviceAccountId(mesh.trustDomain, proxy.namespace, 'default')
+      return principal ?? renderSpiffeId(id)
+    },
+  }
+}
+
+function accountOf(documents: readonly Document[], { addresses, namespace }: ProxyView) {
+  for (const { spec, status, metadata } of documentsOf(documents, 'Pod')) {
+    if (metadata.namespace !== namespace || !addresses.includes(status?.podIP ?? '')) continue
+    return spec.serviceAccountName ?? spec.serviceAccount ?? 'default'
+  }
+  for (const { spec, metadata } of documentsOf(documents, 'WorkloadEntry')) {
+    if (metadata.namespace !== namespace || !addresses.includes(spec.address ?? '')) continue
+    return spec.serviceAccount ?? 'default'
+  }
+  return undefined
+}
+
+/** Where connections from elsewhere arrive. */
+export function inboundListeners({ resources }: Destination): readonly Listener[] {
+  return [...resources.listener.values()].filter(({ direction }) => direction === 'inbound')
+}
