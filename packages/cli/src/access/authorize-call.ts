@@ -3,20 +3,13 @@
  * guards of that way say. The filter chain is found and judged by what a proxy uses for it.
  */
 import { realClock } from '@weft/base'
-import { mutualTlsDecision } from '@weft/control'
-import {
-  type FilterChain,
-  type Listener,
-  type Origin,
-  parseSpiffeId,
-  type RequestView,
-} from '@weft/model'
+import { type FilterChain, type Listener, parseSpiffeId, type RequestView } from '@weft/model'
 import { type AccessCall, AccessJudge, type Judgement } from '@weft/proxy'
 import { TextMatcher } from '@weft/traffic'
 import type { Call } from '../simulate/call.ts'
 import { findFilterChain, findListener } from '../simulate/connection.ts'
 import type { Authorization, MutualTls } from '../simulate/result.ts'
-import { type Destination, inboundListeners } from './mesh-view.ts'
+import { type Destination, inboundListeners, whereOf } from './destination.ts'
 
 export interface AccessAnswer {
   readonly authorization: Authorization
@@ -40,7 +33,7 @@ export class DestinationJudge {
   ask(call: Call): AccessAnswer {
     const { destination } = this
     const port = portOf(destination, call)
-    const { mode, ...said } = modeAt(destination, port)
+    const { mode, ...said } = destination.modeAt(port)
     const arriving = arrivingCall(destination, call, mode, port)
     const listener = inboundAt(destination, arriving, port)
     const plain: Call = { ...arriving, tls: 'plaintext', alpn: [], sni: '' }
@@ -84,24 +77,6 @@ function portOf({ ports, proxy }: Destination, call: Call): number {
   if (mapped !== undefined) return mapped
   const [only] = new Set(own)
   return !call.written.port && only !== undefined ? only : call.port
-}
-
-function modeAt(
-  { peerAuthentications, proxy, rootNamespace }: Destination,
-  port: number,
-): { readonly mode: MutualTls['mode']; readonly policy?: string; readonly origin?: string } {
-  if (!proxy.hasIdentity) return { mode: 'DISABLE' }
-  const offer = proxy.offers.find((one) => one.port === port)
-  const ports = offer === undefined ? [port] : [offer.appPort, offer.port]
-  const { mode, policy, path } = mutualTlsDecision(peerAuthentications, proxy, ports, rootNamespace)
-  if (policy === undefined || path === undefined) return { mode }
-  const { namespace, name } = policy.metadata
-  const origin = whereOf({ ...policy.origin, line: policy.lineOf(path) })
-  return { mode, policy: `${namespace}/${name}`, ...(origin === undefined ? {} : { origin }) }
-}
-
-export function whereOf({ file, line }: Origin): string | undefined {
-  return file === undefined ? undefined : `${file}${line === undefined ? '' : `:${line}`}`
 }
 
 function mutualTlsReason(

@@ -1,39 +1,20 @@
 /** Who is called in a mesh, and what his proxy was told: from files, as a control plane would. */
-import { type Document, type DocumentOf, documentsOf } from '@weft/config'
+import { type Document, documentsOf } from '@weft/config'
 import {
   buildSnapshot,
   DEFAULT_PROXY,
   findService,
   type MeshSnapshot,
+  mutualTlsDecision,
   type ProxyView,
   type ServiceInstance,
   translate,
 } from '@weft/control'
-import {
-  type Listener,
-  type OfferedPort,
-  type ResourceSet,
-  renderSpiffeId,
-  serviceAccountId,
-} from '@weft/model'
+import { type OfferedPort, renderSpiffeId, serviceAccountId } from '@weft/model'
 import { parseCalls } from '../simulate/call.ts'
 import { perspectiveOf, type Scene } from '../simulate/perspective.ts'
+import { type Destination, type ModeAt, whereOf } from './destination.ts'
 import { populated } from './populated.ts'
-
-/** A workload that is called. */
-export interface Destination {
-  /** `namespace/workload`. */
-  readonly name: string
-  readonly proxy: ProxyView
-  /** SPIFFE ID, where it is known. */
-  readonly principal?: string
-  readonly resources: ResourceSet
-  readonly peerAuthentications: readonly DocumentOf<'PeerAuthentication'>[]
-  readonly rootNamespace: string
-  readonly trustDomain: string
-  /** Ports of services that lead here, with the port of the workload itself. */
-  readonly ports: readonly { readonly servicePort: number; readonly port: number }[]
-}
 
 export interface MeshView {
   readonly documents: readonly Document[]
@@ -66,8 +47,7 @@ export function meshView(scene: Scene): MeshView {
       proxy,
       ...(serviceAccount === undefined ? {} : { principal: renderSpiffeId(id) }),
       resources: translate(snapshot, proxy),
-      peerAuthentications: snapshot.peerAuthentications,
-      rootNamespace: mesh.rootNamespace,
+      modeAt: (port) => modeAt(snapshot, proxy, port),
       trustDomain: mesh.trustDomain,
       ports: [...ports, ...proxy.offers.map(({ port }) => ({ servicePort: port, port }))],
     }
@@ -160,7 +140,17 @@ function accountOf(documents: readonly Document[], { addresses, namespace }: Pro
   return undefined
 }
 
-/** Where connections from elsewhere arrive. */
-export function inboundListeners({ resources }: Destination): readonly Listener[] {
-  return [...resources.listener.values()].filter(({ direction }) => direction === 'inbound')
+function modeAt(
+  { peerAuthentications, mesh }: MeshSnapshot,
+  proxy: ProxyView,
+  port: number,
+): ReturnType<ModeAt> {
+  const offer = proxy.offers.find((one) => one.port === port)
+  const ports = offer === undefined ? [port] : [offer.appPort, offer.port]
+  const found = mutualTlsDecision(peerAuthentications, proxy, ports, mesh.rootNamespace)
+  const { mode, policy, path } = found
+  if (policy === undefined || path === undefined) return { mode }
+  const { namespace, name } = policy.metadata
+  const origin = whereOf({ ...policy.origin, line: policy.lineOf(path) })
+  return { mode, policy: `${namespace}/${name}`, ...(origin === undefined ? {} : { origin }) }
 }
