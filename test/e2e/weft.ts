@@ -1,7 +1,7 @@
 /** Runs `weft` as a stranger does: the real command in a real process. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -89,6 +89,12 @@ export function startWeft(args: readonly string[], options: StartOptions = {}): 
 
 export function runWeft(args: readonly string[], options?: StartOptions): Promise<Finished> {
   return startWeft(args, options).finished
+}
+
+/** What lets this user call the admin API of a control plane that `startWeft` started. */
+export async function ownerToken(adminPort: number): Promise<string> {
+  const file = join(STATE, 'weft', 'bootstrap', `127.0.0.1-${adminPort}.admin-token`)
+  return (await readFile(file, 'utf8')).trim()
 }
 
 /** A folder of its own that is gone afterwards. */

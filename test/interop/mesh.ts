@@ -7,7 +7,7 @@ import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from '@weft/testkit'
-import { type Running, startWeft } from '../e2e/weft.ts'
+import { ownerToken, type Running, startWeft } from '../e2e/weft.ts'
 
 export interface Written {
   readonly type: string
@@ -80,7 +80,7 @@ export async function startMesh(more: readonly string[] = []): Promise<Mesh> {
   started.push(control)
   await control.saw('Control plane is up')
   const ask = async (path: string) => {
-    const { body } = await plainGet(admin, path)
+    const { body } = await plainGet(admin, path, await ownerToken(admin))
     return body
   }
   const startProxy = async (args: readonly string[]) => {
@@ -118,9 +118,10 @@ export async function startMesh(more: readonly string[] = []): Promise<Mesh> {
   }
 }
 
-function plainGet(port: number, path: string): Promise<{ readonly body: string }> {
+function plainGet(port: number, path: string, token: string): Promise<{ readonly body: string }> {
   return new Promise((resolve, reject) => {
-    const request = get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
+    const headers = { authorization: `Bearer ${token}` }
+    const request = get({ host: '127.0.0.1', port, path, headers, agent: false }, (response) => {
       let body = ''
       response.setEncoding('utf8')
       response.on('data', (chunk: string) => {

@@ -1,11 +1,19 @@
 /** A client of the control plane's admin API: what commands ask a running mesh. */
-import type { ApplyResult, CaStatus, DeleteResult, JoinTokenInfo } from '@weft/control'
+import type {
+  ApplyResult,
+  AuditEntry,
+  CaStatus,
+  DeleteResult,
+  Grant,
+  Identity,
+  JoinTokenInfo,
+  OperatorTokenInfo,
+} from '@weft/control'
 import type { Resources, ResourceType } from '@weft/model'
 import { CommandError, EXIT_UNREACHABLE } from './command.ts'
 import { isWell, type MeshStatus } from './inspect/status.ts'
 import type { ServiceRow } from './inspect/tables.ts'
-
-const TIMEOUT_MS = 10_000
+import { type ApiTarget, type CallAnswer, callApi, nameOfTarget } from './mesh-call.ts'
 
 export interface ObjectName {
   readonly kind: string
@@ -21,12 +29,33 @@ export interface NewJoinToken {
   readonly uses: number | 'any'
 }
 
-export class MeshApi {
-  readonly #url: string
+export interface NewOperatorToken {
+  readonly user: string
+  readonly groups: readonly string[]
+  readonly role?: string
+  readonly namespaces?: readonly string[]
+  readonly ttlSeconds?: number
+}
 
-  /** @param url E.g. `http://127.0.0.1:15014`. */
-  constructor(url: string) {
-    this.#url = url
+export type Whoami = Identity & { readonly grants: readonly Grant[] }
+
+export interface Judgement {
+  readonly allowed: boolean
+  readonly action: string
+  readonly role: string
+  readonly reason?: string
+}
+
+export class MeshApi {
+  readonly #target: ApiTarget
+
+  constructor(target: ApiTarget) {
+    this.#target = target
+  }
+
+  /** As people know it. */
+  get name(): string {
+    return nameOfTarget(this.#target)
   }
 
   /** @param file Name of the text for messages. */
@@ -108,6 +137,48 @@ export class MeshApi {
     await this.#change('/v1/join-tokens/revoke', { id })
   }
 
+  whoami(): Promise<Whoami> {
+    return this.#ask('GET', '/v1/whoami')
+  }
+
+  /** @param namespace Absent: in all of them. */
+  can(action: string, namespace: string | undefined): Promise<Judgement> {
+    const query = new URLSearchParams({ action, ...(namespace === undefined ? {} : { namespace }) })
+    return this.#ask('GET', `/v1/can?${query}`)
+  }
+
+  createOperatorToken(
+    options: NewOperatorToken,
+  ): Promise<OperatorTokenInfo & { readonly token: string }> {
+    return this.#change('/v1/operator-tokens', options)
+  }
+
+  async operatorTokens(): Promise<readonly OperatorTokenInfo[]> {
+    const { tokens } = await this.#ask<{ tokens: readonly OperatorTokenInfo[] }>(
+      'GET',
+      '/v1/operator-tokens',
+    )
+    return tokens
+  }
+
+  async revokeOperatorToken(id: string): Promise<void> {
+    await this.#change('/v1/operator-tokens/revoke', { id })
+  }
+
+  /** The newest first. */
+  async audit(limit: number): Promise<readonly AuditEntry[]> {
+    const { entries } = await this.#ask<{ entries: readonly AuditEntry[] }>(
+      'GET',
+      `/v1/audit?limit=${limit}`,
+    )
+    return entries
+  }
+
+  /** A path that signs a browser in, once. */
+  consoleLink(): Promise<{ readonly path: string; readonly ttlSeconds: number }> {
+    return this.#change('/v1/console-links', {})
+  }
+
   #change<T>(path: string, value: object): Promise<T> {
     return this.#ask('POST', path, { type: 'application/json', body: JSON.stringify(value) })
   }
@@ -117,27 +188,37 @@ export class MeshApi {
     path: string,
     content?: { readonly type: string; readonly body: string },
   ): Promise<T> {
-    let response: Response
+    let answer: CallAnswer
     try {
-      response = await fetch(new URL(path, this.#url), {
-        method,
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-        ...(content === undefined
-          ? {}
-          : { headers: { 'content-type': content.type }, body: content.body }),
-      })
+      answer = await callApi(this.#target, method, path, content)
     } catch (error) {
-      throw new CommandError(`Cannot reach a control plane at ${this.#url}`, EXIT_UNREACHABLE, {
-        cause: error,
-        hint: 'Start one with `weft up`, or say where it is: --control URL',
-      })
+      const code = (error as NodeJS.ErrnoException).code
+      const why = error instanceof Error && code !== 'ECONNREFUSED' ? `: ${error.message}` : ''
+      throw new CommandError(
+        `Cannot reach a control plane at ${this.name}${why}`,
+        EXIT_UNREACHABLE,
+        { cause: error, hint: 'Start one with `weft up`, or say where it is: --control URL' },
+      )
     }
-    const text = await response.text()
-    const answer = parseJson(text)
+    const { status, text } = answer
+    const value = parseJson(text)
     // 422 carries a result that says what is wrong with the input.
-    if ((response.ok || response.status === 422) && answer !== undefined) return answer as T
-    throw new CommandError(`The control plane at ${this.#url} answered ${response.status}: ${text}`)
+    if (((status >= 200 && status < 300) || status === 422) && value !== undefined) {
+      return value as T
+    }
+    throw refusalOf(this.name, status, text, value)
   }
+}
+
+function refusalOf(name: string, status: number, text: string, value: unknown): CommandError {
+  const { error = text } = (value ?? {}) as { readonly error?: string }
+  if (status === 401) {
+    return new CommandError(`The control plane at ${name} does not know you: ${error}`, 1, {
+      hint: 'Bring a token: --token-file FILE, WEFT_TOKEN, or `weft auth login`. Its user needs none on its own machine',
+    })
+  }
+  if (status === 403) return new CommandError(`Not allowed: ${error}`)
+  return new CommandError(`The control plane at ${name} answered ${status}: ${text}`)
 }
 
 function parseJson(text: string): unknown {

@@ -11,7 +11,9 @@ import { type Clock, type Logger, realClock, silentLogger } from '@weft/base'
 import { analyze } from '@weft/config'
 import type { SocketAddress } from '@weft/model'
 import { type AdsServer, createAdsServer, type XdsNode, type XdsTls } from '@weft/xds'
-import { openAdminServer } from './admin/admin-server.ts'
+import { type OperatorOptions, Operators } from './admin/access/operators.ts'
+import { OWNER } from './admin/access/roles.ts'
+import { type AdminServer, openAdminServer } from './admin/admin-server.ts'
 import type { ConnectedProxy, PlaneView } from './admin/endpoint.ts'
 import { type OpenedMeshCa, openMeshCa } from './ca/open-mesh-ca.ts'
 import type { CaOptions } from './ca/options.ts'
@@ -49,8 +51,18 @@ export interface ControlPlaneOptions {
   readonly xdsTls?: SocketAddress
   /** A unix socket for xDS besides. */
   readonly xdsSocketPath?: string
-  /** Default 127.0.0.1:15014. */
+  /** Default 127.0.0.1:15014. Plaintext, so loopback only unless `insecureAdmin`. */
   readonly admin?: SocketAddress
+  /** Take tokens in plaintext on an address that others reach. */
+  readonly insecureAdmin?: boolean
+  /** The admin API over TLS, for other machines, with the control plane's own certificate. */
+  readonly adminTls?: SocketAddress
+  /** A unix socket for the admin API besides: whoever may open it (mode 0600) is its owner. */
+  readonly adminSocketPath?: string
+  /** Names by which browsers may reach the admin API, beside localhost and addresses. */
+  readonly adminHosts?: readonly string[]
+  /** Who may do what by the admin API; its folder is below `stateDir` unless it says otherwise. */
+  readonly operators?: OperatorOptions
   /**
    * Keeps what must survive a restart: self-registered endpoints and the last
    * good form of every file. Absent: nothing is kept.
@@ -60,6 +72,8 @@ export interface ControlPlaneOptions {
   readonly registrationGraceMs?: number
   /** The mesh's CA; its folder is below `stateDir` unless it says otherwise. */
   readonly ca?: CaOptions
+  /** Where global rate limits are counted; absent: in memory. */
+  readonly rateLimitRedis?: RedisOptions
   /** Uniform in [0, 1). */
   readonly random?: () => number
   readonly clock?: Clock
@@ -71,9 +85,13 @@ export interface ControlPlane {
   /** With `xdsTls`. */
   readonly xdsTls: SocketAddress | undefined
   readonly admin: SocketAddress
+  /** With `adminTls`. */
+  readonly adminTls: SocketAddress | undefined
+  /** Of whoever started it: the role admin in all namespaces, from this machine. */
+  readonly ownerToken: string
+  /** A path of the admin API that signs a browser in as the owner, once and for ten minutes. */
+  consoleLink(): string
   snapshot(): MeshSnapshot
-  /** Where global rate limits are counted; absent: in memory. */
-  readonly rateLimitRedis?: RedisOptions
   statuses(): readonly ObjectStatus[]
   close(): Promise<void>
 }
@@ -152,6 +170,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       admit: (peer) => identities.admit(peer),
       refuse: (node, peer) => identities.refuse(node, peer),
       onCertificate: (question, peer) => identities.ca.answer(question, peer),
+      identities: {
+        issueJwt: (question, peer) => identities.workloads.issueJwt(question, peer),
+        watchBundles: (send, peer) => identities.workloads.watchBundles(send, peer),
+      },
       onNode(node, connection) {
         selfRegistration.connected(registrationOf(node), connection)
         views.connect(node, connection, push.snapshot)
@@ -160,10 +182,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         views.disconnect(connection)
         // Going down ourselves says nothing about the workloads.
         if (!isClosing) selfRegistration.disconnected(node.id, connection)
-      identities: {
-        issueJwt: (question, peer) => identities.workloads.issueJwt(question, peer),
-        watchBundles: (send, peer) => identities.workloads.watchBundles(send, peer),
-      },
       },
       onRateLimit(question) {
         globalLimits.limits.configure(push.snapshot?.rateLimits ?? [])
@@ -209,6 +227,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     },
   })
   stack.defer(() => push.close())
+  let admin: AdminServer | undefined
   const identities: OpenedMeshCa = await openMeshCa(
     { ...(stateDir !== undefined && { folder: join(stateDir, 'ca') }), ...options.ca },
     {
@@ -219,10 +238,24 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       connections: () => ads.connections(),
       resourcesOf: (connection) => views.resourcesOf(connection),
       onBundle: () => push.request('config'),
-      onServerIdentity: (tls) => ads.setTls(tls),
+      onServerIdentity(tls) {
+        ads.setTls(tls)
+        admin?.setTls(tls)
+      },
     },
   )
   stack.defer(() => identities.close())
+  const operators = await Operators.open(
+    {
+      ...(stateDir !== undefined && { folder: join(stateDir, 'operators') }),
+      ...(options.ca?.bootstrapFolder !== undefined && {
+        tokenFolder: options.ca.bootstrapFolder,
+      }),
+      ...options.operators,
+    },
+    { clock, log, ca: () => identities.ca },
+  )
+  stack.defer(() => operators.close())
 
   const stop = new AbortController()
   stack.defer(() => {
@@ -293,6 +326,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       [staticRegistry, selfRegistration].map((one) => ({ name: one.name, health: one.health() })),
     folder: options.sources.find(isFolder),
     identities,
+    operators,
     rescan,
   }
 
@@ -301,18 +335,26 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   await identities.ca.open(trustDomain, sourceState().documents)
   await push.now()
   isReady = true
-  const admin = await openAdminServer(options.admin ?? DEFAULT_ADMIN, plane, log)
-  stack.defer(() => admin.close())
+  const opened = await openAdminServer(adminListeners(options, identities.ca.serverTls), plane, {
+    log,
+    clock,
+  })
+  admin = opened
+  stack.defer(() => opened.close())
   const xds = await ads.listen(options.xds ?? DEFAULT_XDS)
   if (options.xdsSocketPath !== undefined) await ads.listen({ path: options.xdsSocketPath })
   const at = 'port' in xds ? xds : (options.xds ?? DEFAULT_XDS)
   const secure = await listenSecurely(ads, options.xdsTls, identities.ca.serverTls, log)
   await identities.announce(at)
+  await operators.announce(opened.address)
   const owned = stack.move()
   return {
     xds: at,
     xdsTls: secure,
-    admin: admin.address,
+    admin: opened.address,
+    adminTls: opened.tlsAddress,
+    ownerToken: operators.ownerToken,
+    consoleLink: () => `/console/login?code=${operators.sessions.link(OWNER).code}`,
     snapshot() {
       const { snapshot } = push
       if (snapshot === undefined) throw new Error('Cannot happen: started without a snapshot')
@@ -320,6 +362,23 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     },
     statuses,
     close: () => owned.disposeAsync(),
+  }
+}
+
+/** @throws {Error} When TLS is wanted and there is no certificate to show. */
+function adminListeners(options: ControlPlaneOptions, identity: XdsTls | undefined) {
+  const { admin = DEFAULT_ADMIN, insecureAdmin, adminTls, adminSocketPath, adminHosts } = options
+  if (adminTls !== undefined && identity === undefined) {
+    throw new Error('Cannot serve the admin API over TLS: there is no CA to identify it')
+  }
+  return {
+    address: admin,
+    isInsecure: insecureAdmin === true,
+    hosts: adminHosts ?? [],
+    ...(adminTls !== undefined && identity !== undefined
+      ? { tls: { address: adminTls, identity } }
+      : {}),
+    ...(adminSocketPath === undefined ? {} : { socketPath: adminSocketPath }),
   }
 }
 

@@ -67,6 +67,7 @@ export type {
 } from './server/ads-status.ts'
 export type { LoadReport, LocalityLoad } from './server/load-reports.ts'
 export type { BundleWatch, IdentityService, JwtAnswer } from './server/identity-service.ts'
+export { peerChain } from './server/peer.ts'
 export type { Quarantined } from './server/quarantine.ts'
 export { HEALTH_TYPE_URL, RESOURCE_TYPES, resourceTypeOf, TYPE_URLS } from './type-urls.ts'
 

@@ -1,6 +1,7 @@
 import { type Command, UsageError } from '../command.ts'
+import { API_OPTIONS } from '../input/control-access.ts'
 import { readSources } from '../input/read-sources.ts'
-import { CONTROL_OPTION, DIR_OPTION, destinationOf } from '../input/where-to-write.ts'
+import { DIR_OPTION, destinationOf } from '../input/where-to-write.ts'
 
 export const apply: Command = {
   name: 'apply',
@@ -18,7 +19,7 @@ export const apply: Command = {
       placeholder: 'FILE',
       describe: 'file, folder, glob or - for standard input',
     },
-    control: CONTROL_OPTION,
+    ...API_OPTIONS,
     dir: DIR_OPTION,
   },
   operands: { min: 0, max: Number.POSITIVE_INFINITY },

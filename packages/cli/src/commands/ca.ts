@@ -3,8 +3,9 @@ import { basename, join, resolve } from 'node:path'
 import type { CaStatus } from '@weft/control'
 import type { Arguments } from '../arguments.ts'
 import { type Command, CommandError, UsageError } from '../command.ts'
-import { CONTROL_OPTION, controlUrlOf } from '../input/where-to-write.ts'
-import { MeshApi } from '../mesh-api.ts'
+import { API_OPTIONS } from '../input/control-access.ts'
+import { meshApiOf } from '../input/where-to-write.ts'
+import type { MeshApi } from '../mesh-api.ts'
 import { CA_OPTIONS, passphraseOf } from '../run/ca-options.ts'
 import { columns } from '../terminal/columns.ts'
 import type { Style } from '../terminal/style.ts'
@@ -22,7 +23,7 @@ export const ca: Command = {
     '`export` prints the trusted roots; with --keys, the CA itself out of its folder (--state).',
   ].join('\n'),
   options: {
-    control: CONTROL_OPTION,
+    ...API_OPTIONS,
     abandon: { kind: 'flag', describe: 'rotate: go back, while nobody has a new certificate' },
     keys: { kind: 'flag', describe: 'export: the private keys too, into the folder --out' },
     state: {
@@ -53,7 +54,7 @@ export const ca: Command = {
 
   async run(args, terminal) {
     const [verb = 'status', ...files] = args.operands
-    const api = new MeshApi(controlUrlOf(args))
+    const api = await meshApiOf(args, terminal)
     if (verb === 'export') {
       if (args.flag('keys')) return exportKeys(args, terminal)
       const pem = await api.caBundle()

@@ -1,9 +1,11 @@
 /** Every command, by the word that calls it. Adding one is adding a line. */
 import type { Command } from '../command.ts'
 import { apply } from './apply.ts'
+import { auth } from './auth.ts'
 import { ca } from './ca.ts'
 import { completionFor } from './completion.ts'
 import { control } from './control.ts'
+import { dashboard } from './dashboard.ts'
 import { deleteCommand } from './delete.ts'
 import { demo } from './demo.ts'
 import { get } from './get.ts'
@@ -29,6 +31,8 @@ const members = {
   status,
   get,
   ca,
+  auth,
+  dashboard,
   simulate,
   version,
 } as const satisfies Record<string, Command>

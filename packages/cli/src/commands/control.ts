@@ -3,7 +3,8 @@ import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { contentHash } from '@weft/base'
 import type { Command } from '../command.ts'
-import { DEFAULT_ADMIN, DEFAULT_XDS, parseAddress } from '../run/addresses.ts'
+import { DEFAULT_XDS, parseAddress } from '../run/addresses.ts'
+import { ADMIN_OPTIONS, adminOptionsOf } from '../run/admin-options.ts'
 import { CA_OPTIONS, caOptionsOf } from '../run/ca-options.ts'
 import { LOG_LEVEL_OPTION, openLogs } from '../run/process-logs.ts'
 import { RATE_LIMIT_OPTIONS, rateLimitOptionsOf } from '../run/rate-limit-options.ts'
@@ -29,7 +30,7 @@ export const control: Command = {
       placeholder: 'PATH',
       describe: 'unix socket for proxies besides',
     },
-    admin: { kind: 'value', placeholder: 'HOST:PORT', describe: `admin API (${DEFAULT_ADMIN})` },
+    ...ADMIN_OPTIONS,
     state: {
       kind: 'value',
       placeholder: 'DIR',
@@ -48,7 +49,6 @@ export const control: Command = {
 
   async run(args, terminal) {
     const xds = parseAddress('xds', args.value('xds') ?? DEFAULT_XDS)
-    const admin = parseAddress('admin', args.value('admin') ?? DEFAULT_ADMIN)
     const folders = args.operands.length === 0 ? ['mesh'] : args.operands
     const sources = folders.map((folder) => resolve(terminal.cwd, folder))
     if (args.operands.length === 0) await mkdir(sources[0] ?? '', { recursive: true })
@@ -62,8 +62,8 @@ export const control: Command = {
       {
         sources,
         xds,
-        admin,
         stateDir,
+        ...adminOptionsOf(args, terminal),
         ...(await caOptionsOf(args, terminal, resolve(terminal.cwd, stateDir))),
         ...(await rateLimitOptionsOf(args, terminal)),
         ...(socketPath === undefined ? {} : { xdsSocketPath: socketPath }),

@@ -1,7 +1,8 @@
 import { type Command, UsageError } from '../command.ts'
 import { failure } from '../failure.ts'
+import { API_OPTIONS } from '../input/control-access.ts'
 import { readSources } from '../input/read-sources.ts'
-import { CONTROL_OPTION, DIR_OPTION, destinationOf } from '../input/where-to-write.ts'
+import { DIR_OPTION, destinationOf } from '../input/where-to-write.ts'
 
 export const deleteCommand: Command = {
   name: 'delete',
@@ -16,7 +17,7 @@ export const deleteCommand: Command = {
       placeholder: 'FILE',
       describe: 'file, folder, glob or - for standard input',
     },
-    control: CONTROL_OPTION,
+    ...API_OPTIONS,
     dir: DIR_OPTION,
     'ignore-missing': { kind: 'flag', describe: 'succeed when an object is not there' },
   },

@@ -1,9 +1,10 @@
 import type { Resources } from '@weft/model'
 import type { Arguments } from '../arguments.ts'
 import { type Command, CommandError, UsageError } from '../command.ts'
+import { API_OPTIONS } from '../input/control-access.ts'
 import { readSources } from '../input/read-sources.ts'
-import { CONTROL_OPTION, controlUrlOf } from '../input/where-to-write.ts'
-import { MeshApi } from '../mesh-api.ts'
+import { meshApiOf } from '../input/where-to-write.ts'
+import type { MeshApi } from '../mesh-api.ts'
 import type { Scene } from '../simulate/perspective.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 
@@ -33,7 +34,7 @@ export const get: Command = {
       placeholder: 'NAMESPACE/WORKLOAD',
       describe: 'whose proxy; needed for all but services',
     },
-    control: CONTROL_OPTION,
+    ...API_OPTIONS,
     file: {
       kind: 'list',
       short: 'f',
@@ -57,7 +58,7 @@ export const get: Command = {
       throw new UsageError(`weft get ${what} needs to know whose: --from default/productpage-v1`)
     }
     const scene = await offlineScene(args, terminal)
-    const api = new MeshApi(controlUrlOf(args))
+    const api = await meshApiOf(args, terminal)
     const text = args.value('name') ?? ''
     if (what === 'services') {
       const services = await readServices(scene, api)

@@ -1,8 +1,8 @@
 import { parseDurationMs } from '@weft/base'
 import type { Arguments } from '../arguments.ts'
 import { type Command, UsageError } from '../command.ts'
-import { CONTROL_OPTION, controlUrlOf } from '../input/where-to-write.ts'
-import { MeshApi } from '../mesh-api.ts'
+import { API_OPTIONS } from '../input/control-access.ts'
+import { meshApiOf } from '../input/where-to-write.ts'
 import { columns } from '../terminal/columns.ts'
 
 const DEFAULT_TTL = '10m'
@@ -32,7 +32,7 @@ export const joinToken: Command = {
       describe: `how long it is good (${DEFAULT_TTL})`,
     },
     uses: { kind: 'value', placeholder: 'N|any', describe: 'how often it is good (1)' },
-    control: CONTROL_OPTION,
+    ...API_OPTIONS,
   },
   operands: { min: 0, max: 2, choices: ['create', 'list', 'revoke'] },
   exits: { 3: 'no control plane answers' },
@@ -45,7 +45,7 @@ export const joinToken: Command = {
   async run(args, terminal) {
     const [verb = 'list', id] = args.operands
     const isJson = args.flag('json')
-    const api = new MeshApi(controlUrlOf(args))
+    const api = await meshApiOf(args, terminal)
     if (verb === 'create') {
       const made = await api.createJoinToken(optionsOf(args))
       terminal.out(isJson ? `${JSON.stringify(made)}\n` : `${made.token}\n`)

@@ -1,7 +1,7 @@
 import type { Command } from '../command.ts'
-import { CONTROL_OPTION, controlUrlOf } from '../input/where-to-write.ts'
+import { API_OPTIONS } from '../input/control-access.ts'
+import { meshApiOf } from '../input/where-to-write.ts'
 import { renderStatus } from '../inspect/status.ts'
-import { MeshApi } from '../mesh-api.ts'
 
 export const status: Command = {
   name: 'status',
@@ -13,7 +13,7 @@ export const status: Command = {
     'they were sent. With --all, what is well too.',
   ].join('\n'),
   options: {
-    control: CONTROL_OPTION,
+    ...API_OPTIONS,
     all: { kind: 'flag', short: 'a', describe: 'show every object, not only what is wrong' },
   },
   operands: { min: 0, max: 0 },
@@ -24,7 +24,7 @@ export const status: Command = {
   examples: ['weft status', 'weft status --json'],
 
   async run(args, terminal) {
-    const mesh = await new MeshApi(controlUrlOf(args)).status()
+    const mesh = await (await meshApiOf(args, terminal)).status()
     if (args.flag('json')) terminal.out(`${JSON.stringify(mesh)}\n`)
     else terminal.out(renderStatus(mesh, args.flag('all'), terminal.cwd, terminal.style))
     return mesh.ok ? 0 : 1

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sleep } from '@weft/base'
 import { CommandError } from '../command.ts'
+import { ownTarget } from '../input/control-access.ts'
 import { MeshApi } from '../mesh-api.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import type { BookstoreMesh } from './bookstore-mesh.ts'
@@ -52,7 +53,7 @@ async function takeTour(
   const { clock } = terminal
   const visitors = await openVisitors(mesh.url, clock)
   const load = startLoad({ url: mesh.url, ...LOAD }, clock)
-  const api = new MeshApi(mesh.controlUrl)
+  const api = new MeshApi(await ownTarget(mesh.controlUrl, terminal))
   const rows: CheckRow[] = []
   const add = (more: readonly CheckRow[]) => {
     for (const one of more) {

@@ -4,14 +4,8 @@ import type { ApplyResult, DeleteResult } from '@weft/control'
 import type { Arguments } from '../arguments.ts'
 import { type Option, UsageError } from '../command.ts'
 import { MeshApi, type ObjectName } from '../mesh-api.ts'
-import { DEFAULT_ADMIN, parseAddress } from '../run/addresses.ts'
 import type { Terminal } from '../terminal/terminal.ts'
-
-export const CONTROL_OPTION: Option = {
-  kind: 'value',
-  placeholder: 'URL',
-  describe: `admin API of the control plane (http://${DEFAULT_ADMIN})`,
-}
+import { apiTargetOf } from './control-access.ts'
 
 export const DIR_OPTION: Option = {
   kind: 'value',
@@ -26,20 +20,14 @@ export interface Destination {
   delete(objects: readonly ObjectName[]): Promise<DeleteResult>
 }
 
-/** `http://host:port`, `host:port` or a port. @throws {UsageError} Otherwise. */
-export function controlUrlOf(args: Arguments): string {
-  const text = args.value('control') ?? DEFAULT_ADMIN
-  if (/^https?:\/\//.test(text)) {
-    if (!URL.canParse(text)) throw new UsageError(`--control must be a URL, got '${text}'`)
-    return text
-  }
-  const { host, port } = parseAddress('control', text)
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+/** @throws {UsageError} When an option is wrong. */
+export async function meshApiOf(args: Arguments, terminal: Terminal): Promise<MeshApi> {
+  return new MeshApi(await apiTargetOf(args, terminal))
 }
 
 export async function destinationOf(args: Arguments, terminal: Terminal): Promise<Destination> {
   const dir = args.value('dir')
-  if (dir === undefined) return new MeshApi(controlUrlOf(args))
+  if (dir === undefined) return meshApiOf(args, terminal)
   if (args.value('control') !== undefined) {
     throw new UsageError('--dir and --control exclude each other')
   }

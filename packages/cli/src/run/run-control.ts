@@ -19,6 +19,9 @@ export async function runControl(
     xds: renderAddress(plane.xds),
     ...(xdsTls === undefined ? {} : { xdsTls: renderAddress(xdsTls) }),
     admin: `http://${renderAddress(plane.admin)}`,
+    ...(plane.adminTls === undefined
+      ? {}
+      : { adminTls: `https://${renderAddress(plane.adminTls)}` }),
   }
   terminal.out(
     shown.isJson

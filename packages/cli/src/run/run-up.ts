@@ -73,10 +73,12 @@ export async function runUp(
     terminal,
     logs,
   )
+  const admin = `http://${renderAddress(plane.admin)}`
   const facts = {
     gateway: `http://${LOOPBACK}:${httpPort}`,
     xds: renderAddress(plane.xds),
-    admin: `http://${renderAddress(plane.admin)}`,
+    admin,
+    console: `${admin}${plane.consoleLink()}`,
     gatewayAdmin: gateway.admin === undefined ? '' : `http://${renderAddress(gateway.admin)}`,
     folder: options.folder,
   }
@@ -95,6 +97,8 @@ interface UpFacts {
   readonly gateway: string
   readonly xds: string
   readonly admin: string
+  /** Signs a browser in, once. */
+  readonly console: string
   readonly gatewayAdmin: string
   readonly folder: string
 }
@@ -106,6 +110,8 @@ function renderUp(facts: UpFacts, { style, env }: Terminal): string {
   return `${style.bold('The mesh is up.')}
   gateway  ${style.cyan(facts.gateway)}   (ports 80 and 8080 of Gateways; admin ${facts.gatewayAdmin})
   control  ${facts.admin}   (xDS ${facts.xds})
+  console  ${style.cyan(facts.console)}
+           (good once and for ten minutes; ${weft} dashboard${adminFlag} prints another)
   folder   ${facts.folder}   (watched)
 
 What to do next:

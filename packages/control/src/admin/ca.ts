@@ -1,12 +1,20 @@
 /** `/v1/ca…` and `/v1/join-tokens…`: what `weft ca` and `weft join-token` ask. */
 import { authorityFilesOf, isOwnCaFile, type OwnCaFiles } from '../ca/own-ca-files.ts'
-import { type AdminAnswer, type AdminEndpoint, jsonAnswer, type PlaneView } from './endpoint.ts'
+import { denial, mayIn } from './access/roles.ts'
+import {
+  type AdminAnswer,
+  type AdminEndpoint,
+  jsonAnswer,
+  type PlaneView,
+  readObject,
+} from './endpoint.ts'
 
 const DEFAULT_TTL_SECONDS = 600
 
 export const ca: AdminEndpoint = {
   path: '/v1/ca',
   method: 'GET',
+  access: { action: 'ca.status', role: 'viewer', where: 'mesh' },
   summary: 'the CA: roots, how far a rotation is and what it waits for, expiry',
   answer: (_request, { identities }) => jsonAnswer(identities.ca.status()),
 }
@@ -14,6 +22,7 @@ export const ca: AdminEndpoint = {
 export const caBundle: AdminEndpoint = {
   path: '/v1/ca/bundle',
   method: 'GET',
+  access: { action: 'ca.bundle', role: 'viewer', where: 'namespaces' },
   summary: 'the trusted roots: {"bundle": PEM}; no key',
   answer(_request, { identities }) {
     const { bundlePem } = identities.ca
@@ -25,9 +34,11 @@ export const caBundle: AdminEndpoint = {
 export const caRotate: AdminEndpoint = {
   path: '/v1/ca/rotate',
   method: 'POST',
+  access: { action: 'ca.rotate', role: 'admin', where: 'mesh' },
   summary: 'begin the way to a new root; {"abandon":true} goes back while that is possible',
-  answer({ body }, plane) {
+  answer({ body, about }, plane) {
     const { abandon } = readObject(body) ?? {}
+    about(abandon === true ? 'the rotation, abandoned' : 'the root')
     return change(plane, () =>
       abandon === true ? plane.identities.ca.abandon() : plane.identities.ca.rotate(),
     )
@@ -37,6 +48,7 @@ export const caRotate: AdminEndpoint = {
 export const caImport: AdminEndpoint = {
   path: '/v1/ca/import',
   method: 'POST',
+  access: { action: 'ca.import', role: 'admin', where: 'mesh' },
   summary: 'take another CA: {"files":{"ca-cert.pem",…}}, the names of Istio\'s cacerts',
   answer({ body }, plane) {
     const { files } = readObject(body) ?? {}
@@ -50,18 +62,28 @@ export const caImport: AdminEndpoint = {
 export const joinTokens: AdminEndpoint = {
   path: '/v1/join-tokens',
   method: 'GET',
+  access: { action: 'joinTokens.list', role: 'admin', where: 'namespaces' },
   summary: 'join tokens that have not ended, without their secrets',
-  answer: (_request, { identities }) => jsonAnswer({ tokens: identities.tokens.list() }),
+  answer: ({ caller }, { identities }) =>
+    jsonAnswer({
+      tokens: identities.tokens.list().filter((one) => mayIn(caller, 'admin', one.namespace)),
+    }),
 }
 
 export const createJoinToken: AdminEndpoint = {
   path: '/v1/join-tokens',
   method: 'POST',
+  access: { action: 'joinTokens.create', role: 'admin', where: 'namespaces' },
   summary: 'make one: {"namespace","serviceAccount","node"?,"ttlSeconds"?,"uses"?:number|"any"}',
-  async answer({ body }, { identities }) {
+  async answer({ body, caller, about }, { identities }) {
     const options = readOptions(readObject(body) ?? {})
     if (options === undefined) {
       return jsonAnswer({ error: 'the body must be {"namespace","serviceAccount",…}' }, 400)
+    }
+    const { namespace, serviceAccount } = options
+    about(`join token for ${namespace}/${serviceAccount}`)
+    if (!mayIn(caller, 'admin', namespace)) {
+      return jsonAnswer({ error: denial(caller, 'joinTokens.create', 'admin', namespace) }, 403)
     }
     try {
       const { token, ...info } = await identities.tokens.create(options)
@@ -77,11 +99,16 @@ export const createJoinToken: AdminEndpoint = {
 export const revokeJoinToken: AdminEndpoint = {
   path: '/v1/join-tokens/revoke',
   method: 'POST',
+  access: { action: 'joinTokens.revoke', role: 'admin', where: 'namespaces' },
   summary: 'make one worthless: {"id"}',
-  async answer({ body }, { identities }) {
+  async answer({ body, caller, about }, { identities }) {
     const { id } = readObject(body) ?? {}
     if (typeof id !== 'string') return jsonAnswer({ error: 'the body must be {"id"}' }, 400)
-    return (await identities.tokens.revoke(id))
+    about(`join token ${id}`)
+    const found = identities.tokens.list().find((one) => one.id === id)
+    // Those of other namespaces are not there at all.
+    const isTheirs = found !== undefined && mayIn(caller, 'admin', found.namespace)
+    return isTheirs && (await identities.tokens.revoke(id))
       ? jsonAnswer({ revoked: id })
       : jsonAnswer({ error: `there is no join token ${id}` }, 404)
   },
@@ -97,17 +124,6 @@ async function change(plane: PlaneView, work: () => Promise<void>): Promise<Admi
   return jsonAnswer(plane.identities.ca.status())
 }
 
-type Fields = Readonly<Record<string, unknown>>
-
-function readObject(body: string): Fields | undefined {
-  try {
-    const value: unknown = JSON.parse(body)
-    return typeof value === 'object' && value !== null ? (value as Fields) : undefined
-  } catch {
-    return undefined
-  }
-}
-
 function isFiles(value: unknown): value is OwnCaFiles {
   if (typeof value !== 'object' || value === null) return false
   return Object.entries(value).every(
@@ -116,7 +132,7 @@ function isFiles(value: unknown): value is OwnCaFiles {
 }
 
 /** Bounds are checked by whoever makes the token. */
-function readOptions(fields: Fields) {
+function readOptions(fields: Readonly<Record<string, unknown>>) {
   const { namespace, serviceAccount, node, ttlSeconds = DEFAULT_TTL_SECONDS, uses = 1 } = fields
   if (typeof namespace !== 'string' || typeof serviceAccount !== 'string') return undefined
   if (node !== undefined && typeof node !== 'string') return undefined

@@ -1,5 +1,7 @@
 /** Every admin endpoint. Adding one is adding a line. */
 // not a member: admin-server.ts
+// not a member: console-pages.ts
+// not a member: http-answer.ts
 import { apply, deleteEndpoint } from './apply.ts'
 import {
   ca,
@@ -10,11 +12,27 @@ import {
   joinTokens,
   revokeJoinToken,
 } from './ca.ts'
+import {
+  consoleLink,
+  consoleLogin,
+  consoleLogout,
+  consolePage,
+  consoleScript,
+  consoleStyle,
+} from './console.ts'
 import { configz, registryz, syncz } from './debug.ts'
 import type { AdminEndpoint } from './endpoint.ts'
 import { healthz, ready } from './health.ts'
 import { objects, proxies, resources, services, status } from './mesh.ts'
 import { metrics } from './metrics.ts'
+import {
+  audit,
+  canFor,
+  createOperatorToken,
+  operatorTokens,
+  revokeOperatorToken,
+  whoami,
+} from './operators.ts'
 
 export const adminEndpoints: readonly AdminEndpoint[] = [
   ready,
@@ -34,6 +52,18 @@ export const adminEndpoints: readonly AdminEndpoint[] = [
   joinTokens,
   createJoinToken,
   revokeJoinToken,
+  whoami,
+  canFor(() => adminEndpoints.flatMap(({ access }) => (access === 'code' ? [] : [access]))),
+  operatorTokens,
+  createOperatorToken,
+  revokeOperatorToken,
+  audit,
+  consoleLink,
+  consolePage,
+  consoleScript,
+  consoleStyle,
+  consoleLogin,
+  consoleLogout,
   syncz,
   registryz,
   configz,

@@ -1,12 +1,14 @@
 /** `/debug/…`: Istio's names for looking into a control plane. */
 import { TYPE_URLS } from '@weft/xds'
 import { type AdminEndpoint, type ConnectedProxy, jsonAnswer } from './endpoint.ts'
+import { seenProxies, viewOf } from './mesh.ts'
 
 export const syncz: AdminEndpoint = {
   path: '/debug/syncz',
   method: 'GET',
+  access: { action: 'debug.syncz', role: 'viewer', where: 'namespaces' },
   summary: 'per proxy and type: synchronised, behind, or refused',
-  answer: (_request, plane) => jsonAnswer(plane.proxies().map(syncRow)),
+  answer: ({ caller }, plane) => jsonAnswer(seenProxies(caller, plane).map(syncRow)),
 }
 
 function syncRow({ connection }: ConnectedProxy) {
@@ -32,17 +34,20 @@ function syncRow({ connection }: ConnectedProxy) {
 export const registryz: AdminEndpoint = {
   path: '/debug/registryz',
   method: 'GET',
+  access: { action: 'debug.registryz', role: 'viewer', where: 'namespaces' },
   summary: 'services, their instances, and who registered itself',
-  answer(_request, plane) {
+  answer({ caller }, plane) {
+    const sees = viewOf(caller)
     const snapshot = plane.snapshot()
-    const services = [...(snapshot?.services.values() ?? [])].map((service) => ({
+    const seen = [...(snapshot?.services.values() ?? [])].filter((one) => sees(one.namespace))
+    const services = seen.map((service) => ({
       ...service,
       instances: snapshot?.instances.get(service.host) ?? [],
     }))
     return jsonAnswer({
       registries: plane.registries(),
       services,
-      registrations: plane.registrations(),
+      registrations: plane.registrations().filter(({ workload }) => sees(workload.namespace)),
     })
   },
 }
@@ -50,8 +55,10 @@ export const registryz: AdminEndpoint = {
 export const configz: AdminEndpoint = {
   path: '/debug/configz',
   method: 'GET',
+  access: { action: 'debug.configz', role: 'viewer', where: 'namespaces' },
   summary: 'the routing objects in force',
-  answer(_request, plane) {
+  answer({ caller }, plane) {
+    const sees = viewOf(caller)
     const snapshot = plane.snapshot()
     if (snapshot === undefined) return jsonAnswer([])
     const documents = [
@@ -61,13 +68,15 @@ export const configz: AdminEndpoint = {
       ...snapshot.httpRoutes.map(({ document }) => document),
     ]
     return jsonAnswer(
-      documents.map(({ kind, apiVersion, metadata, spec, origin }) => ({
-        apiVersion,
-        kind,
-        metadata,
-        spec,
-        origin,
-      })),
+      documents
+        .filter(({ metadata }) => sees(metadata.namespace))
+        .map(({ kind, apiVersion, metadata, spec, origin }) => ({
+          apiVersion,
+          kind,
+          metadata,
+          spec,
+          origin,
+        })),
     )
   },
 }

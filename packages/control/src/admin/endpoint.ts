@@ -3,6 +3,7 @@
  * list of them is `catalog.ts`; `admin-server.ts` does HTTP.
  *
  *     method   GET never changes anything; what changes something is POST
+ *     access   who may call it; checked before `answer`, which narrows it down to namespaces
  *     answer   reads the plane through `PlaneView`
  */
 
@@ -16,16 +17,29 @@ import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
 import type { SourceState } from '../sources/source.ts'
 import type { ObjectStatus } from '../status/object-status.ts'
 import type { ProxyView } from '../translate/proxy-view.ts'
+import type { Operators } from './access/operators.ts'
+import type { Access, Operator } from './access/roles.ts'
 
 export interface AdminEndpoint {
   readonly path: `/${string}`
   readonly method: 'GET' | 'POST'
+  /** `code`: it proves by itself who calls, and answers 401 to everybody else. */
+  readonly access: Access | 'code'
   /** One line, for the list at `/`. */
   readonly summary: string
   answer(request: AdminRequest, plane: PlaneView): AdminAnswer | Promise<AdminAnswer>
 }
 
-interface AdminRequest {
+export interface AdminRequest {
+  readonly caller: Operator
+  /** As sent: `HEAD` too. */
+  readonly method: string
+  readonly isTls: boolean
+  /** Of the session that vouches for the caller. */
+  readonly cookie: string | undefined
+  readonly cookieName: string
+  /** Says for the audit log what a change is about. */
+  about(subject: string): void
   readonly query: URLSearchParams
   /** A header by its lower-case name; `undefined` when there is none. */
   header(name: string): string | undefined
@@ -37,6 +51,7 @@ export interface AdminAnswer {
   readonly status: number
   readonly contentType: string
   readonly body: string | Iterable<string>
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** The control plane as the admin port sees it. */
@@ -57,6 +72,7 @@ export interface PlaneView {
   readonly folder: string | undefined
   /** The CA, and the tokens by which proxies join. */
   readonly identities: OpenedMeshCa
+  readonly operators: Operators
   /** Looks at the sources now, instead of at the next event. */
   rescan(): Promise<void>
 }
@@ -80,6 +96,18 @@ export function jsonAnswer(value: unknown, status = 200): AdminAnswer {
 
 export function textAnswer(body: string | Iterable<string>, status = 200): AdminAnswer {
   return { status, contentType: 'text/plain; charset=utf-8', body }
+}
+
+/** `undefined` when the body is no JSON object. */
+export function readObject(body: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(body)
+    return typeof value === 'object' && value !== null
+      ? (value as Readonly<Record<string, unknown>>)
+      : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** Maps become objects; private keys never leave. */

@@ -4,6 +4,7 @@ import { type AdminEndpoint, textAnswer } from './endpoint.ts'
 export const ready: AdminEndpoint = {
   path: '/ready',
   method: 'GET',
+  access: 'public',
   summary: '200 once the first synchronisation is done',
   answer: (_request, plane) =>
     plane.isReady() ? textAnswer('ready\n') : textAnswer('not synchronised yet\n', 503),
@@ -12,6 +13,7 @@ export const ready: AdminEndpoint = {
 export const healthz: AdminEndpoint = {
   path: '/healthz',
   method: 'GET',
+  access: 'public',
   summary: '200 while the process answers',
   answer: () => textAnswer('ok\n'),
 }

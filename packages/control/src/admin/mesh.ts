@@ -1,19 +1,25 @@
 /** `/v1/…`: what `weft status` and `weft get` ask. */
+import type { ObjectRef } from '@weft/config'
 import type { ResourceSet, ResourceType } from '@weft/model'
 import { RESOURCE_TYPES, resourceTypeOf } from '@weft/xds'
-import { type AdminEndpoint, type ConnectedProxy, jsonAnswer } from './endpoint.ts'
+import { mayIn, type Operator } from './access/roles.ts'
+import { type AdminEndpoint, type ConnectedProxy, jsonAnswer, type PlaneView } from './endpoint.ts'
 
 export const status: AdminEndpoint = {
   path: '/v1/status',
   method: 'GET',
+  access: { action: 'status.get', role: 'viewer', where: 'namespaces' },
   summary: 'what became of every object, and everything found wrong',
-  answer(_request, plane) {
+  answer({ caller }, plane) {
+    const sees = viewOf(caller)
+    // What belongs to no object, or to none that could be read, may be of anybody.
+    const isSeen = ({ object }: { readonly object?: ObjectRef }) => sees(object?.namespace ?? '')
     return jsonAnswer({
       ready: plane.isReady(),
       generation: plane.snapshot()?.generation ?? null,
-      objects: plane.statuses(),
-      problems: plane.problems(),
-      refused: plane.sourceState().refused,
+      objects: plane.statuses().filter(({ namespace }) => sees(namespace)),
+      problems: plane.problems().filter(isSeen),
+      refused: plane.sourceState().refused.filter(isSeen),
     })
   },
 }
@@ -21,15 +27,18 @@ export const status: AdminEndpoint = {
 export const proxies: AdminEndpoint = {
   path: '/v1/proxies',
   method: 'GET',
+  access: { action: 'proxies.list', role: 'viewer', where: 'namespaces' },
   summary: 'connected proxies, what they took and what they refused',
-  answer: (_request, plane) => jsonAnswer({ proxies: plane.proxies().map(proxyRow) }),
+  answer: ({ caller }, plane) => jsonAnswer({ proxies: seenProxies(caller, plane).map(proxyRow) }),
 }
 
 export const objects: AdminEndpoint = {
   path: '/v1/objects',
   method: 'GET',
+  access: { action: 'objects.list', role: 'viewer', where: 'namespaces' },
   summary: 'objects in force; ?kind=&namespace=&name= to choose',
-  answer({ query }, plane) {
+  answer({ query, caller }, plane) {
+    const sees = viewOf(caller)
     const fits = (key: string, value: string) => {
       const wanted = query.get(key)
       return wanted === null || wanted.toLowerCase() === value.toLowerCase()
@@ -38,6 +47,7 @@ export const objects: AdminEndpoint = {
       .sourceState()
       .documents.filter(
         ({ kind, metadata }) =>
+          sees(metadata.namespace) &&
           fits('kind', kind) &&
           fits('namespace', metadata.namespace) &&
           fits('name', metadata.name),
@@ -57,10 +67,13 @@ export const objects: AdminEndpoint = {
 export const services: AdminEndpoint = {
   path: '/v1/services',
   method: 'GET',
+  access: { action: 'services.list', role: 'viewer', where: 'namespaces' },
   summary: 'services and how many endpoints they have',
-  answer(_request, plane) {
+  answer({ caller }, plane) {
+    const sees = viewOf(caller)
     const snapshot = plane.snapshot()
-    const rows = [...(snapshot?.services.values() ?? [])].map((service) => {
+    const seen = [...(snapshot?.services.values() ?? [])].filter((one) => sees(one.namespace))
+    const rows = seen.map((service) => {
       const instances = snapshot?.instances.get(service.host) ?? []
       const { host, name, namespace, ports, addresses, source, resolution, external } = service
       return {
@@ -83,13 +96,14 @@ export const services: AdminEndpoint = {
 export const resources: AdminEndpoint = {
   path: '/v1/resources',
   method: 'GET',
+  access: { action: 'resources.get', role: 'viewer', where: 'namespaces' },
   summary: 'what a proxy was told: ?proxy=namespace/workload, &type= to choose',
-  answer({ query }, plane) {
+  answer({ query, caller }, plane) {
     const wanted = query.get('proxy') ?? ''
-    const found = plane.proxies().filter((proxy) => isCalled(proxy, wanted))
-    const [first] = found
+    const seen = seenProxies(caller, plane)
+    const first = seen.find((proxy) => isCalled(proxy, wanted))
     if (first?.set === undefined) {
-      const known = plane.proxies().map(nameOf)
+      const known = seen.map(nameOf)
       return jsonAnswer({ error: `no proxy ${wanted} is connected`, connected: known }, 404)
     }
     const type = query.get('type')
@@ -100,6 +114,15 @@ export const resources: AdminEndpoint = {
     }
     return jsonAnswer({ proxy: nameOf(first), resources: listOf(first.set, known) })
   },
+}
+
+/** Which namespaces somebody may look into. */
+export function viewOf(caller: Operator): (namespace: string) => boolean {
+  return (namespace) => mayIn(caller, 'viewer', namespace)
+}
+
+export function seenProxies(caller: Operator, plane: PlaneView): readonly ConnectedProxy[] {
+  return plane.proxies().filter(({ view }) => mayIn(caller, 'viewer', view.namespace))
 }
 
 function everything(set: ResourceSet): Readonly<Record<string, unknown>> {

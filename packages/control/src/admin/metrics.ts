@@ -5,6 +5,7 @@ import type { AdminEndpoint } from './endpoint.ts'
 export const metrics: AdminEndpoint = {
   path: '/metrics',
   method: 'GET',
+  access: { action: 'metrics.get', role: 'viewer', where: 'namespaces' },
   summary: 'metrics in the format of Prometheus',
   answer(request, plane) {
     const format = formatFor(request.header('accept'))

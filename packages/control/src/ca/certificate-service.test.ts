@@ -88,11 +88,13 @@ after(async () => {
 
 const ask = (proof: Proof, on = session) => askFor(on, proof)
 
+const asOwner = () => ({ authorization: `Bearer ${plane.ownerToken}` })
+
 async function post(path: string, body: object): Promise<{ status: number; json: unknown }> {
   const { host, port } = plane.admin
   const response = await fetch(`http://${host}:${port}${path}`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...asOwner() },
     body: JSON.stringify(body),
   })
   return { status: response.status, json: await response.json() }
@@ -100,7 +102,7 @@ async function post(path: string, body: object): Promise<{ status: number; json:
 
 async function get<T>(path: string): Promise<T> {
   const { host, port } = plane.admin
-  return (await (await fetch(`http://${host}:${port}${path}`)).json()) as T
+  return (await (await fetch(`http://${host}:${port}${path}`, { headers: asOwner() })).json()) as T
 }
 
 async function newToken(more: object = {}): Promise<string> {
@@ -321,7 +323,12 @@ test('the bootstrap token ends with the control plane', async () => {
     admin: ANY,
     ca: { bootstrapFolder: path },
   })
-  assert.equal(readdirSync(path).length, 1)
+  assert.deepEqual(
+    readdirSync(path)
+      .map((name) => name.replace(/^.*\./, ''))
+      .sort(),
+    ['admin-token', 'token'],
+  )
   await second.close()
   assert.equal(existsSync(path) && readdirSync(path).length, 0)
 })

@@ -57,16 +57,13 @@ function sessionOf(
   return session
 }
 
+const asOwner = (plane: ControlPlane) => ({ authorization: `Bearer ${plane.ownerToken}` })
+
 async function ask<T>(plane: ControlPlane, path: string, body?: object): Promise<T> {
   const { host, port } = plane.admin
   const response = await fetch(`http://${host}:${port}${path}`, {
-    ...(body === undefined
-      ? {}
-      : {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-        }),
+    headers: { 'content-type': 'application/json', ...asOwner(plane) },
+    ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
   })
   return (await response.json()) as T
 }
@@ -225,7 +222,9 @@ describe('what does not work is said, and the rest goes on', () => {
     const status = await statusOf(plane)
     assert.equal(status.state, 'degraded')
     assert.match(status.problems[0] ?? '', /the root certificate expired at/)
-    const metrics = await fetch(`http://${plane.admin.host}:${plane.admin.port}/metrics`)
+    const metrics = await fetch(`http://${plane.admin.host}:${plane.admin.port}/metrics`, {
+      headers: asOwner(plane),
+    })
     const line = /^citadel_server_root_cert_expiry_seconds (\S+)$/m.exec(await metrics.text())
     assert.ok(Number(line?.[1]) < 0)
     const refused = await askFor(sessionOf(t, plane), { token: await newToken(plane) })

@@ -35,11 +35,12 @@ function sessionPeer(session: Http2Session): SessionPeer {
     address: remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort}`,
     isLocal: remoteAddress === undefined || LOOPBACK.test(remoteAddress),
     isTls,
-    chain: isTls ? chainOf(socket as TLSSocket) : [],
+    chain: isTls ? peerChain(socket as TLSSocket) : [],
   }
 }
 
-function chainOf(socket: TLSSocket): readonly Buffer[] {
+/** What a client showed, DER, the leaf first; nobody has verified it. Empty: nothing. */
+export function peerChain(socket: TLSSocket): readonly Buffer[] {
   const chain: Buffer[] = []
   // Without a certificate it is an empty object, whatever its type says.
   let at: Partial<DetailedPeerCertificate> | undefined = socket.getPeerCertificate(true)

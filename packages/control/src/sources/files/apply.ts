@@ -99,6 +99,23 @@ export async function deleteObjects(
   return { deleted, missing }
 }
 
+/** What a text names, also when it is not valid. */
+export function objectsOf(text: string, file: string): readonly ObjectName[] {
+  const { documents, objects } = parseDocuments(text, { file })
+  return [...documents.map(nameOf), ...objects.map(({ object }) => object)]
+}
+
+/** The objects of the folder that a change of those named would reach, as they stand there. */
+export async function placedObjects(
+  folder: string,
+  objects: readonly ObjectName[],
+): Promise<readonly ObjectName[]> {
+  const places = await placesOf(folder)
+  return places
+    .filter(({ document }) => objects.some((object) => isNamed(document, object)))
+    .map(({ document }) => ('metadata' in document ? nameOf(document) : document))
+}
+
 interface Piece {
   readonly document: Document
   /** The object's own text, ready to stand in a file by itself. */
