@@ -6,9 +6,11 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { get, type IncomingHttpHeaders } from 'node:http'
+import { get as getSecurely } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import type { ConnectionOptions } from 'node:tls'
 import { eventually, freePort } from '@weft/testkit'
 import { type Running, startWeft } from '../e2e/weft.ts'
 import { loopback, skip, startEnvoy } from './envoy.ts'
@@ -140,13 +142,92 @@ test('a real Envoy with a certificate of the mesh is let in where plaintext is n
   })
 })
 
-/** As the caller's, of which the certificate is. */
-function envoyBootstrap(port: number): object {
+test('gateways of the mesh: AUTO_PASSTHROUGH leads by server name, ISTIO_MUTUAL ends TLS itself', async () => {
+  policy('STRICT')
+  const [through, ends] = [await freePort(), await freePort()]
+  writeFileSync(join(mesh, 'gateways.yaml'), gateways(through, ends))
+  const { chainPem, keyPem, rootsPem } = ownIdentity()
+  const who = { cert: chainPem, key: keyPem, ca: rootsPem, checkServerIdentity: () => undefined }
+  const name = 'outbound_.80_._.cart.default.svc.cluster.local'
+  const passed = { ...who, servername: name, ALPNProtocols: ['istio-http/1.1', 'istio'] }
+  await eventually(async () => {
+    const heard = await callSecurely(through, 'cart', passed)
+    assert.match(String(heard?.['x-forwarded-client-cert']), /;URI=spiffe:\S+\/sa\/web$/)
+  })
+  // Nobody of the mesh says so, or names what is not there.
+  for (const other of [
+    { ...passed, ALPNProtocols: ['http/1.1'] },
+    { ...passed, servername: name.replace('_.80_', '_.81_') },
+    { ...passed, servername: 'cart.default.svc.cluster.local' },
+  ]) {
+    assert.equal(await callSecurely(through, 'cart', other), undefined)
+  }
+  const ended = { ...who, servername: 'cart.mesh', ALPNProtocols: ['http/1.1'] }
+  await eventually(async () => {
+    const heard = await callSecurely(ends, 'cart.mesh', ended)
+    // The application hears the gateway, which is who called it.
+    assert.ok(heard?.['x-forwarded-client-cert'] !== undefined)
+  })
+  const { cert: _cert, key: _key, ...nobody } = ended
+  assert.equal(await callSecurely(ends, 'cart.mesh', nobody), undefined)
+})
+
+function gateways(through: number, ends: number): string {
+  return `apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: eastwest, namespace: default}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: ${through}, name: tls, protocol: TLS}
+    tls: {mode: AUTO_PASSTHROUGH}
+    hosts: ["*.local"]
+  - port: {number: ${ends}, name: https, protocol: HTTPS}
+    tls: {mode: ISTIO_MUTUAL}
+    hosts: [cart.mesh]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: through, namespace: default}
+spec:
+  hosts: [cart.mesh]
+  gateways: [eastwest]
+  http: [{route: [{destination: {host: cart}}]}]
+`
+}
+
+/** Over TLS; what the application heard, `undefined`: nothing. */
+function callSecurely(
+  port: number,
+  host: string,
+  tls: ConnectionOptions,
+): Promise<IncomingHttpHeaders | undefined> {
+  return new Promise((resolve) => {
+    const options = { host: '127.0.0.1', port, path: '/', headers: { host }, agent: false, ...tls }
+    const request = getSecurely(options, (response) => {
+      let body = ''
+      response.setEncoding('utf8')
+      response.on('data', (text: string) => {
+        body += text
+      })
+      response.on('end', () => {
+        resolve(response.statusCode === 200 ? (JSON.parse(body) as IncomingHttpHeaders) : undefined)
+      })
+    })
+    request.on('error', () => resolve(undefined))
+  })
+}
+
+/** The caller's. */
+function ownIdentity(): Readonly<Record<'chainPem' | 'keyPem' | 'rootsPem', string>> {
   const state = join(folder, 'state', 'weft', 'proxies')
   const [own = ''] = readdirSync(state).filter((name) => name.includes('web'))
-  const { chainPem, keyPem, rootsPem } = JSON.parse(
-    readFileSync(join(state, own, 'svid.json'), 'utf8'),
-  ) as Record<string, string>
+  return JSON.parse(readFileSync(join(state, own, 'svid.json'), 'utf8'))
+}
+
+/** As the caller's, of which the certificate is. */
+function envoyBootstrap(port: number): object {
+  const { chainPem, keyPem, rootsPem } = ownIdentity()
   const type = 'type.googleapis.com/envoy.extensions'
   const transport_socket = {
     name: 'tls',

@@ -37,13 +37,6 @@ export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleFie
     ...trafficPolicyAt('spec.subsets[].trafficPolicy'),
     ...trafficPolicyAt('spec.subsets[].trafficPolicy.portLevelSettings[]'),
   ],
-  IstioGateway: [
-    // Certificates of the mesh come with its identity.
-    {
-      field: 'spec.servers[].tls.mode',
-      unless: ['PASSTHROUGH', 'SIMPLE', 'MUTUAL', 'OPTIONAL_MUTUAL'],
-    },
-  ],
   Sidecar: idle('spec.outboundTrafficPolicy.egressProxy'),
   WorkloadEntry: idle('spec.network'),
   GatewayClass: idle('spec.parametersRef'),
@@ -85,8 +78,8 @@ export const IDLE_MESH_FIELDS: readonly IdleField[] = [
     'zoneAwareLbSetting',
     'defaultProviders',
     'serviceSettings',
-    'meshMTLS',
-    'tlsDefaults.minProtocolVersion',
+    // Those of TLS 1.2, which the mesh's own TLS has no need to choose among.
+    'meshMTLS.cipherSuites',
     'verifyCertificateAtClient',
     'dnsRefreshRate',
     'defaultConfig',

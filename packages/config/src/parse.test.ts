@@ -139,16 +139,14 @@ test('everything wrong with an object is reported at once', () => {
 })
 
 test('fields that nothing acts on yet are warned about, by name', () => {
-  const server = { port: { number: 443, name: 'https', protocol: 'HTTPS' }, hosts: ['*'] }
-  const withMode = (mode: string) =>
-    withValue(VALID.istioGateway, 'spec.servers', [{ ...server, tls: { mode } }])
-  const object = withMode('AUTO_PASSTHROUGH')
-  const at = 'spec.servers[0].tls.mode'
-  const [warning] = problemsOf(object).filter(({ path }) => path === at)
+  const warned = (object: Parameters<typeof problemsOf>[0], at: string) =>
+    problemsOf(object).filter(({ path }) => path === at)
+  const at = 'spec.sessionAffinity'
+  const [warning] = warned(withValue(VALID.service, at, 'ClientIP'), at)
   assert.equal(warning?.severity, 'warning')
   assert.equal(warning?.message, `${at}: accepted, not acted on yet`)
-  const plain = withMode('PASSTHROUGH')
-  assert.ok(!problemsOf(plain).some(({ path }) => path === at))
+  // A value that asks for what happens anyway.
+  assert.deepEqual(warned(withValue(VALID.service, at, 'None'), at), [])
 })
 
 test('routes behind a route that takes everything are warned about', () => {

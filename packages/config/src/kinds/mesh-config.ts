@@ -94,7 +94,11 @@ export const meshConfig = object({
   defaultProviders: anything(),
   discoverySelectors: list(labelSelector),
   serviceSettings: list(anything()),
-  meshMTLS: anything(),
+  meshMTLS: object({
+    minProtocolVersion: oneOfValues('TLS_AUTO', 'TLSV1_2', 'TLSV1_3'),
+    ecdhCurves: stringList,
+    cipherSuites: stringList,
+  }),
   tlsDefaults: object({
     minProtocolVersion: oneOfValues('TLS_AUTO', 'TLSV1_2', 'TLSV1_3'),
     ecdhCurves: stringList,

@@ -5,7 +5,7 @@
  */
 import { parseDurationMs } from '@weft/base'
 import type { LocalityLbSettings, MeshConfig } from '@weft/config'
-import type { AccessLogFields, AccessLogTarget, RetryPolicy } from '@weft/model'
+import type { AccessLogFields, AccessLogTarget, RetryPolicy, TlsParameters } from '@weft/model'
 import { logFormatProblem } from '@weft/telemetry'
 import { type AuthorizationProvider, authorizationProviders } from './authorization-providers.ts'
 import type { LabelSelector } from './label-selector.ts'
@@ -42,10 +42,9 @@ export interface MeshSettings {
   /** Only what lives in a namespace that one of these selects is looked at; empty: everything is. */
   readonly discoverySelectors: readonly LabelSelector[]
   /** For servers and clients of TLS that say nothing themselves. */
-  readonly tlsDefaults: {
-    readonly ecdhCurves: readonly string[]
-    readonly cipherSuites: readonly string[]
-  }
+  readonly tlsDefaults: MeshTlsParameters
+  /** Of the mesh's own TLS, on both sides. */
+  readonly meshMtls: Pick<MeshTlsParameters, 'minVersion' | 'ecdhCurves'>
   /** Whom CUSTOM policies may ask. */
   readonly authorizationProviders: readonly AuthorizationProvider[]
   readonly tcpKeepalive?: {
@@ -54,6 +53,8 @@ export interface MeshSettings {
     readonly intervalMs: number
   }
 }
+
+type MeshTlsParameters = Pick<TlsParameters, 'minVersion' | 'ecdhCurves' | 'cipherSuites'>
 
 /** Connect failures and refused streams only, twice, elsewhere. */
 export const SAFE_RETRY: RetryPolicy = {
@@ -86,7 +87,8 @@ export const DEFAULT_MESH: MeshSettings = {
   defaultVirtualServiceExportTo: ['*'],
   defaultDestinationRuleExportTo: ['*'],
   discoverySelectors: [],
-  tlsDefaults: { ecdhCurves: [], cipherSuites: [] },
+  tlsDefaults: {},
+  meshMtls: {},
   authorizationProviders: [],
 }
 
@@ -115,12 +117,24 @@ export function meshSettings(config: MeshConfig): MeshSettings {
     defaultVirtualServiceExportTo: config.defaultVirtualServiceExportTo,
     defaultDestinationRuleExportTo: config.defaultDestinationRuleExportTo,
     discoverySelectors: config.discoverySelectors ?? [],
-    tlsDefaults: {
-      ecdhCurves: config.tlsDefaults?.ecdhCurves ?? [],
-      cipherSuites: config.tlsDefaults?.cipherSuites ?? [],
-    },
+    tlsDefaults: readTls(config.tlsDefaults),
+    meshMtls: readTls({ ...config.meshMTLS, cipherSuites: [] }),
     authorizationProviders: authorizationProviders(config.extensionProviders),
     ...(keepalive === undefined ? {} : { tcpKeepalive: keepalive }),
+  }
+}
+
+function readTls({
+  minProtocolVersion,
+  ecdhCurves = [],
+  cipherSuites = [],
+}: NonNullable<MeshConfig['tlsDefaults']> = {}): MeshTlsParameters {
+  const minVersion = minProtocolVersion === 'TLSV1_3' ? '1.3' : '1.2'
+  const isWritten = minProtocolVersion === 'TLSV1_2' || minProtocolVersion === 'TLSV1_3'
+  return {
+    ...(isWritten ? { minVersion } : {}),
+    ...(ecdhCurves.length === 0 ? {} : { ecdhCurves }),
+    ...(cipherSuites.length === 0 ? {} : { cipherSuites }),
   }
 }
 

@@ -11,6 +11,7 @@ import { TranslateCache } from './cache.ts'
 import { applyBackendPolicies } from './clusters/backend-policies.ts'
 import { outboundClusters, plainCluster, reaches } from './clusters/outbound.ts'
 import { withBackendSessions, withSessionFilter } from './features/session-persistence.ts'
+import { autoPassthroughClusters } from './listeners/auto-passthrough.ts'
 import { captureInbound } from './listeners/capture-inbound.ts'
 import { captureOutbound } from './listeners/capture-outbound.ts'
 import { explicitInbound, explicitOutbound, offeredAppCluster } from './listeners/explicit.ts'
@@ -39,7 +40,8 @@ export function translate(
   for (const cluster of commonClusters(scope)) clusters.set(cluster.name, cluster)
   for (const cluster of keyClusters(scope)) clusters.set(cluster.name, cluster)
   const own = ownResources(scope)
-  for (const cluster of own.clusters) clusters.set(cluster.name, cluster)
+  const passed = autoPassthroughClusters(scope, clusters, endpoints)
+  for (const cluster of [...own.clusters, ...passed.clusters]) clusters.set(cluster.name, cluster)
   const routes = withBackendSessions(scope, own.routes)
   const policed = applyPolicies(scope, {
     ...own,
@@ -53,7 +55,7 @@ export function translate(
     listener: byName<Listener>(listeners),
     route: byName<RouteTable>(policed.routes),
     cluster: policed.clusters,
-    endpoints: byName<Endpoints>([...endpoints.values()]),
+    endpoints: byName<Endpoints>([...endpoints.values(), ...passed.endpoints]),
     secret: secretsOf(scope, policed.listeners, policed.clusters),
   }
 }

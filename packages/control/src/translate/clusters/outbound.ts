@@ -131,6 +131,7 @@ function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
       protocol: pool.http.protocol,
     },
     rule.origins[0]?.namespace ?? '',
+    scope.mesh.tlsDefaults,
   )
   const mutual = towardsMesh(scope, policy.tls, {
     service,

@@ -32,6 +32,7 @@ const MESH_HTTP1 = 'istio-http/1.1'
 const MESH_HTTP2 = 'istio-h2'
 const MESH_HTTP = ['istio-http/1.0', MESH_HTTP1, MESH_HTTP2]
 const MESH_BYTES = ['istio-peer-exchange', MESH]
+export const MESH_ALPN: readonly string[] = [...MESH_HTTP, ...MESH_BYTES]
 
 interface MutualTlsTarget {
   readonly service: MeshService
@@ -67,12 +68,18 @@ export function towardsMesh(
 }
 
 function sniOf({ port, subset, service }: MutualTlsTarget): string {
-  return `outbound_.${port}_.${subset}_.${service.host}`
+  return meshServerName(service.host, port, subset)
+}
+
+/** What a caller of the mesh says in its ClientHello; the name has no pipe, as DNS has none. */
+export function meshServerName(host: string, port: number, subset: string): string {
+  return `outbound_.${port}_.${subset}_.${host}`
 }
 
 function meshTls(mesh: MeshSettings, target: MutualTlsTarget, sni: string): UpstreamTls {
   const anyOfMesh = target.names.length === 0 ? { subjectAltNameMatches: inMesh(mesh) } : {}
   return {
+    ...mesh.meshMtls,
     certificate: OWN_CERTIFICATE,
     validation: MESH_ROOTS,
     sni,
@@ -196,6 +203,7 @@ function mutualChains(
   mode: 'STRICT' | 'PERMISSIVE',
 ): readonly FilterChain[] {
   const tls: DownstreamTls = {
+    ...mesh.meshMtls,
     certificates: [OWN_CERTIFICATE],
     validation: MESH_ROOTS,
     requireClientCertificate: true,
@@ -204,7 +212,7 @@ function mutualChains(
   }
   const secured = { ...match, transportProtocol: 'tls' as const }
   const named = http === undefined ? undefined : withClientCert(http)
-  const any = mode === 'STRICT' ? [] : [...MESH_HTTP, ...MESH_BYTES]
+  const any = mode === 'STRICT' ? [] : MESH_ALPN
   if (named === undefined || detects !== true) {
     const filter = named ?? bytes
     return [{ name: `${name}-mtls`, match: { ...secured, applicationProtocols: any }, tls, filter }]

@@ -1,10 +1,9 @@
 /**
  * `tls` of DestinationRules: how the proxy itself talks TLS to a cluster.
- * ISTIO_MUTUAL needs certificates of the mesh, which there are none of yet: such
- * clusters stay plain, and config reports the field.
+ * ISTIO_MUTUAL is the mesh's own TLS: `mutual-tls.ts`.
  */
 import type { ClientTlsSettings } from '@weft/config'
-import type { UpstreamHttp, UpstreamTls } from '@weft/model'
+import type { TlsParameters, UpstreamHttp, UpstreamTls } from '@weft/model'
 import { fileCertificate, fileRoot, SYSTEM_ROOTS, secretName } from '../../snapshot/secrets.ts'
 
 export interface TlsTarget {
@@ -19,11 +18,13 @@ export interface TlsTarget {
  * in the certificate; a name that somebody wrote is only asked for, as in Istio.
  *
  * @param namespace Of the rule; its `credentialName` is a Secret there.
+ * @param defaults Of the mesh.
  */
 export function upstreamTls(
   settings: ClientTlsSettings | undefined,
   target: TlsTarget,
   namespace: string,
+  defaults: TlsParameters = {},
 ): UpstreamTls | undefined {
   const mode = settings?.mode
   if (settings === undefined || (mode !== 'SIMPLE' && mode !== 'MUTUAL')) return undefined
@@ -31,6 +32,7 @@ export function upstreamTls(
   const sni = sniOf(settings, target.host)
   const checksNames = validation !== undefined
   return {
+    ...defaults,
     ...sni,
     subjectAltNames: checksNames ? expectedNames(settings, target) : [],
     alpn: target.protocol === 'http2' ? ['h2'] : target.protocol === 'alpn' ? BOTH : [],

@@ -20,18 +20,18 @@ export function downstreamTls(
   if (tls === undefined) return undefined
   const { namespace } = door.gateway.metadata
   const own = serverTls(tls, (name) => secretOf(scope, namespace, name), alpn)
-  // What the mesh says of TLS is not for its own certificates.
-  return own === undefined || tls.mode === 'ISTIO_MUTUAL' ? own : withDefaults(scope, own)
+  if (own === undefined) return undefined
+  // What the mesh says of TLS in general is not for its own certificates.
+  return tls.mode === 'ISTIO_MUTUAL' ? { ...scope.mesh.meshMtls, ...own } : withDefaults(scope, own)
 }
 
 /** `tlsDefaults` of the mesh stand in for what a server does not say. */
 function withDefaults({ mesh }: ProxyScope, tls: DownstreamTls): DownstreamTls {
-  const { ecdhCurves, cipherSuites } = mesh.tlsDefaults
-  return {
-    ...(ecdhCurves.length === 0 ? {} : { ecdhCurves }),
-    ...(cipherSuites.length === 0 ? {} : { cipherSuites }),
-    ...tls,
-  }
+  const { minVersion, ...rest } = mesh.tlsDefaults
+  // A server that allows nothing newer means what it says.
+  const isBelow =
+    minVersion !== undefined && tls.maxVersion !== undefined && tls.maxVersion < minVersion
+  return { ...rest, ...(minVersion === undefined || isBelow ? {} : { minVersion }), ...tls }
 }
 
 const HTTP_ALPN = ['h2', 'http/1.1'] as const

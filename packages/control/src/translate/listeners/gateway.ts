@@ -10,6 +10,7 @@ import { captureListener } from '../names.ts'
 import { asTargets } from '../routes/default-route.ts'
 import { tcpRoutes, tlsRoutes } from '../routes/tcp-routes.ts'
 import type { ProxyScope } from '../scope.ts'
+import { autoPassthroughChains, isAutoPassthrough } from './auto-passthrough.ts'
 import { fallbackCluster, fallbackClusters } from './default-endpoint.ts'
 import { distinctChains } from './distinct-chains.ts'
 import {
@@ -103,6 +104,7 @@ function chainsOf(
       ? listenerTlsChains(scope, port, door)
       : []
   }
+  if (isAutoPassthrough(door)) return autoPassthroughChains(scope, port, door)
   if (protocol === 'passthrough') return passthroughChains(scope, port, door)
   return protocol === 'tls' ? terminatedChains(scope, port, door) : []
 }
