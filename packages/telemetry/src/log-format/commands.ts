@@ -118,6 +118,17 @@ function address(name: string, of: AddressOf): Record<string, Command> {
   }
 }
 
+const rendered = new WeakMap<SocketAddress, string>()
+
+/** An endpoint's address is in a line of each of its requests; as one flat text. */
+function renderedOnce(of: SocketAddress): string {
+  const known = rendered.get(of)
+  if (known !== undefined) return known
+  const text = renderAddress(of)
+  rendered.set(of, text)
+  return text
+}
+
 const UPSTREAM: AddressOf = ({ upstreamAddress }) => upstreamAddress
 const rounded = (ms: number | undefined) => (ms === undefined ? undefined : Math.round(ms))
 
@@ -163,7 +174,7 @@ const KNOWN: Readonly<Record<string, Command>> = {
   UPSTREAM_CLUSTER_RAW: plain((facts) => facts.upstreamCluster),
   UPSTREAM_HOST: plain((facts) => {
     const found = UPSTREAM(facts)
-    return found === undefined ? undefined : renderAddress(found)
+    return found === undefined ? undefined : renderedOnce(found)
   }),
   UPSTREAM_HOST_NAME: plain((facts) => facts.upstreamHostname),
   UPSTREAM_HOST_NAME_WITHOUT_PORT: plain((facts) => facts.upstreamHostname),

@@ -1,6 +1,11 @@
 /** Times of a log line by a `strftime` pattern, with Envoy's `%3f` for fractions. In UTC. */
 
-type Part = string | ((at: Date, epochMs: number) => string)
+/** Of a second: the only part that changes within one. */
+interface Fraction {
+  readonly write: (epochMs: number) => string
+}
+
+type Part = string | ((at: Date, epochMs: number) => string) | Fraction
 
 const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
 const MONTHS = [
@@ -42,6 +47,13 @@ const SPECIFIERS: Readonly<Record<string, (at: Date, epochMs: number) => string>
   '%': () => '%',
 }
 
+const THOUSANDTHS = Array.from({ length: 1_000 }, (_, ms) => padded(ms, 3))
+
+const MILLISECONDS = {
+  digits: 3,
+  write: (epochMs: number) => THOUSANDTHS[Math.floor(epochMs % 1_000)] ?? '000',
+}
+
 /** Patterns that stand for others. */
 const COMPOSED: Readonly<Record<string, string>> = {
   F: '%Y-%m-%d',
@@ -68,18 +80,52 @@ export function compileTime(
     if (part === undefined) return { unknown: piece }
     parts.push(part)
   }
+  return oncePerSecond(parts)
+}
+
+/**
+ * All but fractions is the same for every line of a second and is put together once in it
+ * (measured: a tenth of a request with an access log).
+ */
+function oncePerSecond(parts: readonly Part[]): (epochMs: number) => string {
+  let second = Number.NaN
+  let ready: (string | Fraction)[] = []
   return (epochMs) => {
-    const at = new Date(epochMs)
-    return parts.map((part) => (typeof part === 'string' ? part : part(at, epochMs))).join('')
+    const now = Math.floor(epochMs / 1_000)
+    if (now !== second) {
+      second = now
+      ready = joined(parts, epochMs)
+    }
+    let text = ''
+    for (const part of ready) text += typeof part === 'string' ? part : part.write(epochMs)
+    return text
   }
+}
+
+function joined(parts: readonly Part[], epochMs: number): (string | Fraction)[] {
+  const at = new Date(epochMs)
+  const ready: (string | Fraction)[] = []
+  let text = ''
+  for (const part of parts) {
+    if (typeof part === 'string') text += part
+    else if (typeof part === 'function') text += part(at, epochMs)
+    else {
+      ready.push(text, part)
+      text = ''
+    }
+  }
+  return [...ready, text].filter((part) => part !== '')
 }
 
 function specifier(digits: string, letter: string): Part | undefined {
   if (letter === 'f') {
     const count = digits === '' ? 9 : Number(digits)
     if (count === 0) return undefined
+    if (count === MILLISECONDS.digits) return MILLISECONDS
     // Clocks here know milliseconds and their fractions; what is beyond reads as zeros.
-    return (_at, epochMs) => padded(Math.floor((epochMs % 1_000) * 1e6), 9).slice(0, count)
+    return {
+      write: (epochMs) => padded(Math.floor((epochMs % 1_000) * 1e6), 9).slice(0, count),
+    }
   }
   if (digits !== '') return undefined
   const composed = COMPOSED[letter]
