@@ -1,3 +1,7 @@
+import type { Agent, AgentDeps, AgentOptions } from './agent/agent.ts'
+
+export type { Agent, AgentOptions } from './agent/agent.ts'
+export { CERTIFICATE_FILES } from './agent/certificate-file-names.ts'
 export type { TransportChoice } from './choose-transport.ts'
 export type { ConfigFeed } from './config-feed.ts'
 export { type AccessCall, AccessJudge, type Judgement } from './explain/access-judge.ts'
@@ -17,3 +21,8 @@ export type { FromWorker, ToWorker, WorkerEvents, WorkerProcess } from './worker
 export { runWorker } from './workers/run-worker.ts'
 export { startSupervisor } from './workers/supervisor.ts'
 export { sendable } from './workers/worker-sockets.ts'
+
+/** An identity without a proxy, see `agent/agent.ts`; loaded when it is wanted. */
+export async function startAgent(options: AgentOptions, deps: AgentDeps): Promise<Agent> {
+  return (await import('./agent/agent.ts')).startAgent(options, deps)
+}

@@ -47,6 +47,8 @@ export interface ProxyOptions {
   readonly keyHosts?: readonly string[]
   /** How it comes by a certificate of the mesh; absent: it has none, and speaks plaintext. */
   readonly identity?: IdentityOptions
+  /** Unix socket by which the application has the proxy's identity; absent: there is none. */
+  readonly workloadSocket?: string
   /** What it gives up when something runs out, see `DEFAULT_OVERLOAD`; absent: nothing. */
   readonly overload?: OverloadOptions
   /** Of the program, for `/server_info` and `istio_build`. */

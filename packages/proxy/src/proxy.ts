@@ -26,7 +26,7 @@ import { type DrainOptions, drainInbound, drainListeners } from './drain.ts'
 import { drainOnFatalError } from './fatal-errors.ts'
 import { HealthReport } from './health-report.ts'
 import { withLocalSecrets } from './identity/local-secrets.ts'
-import { openIdentity } from './identity/open-identity.ts'
+import { openIdentity, openWorkloadSocket } from './identity/open-identity.ts'
 import type { WorkloadIdentity } from './identity/workload-identity.ts'
 import { holdOffers } from './inbound.ts'
 import { type BoundPorts, nodeOf, renderProxy } from './node-identity.ts'
@@ -101,6 +101,7 @@ class RunningProxy implements WorkerProxy {
   #admin: AdminServer | undefined
   #feed: ConfigFeed | undefined
   #identity: WorkloadIdentity | undefined
+  #closeSocket: (() => Promise<void>) | undefined
   #stopProbe: (() => void) | undefined
   #cancelSweep: (() => void) | undefined
   #forgetErrors: (() => void) | undefined
@@ -173,7 +174,9 @@ class RunningProxy implements WorkerProxy {
       offers: await holdOffers(this.#listeners, offers),
     }
     const { id } = nodeOf(this.#options, this.#bound)
-    this.#identity = await openIdentity(this.#options, id, this.#deps)
+    const identity = await openIdentity(this.#options, id, this.#deps)
+    this.#identity = identity
+    this.#closeSocket = await openWorkloadSocket(this.#options, identity, id, this.#deps)
     const node = nodeOf(this.#options, this.#bound, this.#identity?.announced)
     const view = await this.#view(node)
     if (worker === undefined) registerServerMetrics(this.#telemetry.registry, view, clock)
@@ -309,6 +312,7 @@ class RunningProxy implements WorkerProxy {
     await this.#telemetry.logs.close()
     await this.#admin?.close()
     // Last, so that an error of the end itself is heard.
+    await this.#closeSocket?.()
     this.#forgetErrors?.()
     this.#log.info('proxy is closed')
   }

@@ -16,6 +16,8 @@ import type { ResourceCodec } from './codec/resource-codec.ts'
 import type { IdentityMessages } from './identity-service/identity-messages.ts'
 import type { RateLimitMessages } from './rate-limit/rate-limit-messages.ts'
 import type { AdsServer, AdsServerDeps, AdsServerOptions } from './server/ads-server.ts'
+import type { WorkloadApi, WorkloadApiDeps } from './workload-api/open-workload-api.ts'
+import type { WorkloadSource } from './workload-api/workload-source.ts'
 
 export type { CheckAnswer, CheckMessages, CheckQuestion } from './authorization/check-messages.ts'
 export type {
@@ -73,6 +75,13 @@ export { HEALTH_TYPE_URL, RESOURCE_TYPES, resourceTypeOf, TYPE_URLS } from './ty
 
 /** Model ⇄ Envoy protos ⇄ JSON. */
 export async function loadCodec(): Promise<ResourceCodec> {
+export type { WorkloadApi, WorkloadApiDeps } from './workload-api/open-workload-api.ts'
+export type {
+  FetchedJwt,
+  ValidatedJwt,
+  WorkloadSource,
+  WorkloadState,
+} from './workload-api/workload-source.ts'
   return (await import('./codec/codec.ts')).codec
 }
 
@@ -122,4 +131,13 @@ export async function loadCertificateMessages(): Promise<CertificateMessages> {
 /** As `loadCertificateMessages`, of the service for JWT-SVIDs and bundles. */
 export async function loadIdentityMessages(): Promise<IdentityMessages> {
   return (await import('./identity-service/identity-messages.ts')).identityMessages
+}
+
+/** SPIFFE's Workload API and Envoy's SDS on a Unix socket, for one workload. */
+export async function serveWorkload(
+  path: string,
+  source: WorkloadSource,
+  deps: WorkloadApiDeps,
+): Promise<WorkloadApi> {
+  return (await import('./workload-api/open-workload-api.ts')).openWorkloadApi(path, source, deps)
 }

@@ -1,7 +1,9 @@
 /** Every command, by the word that calls it. Adding one is adding a line. */
 import type { Command } from '../command.ts'
+import { agent } from './agent.ts'
 import { apply } from './apply.ts'
 import { auth } from './auth.ts'
+import { bootstrap } from './bootstrap.ts'
 import { ca } from './ca.ts'
 import { completionFor } from './completion.ts'
 import { control } from './control.ts'
@@ -26,6 +28,8 @@ const members = {
   proxy,
   'join-token': joinToken,
   validate,
+  agent,
+  bootstrap,
   apply,
   delete: deleteCommand,
   status,

@@ -22,6 +22,8 @@ import { programVersion } from '../program-version.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { LOOPBACK } from './addresses.ts'
 import { childEnvironment, type RunningChild, startChild } from './child.ts'
+import { privateSocket } from './private-socket.ts'
+import { leaveToken } from './proxy-token.ts'
 import { reportReady } from './report-ready.ts'
 import { instanceOf } from './sidecar-options.ts'
 
@@ -50,14 +52,24 @@ export async function runWorkload(
   logs: LogScopes,
 ): Promise<number> {
   let quit = () => {}
-  const sidecar = await openSidecar(run, () => quit(), terminal, logs)
+  // Whoever wants the application's identity from elsewhere has said so.
+  const isServed = run.identity !== undefined && terminal.env.SPIFFE_ENDPOINT_SOCKET === undefined
+  await using socket = isServed ? await privateSocket(terminal) : undefined
+  const sidecar = await openSidecar(run, socket?.path, () => quit(), terminal, logs)
+  const takeToken =
+    sidecar.admin === undefined
+      ? async () => undefined
+      : await leaveToken(sidecar.admin, sidecar.adminToken ?? '', terminal, logs.logger('admin'))
   const appPort = run.offers[0]?.appPort
   let child: RunningChild
   try {
     const env = childEnvironment(terminal.env, {
       outboundPort: sidecar.outbound?.port ?? 0,
       appPort,
-      facts: factsOf(run, sidecar),
+      facts: {
+        ...factsOf(run, sidecar),
+        ...(socket === undefined ? {} : { SPIFFE_ENDPOINT_SOCKET: `unix://${socket.path}` }),
+      },
     })
     child = await startChild(run.command, env, terminal.cwd)
   } catch (error) {
@@ -89,6 +101,7 @@ export async function runWorkload(
 async function openSidecar(
   run: WorkloadRun,
   onQuit: () => void,
+  workloadSocket: string | undefined,
   terminal: Terminal,
   logs: LogScopes,
 ): Promise<SingleProxy> {
@@ -102,6 +115,7 @@ async function openSidecar(
         source: run.source,
         ...(run.identity === undefined ? {} : { identity: run.identity }),
         outbound: { host: LOOPBACK, port: run.outboundPort },
+        ...(workloadSocket === undefined ? {} : { workloadSocket }),
         offers: run.offers,
         bindHost: run.offers[0]?.address ?? LOOPBACK,
         admin: { host: LOOPBACK, port: run.adminPort },

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { contentHash } from '@weft/base'
+import { contentHash, parseDurationMs } from '@weft/base'
 import {
   type Locality,
   NO_LOCALITY,
@@ -205,6 +205,21 @@ export function identityOptionsOf(
 ): IdentityOptions | undefined {
   if (args.value('resources') !== undefined) return undefined
   const control = args.value('control') ?? DEFAULT_XDS
+/** Where a workload's own things are kept. */
+export function stateDirOf(args: Arguments, workload: Workload, terminal: Terminal): string {
+  const control = args.value('control') ?? DEFAULT_XDS
+  return join(args.value('state') ?? defaultStateDir(terminal), stateKey(workload, control))
+}
+
+/** @throws {UsageError} When it is none. */
+export function durationMsOf(args: Arguments, option: string): number | undefined {
+  const text = args.value(option)
+  if (text === undefined) return undefined
+  const ms = parseDurationMs(text)
+  if (ms !== undefined && ms > 0) return ms
+  throw new UsageError(`--${option} must be a duration such as 10m or 24h, got '${text}'`)
+}
+
   const connect = parseConnect('control', control)
   const proof = proofOf(args, connect, terminal)
   if (proof === undefined) return undefined

@@ -26,3 +26,29 @@ export async function openIdentity(
   await opened.start()
   return opened
 }
+
+/**
+ * The proxy's identity for its application, on a Unix socket: SPIFFE's Workload API and SDS.
+ *
+ * @returns How to close it; `undefined` where none is wanted.
+ */
+export async function openWorkloadSocket(
+  { identity: options, workloadSocket }: ProxyOptions,
+  identity: WorkloadIdentity | undefined,
+  nodeId: string,
+  { clock, random, logs }: Pick<ProxyDeps, 'clock' | 'random'> & { readonly logs: LogScopes },
+): Promise<(() => Promise<void>) | undefined> {
+  if (options === undefined || identity === undefined || workloadSocket === undefined) {
+    return undefined
+  }
+  const { ServedIdentity } = await import('./workload-api/serve-identity.ts')
+  const { connect, tls } = options
+  const deps = { clock, random, log: logs.logger('identity') }
+  const served = new ServedIdentity(identity, { connect, isTls: tls !== undefined, nodeId }, deps)
+  const api = await served.openApi(workloadSocket)
+  await served.start()
+  return () => {
+    served.close()
+    return api.close()
+  }
+}

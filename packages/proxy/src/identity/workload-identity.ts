@@ -11,8 +11,8 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { backoffMs, type Clock, type Logger } from '@weft/base'
-import { readPem, renewAtMs, writePem } from '@weft/identity'
-import type { SocketAddress } from '@weft/model'
+import { provePossession, readPem, renewAtMs, writePem } from '@weft/identity'
+import { parseSpiffeId, type SocketAddress } from '@weft/model'
 import { askCertificate, type CertificateAnswer, type CertificateCall } from './ask-certificate.ts'
 import { newRequest, readSvid, type Svid } from './svid.ts'
 import { SvidStore } from './svid-store.ts'
@@ -287,6 +287,13 @@ export class WorkloadIdentity {
     const text =
       proof.kind === 'token'
         ? proof.token
+    // A join token is used up: that the certificate is ours proves as much, without TLS too.
+    const turn = renewConnect === undefined ? 0 : 1
+    const isAlone = proof.kind === 'token' && tls === undefined
+    if (isValid && isAlone && this.#failures % 2 === turn) {
+      const token = provePossession(svid, trustDomainOf(svid.id), this.#deps.clock.nowMs())
+      return { target: connect, proof: { kind: 'token', token } }
+    }
         : (await readFile(proof.path, 'utf8')).replace(/\s+$/, '')
     const [token = '', ...pins] = text.split(PIN)
     this.#pins = pins

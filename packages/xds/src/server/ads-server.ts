@@ -1,4 +1,5 @@
 /** The contract of the ADS server; `open-ads-server.ts` builds one. */
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import type { Clock, Logger } from '@weft/base'
 import type { ResourceSet, SocketAddress } from '@weft/model'
 import type { CertificateQuestion } from '../certificates/certificate-messages.ts'
@@ -40,6 +41,11 @@ export interface AdsServerDeps {
   onRateLimitReturn?(question: RateLimitQuestion): void
   /** Somebody asks for a certificate (Istio's CSR service). Absent: none are given here. */
   onCertificate?(question: CertificateQuestion, peer: XdsPeer): Promise<CertificateAnswer>
+  /** More methods by path, besides those of the server. */
+  readonly services?: ReadonlyMap<
+    string,
+    (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void
+  >
   /** Whoever has an identity asks for JWT-SVIDs, and hears of bundles. Absent: nobody does here. */
   readonly identities?: IdentityService
   /** A client said how much it sent where (LRS). */
@@ -84,6 +90,8 @@ export interface XdsTls {
 }
 
 export interface AdsServerOptions {
+  /** `sds`: secrets by Envoy's SDS alone, and `services`; nothing of what a control plane has. */
+  readonly serves?: 'ads' | 'sds'
   /** Initial pushes under way at the same time; more streams wait. */
   readonly maxInitialPushes?: number
   /** Streams waiting for their initial push beyond which new ones get `RESOURCE_EXHAUSTED`. */
@@ -97,7 +105,10 @@ export interface AdsServerOptions {
   readonly loadReportIntervalMs?: number
 }
 
-export type ListenTarget = SocketAddress | { readonly path: string }
+export type ListenTarget =
+  | SocketAddress
+  /** `mode` of the socket; default 0660. */
+  | { readonly path: string; readonly mode?: number }
 
 export interface AdsServer {
   /** Replaces all resources of a view; only what changed by content is sent. */

@@ -36,9 +36,15 @@ import { CREATE_CERTIFICATE, sideServices } from './side-services.ts'
 import { markChanged } from './stream-state.ts'
 
 const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService'
-const PROTOCOLS: { readonly [path: string]: 'sotw' | 'delta' } = {
-  [`${SERVICE}/StreamAggregatedResources`]: 'sotw',
-  [`${SERVICE}/DeltaAggregatedResources`]: 'delta',
+const SECRETS = '/envoy.service.secret.v3.SecretDiscoveryService'
+const PROTOCOLS: {
+  readonly [serves in 'ads' | 'sds']: { readonly [path: string]: 'sotw' | 'delta' }
+} = {
+  ads: {
+    [`${SERVICE}/StreamAggregatedResources`]: 'sotw',
+    [`${SERVICE}/DeltaAggregatedResources`]: 'delta',
+  },
+  sds: { [`${SECRETS}/StreamSecrets`]: 'sotw', [`${SECRETS}/DeltaSecrets`]: 'delta' },
 }
 
 /** A push to thousands is cut into slices of this many streams, so that ACKs are read between them. */
@@ -58,6 +64,7 @@ export function openAdsServer(options: AdsServerOptions, deps: AdsServerDeps): A
 class Server implements AdsServer {
   readonly #deps: AdsServerDeps
   readonly #log: Logger
+  readonly #serves: 'ads' | 'sds'
   readonly #registry: Registry
   readonly #frames = new ResponseFrames()
   readonly #quarantine: Quarantine
@@ -82,6 +89,7 @@ class Server implements AdsServer {
   constructor(options: AdsServerOptions, deps: AdsServerDeps) {
     this.#deps = deps
     this.#log = deps.log
+    this.#serves = options.serves ?? 'ads'
     this.#quarantine = new Quarantine(options.quarantineAfter ?? 3)
     this.#registry = new Registry(deps.clock, this.#quarantine)
     this.#admission = new Admission(options.maxInitialPushes ?? 64, options.maxWaiting ?? 20_000)
@@ -194,7 +202,7 @@ class Server implements AdsServer {
         removeStaleSocket(target.path)
         server.listen(target.path, () => {
           // The socket is the way in for whoever may write to it: the owner and their group.
-          chmodSync(target.path, 0o660)
+          chmodSync(target.path, target.mode ?? 0o660)
           resolve(target)
         })
         return
@@ -262,8 +270,13 @@ class Server implements AdsServer {
 
   #accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const path = headers[':path'] ?? ''
-    const protocol = PROTOCOLS[path]
-    const sideService = this.#sideServices.get(path)
+    const service = this.#deps.services?.get(path)
+    if (service !== undefined && !this.#draining) {
+      service(stream, headers)
+      return
+    }
+    const protocol = PROTOCOLS[this.#serves][path]
+    const sideService = this.#serves === 'ads' ? this.#sideServices.get(path) : undefined
     const peer = peerOf(stream, headers.authorization)
     // These two judge the proof themselves: it may be one that is good only once.
     const isOpenToAll = path === CREATE_CERTIFICATE || path === ISSUE_JWT

@@ -1,0 +1,103 @@
+import { join, resolve } from 'node:path'
+import { type Command, UsageError } from '../command.ts'
+import { openLogs } from '../run/process-logs.ts'
+import {
+  durationMsOf,
+  identityOptionsOf,
+  instanceOf,
+  stateDirOf,
+  WORKLOAD_OPTIONS,
+  workloadOf,
+} from '../run/sidecar-options.ts'
+
+/** Of `sun_path`, without the byte that ends it (unix(7)); macOS has fewer. */
+const MAX_SOCKET_BYTES = 103
+
+export const agent: Command = {
+  name: 'agent',
+  group: 'run a mesh',
+  summary: 'give a workload its identity without a proxy: Workload API, SDS, files',
+  synopsis: '--service-account NAME [--socket PATH] [--cert-dir DIR] [options]',
+  description: [
+    'Gets a certificate from the control plane, renews it, and hands it to one workload:',
+    "by SPIFFE's Workload API (X.509 and JWT SVIDs, bundles) and by Envoy's SDS (the secrets default",
+    'and ROOTCA) on one Unix socket, and with --cert-dir as files that change in one step: cert-chain.pem,',
+    'key.pem, root-cert.pem, spiffe-bundles.json (as gRPC reads them, see `weft bootstrap grpc`).',
+    'The key is made here and goes to nobody else. Who may open the socket is the workload: its folder',
+    'is made 0700 and the socket 0600, so that is whoever runs as the same user.',
+    '`weft run` needs no agent: its sidecar serves the same to CMD.',
+  ].join('\n'),
+  options: {
+    name: WORKLOAD_OPTIONS.name,
+    namespace: WORKLOAD_OPTIONS.namespace,
+    'service-account': WORKLOAD_OPTIONS['service-account'],
+    socket: {
+      kind: 'value',
+      placeholder: 'PATH',
+      describe: 'Unix socket (workload.sock in the workload’s folder below ~/.local/state/weft)',
+    },
+    'cert-dir': {
+      kind: 'value',
+      placeholder: 'DIR',
+      describe: 'write certificate, key and roots into this folder, too',
+    },
+    'cert-ttl': {
+      kind: 'value',
+      placeholder: 'DURATION',
+      describe: 'life of certificates to ask for; half-way through it comes the next (24h)',
+    },
+    control: WORKLOAD_OPTIONS.control,
+    state: WORKLOAD_OPTIONS.state,
+    'join-token': WORKLOAD_OPTIONS['join-token'],
+    'token-file': WORKLOAD_OPTIONS['token-file'],
+    'log-level': WORKLOAD_OPTIONS['log-level'],
+  },
+  operands: { min: 0, max: 0 },
+  exits: {},
+  examples: [
+    'weft agent -n shop --service-account cart --socket /run/weft/cart/workload.sock',
+    'SPIFFE_ENDPOINT_SOCKET=unix:///run/weft/cart/workload.sock ./my-go-spiffe-program',
+    'weft agent --service-account cart --cert-dir /run/weft/cart/certs',
+  ],
+
+  async run(args, terminal) {
+    if (args.value('service-account') === undefined) {
+      throw new UsageError('weft agent needs --service-account NAME: who the workload is')
+    }
+    const workload = workloadOf(args, args.value('service-account') ?? 'agent')
+    const identity = identityOptionsOf(args, workload, terminal)
+    if (identity === undefined) {
+      throw new UsageError(
+        'weft agent has nothing to prove who it is with: --join-token, --token-file, or a control plane of the same user on this machine',
+      )
+    }
+    const stateDir = stateDirOf(args, workload, terminal)
+    const socketPath = resolve(
+      terminal.cwd,
+      args.value('socket') ?? join(stateDir, 'workload.sock'),
+    )
+    if (Buffer.byteLength(socketPath) > MAX_SOCKET_BYTES) {
+      throw new UsageError(
+        `--socket must have at most ${MAX_SOCKET_BYTES} bytes, as the system wants it, got ${socketPath}`,
+      )
+    }
+    const certificateDir = args.value('cert-dir')
+    const lifetimeMs = durationMsOf(args, 'cert-ttl')
+    const instance = instanceOf(workload, terminal.random)
+    const { runAgent } = await import('../run/run-agent.ts')
+    return runAgent(
+      {
+        identity: { ...identity, ...(lifetimeMs === undefined ? {} : { lifetimeMs }) },
+        workload,
+        nodeId: `agent~127.0.0.1~${instance}.${workload.namespace}~${workload.namespace}.svc.cluster.local`,
+        socketPath,
+        ...(certificateDir === undefined
+          ? {}
+          : { certificateDir: resolve(terminal.cwd, certificateDir) }),
+      },
+      { isJson: args.flag('json') },
+      terminal,
+      openLogs(args, terminal),
+    )
+  },
+}
