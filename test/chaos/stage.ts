@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort, type Running, startWeft, temporaryFolder } from '../e2e/weft.ts'
+import { freePort, proxyToken, type Running, startWeft, temporaryFolder } from '../e2e/weft.ts'
 
 const APP = fileURLToPath(new URL('app.ts', import.meta.url))
 const TYPE = 'type.googleapis.com/envoy'
@@ -222,5 +222,9 @@ export async function workersOf(stage: Stage): Promise<readonly WorkerInfo[]> {
 }
 
 export async function adminText(port: number, path: string, method = 'GET'): Promise<string> {
-  return (await fetch(`http://127.0.0.1:${port}${path}`, { method })).text()
+  const headers =
+    method === 'POST' ? { authorization: `Bearer ${await proxyToken(port)}` } : undefined
+  return (
+    await fetch(`http://127.0.0.1:${port}${path}`, { method, ...(headers && { headers }) })
+  ).text()
 }

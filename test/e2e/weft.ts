@@ -97,6 +97,12 @@ export async function ownerToken(adminPort: number): Promise<string> {
   return (await readFile(file, 'utf8')).trim()
 }
 
+/** The same for the admin port of a proxy. */
+export async function proxyToken(adminPort: number): Promise<string> {
+  const file = join(STATE, 'weft', 'bootstrap', `127.0.0.1-${adminPort}.proxy-token`)
+  return (await readFile(file, 'utf8')).trim()
+}
+
 /** A folder of its own that is gone afterwards. */
 export async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
   const path = await mkdtemp(join(tmpdir(), 'weft-e2e-'))

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { eventually, freePort, runWeft, startWeft, temporaryFolder } from './weft.ts'
+import { eventually, freePort, proxyToken, runWeft, startWeft, temporaryFolder } from './weft.ts'
 
 const REQUESTS = 60
 
@@ -42,8 +42,14 @@ test('two workers are one proxy', async () => {
     ...['--admin', `127.0.0.1:${admin}`],
   ])
   await gateway.saw('It has its configuration')
-  const ask = async (path: string, method = 'GET') =>
-    (await fetch(`http://127.0.0.1:${admin}${path}`, { method })).text()
+  const ask = async (path: string, method = 'GET') => {
+    const authorization = `Bearer ${await proxyToken(admin)}`
+    const answer = await fetch(`http://127.0.0.1:${admin}${path}`, {
+      method,
+      headers: { authorization },
+    })
+    return answer.text()
+  }
   const info = async (): Promise<Info> => JSON.parse(await ask('/server_info'))
   const count = async () =>
     Number(/cluster\.[^\n]*app[^\n]*\.upstream_rq_total: (\d+)/.exec(await ask('/stats'))?.[1] ?? 0)

@@ -17,6 +17,8 @@ export interface ProxyDeps {
   readonly handed?: ListeningSockets
   /** Starts a successor, with so many workers if that is to change; on `POST /upgrade`. */
   readonly onUpgrade?: (concurrency: number | undefined) => void
+  /** Takes what changes something on the admin port; absent: one is made. */
+  readonly adminToken?: string
   /** Why the last try at a successor failed. */
   readonly upgradeFailure?: () => string | undefined
   /**
@@ -33,6 +35,8 @@ export interface ProxyHandle {
   readonly ready: Promise<void>
   /** With the port the kernel chose. */
   readonly admin: SocketAddress | undefined
+  /** Of the admin port: what it takes to change something there. */
+  readonly adminToken: string | undefined
   readonly outbound: SocketAddress | undefined
   /** With the ports the kernel chose. */
   readonly offers: readonly OfferedPort[]

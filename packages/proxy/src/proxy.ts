@@ -142,6 +142,10 @@ class RunningProxy implements WorkerProxy {
     return this.#admin?.address
   }
 
+  get adminToken(): string | undefined {
+    return this.#admin?.token
+  }
+
   get outbound(): SocketAddress | undefined {
     return this.#bound.outbound
   }
@@ -183,7 +187,10 @@ class RunningProxy implements WorkerProxy {
     else worker.onView(view)
     if (admin !== undefined) {
       const inherited = (await this.#deps.handed?.take(ADMIN_SOCKET))?.inherited?.[0]
-      this.#admin = await openAdminServer(admin, view, logs.logger('admin'), inherited)
+      this.#admin = await openAdminServer(admin, view, logs.logger('admin'), {
+        ...(this.#deps.adminToken === undefined ? {} : { token: this.#deps.adminToken }),
+        ...(inherited === undefined ? {} : { inherited }),
+      })
     }
     const sink = {
       clock,

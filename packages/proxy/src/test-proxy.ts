@@ -85,7 +85,12 @@ export function get(
 }
 
 export const adminGet = (proxy: ProxyHandle, path: string, method = 'GET') =>
-  get(proxy.admin?.port ?? 0, path, {}, method)
+  get(
+    proxy.admin?.port ?? 0,
+    path,
+    method === 'POST' ? { authorization: `Bearer ${proxy.adminToken}` } : {},
+    method,
+  )
 
 /** An application that says who it is and shows what it was sent. */
 export async function openApp(

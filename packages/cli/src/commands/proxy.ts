@@ -51,6 +51,11 @@ export const proxy: Command = {
       placeholder: 'HOST:PORT',
       describe: `admin port (${DEFAULT_PROXY_ADMIN})`,
     },
+    'admin-token-file': {
+      kind: 'value',
+      placeholder: 'FILE',
+      describe: 'who may change something on the admin port; needed where others reach it',
+    },
     bind: {
       kind: 'value',
       placeholder: 'IP',
@@ -90,10 +95,14 @@ export const proxy: Command = {
     const admin = parseAddress('admin', args.value('admin') ?? DEFAULT_PROXY_ADMIN)
     const isJson = args.flag('json')
     const workers = args.value('concurrency')
+    const tokenFile = args.value('admin-token-file')
+    const { readTokenFile } = await import('../run/proxy-token.ts')
+    const token =
+      tokenFile === undefined ? {} : { adminToken: await readTokenFile(tokenFile, terminal) }
     if (args.operands[0] === 'upgrade') {
       const { upgradeProxy } = await import('../run/upgrade-proxy.ts')
       const concurrency = workers === undefined ? undefined : parseConcurrency(workers)
-      return upgradeProxy({ admin, concurrency, isJson }, terminal)
+      return upgradeProxy({ admin, concurrency, isJson, ...token }, terminal)
     }
     const role = (args.value('role') ?? 'sidecar') as (typeof ROLES)[number]
     if (role === 'gateway' && args.value('service') !== undefined) {
@@ -130,7 +139,7 @@ export const proxy: Command = {
     }
     const { runProxy } = await import('../run/run-proxy.ts')
     const concurrency = parseConcurrency(workers ?? (role === 'gateway' ? 'auto' : '1'))
-    return runProxy(options, { isJson, concurrency }, terminal, openLogs(args, terminal))
+    return runProxy(options, { isJson, concurrency, ...token }, terminal, openLogs(args, terminal))
   },
 }
 

@@ -11,13 +11,23 @@ import {
 import { CommandError } from '../command.ts'
 import { programVersion } from '../program-version.ts'
 import { firstSignal, type Terminal } from '../terminal/terminal.ts'
+import { INHERITED_TOKEN, leaveToken } from './proxy-token.ts'
 import { reportReady } from './report-ready.ts'
 import { receiveSockets, startSuccessor, tellReady } from './upgrade.ts'
 import { spawnWorker } from './workers.ts'
 
 export async function runProxy(
   options: Omit<ProxyOptions, 'version'>,
-  { isJson, concurrency }: { readonly isJson: boolean; readonly concurrency: number },
+  {
+    isJson,
+    concurrency,
+    adminToken,
+  }: {
+    readonly isJson: boolean
+    readonly concurrency: number
+    /** Chosen by the user; absent: one is made and left for the user. */
+    readonly adminToken?: string
+  },
   terminal: Terminal,
   logs: LogScopes,
 ): Promise<number> {
@@ -25,13 +35,17 @@ export async function runProxy(
   const handed = await receiveSockets()
   let upgrade = (_concurrency?: number): void => undefined
   let upgradeFailure: string | undefined
+  const token = adminToken ?? process.env[INHERITED_TOKEN]
+  delete process.env[INHERITED_TOKEN]
   const more = {
     concurrency,
+    ...(token === undefined ? {} : { adminToken: token }),
     upgradeFailure: () => upgradeFailure,
     onUpgrade: (wanted: number | undefined) => upgrade(wanted),
     ...(handed === undefined ? {} : { handed }),
   }
   const proxy = await openProxy(options, terminal, logs, more)
+  const takeToken = await leaveTokenOf(proxy, adminToken, terminal, logs)
   const succeeded = new Promise<'succeeded'>((resolve) => {
     upgrade = upgradeOnce(proxy, logs, {
       succeeded: () => resolve('succeeded'),
@@ -62,8 +76,22 @@ export async function runProxy(
     await Promise.race([proxy.leave(), stopped.then(() => proxy.close())])
   } else {
     await proxy.drain()
+    await takeToken()
   }
   return 0
+}
+
+/** A token that the user chose is in a file already. */
+async function leaveTokenOf(
+  { admin, adminToken }: ProxyHandle,
+  chosen: string | undefined,
+  terminal: Terminal,
+  logs: LogScopes,
+): Promise<() => Promise<void>> {
+  if (admin === undefined || adminToken === undefined || chosen !== undefined) {
+    return async () => undefined
+  }
+  return leaveToken(admin, adminToken, terminal, logs.logger('admin'))
 }
 
 /** One at a time; after a failure it may be tried again. */
@@ -97,6 +125,7 @@ export async function openProxy(
   }: {
     readonly concurrency?: number
     readonly handed?: HandedSockets
+    readonly adminToken?: string
     readonly onUpgrade?: (concurrency: number | undefined) => void
     readonly upgradeFailure?: () => string | undefined
   } = {},

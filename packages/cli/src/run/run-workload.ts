@@ -24,6 +24,7 @@ import { LOOPBACK } from './addresses.ts'
 import { childEnvironment, type RunningChild, startChild } from './child.ts'
 import { privateSocket } from './private-socket.ts'
 import { leaveToken } from './proxy-token.ts'
+import { leaveToken } from './proxy-token.ts'
 import { reportReady } from './report-ready.ts'
 import { instanceOf } from './sidecar-options.ts'
 
@@ -56,6 +57,10 @@ export async function runWorkload(
   const isServed = run.identity !== undefined && terminal.env.SPIFFE_ENDPOINT_SOCKET === undefined
   await using socket = isServed ? await privateSocket(terminal) : undefined
   const sidecar = await openSidecar(run, socket?.path, () => quit(), terminal, logs)
+  const takeToken =
+    sidecar.admin === undefined
+      ? async () => undefined
+      : await leaveToken(sidecar.admin, sidecar.adminToken ?? '', terminal, logs.logger('admin'))
   const takeToken =
     sidecar.admin === undefined
       ? async () => undefined
@@ -94,6 +99,7 @@ export async function runWorkload(
   const exitCode = await child.exitCode
   process.off('exit', killChild)
   stopRelaying()
+  await takeToken()
   await atMost(CLOSE_MS, sidecar.close(), terminal)
   return exitCode
 }
@@ -143,6 +149,7 @@ function factsOf(run: WorkloadRun, sidecar: SingleProxy): Record<string, string 
     WEFT_VERSION: workload.labels.version,
     WEFT_OUTBOUND: `http://${LOOPBACK}:${sidecar.outbound?.port ?? 0}`,
     WEFT_ADMIN: `http://${LOOPBACK}:${sidecar.admin?.port ?? 0}`,
+    WEFT_ADMIN_TOKEN: sidecar.adminToken,
   }
 }
 

@@ -12,6 +12,7 @@
 import { type ChildProcess, type SendHandle, spawn } from 'node:child_process'
 import type { Logger } from '@weft/base'
 import { type HandedSocket, HandedSockets, type ProxyHandle, sendable } from '@weft/proxy'
+import { INHERITED_TOKEN } from './proxy-token.ts'
 import { SUCCESSOR } from './successor.ts'
 
 /** Long enough for a control plane that is busy; the old process serves meanwhile. */
@@ -38,7 +39,11 @@ export async function startSuccessor(
   const child = spawn(process.execPath, args, {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     detached: true,
-    env: { ...process.env, [SUCCESSOR]: '1' },
+    env: {
+      ...process.env,
+      [SUCCESSOR]: '1',
+      ...(proxy.adminToken === undefined ? {} : { [INHERITED_TOKEN]: proxy.adminToken }),
+    },
   })
   log.info('successor starts', { pid: child.pid })
   try {

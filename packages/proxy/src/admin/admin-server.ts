@@ -2,10 +2,10 @@
  * The admin port's HTTP, over `node:http`: it is off the data path. Finds the
  * endpoint, refuses what must not get through, streams the answer.
  *
- * The port has no authentication; being on loopback is its protection, and a
- * browser on the same machine is the way around that. So: a `Host` that is a
- * name is refused (DNS rebinding makes a page's own name point here), a request
- * that a page of another origin made is refused, and GET changes nothing.
+ * Being on loopback protects what may be looked at, and a browser on the same
+ * machine is the way around that. So: a `Host` that is a name is refused (DNS
+ * rebinding makes a page's own name point here), a request that a page of another
+ * origin made is refused, GET changes nothing, and a POST takes the token.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
@@ -14,6 +14,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Logger } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
+import { AdminAccess } from './access.ts'
 import { adminEndpoints } from './catalog.ts'
 import { type AdminAnswer, type ProxyView, textAnswer } from './endpoint.ts'
 
@@ -25,6 +26,8 @@ export interface AdminServer {
   readonly address: SocketAddress
   /** Can be sent to a process that takes over. */
   readonly server: Server
+  /** Takes what changes something; whoever started the proxy may know it. */
+  readonly token: string
   close(): Promise<void>
 }
 
@@ -36,12 +39,14 @@ export async function openAdminServer(
   address: SocketAddress,
   proxy: ProxyView,
   log: Logger,
-  inherited?: object,
+  { token, inherited }: { readonly token?: string; readonly inherited?: object } = {},
 ): Promise<AdminServer> {
+  const access = new AdminAccess(address, token)
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-    serve(request, response, proxy).catch((error: unknown) => {
+    serve(request, response, proxy, access).catch((error: unknown) => {
       // The client went away in the middle of an answer, which is its right.
-      if (!response.destroyed) log.warn('admin request failed', { path: request.url, error })
+      const path = pathOf(request.url)
+      if (!response.destroyed) log.warn('admin request failed', { path, error })
       response.destroy()
     })
   })
@@ -54,6 +59,7 @@ export async function openAdminServer(
         ? { host: address.host, port: bound.port }
         : address,
     server,
+    token: access.token,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())
@@ -76,27 +82,26 @@ async function serve(
   request: IncomingMessage,
   response: ServerResponse,
   proxy: ProxyView,
+  access: AdminAccess,
 ): Promise<void> {
   request.resume()
+  const { method = 'GET', headers } = request
+  const isForeign = refusalOf(callOf(request)) !== undefined
+  const refusal = access.refusal(method, pathOf(request.url), headers.authorization)
+  // What a page of another origin asks is answered as such, below.
+  if (refusal !== undefined && !isForeign) {
+    const fields = { ...headersOf(textAnswer('')), 'www-authenticate': 'Bearer realm="weft"' }
+    response.writeHead(401, fields)
+    response.end(`${refusal}\n`)
+    return
+  }
   // Whether it is ready must be said at once, whatever the workers do.
-  if (proxy.workers !== undefined && request.method !== 'POST' && request.url !== '/ready') {
+  if (proxy.workers !== undefined && method !== 'POST' && request.url !== '/ready') {
     await proxy.workers.refresh()
   }
-  const answer = answerFor(
-    {
-      method: request.method ?? 'GET',
-      target: request.url ?? '/',
-      header: (name) => {
-        const value = request.headers[name]
-        return Array.isArray(value) ? value.join(',') : value
-      },
-    },
-    proxy,
-  )
+  const answer = answerFor(callOf(request), proxy)
   response.writeHead(answer.status, {
-    'content-type': answer.contentType,
-    'cache-control': 'no-cache, max-age=0',
-    'x-content-type-options': 'nosniff',
+    ...headersOf(answer),
     ...('allow' in answer && answer.allow !== undefined ? { allow: answer.allow } : {}),
   })
   if (request.method === 'HEAD') {
@@ -106,6 +111,33 @@ async function serve(
   } else {
     await pipeline(Readable.from(answer.body), response)
   }
+}
+
+/** R77: nothing here is a page, and nothing here may be part of one. */
+function headersOf({ contentType }: AdminAnswer) {
+  return {
+    'content-type': contentType,
+    'cache-control': 'no-cache, max-age=0',
+    'x-content-type-options': 'nosniff',
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    'cross-origin-resource-policy': 'same-origin',
+    'referrer-policy': 'no-referrer',
+  }
+}
+
+function callOf(request: IncomingMessage): AdminCall {
+  return {
+    method: request.method ?? 'GET',
+    target: request.url ?? '/',
+    header: (name) => {
+      const value = request.headers[name]
+      return Array.isArray(value) ? value.join(',') : value
+    },
+  }
+}
+
+function pathOf(target = '/'): string {
+  return target.split('?', 1)[0] ?? '/'
 }
 
 export interface AdminCall {
@@ -121,7 +153,7 @@ export function answerFor(
   proxy: ProxyView,
 ): AdminAnswer & { readonly allow?: string } {
   const refusal = refusalOf(call)
-  if (refusal !== undefined) return textAnswer(`${refusal}\n`, 403)
+  if (refusal !== undefined) return textAnswer(`${refusal.problem}\n`, refusal.status)
   const [path = '/', query = ''] = call.target.split(/\?(.*)/s)
   const endpoint = adminEndpoints[path === '/' ? '/help' : path]
   if (endpoint === undefined) {
@@ -136,18 +168,21 @@ export function answerFor(
 }
 
 /** Why a call must not be answered at all. */
-function refusalOf(call: AdminCall): string | undefined {
+function refusalOf(
+  call: AdminCall,
+): { readonly status: 421 | 403; readonly problem: string } | undefined {
   const host = call.header('host')
   if (host !== undefined && !isLocalHost(host)) {
-    return 'the Host header must be an address or localhost: names can be made to point here'
+    const problem = 'the Host header must be an address or localhost: names can lead anywhere'
+    return { status: 421, problem }
   }
   const origin = call.header('origin')
   if (origin !== undefined && origin !== `http://${host}`) {
-    return 'pages of another origin may not talk to this port'
+    return { status: 403, problem: 'pages of another origin may not talk to this port' }
   }
   const site = call.header('sec-fetch-site')
   if (site === 'cross-site' || site === 'same-site') {
-    return 'pages of another origin may not talk to this port'
+    return { status: 403, problem: 'pages of another origin may not talk to this port' }
   }
   return undefined
 }

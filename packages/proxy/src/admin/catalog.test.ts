@@ -195,7 +195,7 @@ describe('admin port', () => {
       '127.0.0.1.nip.io',
       '[x]',
     ]) {
-      assert.equal(call('POST', '/quitquitquit', { host }).status, 403, host)
+      assert.equal(call('POST', '/quitquitquit', { host }).status, 421, host)
     }
     for (const host of ['localhost', 'LOCALHOST:15000', '10.0.0.1:15000', '[::1]:15000', '']) {
       assert.equal(call('GET', '/ready', { host }).status, 200, host)

@@ -13,6 +13,7 @@ import { stats } from './stats.ts'
 import { prometheusStats } from './stats-prometheus.ts'
 import { upgrade } from './upgrade.ts'
 
+// not a member: access.ts
 // not a member: admin-server.ts
 // not a member: endpoint.ts
 // not a member: name-filter.ts

@@ -128,6 +128,10 @@ class Supervisor implements ProxyHandle {
     return this.#admin?.address
   }
 
+  get adminToken(): string | undefined {
+    return this.#admin?.token
+  }
+
   get outbound(): SocketAddress | undefined {
     return this.#bound.outbound
   }
@@ -160,7 +164,10 @@ class Supervisor implements ProxyHandle {
     const view = await this.#openView(node)
     if (admin !== undefined) {
       const inherited = handed?.take(ADMIN_SOCKET).inherited?.[0]
-      this.#admin = await openAdminServer(admin, view, logs.logger('admin'), inherited)
+      this.#admin = await openAdminServer(admin, view, logs.logger('admin'), {
+        ...(this.#deps.adminToken === undefined ? {} : { token: this.#deps.adminToken }),
+        ...(inherited === undefined ? {} : { inherited }),
+      })
     }
     const sink = {
       clock,
