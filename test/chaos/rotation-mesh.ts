@@ -7,7 +7,14 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { CaStatus } from '@weft/control'
-import { eventually, freePort, type Running, startWeft, temporaryFolder } from '../e2e/weft.ts'
+import {
+  eventually,
+  freePort,
+  type Running,
+  runWeft,
+  startWeft,
+  temporaryFolder,
+} from '../e2e/weft.ts'
 import { adminText, untilAccepts } from './stage.ts'
 
 const APP = fileURLToPath(new URL('app.ts', import.meta.url))
@@ -37,7 +44,7 @@ export interface RotationMesh extends AsyncDisposable {
   readonly outbound: number
   readonly proxies: readonly Running[]
   ca(): Promise<CaStatus>
-  rotate(): Promise<void>
+  rotate(): Promise<CaStatus>
   /** Of all proxies, both sides. */
   handshakes(): Promise<Handshakes>
   killControl(): Promise<void>
@@ -61,9 +68,10 @@ export async function openRotationMesh(
   if (lives.length > 0) writeFileSync(join(config, 'short.yaml'), SHORT_CONNECTIONS)
   const ports = await Promise.all(Array.from({ length: 8 }, () => freePort()))
   const [xds = 0, admin = 0, outbound = 0, callerAdmin = 0, ...rest] = ports
+  const own = { XDG_STATE_HOME: join(folder.path, 'state'), ...env }
   const started: Running[] = []
   const start = (args: readonly string[]): Running => {
-    const running = startWeft(args, { env: { XDG_STATE_HOME: join(folder.path, 'state'), ...env } })
+    const running = startWeft(args, { env: own })
     started.push(running)
     return running
   }
@@ -100,19 +108,17 @@ export async function openRotationMesh(
     (healthy) => healthy === 2,
     LIMIT_MS,
   )
-  const status = async (path: string, method: string) => {
-    const headers = { 'content-type': 'application/json' }
-    const body = method === 'POST' ? '{}' : null
-    const answer = await fetch(`http://127.0.0.1:${admin}${path}`, { method, headers, body })
-    const text = await answer.text()
-    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`)
-    return JSON.parse(text) as CaStatus
+  const ca = async (verb: string) => {
+    const args = ['ca', verb, '--json', '--control', `http://127.0.0.1:${admin}`]
+    const { output, errors } = await runWeft(args, { env: own })
+    if (output === '') throw new Error(errors)
+    return JSON.parse(output) as CaStatus
   }
   return {
     outbound,
     proxies: [caller, ...replicas.map(({ running }) => running)],
-    ca: () => status('/v1/ca', 'GET'),
-    rotate: async () => void (await status('/v1/ca/rotate', 'POST')),
+    ca: () => ca('status'),
+    rotate: () => ca('rotate'),
     startControl,
     async killControl() {
       control?.process.kill('SIGKILL')

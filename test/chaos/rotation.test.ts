@@ -60,8 +60,7 @@ async function rootsOf(mesh: RotationMesh): Promise<readonly string[]> {
  */
 async function rotated(mesh: RotationMesh): Promise<readonly string[]> {
   const [old] = await rootsOf(mesh)
-  await mesh.rotate()
-  const { rotation, roots } = await mesh.ca()
+  const { rotation, roots } = await mesh.rotate()
   assert.deepEqual([rotation.stage, roots[0]?.keyId, roots.length], ['distributing', old, 2])
   let before: CaStatus | undefined
   const switched = await eventually(

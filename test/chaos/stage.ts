@@ -7,6 +7,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort, proxyToken, type Running, startWeft, temporaryFolder } from '../e2e/weft.ts'
+import type { MemoryGroup } from './memory-group.ts'
 
 const APP = fileURLToPath(new URL('app.ts', import.meta.url))
 const TYPE = 'type.googleapis.com/envoy'
@@ -31,6 +32,10 @@ export interface Stage extends AsyncDisposable {
 export interface StageOptions {
   /** Descriptors that the proxy may hold. */
   readonly maxFiles?: number
+  /** Its memory is limited; without the group by the proxy's own setting. */
+  readonly memory?: { readonly bytes: number; readonly group: MemoryGroup | undefined }
+  /** More of the proxy's command line. */
+  readonly args?: readonly string[]
   /** Worker processes; 1: the proxy is one process. */
   readonly concurrency?: number
   /** The application's program; started as `node PROGRAM PORT JOURNAL`. */
@@ -42,7 +47,7 @@ export interface StageOptions {
 }
 
 export async function openStage(options: StageOptions = {}): Promise<Stage> {
-  const { maxFiles, concurrency = 1, app: program = APP, manager, perTryTimeout } = options
+  const { concurrency = 1, app: program = APP, manager, perTryTimeout } = options
   const folder = await temporaryFolder()
   const resources = join(folder.path, 'xds')
   await mkdir(resources)
@@ -74,17 +79,31 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     listener('stage', port, { ...manager }, perTryTimeout),
   ])
   writeResources('clusters.json', CLUSTER, [cluster([first.port, second.port])])
-  const node = maxFiles === undefined ? undefined : join(folder.path, 'limited-node')
-  if (node !== undefined) {
-    const script = `#!/bin/sh\nulimit -n ${maxFiles}\nexec '${process.execPath}' "$@"\n`
-    writeFileSync(node, script, { mode: 0o755 })
-  }
+  const node = limitedNode(folder.path, options)
   const args = [
     ...['proxy', '--role', 'gateway', '--name', 'stage', '--resources', resources],
     ...['--admin', `127.0.0.1:${admin}`, '--concurrency', String(concurrency)],
+    ...(options.args ?? []),
+    ...memoryArgs(options),
   ]
-  const proxy = startWeft(args, node === undefined ? {} : { node })
-  await proxy.saw('It has its configuration')
+  // In a source tree it may start the bundler, which needs more memory than the limit.
+  const env = options.memory === undefined ? {} : { WEFT_BUNDLE: 'off' }
+  const proxy = startWeft(args, node === undefined ? { env } : { env, node })
+  const close = async () => {
+    await proxy[Symbol.asyncDispose]()
+    for (const app of apps) {
+      if (app.process.exitCode === null && app.process.signalCode === null) {
+        app.process.kill('SIGKILL')
+        await once(app.process, 'exit')
+      }
+    }
+    await folder[Symbol.asyncDispose]()
+  }
+  await proxy.saw('It has its configuration').catch(async (error: unknown) => {
+    // Applications that go on would keep the test's process, too.
+    await close()
+    throw error
+  })
   return {
     proxy,
     port,
@@ -93,17 +112,24 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     posts: () => readFileSync(journal, 'utf8').split('\n').filter(Boolean),
     startApp,
     writeResources,
-    async [Symbol.asyncDispose]() {
-      await proxy[Symbol.asyncDispose]()
-      for (const app of apps) {
-        if (app.process.exitCode === null && app.process.signalCode === null) {
-          app.process.kill('SIGKILL')
-          await once(app.process, 'exit')
-        }
-      }
-      await folder[Symbol.asyncDispose]()
-    },
+    [Symbol.asyncDispose]: close,
   }
+}
+
+/** A program that starts Node within the limits; `undefined`: Node itself. */
+function limitedNode(folder: string, { maxFiles, memory }: StageOptions): string | undefined {
+  const files = maxFiles === undefined ? [] : [`ulimit -n ${maxFiles}`]
+  const group = memory?.group === undefined ? [] : [memory.group.joinCommand]
+  if (files.length + group.length === 0) return undefined
+  const path = join(folder, 'limited-node')
+  const script = ['#!/bin/sh', ...files, ...group, `exec '${process.execPath}' "$@"`, '']
+  writeFileSync(path, script.join('\n'), { mode: 0o755 })
+  return path
+}
+
+function memoryArgs({ memory }: StageOptions): readonly string[] {
+  if (memory === undefined || memory.group !== undefined) return []
+  return ['--memory-limit', String(memory.bytes)]
 }
 
 export const LISTENER = `${TYPE}.config.listener.v3.Listener`

@@ -11,6 +11,7 @@
 import type { Clock, Logger } from '@weft/base'
 import { type Listener, renderAddress, type SocketAddress } from '@weft/model'
 import type { ListenerRuntime } from './exchange/contract.ts'
+import { http2Memory } from './exchange/http2-memory.ts'
 import type { OpenListener } from './listen/open-listener.ts'
 import type { Holding } from './overload/heaviest.ts'
 import { type HandedSocket, slotKey, socketKey } from './upgrade/handed-sockets.ts'
@@ -179,6 +180,10 @@ export class OpenListeners {
 
   shortenIdle(): void {
     for (const { socket } of this.#entries) socket.shortenIdle()
+  }
+
+  bufferLess(on: boolean): void {
+    http2Memory.scarce = on
   }
 
   holdings(): readonly Holding[] {

@@ -231,6 +231,8 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
   }
 
   addHoldings(into: Holding[]): void {
+    // Frames that the client does not read are nobody's any more: the connection goes.
+    into.push({ bytes: this.#link.heldBytes, cut: () => this.socket.reset() })
     for (const { user } of this.#session.streams.values()) {
       if (user instanceof ClientStream) user.addHolding(into)
     }

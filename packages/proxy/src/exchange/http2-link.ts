@@ -21,6 +21,11 @@ export class Http2Link implements Flushable {
     this.#own = session.out.bytes
   }
 
+  /** Memory in which something waits for the client. */
+  get heldBytes(): number {
+    return this.session.out.bytes.length + (this.#lent?.length ?? 0)
+  }
+
   /** `session.out` is not empty any more. */
   schedule(): void {
     if (this.#scheduled) return

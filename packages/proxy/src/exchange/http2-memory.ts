@@ -15,7 +15,10 @@ const MAX_SPARE = 2
 
 const spare: Buffer[] = []
 
-export const http2Memory: Http2Memory = {
+/** As `Http2Memory`; `scarce` is set while the process has little memory left. */
+export const http2Memory: Http2Memory & { scarce: boolean } = {
+  scarce: false,
+
   take(bytes) {
     if (bytes < LARGE_FROM_BYTES) return takeWriteMemory(Math.max(bytes, POOLED_BYTES))
     if (bytes > LARGE_BYTES) return Buffer.allocUnsafeSlow(bytes)
@@ -24,6 +27,6 @@ export const http2Memory: Http2Memory = {
 
   give(memory) {
     if (memory.length !== LARGE_BYTES) giveWriteMemory(memory)
-    else if (spare.length < MAX_SPARE) spare.push(memory)
+    else if (spare.length < MAX_SPARE && !this.scarce) spare.push(memory)
   },
 }

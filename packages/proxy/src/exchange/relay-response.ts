@@ -22,6 +22,7 @@ import { GrpcMessages } from './grpc.ts'
 import { spellNames } from './header-case.ts'
 import { attemptFailed, retryAnswer } from './retrying.ts'
 import { out } from './shared-out.ts'
+import { pauseAnswer } from './slow-sides.ts'
 import { added, stampsOf } from './stamps.ts'
 import { writeInterimHead, writeResponseHead } from './write-response.ts'
 
@@ -107,7 +108,7 @@ export function relayStream(
   answer.relay(bytes, from, end, x.bodyless ? undefined : out)
   x.responseBodyBytes = x.bodyless ? 0 : answer.bytes
   if (last && x.head.minor === 0) x.mustClose = true
-  if (!downstream.send(0, last, answer.trailers) && !last) connection.pauseBody()
+  if (!downstream.send(0, last, answer.trailers) && !last) pauseAnswer(x, connection, end - from)
   if (last) endAnswer(x, false)
 }
 
@@ -333,7 +334,7 @@ function relayBody(
     at = Math.min(end, from + answer.left)
     answer.took(at - from)
     const taken = downstream.sendBulk(bytes.subarray(from, at), answer.done)
-    if (!taken && !answer.done) connection.pauseBody()
+    if (!taken && !answer.done) pauseAnswer(x, connection, at - from)
   } else {
     if (from < end && !answer.done) at = answer.relay(bytes, from, end, out)
     if (at < 0) {
@@ -343,7 +344,7 @@ function relayBody(
       return
     }
     if (!downstream.send(headLength, answer.done, answer.trailers) && !answer.done) {
-      connection.pauseBody()
+      pauseAnswer(x, connection, end - from)
     }
   }
   x.responseBodyBytes = answer.bytes

@@ -5,6 +5,7 @@
  */
 import type { Exchange } from './exchange.ts'
 import { out } from './shared-out.ts'
+import { pauseRequest } from './slow-sides.ts'
 
 /** Of a request's body that is kept for another attempt, or until there is a connection. */
 const MAX_HELD_BYTES = 65_536
@@ -83,7 +84,7 @@ function holdBody(exchange: Exchange, bytes: Buffer, from: number, end: number):
   askForLargeReads(exchange)
   const { bodyWaiter } = exchange.filtered
   const most = Math.max(MAX_HELD_BYTES, bodyWaiter?.maxBytes ?? 0)
-  if (held.length > most && !request.done) exchange.downstream.pauseBody()
+  if (held.length > most && !request.done) pauseRequest(exchange, held.length)
   return at
 }
 
@@ -99,7 +100,7 @@ function sendBody(exchange: Exchange, bytes: Buffer, from: number, end: number):
     const to = Math.min(end, from + request.left)
     request.took(to - from)
     const taken = connection.sendBulk(bytes.subarray(from, to), request.done)
-    if (!taken && !request.done) downstream.pauseBody()
+    if (!taken && !request.done) pauseRequest(exchange, to - from)
     if (request.done) downstream.bulkBody(false)
     return to
   }
@@ -108,7 +109,8 @@ function sendBody(exchange: Exchange, bytes: Buffer, from: number, end: number):
     ? keepAndFrame(exchange, bytes, from, end)
     : request.relay(bytes, from, end, out)
   if (at < 0 || bodyTooLong(exchange) || request.undecodable) return at
-  if (!connection.send(0, request.done, request.trailers) && !request.done) downstream.pauseBody()
+  const taken = connection.send(0, request.done, request.trailers)
+  if (!taken && !request.done) pauseRequest(exchange, end - from)
   askForLargeReads(exchange)
   return at
 }

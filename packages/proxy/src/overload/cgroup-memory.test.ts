@@ -3,6 +3,8 @@ import { describe, test } from 'node:test'
 import { cgroupMemory } from './cgroup-memory.ts'
 
 const MB = 1_048_576
+/** A tenth of a small limit is kept free. */
+const USABLE = 0.9
 
 function reader(files: Record<string, string | number>) {
   return (path: string) => (path in files ? String(files[path]) : undefined)
@@ -17,10 +19,11 @@ describe('the memory of a control group', () => {
       [`${root}/memory.current`]: 200 * MB,
       [`${root}/memory.stat`]: `anon 1\nactive_file 9\ninactive_file ${72 * MB}\n`,
     }
-    const pressure = cgroupMemory(reader(files))
-    assert.equal(pressure?.(), 0.5)
+    const memory = cgroupMemory(reader(files))
+    assert.equal(memory?.usableBytes, 256 * MB * USABLE)
+    assert.equal(memory?.pressure(), 0.5 / USABLE)
     files[`${root}/memory.current`] = 328 * MB
-    assert.equal(pressure?.(), 1)
+    assert.equal(memory?.pressure(), 1 / USABLE)
   })
 
   test('version 1: the group that is fullest, also one above', () => {
@@ -34,7 +37,7 @@ describe('the memory of a control group', () => {
       [`${root}/a/b/memory.limit_in_bytes`]: 400 * MB,
       [`${root}/a/b/memory.usage_in_bytes`]: 40 * MB,
     }
-    assert.equal(cgroupMemory(reader(files))?.(), 0.8)
+    assert.equal(cgroupMemory(reader(files))?.pressure(), (80 * MB) / (100 * MB * USABLE))
   })
 
   test('a container sees its own group as the root', () => {
@@ -43,7 +46,7 @@ describe('the memory of a control group', () => {
       '/sys/fs/cgroup/memory.max': 100 * MB,
       '/sys/fs/cgroup/memory.current': 25 * MB,
     }
-    assert.equal(cgroupMemory(reader(files))?.(), 0.25)
+    assert.equal(cgroupMemory(reader(files))?.pressure(), 0.25 / USABLE)
   })
 
   test('no limit, no monitor; a smaller limit of ours counts', () => {
@@ -55,7 +58,7 @@ describe('the memory of a control group', () => {
     assert.equal(cgroupMemory(reader(files)), undefined)
     assert.equal(cgroupMemory(reader({})), undefined)
     files['/sys/fs/cgroup/x/memory.max'] = 100 * MB
-    assert.equal(cgroupMemory(reader(files), 50 * MB)?.(), 0.5)
+    assert.equal(cgroupMemory(reader(files), 50 * MB)?.pressure(), 0.5 / USABLE)
   })
 
   test('files that are gone or hold nonsense are no pressure', () => {
@@ -64,9 +67,9 @@ describe('the memory of a control group', () => {
       '/sys/fs/cgroup/x/memory.max': 100 * MB,
       '/sys/fs/cgroup/x/memory.current': 'many',
     }
-    const pressure = cgroupMemory(reader(files))
-    assert.equal(pressure?.(), undefined)
+    const memory = cgroupMemory(reader(files))
+    assert.equal(memory?.pressure(), undefined)
     delete files['/sys/fs/cgroup/x/memory.max']
-    assert.equal(pressure?.(), undefined)
+    assert.equal(memory?.pressure(), undefined)
   })
 })

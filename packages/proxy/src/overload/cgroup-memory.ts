@@ -23,11 +23,27 @@ const V1: Version = {
   usage: 'memory.usage_in_bytes',
   reclaimable: 'total_inactive_file',
 }
+/** Kept free below a limit, where the kernel kills: to see it coming and to collect takes memory, too. */
+const RESERVE_BYTES = 32 * 1_048_576
+const RESERVE_PARTS = 10
+
+/** How much of a limit may be in use. */
+export function usableBytes(limitBytes: number): number {
+  return limitBytes - Math.min(RESERVE_BYTES, limitBytes / RESERVE_PARTS)
+}
+
 /** v1 says "no limit" by a number that no machine has. */
 const NO_LIMIT_BYTES = 2 ** 60
 
 /** `undefined` where there is no such file, or it may not be read. */
 export type ReadText = (path: string) => string | undefined
+
+export interface MemoryMonitor {
+  /** A pressure of 1. */
+  readonly usableBytes: number
+  /** From 0 to 1, or more; `undefined` while it cannot be told. */
+  pressure(): number | undefined
+}
 
 interface Group {
   readonly folder: string
@@ -43,20 +59,28 @@ interface Group {
 export function cgroupMemory(
   read: ReadText,
   maxBytes = Number.POSITIVE_INFINITY,
-): (() => number | undefined) | undefined {
-  const groups = groupsOf(read).filter(({ folder, version }) => {
-    const limit = read(`${folder}/${version.limit}`)
+): MemoryMonitor | undefined {
+  const groups = groupsOf(read).filter((group) => {
+    const limit = read(limitFile(group))
     return limit !== undefined && limitBytes(limit) < NO_LIMIT_BYTES
   })
   if (groups.length === 0) return undefined
-  return () => {
-    let fullest: number | undefined
-    for (const group of groups) {
-      const pressure = pressureOf(group, read, maxBytes)
-      if (pressure !== undefined) fullest = Math.max(fullest ?? 0, pressure)
-    }
-    return fullest
+  const limits = groups.map((group) => limitBytes(read(limitFile(group)) ?? ''))
+  return {
+    usableBytes: usableBytes(Math.min(maxBytes, ...limits)),
+    pressure() {
+      let fullest: number | undefined
+      for (const group of groups) {
+        const pressure = pressureOf(group, read, maxBytes)
+        if (pressure !== undefined) fullest = Math.max(fullest ?? 0, pressure)
+      }
+      return fullest
+    },
   }
+}
+
+function limitFile({ folder, version }: Group): string {
+  return `${folder}/${version.limit}`
 }
 
 /** The process's own group and those above it, as far as they can be seen from here. */
@@ -84,17 +108,14 @@ function groupAt(version: Version, parts: readonly string[]): Group {
   return { folder: [version.root, ...parts].join('/'), version }
 }
 
-function pressureOf(
-  { folder, version }: Group,
-  read: ReadText,
-  maxBytes: number,
-): number | undefined {
-  const limit = limitBytes(read(`${folder}/${version.limit}`) ?? '')
+function pressureOf(group: Group, read: ReadText, maxBytes: number): number | undefined {
+  const { folder, version } = group
+  const limit = limitBytes(read(limitFile(group)) ?? '')
   const usage = Number(read(`${folder}/${version.usage}`))
   const stat = read(`${folder}/memory.stat`) ?? ''
   const line = stat.split('\n').find((one) => one.startsWith(`${version.reclaimable} `))
   const reclaimable = Number(line?.slice(version.reclaimable.length) ?? 0)
-  const most = Math.min(limit, maxBytes)
+  const most = usableBytes(Math.min(limit, maxBytes))
   if (!Number.isFinite(most) || !Number.isFinite(usage) || usage === 0) return undefined
   return Math.max(0, usage - (Number.isFinite(reclaimable) ? reclaimable : 0)) / most
 }

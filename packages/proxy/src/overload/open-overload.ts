@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import type { Clock, Logger } from '@weft/base'
 import type { ConnectionBudget } from '../listen/connection-budget.ts'
-import { cgroupMemory } from './cgroup-memory.ts'
+import { cgroupMemory, type MemoryMonitor, usableBytes } from './cgroup-memory.ts'
 import { LoopPressure, watchLoopDelay } from './loop-delay.ts'
 import { OverloadManager, type OverloadTargets } from './overload-manager.ts'
 import type { MonitorName, OverloadOptions } from './overload-options.ts'
@@ -25,7 +25,7 @@ export function openOverload(options: OverloadOptions, deps: OpenOverloadDeps): 
   const { maxHeapBytes, maxLoopDelayMs, maxConnections = connections.max } = options
   const monitors = new Map<MonitorName, () => number | undefined>()
   const memory = memoryMonitor(options, deps.processes)
-  if (memory !== undefined) monitors.set('envoy.resource_monitors.cgroup_memory', memory)
+  if (memory !== undefined) monitors.set('envoy.resource_monitors.cgroup_memory', memory.pressure)
   monitors.set('envoy.resource_monitors.fixed_heap', () => {
     const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
     return used / Math.min(limit, maxHeapBytes ?? limit)
@@ -35,18 +35,24 @@ export function openOverload(options: OverloadOptions, deps: OpenOverloadDeps): 
     () => connections.open / maxConnections,
   )
   monitors.set('weft.resource_monitors.event_loop_delay', () => loop.refresh() / maxLoopDelayMs)
-  return new OverloadManager(options, { ...deps, monitors, loop, shrinkHeap: globalThis.gc })
+  return new OverloadManager(options, {
+    ...deps,
+    ...{ monitors, loop, memoryBytes: memory?.usableBytes, shrinkHeap: globalThis.gc },
+  })
 }
 
 /** The control group's limit, and the one that was set for this proxy: whichever is nearer. */
 function memoryMonitor(
   { maxMemoryBytes }: OverloadOptions,
   processes: number,
-): (() => number | undefined) | undefined {
+): MemoryMonitor | undefined {
   const group = cgroupMemory(readText, maxMemoryBytes)
   if (maxMemoryBytes === undefined) return group
-  const ownBytes = maxMemoryBytes / processes
-  return () => Math.max(process.memoryUsage.rss() / ownBytes, group?.() ?? 0)
+  const ownBytes = usableBytes(maxMemoryBytes / processes)
+  return {
+    usableBytes: Math.min(ownBytes, group?.usableBytes ?? ownBytes),
+    pressure: () => Math.max(process.memoryUsage.rss() / ownBytes, group?.pressure() ?? 0),
+  }
 }
 
 function readText(path: string): string | undefined {

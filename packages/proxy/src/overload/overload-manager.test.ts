@@ -24,15 +24,20 @@ function fixture(holdings: readonly Holding[] = []) {
     monitors: new Map(
       ([MEMORY, LOOP] as const).map((name) => [name, () => pressures.get(name)] as const),
     ),
-    targets: { shortenIdle: () => void told.push('idle'), holdings: () => holdings },
+    targets: {
+      shortenIdle: () => void told.push('idle'),
+      bufferLess: () => undefined,
+      holdings: () => holdings,
+    },
     shrinkHeap: () => void told.push('heap'),
+    memoryBytes: 1_000_000,
   })
   manager.start()
   const at = (pressure: number | undefined, name: MonitorName = MEMORY) => {
     pressures.set(name, pressure)
-    clock.advance(DEFAULT_OVERLOAD.refreshMs)
+    manager.refresh()
   }
-  return { clock, state, manager, told, at }
+  return { clock, state, manager, pressures, told, at }
 }
 
 describe('R22 the overload manager', () => {
@@ -75,13 +80,23 @@ describe('R22 the overload manager', () => {
     assert.equal(state.idleMs(60_000), 60_000)
   })
 
-  test('collects garbage at most every ten seconds', () => {
-    const { told, at } = fixture()
+  test('collects garbage at most every five seconds', () => {
+    const { clock, told, at } = fixture()
     const collected = () => told.filter((what) => what === 'heap').length
-    for (let i = 0; i < 20; i++) at(0.86)
+    at(0.86)
+    clock.advance(4_500)
     assert.equal(collected(), 1)
-    for (let i = 0; i < 40; i++) at(0.86)
+    clock.advance(1_000)
     assert.equal(collected(), 2)
+  })
+
+  test('looks ten times as often when something is nearly gone', () => {
+    const { clock, state, pressures } = fixture()
+    pressures.set(MEMORY, 0.7)
+    clock.advance(DEFAULT_OVERLOAD.refreshMs)
+    pressures.set(MEMORY, 0.96)
+    clock.advance(DEFAULT_OVERLOAD.refreshMs / 10)
+    assert.equal(state.refusePercent, 100)
   })
 
   test('F24 a late event loop refuses a share of the requests, more the later it is', () => {
@@ -122,10 +137,22 @@ describe('R22 the overload manager', () => {
     assert.equal(after.get('overload.envoy.overload_actions.stop_accepting_requests.active'), 1)
   })
 
+  test('between two looks, requests may hold what is left, and no more', () => {
+    const { state, at } = fixture()
+    assert.equal(state.holds(10_000_000), true)
+    at(0.8)
+    assert.equal(state.holds(150_000), true)
+    assert.equal(state.holds(150_000), false)
+    assert.equal(state.counts.streams, 1)
+    at(0.1)
+    assert.equal(state.holds(10_000_000), true)
+  })
+
   test('stops looking when it is stopped', () => {
-    const { clock, manager, state, at } = fixture()
+    const { clock, manager, state, pressures } = fixture()
     manager.stop()
-    at(0.99)
+    pressures.set(MEMORY, 0.99)
+    clock.advance(10_000)
     assert.equal(state.refusePercent, 0)
     assert.equal(clock.pending, 0)
   })

@@ -19,6 +19,8 @@ import type { OverloadState } from './overload-state.ts'
 export interface OverloadTargets {
   /** Idle connections count their time anew, with what the state says now. */
   shortenIdle(): void
+  /** Whether connections are to buffer as little as they can. */
+  bufferLess(on: boolean): void
   /** What the requests under way hold. */
   holdings(): readonly Holding[]
 }
@@ -30,13 +32,21 @@ export interface OverloadDeps {
   readonly targets: OverloadTargets
   /** Pressure from 0 to 1; `undefined` while it cannot be told. Absent: there is no such monitor here. */
   readonly monitors: ReadonlyMap<MonitorName, () => number | undefined>
+  /** A memory pressure of 1, in bytes; absent: there is no limit. */
+  readonly memoryBytes?: number | undefined
   readonly loop?: LoopPressure
   /** Collects garbage; absent where the process may not. */
   readonly shrinkHeap?: (() => void) | undefined
 }
 
 /** A full collection stops everything for a moment; more often it would be the overload. */
-const SHRINK_EVERY_MS = 10_000
+const SHRINK_EVERY_MS = 5_000
+const SHRINK_AFTER_CUT_MS = 20
+
+/** From this pressure on it looks so many times as often: memory can be gone within a refresh. */
+const NEAR = 0.5
+const NEAR_FASTER = 10
+const MIN_REFRESH_MS = 10
 
 export class OverloadManager {
   readonly #options: OverloadOptions
@@ -46,6 +56,7 @@ export class OverloadManager {
   readonly #failed = new Map<MonitorName, number>()
   #shrunkAtMs = Number.NEGATIVE_INFINITY
   #cancel: (() => void) | undefined
+  #cancelShrink: (() => void) | undefined
 
   constructor(options: OverloadOptions, deps: OverloadDeps) {
     this.#options = options
@@ -82,14 +93,22 @@ export class OverloadManager {
 
   stop(): void {
     this.#cancel?.()
+    this.#cancelShrink?.()
     this.#deps.loop?.stop()
   }
 
   #again(): void {
-    this.#cancel = this.#deps.clock.after(this.#options.refreshMs, () => {
+    const { refreshMs } = this.#options
+    const delayMs = this.#isNear() ? Math.max(MIN_REFRESH_MS, refreshMs / NEAR_FASTER) : refreshMs
+    this.#cancel = this.#deps.clock.after(delayMs, () => {
       this.refresh()
       this.#again()
     })
+  }
+
+  #isNear(): boolean {
+    for (const pressure of this.#pressures.values()) if (pressure >= NEAR) return true
+    return false
   }
 
   /** One look, and what follows from it. */
@@ -99,6 +118,7 @@ export class OverloadManager {
       if (pressure === undefined) this.#failed.set(name, (this.#failed.get(name) ?? 0) + 1)
       else this.#pressures.set(name, pressure)
     }
+    this.#setRoom()
     for (const action of this.#options.actions) {
       const { name } = action
       const before = this.#strengths.get(name) ?? 0
@@ -109,11 +129,19 @@ export class OverloadManager {
     }
   }
 
+  #setRoom(): void {
+    const { state, memoryBytes } = this.#deps
+    const pressure = this.#pressures.get('envoy.resource_monitors.cgroup_memory') ?? 0
+    const isPlenty = memoryBytes === undefined || pressure < NEAR
+    state.roomBytes = isPlenty ? Number.POSITIVE_INFINITY : (1 - pressure) * memoryBytes
+  }
+
   #act(name: ActionName, strength: number): void {
     const { state, targets } = this.#deps
     switch (name) {
       case 'envoy.overload_actions.shrink_heap':
-        if (strength > 0) this.#shrink()
+        targets.bufferLess(strength > 0)
+        if (strength > 0) this.#shrink(SHRINK_EVERY_MS)
         return
       case 'envoy.overload_actions.reduce_timeouts': {
         const isMore = strength > state.idleReduction
@@ -136,16 +164,21 @@ export class OverloadManager {
   }
 
   #cut(): void {
-    const { log, state, targets } = this.#deps
-    const cuts = cutHeaviest(targets.holdings())
+    const { clock, log, state, targets } = this.#deps
+    const isUrgent = [...this.#pressures.values()].some((pressure) => pressure > 1)
+    const cuts = cutHeaviest(targets.holdings(), isUrgent)
     state.counts.streams += cuts
-    if (cuts > 0) log.warn('reset the requests that held most memory', { requests: cuts })
+    if (cuts === 0) return
+    log.warn('reset the requests that held most memory', { requests: cuts })
+    // What they held is free when their sockets are closed and it is collected: no time to wait.
+    this.#cancelShrink?.()
+    this.#cancelShrink = clock.after(SHRINK_AFTER_CUT_MS, () => this.#shrink(SHRINK_AFTER_CUT_MS))
   }
 
-  #shrink(): void {
+  #shrink(everyMs: number): void {
     const { clock, shrinkHeap } = this.#deps
     const nowMs = clock.monotonicMs()
-    if (nowMs - this.#shrunkAtMs < SHRINK_EVERY_MS) return
+    if (nowMs - this.#shrunkAtMs < everyMs) return
     this.#shrunkAtMs = nowMs
     shrinkHeap?.()
   }

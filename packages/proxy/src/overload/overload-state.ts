@@ -9,6 +9,8 @@ export class OverloadState {
   dropsKeepAlive = false
   /** How far idle timeouts have gone towards `minIdleMs`, from 0 to 1. */
   idleReduction = 0
+  /** What requests may hold more until the memory is looked at again; no end while there is plenty. */
+  roomBytes = Number.POSITIVE_INFINITY
   /** Since the start. */
   readonly counts = { requests: 0, connections: 0, streams: 0 }
   readonly #minIdleMs: number
@@ -25,6 +27,14 @@ export class OverloadState {
     if (this.#random() * 100 >= this.refusePercent) return false
     this.counts.requests++
     return true
+  }
+
+  /** One more request holds so much; false: that is too much, and it has to end. */
+  holds(bytes: number): boolean {
+    this.roomBytes -= bytes
+    if (this.roomBytes >= 0) return true
+    this.counts.streams++
+    return false
   }
 
   refusesConnection(): boolean {

@@ -112,6 +112,8 @@ export interface Http2Options {
 }
 
 export interface Http2Memory {
+  /** There is little of it: streams wait from `SCARCE_OUT_BYTES` on. May change at any time. */
+  readonly scarce?: boolean
   /** At least so many bytes. */
   take(bytes: number): Buffer
   /** Nobody uses them any more. */

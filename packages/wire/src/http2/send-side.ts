@@ -6,7 +6,7 @@
 import type { MessageHead } from '../http1/message-head.ts'
 import type { OutBuffer } from '../http1/out-buffer.ts'
 import type { AbuseGuard } from './abuse.ts'
-import type { Http2Handler, PseudoFields } from './contract.ts'
+import type { Http2Handler, Http2Memory, PseudoFields } from './contract.ts'
 import {
   beginFrame,
   DEFAULT_WINDOW,
@@ -29,6 +29,11 @@ interface Session {
   maybeClose(stream: Http2Stream): void
 }
 
+/** A full frame each way; more waits in the upstream's sockets. */
+const SCARCE_OUT_BYTES = 32_768
+/** Half of the window that most peers begin with. */
+const NEARLY_TAKEN_BYTES = 32_768
+
 export class SendSide {
   readonly heads: HeadWriter
   pendingBytes = 0
@@ -38,11 +43,13 @@ export class SendSide {
   initialWindow = DEFAULT_WINDOW
   readonly #session: Session
   readonly #maxOutBytes: number
+  readonly #memory: Http2Memory | undefined
   /** Streams whose owner was told to wait, the longest first. */
   readonly #waiting = new Set<Http2Stream>()
 
-  constructor(session: Session, maxOutBytes: number) {
+  constructor(session: Session, maxOutBytes: number, memory: Http2Memory | undefined) {
     this.#session = session
+    this.#memory = memory
     this.#maxOutBytes = maxOutBytes
     this.heads = new HeadWriter(session.out)
   }
@@ -125,7 +132,9 @@ export class SendSide {
   }
 
   get #roomy(): boolean {
-    return this.#session.out.length + this.pendingBytes < this.#maxOutBytes
+    const bytes = this.#session.out.length + this.pendingBytes
+    if (this.#memory?.scarce === true && bytes >= SCARCE_OUT_BYTES) return false
+    return bytes < this.#maxOutBytes
   }
 
   #wait(stream: Http2Stream): void {
@@ -215,11 +224,20 @@ export class SendSide {
 
   pumpStream(stream: Http2Stream): void {
     if (!stream.waiting || !this.#roomy) return
-    if (stream.queue !== undefined && !this.#pumpQueue(stream)) return
+    if (stream.queue !== undefined && !this.#pumpQueue(stream)) {
+      // More is fetched while the peer takes the rest: else its window is idle for a round trip.
+      if (this.#isNearlyTaken(stream)) this.#session.handler.onWritable(stream)
+      return
+    }
     if (stream.closed || stream.localEnded) return
     stream.waiting = false
     this.#waiting.delete(stream)
     this.#session.handler.onWritable(stream)
+  }
+
+  #isNearlyTaken(stream: Http2Stream): boolean {
+    const isOver = stream.queueEnds || stream.queueTrailers !== undefined || stream.closed
+    return !isOver && stream.queuedBytes <= NEARLY_TAKEN_BYTES
   }
 
   /** @returns Whether the queue is empty now. */

@@ -97,7 +97,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     this.#streamWindow = options.streamWindowBytes ?? STREAM_WINDOW_BYTES
     this.#reader = new FrameReader(this, this.server)
     this.#heads = new HeadReader(this, options.maxHeadBytes ?? MAX_HEAD_BYTES)
-    this.#send = new SendSide(this, options.maxOutBytes ?? MAX_OUT_BYTES)
+    this.#send = new SendSide(this, options.maxOutBytes ?? MAX_OUT_BYTES, options.memory)
     const connectionWindow = options.connectionWindowBytes ?? CONNECTION_WINDOW_BYTES
     this.#receive = new ReceiveSide(this, this.#streamWindow, connectionWindow)
     this.#control = new ControlFrames(this, this.#send)
