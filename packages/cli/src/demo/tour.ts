@@ -1,6 +1,6 @@
 /** The guided tour as data: what to type, and what to look at then. */
 import { relative } from 'node:path'
-import { EXAMPLE_DIR } from './topology.ts'
+import { EXAMPLE_DIR } from '../program-files.ts'
 
 export interface TourStep {
   readonly id: TourStepId

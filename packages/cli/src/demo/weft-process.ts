@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { BIN } from '../program-files.ts'
 import { type ReadyReport, readyReportOf } from '../run/report-ready.ts'
 
 export interface WeftProcess {
@@ -28,8 +28,6 @@ export interface WeftProcessOptions {
   readonly logFile: string
   readonly env: Readonly<Record<string, string | undefined>>
 }
-
-const BIN = fileURLToPath(new URL('../../bin/weft.js', import.meta.url))
 
 export function startWeft({ name, args, logFile, env }: WeftProcessOptions): WeftProcess {
   const log = openSync(logFile, 'a')

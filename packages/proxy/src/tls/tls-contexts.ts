@@ -4,7 +4,6 @@
  * secret that changes makes a new one for handshakes from then on.
  */
 import { createRequire } from 'node:module'
-import { extname } from 'node:path'
 import type { DownstreamTls, Secret, SubjectAltNameMatch, UpstreamTls } from '@weft/model'
 import {
   type ClientTlsContext,
@@ -22,7 +21,7 @@ const require = createRequire(import.meta.url)
 
 /** Loaded when the first secret needs it: what reads certificates is a hundred modules. */
 function meshPeers(): { readonly meshDistrust: MeshDistrust } {
-  return require(`../identity/mesh-peers${extname(import.meta.url)}`)
+  return require('../identity/mesh-peers.ts')
 }
 
 interface Made<Context> {
