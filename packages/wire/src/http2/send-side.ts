@@ -31,8 +31,6 @@ interface Session {
 
 /** A full frame each way; more waits in the upstream's sockets. */
 const SCARCE_OUT_BYTES = 32_768
-/** Half of the window that most peers begin with. */
-const NEARLY_TAKEN_BYTES = 32_768
 
 export class SendSide {
   readonly heads: HeadWriter
@@ -224,20 +222,11 @@ export class SendSide {
 
   pumpStream(stream: Http2Stream): void {
     if (!stream.waiting || !this.#roomy) return
-    if (stream.queue !== undefined && !this.#pumpQueue(stream)) {
-      // More is fetched while the peer takes the rest: else its window is idle for a round trip.
-      if (this.#isNearlyTaken(stream)) this.#session.handler.onWritable(stream)
-      return
-    }
+    if (stream.queue !== undefined && !this.#pumpQueue(stream)) return
     if (stream.closed || stream.localEnded) return
     stream.waiting = false
     this.#waiting.delete(stream)
     this.#session.handler.onWritable(stream)
-  }
-
-  #isNearlyTaken(stream: Http2Stream): boolean {
-    const isOver = stream.queueEnds || stream.queueTrailers !== undefined || stream.closed
-    return !isOver && stream.queuedBytes <= NEARLY_TAKEN_BYTES
   }
 
   /** @returns Whether the queue is empty now. */
