@@ -58,36 +58,68 @@ function look(bytes: Uint8Array): void {
 }
 
 /**
- * Not 0 when one of four bytes is below 0x20, or is 0x7f: the top bit of such a byte is set. Of
+ * Not 0 when one of four bytes is outside 0x20 to 0x7e: the top bit of such a byte is set. Of
  * bytes above the lowest one that is found the bit may be set for nothing.
  */
 function suspects(four: number): number {
-  const delete4 = four ^ 0x7f7f7f7f
-  return (((four - 0x20202020) & ~four) | ((delete4 - 0x01010101) & ~delete4)) & 0x80808080
+  // Below 0x20 the difference goes below 0, from 0x7f on the sum reaches 0x80.
+  return ((four - 0x20202020) | (four + 0x01010101)) & 0x80808080
+}
+
+const NO_FOURS = new Int32Array(0)
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
+let seenAsFours: Uint8Array | undefined
+let fours: Int32Array = NO_FOURS
+
+/**
+ * `bytes` by fours, the first one lowest. Nothing for memory that does not begin at a multiple
+ * of four: it is read byte by byte. (A `DataView` reads anywhere, and takes twice as long.)
+ */
+export function foursIn(bytes: Uint8Array): Int32Array {
+  if (seenAsFours !== bytes) {
+    const { buffer, byteOffset, byteLength } = bytes
+    const fits = IS_LITTLE_ENDIAN && (byteOffset & 3) === 0
+    fours = fits ? new Int32Array(buffer, byteOffset, byteLength >> 2) : NO_FOURS
+    seenAsFours = bytes
+  }
+  return fours
 }
 
 /**
  * The offset of the first byte from `from` on that may not be in a field value,
- * or `end`. Looks at eight bytes at once: most of a head is values.
+ * or `end`. Looks at four bytes at once: most of a head is values.
+ *
+ * @param fours See `foursIn`.
  */
-export function endOfValue(bytes: Uint8Array, from: number, end: number): number {
-  if (viewed !== bytes) look(bytes)
+export function endOfValue(
+  bytes: Uint8Array,
+  fours: Int32Array,
+  from: number,
+  end: number,
+): number {
   let i = from
   for (;;) {
-    while (i + 8 <= end) {
-      const found = suspects(view.getInt32(i, true)) | suspects(view.getInt32(i + 4, true))
+    while ((i & 3) !== 0 && i < end) {
+      if (FIELD_VALUE[bytes[i] as number] === 0) return i
+      i++
+    }
+    const last = Math.min(end >> 2, fours.length)
+    let at = i >> 2
+    let found = 0
+    while (at < last) {
+      found = suspects(fours[at] as number)
       if (found !== 0) break
-      i += 8
+      at++
     }
-    if (i + 4 <= end) {
-      const found = suspects(view.getInt32(i, true))
-      i += found === 0 ? 4 : (31 - Math.clz32(found & -found)) >> 3
-      if (found === 0) continue
-    }
-    if (i >= end || FIELD_VALUE[bytes[i] as number] === 0) return i
-    // A tab, or one of the last bytes.
+    if (at << 2 > i) i = at << 2
+    if (found === 0) break
+    i += (31 - Math.clz32(found & -found)) >> 3
+    if (FIELD_VALUE[bytes[i] as number] === 0) return i
+    // A tab, or text outside ASCII.
     i++
   }
+  while (i < end && FIELD_VALUE[bytes[i] as number] === 1) i++
+  return i
 }
 
 /**

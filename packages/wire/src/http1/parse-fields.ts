@@ -12,6 +12,7 @@ import {
   endOfValue,
   equalsIgnoreCase,
   FIELD_VALUE,
+  foursIn,
   foursOf,
   LF,
   SPACE,
@@ -36,6 +37,7 @@ export function parseFields(
   end: number,
 ): number {
   const { spans } = head
+  const fours = foursIn(bytes)
   let i = base + head.resumeAt
   for (;;) {
     if (i >= end) return more(head, base, i, end)
@@ -60,7 +62,7 @@ export function parseFields(
     i++
     while (i < end && (bytes[i] === SPACE || bytes[i] === TAB)) i++
     const valueStart = i
-    i = endOfValue(bytes, i, end)
+    i = endOfValue(bytes, fours, i, end)
     if (i + 1 >= end) {
       if (i < end && bytes[i] !== CR) return PROBLEM.badField
       return more(head, base, lineStart, end)

@@ -3,7 +3,7 @@
  * it found out once. Short values are shared by all connections of the process
  * (interned): a mesh sends the same few hundred fields over and over.
  */
-import { COLON, endOfValue, SPACE, TAB, TOKEN_LOWER } from '../../http1/bytes.ts'
+import { COLON, endOfValue, foursIn, SPACE, TAB, TOKEN_LOWER } from '../../http1/bytes.ts'
 import { FIELD, hashName, knownName } from '../../http1/field-names.ts'
 import { STATIC_FIELDS } from './static-table.ts'
 
@@ -113,7 +113,7 @@ function isCookie(line: Uint8Array, nameLength: number): boolean {
 export function isValue(line: Uint8Array, from: number, to: number): boolean {
   if (to === from) return true
   if (isBlank(line[from]) || isBlank(line[to - 1])) return false
-  return endOfValue(line, from, to) === to
+  return endOfValue(line, foursIn(line), from, to) === to
 }
 
 function isBlank(byte: number | undefined): boolean {
