@@ -22,6 +22,7 @@ export {
 } from './authz/evaluate.ts'
 export { GradientController } from './concurrency/gradient-controller.ts'
 export { ConfigError } from './config-error.ts'
+export { CreditWindow } from './credit-window.ts'
 export { type FaultDecision, rollFault } from './fault.ts'
 export { type HashFacts, type HashResult, hashRequest } from './hash-policy.ts'
 export { type HeaderOp, NO_HEADER_OPS } from './headers/header-ops.ts'

@@ -34,4 +34,70 @@ export { Http2Session } from './http2/session.ts'
 export type { Http2Stream } from './http2/stream.ts'
 export type { ProxyAddresses, ProxyTlv } from './proxy-protocol/header.ts'
 export { parseProxyHeader, renderProxyHeader } from './proxy-protocol/proxy-protocol.ts'
+export {
+  ALIBABA_ID,
+  type GsvRoute,
+  gsvServiceKey,
+  parseGsv,
+  readBinaryRouting,
+} from './rsocket/alibaba.ts'
+export {
+  CompositeReader,
+  readComposite,
+  renderComposite,
+} from './rsocket/composite-metadata.ts'
+export {
+  errorMessage,
+  keepaliveData,
+  type Lease,
+  readLease,
+  readSetup,
+  renderKeepalive,
+  renderLease,
+  renderMetadataPush,
+  renderSetup,
+  type Setup,
+} from './rsocket/connection-frames.ts'
+export { RSocketFrameReader, type RSocketFrameSink } from './rsocket/frame-reader.ts'
+export {
+  type RSocketPayload,
+  renderCancel,
+  renderError,
+  renderPayload,
+  renderRequestN,
+} from './rsocket/frame-writer.ts'
+export {
+  FRAME_FLAG,
+  FRAME_HEAD_BYTES,
+  FRAME_TYPE,
+  FrameView,
+  type Interaction,
+  interactionOf,
+  LENGTH_PREFIX_BYTES,
+  MAX_STREAM_ID,
+  RSOCKET_ERROR,
+  readFrame,
+  UNBOUNDED_REQUEST_N,
+} from './rsocket/frames.ts'
+export {
+  type RSocketCredentials,
+  readAuthentication,
+  readMimes,
+  readRoutingTags,
+  readZipkin,
+  renderBearer,
+  renderRoutingTags,
+  type ZipkinTrace,
+} from './rsocket/metadata-entries.ts'
+export { COMPOSITE_MIME, METADATA_ID } from './rsocket/mime-types.ts'
+export { RSocketPeer, type RSocketPeerHandler, type RSocketPeerOptions } from './rsocket/peer.ts'
+export type { RSocketStream, RSocketStreamHandler } from './rsocket/stream.ts'
+export {
+  isStreamOver,
+  openStream,
+  STEP_DROP,
+  STEP_ITEM,
+  stateOf,
+  stepStream,
+} from './rsocket/stream-state.ts'
 export { type ClientHello, parseClientHello } from './tls/client-hello.ts'

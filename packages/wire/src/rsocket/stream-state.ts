@@ -21,6 +21,8 @@ const COMPLETES_AFTER_FRAGMENTS = 4
 /** The requester's next PAYLOAD goes on with a payload that has begun. */
 const REQUESTER_FRAGMENTS = 8
 const RESPONDER_FRAGMENTS = 16
+/** The request itself has fragments to come; its payload is no item that costs credit. */
+const REQUEST_UNFINISHED = 32
 
 const OPEN = REQUESTER_OPEN | RESPONDER_OPEN
 /** Set by `stepStream` beside the state: the frame has no place here and is dropped silently. */
@@ -44,7 +46,7 @@ export function isResponderOpen(state: number): boolean {
 
 /** The request itself is not whole yet: PAYLOADs of the requester belong to it. */
 export function isRequestUnfinished(state: number): boolean {
-  return (state & REQUESTER_FRAGMENTS) !== 0
+  return (state & REQUEST_UNFINISHED) !== 0
 }
 
 /** The state after a REQUEST_* frame with these flags. 0 for a whole fire-and-forget. */
@@ -53,7 +55,7 @@ export function openStream(interaction: Interaction, flags: number): number {
   const completes = interaction === 'channel' && (flags & FRAME_FLAG.complete) !== 0
   if ((flags & FRAME_FLAG.follows) !== 0) {
     const after = completes ? COMPLETES_AFTER_FRAGMENTS : 0
-    return responder | REQUESTER_OPEN | REQUESTER_FRAGMENTS | after
+    return responder | REQUESTER_OPEN | REQUEST_UNFINISHED | after
   }
   return interaction === 'channel' && !completes ? responder | REQUESTER_OPEN : responder
 }
@@ -89,13 +91,14 @@ function stepRequesterPayload(interaction: Interaction, state: number, flags: nu
   if ((state & REQUESTER_OPEN) === 0) return state | STEP_DROP
   const completes = (flags & FRAME_FLAG.complete) !== 0
   const follows = (flags & FRAME_FLAG.follows) !== 0 && !completes
-  if ((state & REQUESTER_FRAGMENTS) !== 0 && interaction !== 'channel') {
-    return follows ? state : state & ~(REQUESTER_OPEN | REQUESTER_FRAGMENTS)
+  if (isRequestUnfinished(state)) {
+    if (follows) return state
+    const ends = interaction !== 'channel' || completes || (state & COMPLETES_AFTER_FRAGMENTS) !== 0
+    return state & ~(REQUEST_UNFINISHED | COMPLETES_AFTER_FRAGMENTS | (ends ? REQUESTER_OPEN : 0))
   }
   if (follows) return state | REQUESTER_FRAGMENTS
   const inRun = (state & REQUESTER_FRAGMENTS) !== 0
-  const ends = completes || (state & COMPLETES_AFTER_FRAGMENTS) !== 0
-  const closed = ends ? REQUESTER_OPEN | COMPLETES_AFTER_FRAGMENTS : 0
+  const closed = completes ? REQUESTER_OPEN : 0
   return (state & ~(REQUESTER_FRAGMENTS | closed)) | itemOf(flags, inRun)
 }
 
@@ -117,7 +120,9 @@ function itemOf(flags: number, inRun: boolean): number {
 function stepCancel(interaction: Interaction, state: number, fromRequester: boolean): number {
   if (fromRequester) return 0
   if (interaction !== 'channel' || (state & REQUESTER_OPEN) === 0) return state | STEP_DROP
-  return state & ~(REQUESTER_OPEN | REQUESTER_FRAGMENTS | COMPLETES_AFTER_FRAGMENTS)
+  return (
+    state & ~(REQUESTER_OPEN | REQUESTER_FRAGMENTS | REQUEST_UNFINISHED | COMPLETES_AFTER_FRAGMENTS)
+  )
 }
 
 function mayRequestN(interaction: Interaction, state: number, fromRequester: boolean): boolean {

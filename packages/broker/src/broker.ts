@@ -1,0 +1,193 @@
+/**
+ * A running broker: listeners, the legs that came in, who offers what, and the way down.
+ *
+ *     socket ─► Leg (framing, SETUP, keepalive) ─► Forwarder ─► Router (verdict) ─► Leg ─► socket
+ */
+import type { Clock, Logger } from '@weft/base'
+import type { SocketAddress } from '@weft/model'
+import { type Listening, TimerWheel, type Transport } from '@weft/net'
+import { RSOCKET_ERROR, RSocketFrameReader, type Setup } from '@weft/wire'
+import { BrokerService } from './broker-service.ts'
+import { BrokerCounters } from './counters.ts'
+import { Forwarder } from './forward.ts'
+import { type Hello, readHello } from './hello.ts'
+import { Leg, type LegOwner } from './leg.ts'
+import { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
+import { LocalRouter } from './local-router.ts'
+import { LENGTH_FRAMING } from './outbox.ts'
+import type { PeerFacts, PeerIdentity } from './peer-facts.ts'
+import { Registry } from './registry.ts'
+import type { Router } from './router.ts'
+import { Turn } from './turn.ts'
+
+export interface BrokerOptions {
+  /** Unique among the brokers of a mesh. */
+  readonly id: string
+  readonly limits?: Partial<BrokerLimits>
+}
+
+export interface BrokerDeps {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly log: Logger
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /**
+   * Who a connection is, by its certificate and what SETUP shows. A text refuses it. Absent:
+   * everyone is let in as nobody, which is for tests and closed networks.
+   */
+  readonly authenticate?: (leg: Leg, hello: Hello) => Promise<PeerIdentity | string>
+  /** Absent: by name alone. */
+  readonly router?: (parts: RouterParts) => Router
+}
+
+export interface RouterParts {
+  readonly registry: Registry
+  readonly service: BrokerService
+}
+
+export interface DrainOptions {
+  /** From the notice until what is left is cut, in milliseconds. */
+  readonly deadlineMs: number
+}
+
+const ANONYMOUS: PeerIdentity = { principal: undefined, claims: undefined }
+/** How often a drain looks whether the last stream is over. */
+const DRAIN_LOOK_MS = 20
+
+export class Broker implements LegOwner {
+  readonly limits: BrokerLimits
+  readonly clock: Clock
+  readonly wheel: TimerWheel
+  readonly counters = new BrokerCounters()
+  readonly forwarder: Forwarder
+  readonly registry = new Registry()
+  readonly #options: BrokerOptions
+  readonly #deps: BrokerDeps
+  readonly #turn = new Turn()
+  readonly #legs = new Set<Leg>()
+  readonly #listening: Listening[] = []
+  #unauthenticated = 0
+  #draining = false
+
+  constructor(options: BrokerOptions, deps: BrokerDeps) {
+    this.#options = options
+    this.#deps = deps
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.clock = deps.clock
+    this.wheel = new TimerWheel(deps.clock)
+    const service = new BrokerService(() => this.#welcome(), this.registry)
+    const { registry } = this
+    const router =
+      deps.router?.({ registry, service }) ??
+      new LocalRouter(registry, service, {
+        random: deps.random,
+        nowMs: () => deps.clock.monotonicMs(),
+      })
+    this.forwarder = new Forwarder(router)
+  }
+
+  get schedule(): LegOwner['schedule'] {
+    return this.#turn.schedule
+  }
+
+  /** Connections of all kinds, those that are not let in yet included. */
+  get connections(): number {
+    return this.#legs.size
+  }
+
+  get legs(): Iterable<Leg> {
+    return this.#legs
+  }
+
+  /** Streams that are open, counted at their requesters. */
+  get openStreams(): number {
+    let count = 0
+    for (const leg of this.#legs) {
+      for (const [id, entry] of leg.streams) {
+        if (entry.requester === leg && entry.requesterId === id) count++
+      }
+    }
+    return count
+  }
+
+  /** Opens a listener for RSocket over TCP. @throws The system's error when it cannot be bound. */
+  async listenTcp(address: SocketAddress): Promise<SocketAddress> {
+    const listening = await this.#deps.transport.listen({ address }, (socket) => {
+      const { maxFrameBytes } = this.limits
+      const leg = new Leg(
+        socket,
+        LENGTH_FRAMING,
+        (sink) => new RSocketFrameReader(sink, maxFrameBytes),
+        this,
+      )
+      this.#accept(leg)
+      return leg
+    })
+    this.#listening.push(listening)
+    return listening.address
+  }
+
+  #accept(leg: Leg): void {
+    this.counters.connectionsAccepted++
+    this.#legs.add(leg)
+    this.#unauthenticated++
+    if (this.#unauthenticated <= this.limits.maxUnauthenticated && !this.#draining) return
+    this.counters.connectionsRefused++
+    leg.fail(RSOCKET_ERROR.rejectedSetup, 'WEFT-503 the broker takes no more connections now')
+  }
+
+  async admit(leg: Leg, setup: Setup): Promise<PeerFacts | string> {
+    const hello = readHello(setup)
+    if (typeof hello === 'string') return hello
+    const identity = (await this.#deps.authenticate?.(leg, hello)) ?? ANONYMOUS
+    if (typeof identity === 'string') return identity
+    const { metadataForm, isAlibaba, instance, features } = hello
+    return { setup, metadataForm, isAlibaba, instance, features, identity }
+  }
+
+  onOpen(leg: Leg): void {
+    this.#unauthenticated--
+    const older = this.registry.add(leg)
+    if (older === undefined) return
+    this.#deps.log.info('a newer connection of the same link came', {
+      instance: leg.facts.instance?.id ?? '',
+    })
+    older.close()
+  }
+
+  onMetadataPush(_leg: Leg, _metadata: Uint8Array): void {}
+
+  onGone(leg: Leg): void {
+    if (!this.#legs.delete(leg)) return
+    if (leg.wasAdmitted) this.registry.remove(leg)
+    else this.#unauthenticated--
+  }
+
+  #welcome() {
+    const { id } = this.#options
+    return { broker: id, brokers: [id], maxFrame: this.limits.maxFrameBytes }
+  }
+
+  /**
+   * Takes no new connections and no new streams, waits for what is open, then closes. Streams
+   * that outlive the deadline end with CANCELED.
+   */
+  async drain({ deadlineMs }: DrainOptions): Promise<void> {
+    this.#draining = true
+    await Promise.all(this.#listening.map((each) => each.close()))
+    for (const leg of this.#legs) leg.draining = true
+    const endMs = this.clock.monotonicMs() + deadlineMs
+    while (this.openStreams > 0 && this.clock.monotonicMs() < endMs) {
+      await new Promise<void>((resolve) => this.clock.after(DRAIN_LOOK_MS, resolve))
+    }
+    this.close()
+  }
+
+  /** Closes everything at once. */
+  close(): void {
+    this.#draining = true
+    for (const each of this.#listening) void each.close()
+    for (const leg of [...this.#legs]) leg.close()
+  }
+}

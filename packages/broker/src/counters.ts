@@ -1,0 +1,24 @@
+/** What the broker counts of itself, beside the calls; metrics read these. */
+export class BrokerCounters {
+  connectionsAccepted = 0
+  connectionsRefused = 0
+  rejectedSetups = 0
+  setupTimeouts = 0
+  lifetimesOver = 0
+  malformedFrames = 0
+  keepaliveFloods = 0
+  slowPeers = 0
+  /** Times that a peer was not read from because its bytes waited. */
+  pauses = 0
+  /** Connections that ended with an ERROR of the peer. */
+  peerErrors = 0
+  requests = 0
+  refusedRequests = 0
+  retriedRequests = 0
+  timedOutRequests = 0
+  /** Fire-and-forget requests that nobody could be told of. */
+  droppedRequests = 0
+  itemsForwarded = 0
+  /** Streams whose producer sent more than was asked for. */
+  overruns = 0
+}

@@ -1,0 +1,428 @@
+/**
+ * Frames between two legs. A request gets a verdict once; from then on each frame costs a map
+ * lookup, a step of the automaton, four bytes and a copy into the other leg's outbox. Data is
+ * never looked at.
+ *
+ *     requester ──REQUEST_*──► verdict ──► responder
+ *               ◄──PAYLOAD, ERROR, CANCEL── stream id rewritten
+ *               ──REQUEST_N──► absorbed: credit is granted in small windows (CreditWindow)
+ */
+import { CreditWindow } from '@weft/traffic'
+import {
+  FRAME_FLAG,
+  FRAME_TYPE,
+  type FrameView,
+  type Interaction,
+  isStreamOver,
+  openStream,
+  RSOCKET_ERROR,
+  renderCancel,
+  renderPayload,
+  renderRequestN,
+  STEP_DROP,
+  STEP_ITEM,
+  stateOf,
+  stepStream,
+  UNBOUNDED_REQUEST_N,
+} from '@weft/wire'
+import { GatheredMetadata } from './gathered-metadata.ts'
+import type { Leg } from './leg.ts'
+import { type RequestCall, readRequestCall } from './request-call.ts'
+import { readInitialN, writeInitialN, writeStreamId } from './rewrite.ts'
+import type { ForwardVerdict, Router, RouteVerdict } from './router.ts'
+import { StreamEntry } from './stream-entry.ts'
+
+/** Requests up to this size can go to another responder when the first one did not take them. */
+const MAX_HELD_BYTES = 65_536
+/** Weight of the newest answer in a leg's latency. */
+const RECENT = 0.2
+
+export class Forwarder {
+  readonly #router: Router
+
+  constructor(router: Router) {
+    this.#router = router
+  }
+
+  onRequest(leg: Leg, view: FrameView, interaction: Interaction): void {
+    const { counters, limits } = leg.owner
+    counters.requests++
+    const counted = interaction === 'stream' || interaction === 'channel'
+    if (counted && (view.number === 0 || view.number > UNBOUNDED_REQUEST_N)) {
+      this.#refuse(leg, view.streamId, interaction, RSOCKET_ERROR.invalid, 'request n must be > 0')
+      return
+    }
+    if (leg.draining || leg.streams.size >= limits.maxStreams) {
+      const why = leg.draining ? 'WEFT-503 draining' : 'WEFT-429 too many open streams'
+      this.#refuse(leg, view.streamId, interaction, RSOCKET_ERROR.rejected, why)
+      return
+    }
+    const state = openStream(interaction, view.flags)
+    const entry = new StreamEntry(leg, view.streamId, interaction, state)
+    if (GatheredMetadata.isNeeded(view)) {
+      entry.gathered = new GatheredMetadata(limits.maxMetadataBytes)
+      entry.gathered.add(view)
+      leg.streams.set(view.streamId, entry)
+      this.#park(entry, view)
+      return
+    }
+    const call = this.#read(leg, interaction, view.bytes, view.metadataFrom, view.metadataTo)
+    if (typeof call === 'string') {
+      this.#refuse(leg, view.streamId, interaction, RSOCKET_ERROR.invalid, call)
+      return
+    }
+    const verdict = this.#router.route(leg, call)
+    if (verdict instanceof Promise) {
+      leg.streams.set(view.streamId, entry)
+      if (this.#park(entry, view)) this.#await(entry, verdict)
+    } else this.#obey(entry, verdict, view.bytes, view.from, view.to)
+  }
+
+  #read(
+    leg: Leg,
+    interaction: Interaction,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+  ): RequestCall | string {
+    if (to - from > leg.owner.limits.maxMetadataBytes) return 'the metadata is too long'
+    const { metadataForm, isAlibaba } = leg.facts
+    return readRequestCall(interaction, bytes, from, to, metadataForm, isAlibaba)
+  }
+
+  #await(entry: StreamEntry, verdict: Promise<RouteVerdict>): void {
+    verdict.then(
+      (found) => this.#unpark(entry, found),
+      (error: unknown) =>
+        this.#unpark(entry, {
+          kind: 'refuse',
+          code: RSOCKET_ERROR.rejected,
+          message: `WEFT-503 ${String(error)}`,
+        }),
+    )
+  }
+
+  /** Keeps a frame until there is a verdict. False: it was too much, and the request is over. */
+  #park(entry: StreamEntry, view: FrameView): boolean {
+    const { requester } = entry
+    const frame = Buffer.from(view.bytes.subarray(view.from, view.to))
+    entry.parked ??= []
+    entry.parked.push(frame)
+    requester.parkedBytes += frame.length
+    if (requester.parkedBytes <= requester.owner.limits.maxParkedBytes) return true
+    this.#giveUp(entry, RSOCKET_ERROR.rejected, 'WEFT-429 too many bytes wait for a verdict')
+    return false
+  }
+
+  #unpark(entry: StreamEntry, verdict: RouteVerdict): void {
+    const { parked, requester, requesterId } = entry
+    if (parked === undefined || requester.closed) return
+    if (requester.streams.get(requesterId) !== entry) return
+    this.#forgetParked(entry)
+    const [first, ...rest] = parked
+    if (first === undefined) return
+    this.#obey(entry, verdict, first, 0, first.length)
+    for (const frame of rest) if (!requester.closed) requester.onFrame(frame, 0, frame.length)
+  }
+
+  #forgetParked(entry: StreamEntry): void {
+    for (const frame of entry.parked ?? []) entry.requester.parkedBytes -= frame.length
+    entry.parked = undefined
+    entry.gathered = undefined
+  }
+
+  /** Carries a verdict out; the request is `bytes[from..to)`. */
+  #obey(
+    entry: StreamEntry,
+    verdict: RouteVerdict,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+  ): void {
+    if (verdict.kind === 'forward') this.#forward(entry, verdict, bytes, from, to)
+    else if (verdict.kind === 'refuse') this.#giveUp(entry, verdict.code, verdict.message)
+    else {
+      const flags = FRAME_FLAG.next | FRAME_FLAG.complete
+      entry.requester.streams.delete(entry.requesterId)
+      if (entry.interaction === 'fnf') return
+      entry.requester.sendFrame(renderPayload(entry.requesterId, verdict, flags))
+    }
+  }
+
+  #forward(
+    entry: StreamEntry,
+    verdict: ForwardVerdict,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+  ): void {
+    const responder = verdict.pick([])
+    if (responder === undefined) {
+      this.#giveUp(entry, RSOCKET_ERROR.rejected, 'WEFT-503 no responder can take the request')
+      return
+    }
+    const { interaction, requester } = entry
+    entry.observer = verdict.observer
+    entry.observer?.onBegin(interaction)
+    if (interaction === 'stream' || interaction === 'channel') {
+      entry.toRequester = new CreditWindow()
+      entry.toRequester.ask(readInitialN(bytes, from))
+      writeInitialN(bytes, from, entry.toRequester.grant())
+      if (interaction === 'channel') entry.toResponder = new CreditWindow()
+    }
+    const isWhole = ((bytes[from + 5] as number) & FRAME_FLAG.follows) === 0
+    if (
+      verdict.retries > 0 &&
+      isWhole &&
+      interaction !== 'channel' &&
+      to - from <= MAX_HELD_BYTES
+    ) {
+      entry.held = Buffer.from(bytes.subarray(from, to))
+      entry.retriesLeft = verdict.retries
+      entry.pickAgain = verdict.pick
+    }
+    this.#hand(entry, responder, bytes, from, to)
+    if (isStreamOver(entry.state)) {
+      this.#finish(entry, 0)
+      return
+    }
+    requester.streams.set(entry.requesterId, entry)
+    if (verdict.timeoutMs === undefined) return
+    entry.onTimeout = (late) => this.#onTimeout(late)
+    requester.owner.wheel.arm(entry, verdict.timeoutMs, requester.owner.clock.monotonicMs())
+  }
+
+  /** Gives the request to a responder. */
+  #hand(entry: StreamEntry, responder: Leg, bytes: Uint8Array, from: number, to: number): void {
+    const id = responder.takeId()
+    entry.responder = responder
+    entry.responderId = id
+    entry.startedAtMs = responder.owner.clock.monotonicMs()
+    entry.handedAt = responder.outbox.appendedBytes
+    responder.activeRequests++
+    if (responder.lease !== undefined) responder.lease.requests--
+    responder.streams.set(id, entry)
+    writeStreamId(bytes, from, id)
+    responder.send(bytes, from, to)
+  }
+
+  onFrame(leg: Leg, entry: StreamEntry, view: FrameView): void {
+    const { responder } = entry
+    if (responder === undefined) {
+      this.#onEarlyFrame(entry, view)
+      return
+    }
+    const fromRequester = leg === entry.requester && view.streamId === entry.requesterId
+    const { type, flags } = view
+    const step = stepStream(entry.interaction, entry.state, fromRequester, type, flags)
+    if ((step & STEP_DROP) !== 0) return
+    if (type === FRAME_TYPE.requestN) {
+      this.#onRequestN(entry, fromRequester, view.number)
+      return
+    }
+    if (type === FRAME_TYPE.error && !fromRequester && this.#tryAgain(entry, view.number)) return
+    if (type === FRAME_TYPE.payload && !this.#countItem(entry, fromRequester, view, step)) {
+      this.#overrun(entry)
+      return
+    }
+    entry.state = stateOf(step)
+    const to = fromRequester ? responder : entry.requester
+    writeStreamId(view.bytes, view.from, fromRequester ? entry.responderId : entry.requesterId)
+    to.send(view.bytes, view.from, view.to)
+    if (isStreamOver(entry.state)) {
+      this.#finish(
+        entry,
+        type === FRAME_TYPE.error
+          ? view.number
+          : type === FRAME_TYPE.cancel
+            ? RSOCKET_ERROR.canceled
+            : 0,
+      )
+      return
+    }
+    if ((step & STEP_ITEM) !== 0) this.#grantWhenUsed(entry, fromRequester)
+  }
+
+  /** The stream has no verdict yet, or its metadata is not whole. */
+  #onEarlyFrame(entry: StreamEntry, view: FrameView): void {
+    const { requester, gathered } = entry
+    if (view.type === FRAME_TYPE.cancel) {
+      this.#forgetParked(entry)
+      requester.streams.delete(entry.requesterId)
+      return
+    }
+    if (!this.#park(entry, view) || gathered === undefined) return
+    if (view.type !== FRAME_TYPE.payload) return
+    const why = gathered.add(view)
+    if (why !== undefined) this.#giveUp(entry, RSOCKET_ERROR.invalid, why)
+    if (why !== undefined || !gathered.isWhole) return
+    entry.gathered = undefined
+    const { bytes } = gathered
+    const call = this.#read(requester, entry.interaction, bytes, 0, bytes.length)
+    if (typeof call === 'string') this.#giveUp(entry, RSOCKET_ERROR.invalid, call)
+    else {
+      const verdict = this.#router.route(requester, call)
+      if (verdict instanceof Promise) this.#await(entry, verdict)
+      else this.#unpark(entry, verdict)
+    }
+  }
+
+  // Credit
+
+  #onRequestN(entry: StreamEntry, fromRequester: boolean, n: number): void {
+    const credit = fromRequester ? entry.toRequester : entry.toResponder
+    if (credit === undefined || n === 0 || n > UNBOUNDED_REQUEST_N) return
+    credit.ask(n)
+    this.#grant(entry, credit, fromRequester)
+  }
+
+  /** False: an item that nobody asked for. */
+  #countItem(entry: StreamEntry, fromRequester: boolean, view: FrameView, step: number): boolean {
+    const credit = fromRequester ? entry.toResponder : entry.toRequester
+    if (credit === undefined) return true
+    const bytes = view.to - view.from
+    if (fromRequester) entry.requesterItemBytes += bytes
+    else entry.responderItemBytes += bytes
+    if ((step & STEP_ITEM) === 0) return true
+    const whole = fromRequester ? entry.requesterItemBytes : entry.responderItemBytes
+    if (fromRequester) entry.requesterItemBytes = 0
+    else entry.responderItemBytes = 0
+    entry.requester.owner.counters.itemsForwarded++
+    entry.observer?.onItem()
+    return credit.used(whole)
+  }
+
+  #grantWhenUsed(entry: StreamEntry, fromRequester: boolean): void {
+    const credit = fromRequester ? entry.toResponder : entry.toRequester
+    if (credit?.isHalfUsed === true) this.#grant(entry, credit, !fromRequester)
+  }
+
+  /** @param toRequester Whose items are granted: the requester consumes. */
+  #grant(entry: StreamEntry, credit: CreditWindow, toRequester: boolean): void {
+    const { requester, responder } = entry
+    if (responder === undefined) return
+    const consumer = toRequester ? requester : responder
+    if (consumer.isFull) {
+      consumer.waiting.add(entry)
+      return
+    }
+    const n = credit.grant()
+    if (n === 0) return
+    if (toRequester) responder.sendFrame(renderRequestN(entry.responderId, n))
+    else requester.sendFrame(renderRequestN(entry.requesterId, n))
+  }
+
+  /** A leg takes bytes again: those who produce for it get the credit that was held back. */
+  grantWaiting(leg: Leg): void {
+    if (leg.waiting.size === 0) return
+    const waiting = [...leg.waiting]
+    leg.waiting.clear()
+    for (const entry of waiting) {
+      const { toRequester, toResponder } = entry
+      if (entry.requester === leg && toRequester !== undefined)
+        this.#grant(entry, toRequester, true)
+      if (entry.responder === leg && toResponder !== undefined)
+        this.#grant(entry, toResponder, false)
+    }
+  }
+
+  #overrun(entry: StreamEntry): void {
+    entry.requester.owner.counters.overruns++
+    entry.responder?.sendFrame(renderCancel(entry.responderId))
+    entry.requester.sendError(entry.requesterId, RSOCKET_ERROR.invalid, 'more items than asked for')
+    this.#finish(entry, RSOCKET_ERROR.invalid)
+  }
+
+  // Ends
+
+  #refuse(leg: Leg, id: number, interaction: Interaction, code: number, message: string): void {
+    const { counters } = leg.owner
+    counters.refusedRequests++
+    if (interaction === 'fnf') counters.droppedRequests++
+    else leg.sendError(id, code, message)
+  }
+
+  /** Ends a request that no responder has. */
+  #giveUp(entry: StreamEntry, code: number, message: string): void {
+    this.#forgetParked(entry)
+    entry.requester.streams.delete(entry.requesterId)
+    this.#refuse(entry.requester, entry.requesterId, entry.interaction, code, message)
+  }
+
+  /** Another responder gets a request that was certainly not processed. */
+  #tryAgain(entry: StreamEntry, code: number): boolean {
+    const { held, responder, requester, pickAgain } = entry
+    if (code !== RSOCKET_ERROR.rejected || held === undefined || entry.retriesLeft === 0)
+      return false
+    if (responder === undefined || pickAgain === undefined) return false
+    entry.tried = [...(entry.tried ?? []), responder]
+    const next = pickAgain(entry.tried)
+    if (next === undefined || entry.tried.includes(next)) return false
+    entry.retriesLeft--
+    requester.owner.counters.retriedRequests++
+    this.#leave(entry)
+    this.#hand(entry, next, held, 0, held.length)
+    return true
+  }
+
+  /** The responder has nothing to do with the stream any more. */
+  #leave(entry: StreamEntry): void {
+    const { responder } = entry
+    if (responder === undefined) return
+    if (responder.streams.get(entry.responderId) === entry) {
+      responder.streams.delete(entry.responderId)
+      responder.activeRequests--
+    }
+    responder.waiting.delete(entry)
+  }
+
+  #finish(entry: StreamEntry, code: number): void {
+    const { requester, responder, interaction } = entry
+    if (requester.streams.get(entry.requesterId) === entry) {
+      requester.streams.delete(entry.requesterId)
+    }
+    requester.waiting.delete(entry)
+    this.#leave(entry)
+    const { owner } = requester
+    if (entry.deadlineTick !== 0) owner.wheel.disarm(entry)
+    if (interaction === 'rr' && code === 0 && responder !== undefined) {
+      const tookMs = owner.clock.monotonicMs() - entry.startedAtMs
+      responder.latencyMs += (tookMs - responder.latencyMs) * RECENT
+    }
+    entry.held = undefined
+    entry.observer?.onEnd(interaction, code)
+  }
+
+  #onTimeout(entry: StreamEntry): void {
+    entry.requester.owner.counters.timedOutRequests++
+    entry.responder?.sendFrame(renderCancel(entry.responderId))
+    entry.requester.sendError(entry.requesterId, RSOCKET_ERROR.canceled, 'WEFT-504 timeout')
+    this.#finish(entry, RSOCKET_ERROR.canceled)
+  }
+
+  /** What ran over a connection that is gone. */
+  onLegGone(leg: Leg): void {
+    for (const [id, entry] of [...leg.streams]) {
+      const isRequester = entry.requester === leg && entry.requesterId === id
+      if (isRequester) this.#onRequesterGone(entry)
+      else this.#onResponderGone(entry)
+    }
+    leg.streams.clear()
+    leg.waiting.clear()
+  }
+
+  #onRequesterGone(entry: StreamEntry): void {
+    this.#forgetParked(entry)
+    entry.responder?.sendFrame(renderCancel(entry.responderId))
+    if (entry.responder !== undefined) this.#finish(entry, RSOCKET_ERROR.canceled)
+  }
+
+  #onResponderGone(entry: StreamEntry): void {
+    const { wasHanded } = entry
+    if (!wasHanded && this.#tryAgain(entry, RSOCKET_ERROR.rejected)) return
+    const code = wasHanded ? RSOCKET_ERROR.canceled : RSOCKET_ERROR.rejected
+    const why = wasHanded ? 'WEFT-504 the responder is gone' : 'WEFT-503 the responder is gone'
+    if (entry.interaction !== 'fnf') entry.requester.sendError(entry.requesterId, code, why)
+    this.#finish(entry, code)
+  }
+}

@@ -1,0 +1,32 @@
+/** What one peer may cost the broker. Each limit has a counter that tells when it was met. */
+export interface BrokerLimits {
+  /** The longest frame without prefix, 64 to 16,777,215 bytes. */
+  readonly maxFrameBytes: number
+  /** Metadata of one request, over all its fragments. */
+  readonly maxMetadataBytes: number
+  /** Streams that one connection may have open, of both sides. */
+  readonly maxStreams: number
+  /** Bytes that wait for a peer: above `soft` it is not read from, above `hard` it is cut. */
+  readonly softOutboxBytes: number
+  readonly hardOutboxBytes: number
+  /** From accept to a SETUP that was let in, in milliseconds. */
+  readonly setupTimeoutMs: number
+  /** Connections that have not been let in yet. */
+  readonly maxUnauthenticated: number
+  /** KEEPALIVE frames a second from one peer before it is cut. */
+  readonly maxKeepalivesPerSecond: number
+  /** Bytes of frames that wait for a verdict, per connection. */
+  readonly maxParkedBytes: number
+}
+
+export const DEFAULT_LIMITS: BrokerLimits = {
+  maxFrameBytes: 0xff_ff_ff,
+  maxMetadataBytes: 65_536,
+  maxStreams: 16_384,
+  softOutboxBytes: 1_048_576,
+  hardOutboxBytes: 33_554_432,
+  setupTimeoutMs: 5_000,
+  maxUnauthenticated: 1_024,
+  maxKeepalivesPerSecond: 20,
+  maxParkedBytes: 1_048_576,
+}

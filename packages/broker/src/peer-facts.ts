@@ -1,0 +1,43 @@
+/** What the broker knows of a connection that it let in. */
+import type { Setup } from '@weft/wire'
+import type { MetadataForm } from './request-call.ts'
+
+export interface PeerFacts {
+  readonly setup: Pick<Setup, 'keepaliveMs' | 'maxLifetimeMs' | 'lease' | 'dataMime'>
+  readonly metadataForm: MetadataForm
+  /** Built on Alibaba's SDK: its MIME ids are read. */
+  readonly isAlibaba: boolean
+  readonly identity: PeerIdentity
+  /** Absent: a pure requester, which offers nothing. */
+  readonly instance: InstanceFacts | undefined
+  /** Optional frames that the peer said it understands; nothing else is ever sent to it. */
+  readonly features: ReadonlySet<'mpush' | 'goaway' | 'lease'>
+}
+
+export interface PeerIdentity {
+  /** `spiffe://…` of the certificate or of the token; absent: anonymous. */
+  readonly principal: string | undefined
+  /** Verified claims of the token; absent: there was none. */
+  readonly claims: Readonly<Record<string, unknown>> | undefined
+}
+
+export interface InstanceFacts {
+  /** One of these per process, for life. */
+  readonly id: string
+  readonly app: string
+  readonly namespace: string
+  /** Which of its links this is, 0 or more. */
+  readonly link: number
+  readonly labels: Readonly<Record<string, string>>
+  /** Share among the instances of a service, > 0. */
+  readonly weight: number
+  readonly zone: string
+  readonly services: readonly OfferedService[]
+}
+
+/** A service of an instance under its GSV. */
+export interface OfferedService {
+  readonly group: string
+  readonly service: string
+  readonly version: string
+}

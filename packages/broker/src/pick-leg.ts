@@ -1,0 +1,59 @@
+/**
+ * Chooses among legs that may take a request: two at random, the better one (power of two
+ * choices). Better is who has more of its lease left for what it has under way; without leases,
+ * who has less under way and answers sooner.
+ */
+import type { Leg } from './leg.ts'
+
+export interface PickDeps {
+  /** Uniform in [0, 1). */
+  random(): number
+  /** Monotonic, in milliseconds. */
+  nowMs(): number
+}
+
+export function pickLeg(
+  legs: readonly Leg[],
+  tried: readonly Leg[],
+  deps: PickDeps,
+): Leg | undefined {
+  const nowMs = deps.nowMs()
+  if (legs.length === 1 && tried.length === 0) {
+    const only = legs[0]
+    return only !== undefined && isEligible(only, nowMs) ? only : undefined
+  }
+  const able = legs.filter((leg) => isEligible(leg, nowMs) && !tried.includes(leg))
+  if (able.length <= 1) return able[0]
+  const first = takeWeighted(able, deps)
+  const second = takeWeighted(able, deps)
+  return loadOf(second) < loadOf(first) ? second : first
+}
+
+/** May get new requests: it is there, stays, and leases what it was asked to lease. */
+function isEligible(leg: Leg, nowMs: number): boolean {
+  if (!leg.isOpen || leg.draining || leg.isFull) return false
+  if (!leg.facts.setup.lease) return true
+  const { lease } = leg
+  return lease !== undefined && lease.requests > 0 && nowMs < lease.untilMs
+}
+
+function loadOf(leg: Leg): number {
+  const underWay = leg.activeRequests + 1
+  if (leg.facts.setup.lease && leg.lease !== undefined) return underWay / leg.lease.requests
+  return underWay * (leg.latencyMs + 1)
+}
+
+function takeWeighted(legs: readonly Leg[], deps: PickDeps): Leg {
+  let total = 0
+  for (const leg of legs) total += weightOf(leg)
+  let at = deps.random() * total
+  for (const leg of legs) {
+    at -= weightOf(leg)
+    if (at < 0) return leg
+  }
+  return legs[legs.length - 1] as Leg
+}
+
+function weightOf(leg: Leg): number {
+  return leg.facts.instance?.weight ?? 1
+}

@@ -1,0 +1,183 @@
+/**
+ * A request as decisions see it: a virtual HTTP request, `POST /<service>/<method>` on a mesh
+ * host, with a header per routing tag. Read from the metadata once; nothing of the frame is kept.
+ */
+import type { RequestView } from '@weft/model'
+import {
+  ALIBABA_ID,
+  CompositeReader,
+  type GsvRoute,
+  type Interaction,
+  METADATA_ID,
+  parseGsv,
+  type RSocketCredentials,
+  readAuthentication,
+  readBinaryRouting,
+  readMimes,
+  readRoutingTags,
+  readZipkin,
+  type ZipkinTrace,
+} from '@weft/wire'
+
+export interface RequestCall extends RequestView {
+  readonly interaction: Interaction
+  /** The first routing tag, as sent. */
+  readonly key: string
+  readonly route: GsvRoute
+  /** Tags after the route, `k=v`, by lower-case name. */
+  readonly tags: ReadonlyMap<string, string>
+  readonly credentials: RSocketCredentials | undefined
+  readonly trace: ZipkinTrace | undefined
+  /** As the caller wishes, in milliseconds; absent: it does not say. */
+  readonly timeoutMs: number | undefined
+}
+
+/** How a connection's metadata is to be read; SETUP says. */
+export type MetadataForm = 'composite' | 'routing'
+
+const reader = new CompositeReader()
+
+/** A text says why the metadata is none: INVALID on the stream. */
+export function readRequestCall(
+  interaction: Interaction,
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  form: MetadataForm,
+  isAlibaba: boolean,
+): RequestCall | string {
+  const found = new FoundEntries()
+  const why =
+    form === 'routing'
+      ? found.takeTags(bytes.subarray(from, to))
+      : readEntries(found, bytes, from, to, isAlibaba)
+  if (why !== undefined) return why
+  if (found.key === '') return 'the request has no routing metadata'
+  return new VirtualRequest(interaction, found)
+}
+
+class FoundEntries {
+  key = ''
+  tags: readonly string[] = []
+  moreTags: readonly string[] = []
+  dataMime: string | undefined
+  credentials: RSocketCredentials | undefined
+  trace: ZipkinTrace | undefined
+
+  takeTags(content: Uint8Array): string | undefined {
+    const tags = readRoutingTags(content)
+    if (tags === undefined) return 'the routing metadata ends within a tag'
+    if (this.key === '') this.key = tags[0] ?? ''
+    this.tags = tags.slice(1)
+    return undefined
+  }
+}
+
+function readEntries(
+  found: FoundEntries,
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  isAlibaba: boolean,
+): string | undefined {
+  reader.start(bytes, from, to)
+  while (reader.next()) {
+    const why = readEntry(found, isAlibaba)
+    if (why !== undefined) return why
+  }
+  return reader.malformed ? 'the composite metadata ends within an entry' : undefined
+}
+
+function readEntry(found: FoundEntries, isAlibaba: boolean): string | undefined {
+  const { content } = reader
+  switch (reader.id) {
+    case METADATA_ID.routing:
+      return found.takeTags(content)
+    case METADATA_ID.dataMime:
+      found.dataMime = readMimes(content)?.[0]
+      return undefined
+    case METADATA_ID.authentication:
+      found.credentials = readAuthentication(content)
+      return found.credentials === undefined ? 'the authentication entry is malformed' : undefined
+    case METADATA_ID.tracing:
+      found.trace = readZipkin(content)
+      return undefined
+    default:
+      if (isAlibaba) readAlibabaEntry(found, content)
+      return undefined
+  }
+}
+
+function readAlibabaEntry(found: FoundEntries, content: Uint8Array): void {
+  if (reader.id === ALIBABA_ID.binaryRouting) {
+    const routing = readBinaryRouting(content)
+    if (routing !== undefined && routing.key !== '') found.key = routing.key
+  } else if (reader.id === ALIBABA_ID.messageTags) {
+    found.moreTags = readRoutingTags(content) ?? []
+  }
+}
+
+class VirtualRequest implements RequestCall {
+  readonly method = 'POST'
+  readonly scheme = 'http'
+  readonly interaction: Interaction
+  readonly key: string
+  readonly route: GsvRoute
+  readonly tags: ReadonlyMap<string, string>
+  readonly credentials: RSocketCredentials | undefined
+  readonly trace: ZipkinTrace | undefined
+  readonly #dataMime: string | undefined
+
+  constructor(interaction: Interaction, found: FoundEntries) {
+    this.interaction = interaction
+    this.key = found.key
+    this.route = parseGsv(found.key, found.tags)
+    this.tags = tagMap(found.tags, found.moreTags)
+    this.credentials = found.credentials
+    this.trace = found.trace
+    this.#dataMime = found.dataMime
+  }
+
+  get authority(): string {
+    return this.route.service.toLowerCase()
+  }
+
+  get path(): string {
+    return `/${this.route.service}/${this.route.method}`
+  }
+
+  get timeoutMs(): number | undefined {
+    const text = this.tags.get('timeout')
+    return text === undefined ? undefined : parseTimeoutMs(text)
+  }
+
+  header(name: string): string | undefined {
+    if (name === 'x-rsocket-interaction') return this.interaction
+    if (name === 'content-type') return this.#dataMime
+    return this.tags.get(name)
+  }
+}
+
+const NO_TAGS: ReadonlyMap<string, string> = new Map()
+
+function tagMap(tags: readonly string[], more: readonly string[]): ReadonlyMap<string, string> {
+  if (tags.length + more.length === 0) return NO_TAGS
+  const map = new Map<string, string>()
+  for (const tag of [...tags, ...more]) {
+    const equals = tag.indexOf('=')
+    if (equals <= 0) continue
+    const name = tag.slice(0, equals).toLowerCase()
+    const value = tag.slice(equals + 1)
+    const known = map.get(name)
+    map.set(name, known === undefined ? value : `${known},${value}`)
+  }
+  return map
+}
+
+/** `250ms`, `2s` or milliseconds; anything else counts as not said. At most a day. */
+function parseTimeoutMs(text: string): number | undefined {
+  const found = /^(\d{1,8})(ms|s)?$/.exec(text)
+  if (found === null) return undefined
+  const value = Number(found[1]) * (found[2] === 's' ? 1000 : 1)
+  return value > 0 && value <= 86_400_000 ? value : undefined
+}

@@ -1,0 +1,39 @@
+/**
+ * What decides about a request. The kernel asks once per request and follows; which policies
+ * stand behind it (routes, authorization, limits, balancing) is the router's.
+ */
+import type { Interaction } from '@weft/wire'
+import type { Leg } from './leg.ts'
+import type { RequestCall } from './request-call.ts'
+
+export interface Router {
+  /** Where a call goes; a promise when somebody must be asked first, and the request waits then. */
+  route(leg: Leg, call: RequestCall): RouteVerdict | Promise<RouteVerdict>
+}
+
+export type RouteVerdict =
+  | ForwardVerdict
+  /** ERROR with this code. */
+  | { readonly kind: 'refuse'; readonly code: number; readonly message: string }
+  /** The broker answers by itself, with one item. */
+  | { readonly kind: 'answer'; readonly data: Uint8Array; readonly metadata?: Uint8Array }
+
+export interface ForwardVerdict {
+  readonly kind: 'forward'
+  /** A responder that was not tried; absent: nobody can take the call. */
+  pick(tried: readonly Leg[]): Leg | undefined
+  /** From the request to its end, in milliseconds; absent: no limit. */
+  readonly timeoutMs?: number
+  /** How often a request that was certainly not processed goes to another responder; 0 or more. */
+  readonly retries: number
+  /** Told of the call's fate; absent: nobody counts. */
+  readonly observer?: CallObserver
+}
+
+/** Counters are resolved when a route is; nothing is looked up per frame. */
+export interface CallObserver {
+  onBegin(interaction: Interaction): void
+  /** `code`: 0 for a good end, else of `RSOCKET_ERROR` or of the application. */
+  onEnd(interaction: Interaction, code: number): void
+  onItem(): void
+}

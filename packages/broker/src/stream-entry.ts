@@ -1,0 +1,60 @@
+/** One request on its way through the broker: two legs, two stream ids, credit both ways. */
+import type { Timed } from '@weft/net'
+import type { CreditWindow } from '@weft/traffic'
+import type { Interaction } from '@weft/wire'
+import type { GatheredMetadata } from './gathered-metadata.ts'
+import type { Leg } from './leg.ts'
+import type { CallObserver } from './router.ts'
+
+export class StreamEntry implements Timed {
+  readonly requester: Leg
+  readonly requesterId: number
+  readonly interaction: Interaction
+  /** Absent until the request has a verdict. */
+  responder: Leg | undefined
+  responderId = 0
+  /** Of the wire's `stream-state.ts`. */
+  state: number
+  /** Items from the responder; streams and channels. */
+  toRequester: CreditWindow | undefined
+  /** Items from the requester; channels. */
+  toResponder: CreditWindow | undefined
+  /** Bytes of the item under way that came in earlier fragments, per direction. */
+  requesterItemBytes = 0
+  responderItemBytes = 0
+  /** Metadata that is not whole yet. */
+  gathered: GatheredMetadata | undefined
+  /** Frames that came before the verdict, copied; the first is the request. */
+  parked: Buffer[] | undefined
+  /** `handedBytes` of the responder's outbox from which on the request may have reached it. */
+  handedAt = 0
+  /** The whole request, kept while another responder may get it. */
+  held: Buffer | undefined
+  /** How often it may go to another responder. */
+  retriesLeft = 0
+  tried: Leg[] | undefined
+  /** Chooses again among those that were not tried. */
+  pickAgain: ((tried: readonly Leg[]) => Leg | undefined) | undefined
+  observer: CallObserver | undefined
+  /** When the responder got it; monotonic. */
+  startedAtMs = 0
+  deadlineTick = 0
+  slotTick = 0
+  onTimeout: ((entry: StreamEntry) => void) | undefined
+
+  constructor(requester: Leg, requesterId: number, interaction: Interaction, state: number) {
+    this.requester = requester
+    this.requesterId = requesterId
+    this.interaction = interaction
+    this.state = state
+  }
+
+  onDeadline(): void {
+    this.onTimeout?.(this)
+  }
+
+  /** Whether the request may have been seen by its responder. */
+  get wasHanded(): boolean {
+    return this.responder !== undefined && this.responder.outbox.handedBytes > this.handedAt
+  }
+}
