@@ -9,7 +9,7 @@ import type {
   JoinTokenInfo,
   OperatorTokenInfo,
 } from '@weft/control'
-import type { Resources, ResourceType } from '@weft/model'
+import type { Origin, Resources, ResourceType } from '@weft/model'
 import { CommandError, EXIT_UNREACHABLE } from './command.ts'
 import { isWell, type MeshStatus } from './inspect/status.ts'
 import type { ServiceRow } from './inspect/tables.ts'
@@ -19,6 +19,14 @@ export interface ObjectName {
   readonly kind: string
   readonly namespace: string
   readonly name: string
+}
+
+export interface MeshObject {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: { readonly namespace: string; readonly name: string }
+  readonly spec?: unknown
+  readonly origin: Origin
 }
 
 export interface NewJoinToken {
@@ -81,6 +89,12 @@ export class MeshApi {
     ])
     const isRefused = problems.some(({ severity }) => severity === 'error')
     return { ok: objects.every(isWell) && !isRefused, objects, problems, proxies }
+  }
+
+  /** Objects in force; of a Secret no content. */
+  async objects(): Promise<readonly MeshObject[]> {
+    const { objects } = await this.#ask<{ objects: readonly MeshObject[] }>('GET', '/v1/objects')
+    return objects
   }
 
   async services(): Promise<readonly ServiceRow[]> {

@@ -7,6 +7,9 @@ import { type Document, type DocumentOf, documentsOf, parseDocuments } from '@we
 import type { Scene } from '../simulate/perspective.ts'
 import type { WorkloadTemplate } from '../simulate/workload-templates.ts'
 
+/** The file of whoever is in no file. */
+export const ASSUMED = 'what the files leave open'
+
 type Labels = Readonly<Record<string, string>>
 
 interface Stand {
@@ -114,5 +117,5 @@ function podsOf(stands: readonly Stand[], addresses: Iterator<string>): readonly
   }))
   if (pods.length === 0) return []
   const text = pods.map((pod) => JSON.stringify(pod)).join('\n---\n')
-  return parseDocuments(text, { file: 'what the files leave open' }).documents
+  return parseDocuments(text, { file: ASSUMED }).documents
 }

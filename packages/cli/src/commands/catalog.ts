@@ -5,11 +5,13 @@ import { apply } from './apply.ts'
 import { auth } from './auth.ts'
 import { bootstrap } from './bootstrap.ts'
 import { ca } from './ca.ts'
+import { can } from './can.ts'
 import { completionFor } from './completion.ts'
 import { control } from './control.ts'
 import { dashboard } from './dashboard.ts'
 import { deleteCommand } from './delete.ts'
 import { demo } from './demo.ts'
+import { describe } from './describe.ts'
 import { get } from './get.ts'
 import { joinToken } from './join-token.ts'
 import { proxy } from './proxy.ts'
@@ -37,6 +39,8 @@ const members = {
   ca,
   auth,
   dashboard,
+  describe,
+  can,
   simulate,
   version,
 } as const satisfies Record<string, Command>
