@@ -15,7 +15,7 @@ envoy.config.cluster.v3.{Cluster,Cluster.CommonLbConfig,Cluster.CommonLbConfig.L
 envoy.config.cluster.v3.{Cluster.CommonLbConfig.ZoneAwareLbConfig,Cluster.RoundRobinLbConfig,Cluster.SlowStartConfig,Cluster.TransportSocketMatch}
 envoy.config.core.v3.{Address,CidrRange,SocketAddress,TcpKeepalive}
 envoy.config.core.v3.{DataSource,HeaderValue,HeaderValueOption,Locality,Metadata,Node,RuntimeFractionalPercent,TransportSocket}
-envoy.config.core.v3.{AggregatedConfigSource,ConfigSource,SelfConfigSource,SubstitutionFormatString}
+envoy.config.core.v3.{AggregatedConfigSource,ApiConfigSource,ConfigSource,SelfConfigSource,SubstitutionFormatString}
 envoy.config.core.v3.{Http1ProtocolOptions,Http1ProtocolOptions.HeaderKeyFormat,Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords,Http2ProtocolOptions,HttpProtocolOptions,KeepaliveSettings,ProxyProtocolConfig,RuntimeDouble}
 envoy.config.core.v3.{HealthCheck,HealthCheck.GrpcHealthCheck,HealthCheck.HttpHealthCheck,HealthCheck.Payload,HealthCheck.TcpHealthCheck}
 envoy.config.endpoint.v3.{ClusterLoadAssignment,ClusterLoadAssignment.Policy,Endpoint,LbEndpoint,LocalityLbEndpoints}
@@ -52,7 +52,7 @@ envoy.type.matcher.v3.{ListMatcher,MetadataMatcher,MetadataMatcher.PathSegment,O
 envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
 envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport
 envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer
-envoy.extensions.transport_sockets.tls.v3.{CertificateValidationContext,CommonTlsContext,CommonTlsContext.CombinedCertificateValidationContext,DownstreamTlsContext,SdsSecretConfig,Secret,SubjectAltNameMatcher,TlsCertificate,TlsParameters,UpstreamTlsContext}
+envoy.extensions.transport_sockets.tls.v3.{CertificateProviderPluginInstance,CertificateValidationContext,CommonTlsContext,CommonTlsContext.CombinedCertificateValidationContext,DownstreamTlsContext,SdsSecretConfig,Secret,SubjectAltNameMatcher,TlsCertificate,TlsParameters,SPIFFECertValidatorConfig,SPIFFECertValidatorConfig.TrustDomain,UpstreamTlsContext}
 envoy.extensions.upstreams.http.v3.{HttpProtocolOptions,HttpProtocolOptions.AutoHttpConfig,HttpProtocolOptions.ExplicitHttpConfig,HttpProtocolOptions.UseDownstreamHttpConfig}
 envoy.service.discovery.v3.{DeltaDiscoveryRequest,DeltaDiscoveryResponse,DiscoveryRequest,DiscoveryResponse,Resource}
 envoy.admin.v3.UpdateFailureState

@@ -331,3 +331,8 @@ function isPinned(rootPem: string, pins: readonly string[]): boolean {
     pins.includes(createHash('sha256').update(der).digest('hex')),
   )
 }
+
+function trustDomainOf(id: string): string {
+  const parsed = parseSpiffeId(id)
+  return parsed.ok ? parsed.id.trustDomain : ''
+}

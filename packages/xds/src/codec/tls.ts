@@ -24,6 +24,7 @@ import {
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
 } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
+import { FROM_AGENT, isFromAgent, OWN_SECRETS } from './own-secrets.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
 import { decodePeerRules, encodePeerRules, splitNames, type WantedNames } from './tls-peer-rules.ts'
 import { checkFromAds, FROM_ADS, type Init, packAny, unpackAny } from './values.ts'
@@ -133,7 +134,7 @@ function socket<Schema extends typeof DownstreamTlsContextSchema | typeof Upstre
 }
 
 function secretConfig(name: string): Init<typeof SdsSecretConfigSchema> {
-  return { name, sdsConfig: FROM_ADS }
+  return { name, sdsConfig: OWN_SECRETS.includes(name) ? FROM_AGENT : FROM_ADS }
 }
 
 const COMMON = covers(
@@ -246,7 +247,8 @@ function decodeCommon(
   if (common === undefined) return { certificates: [], validation: undefined, ...NO_RULES }
   refuseOthers(COMMON, common, path, problems)
   const sdsName = (config: SdsSecretConfig, at: string) => {
-    checkFromAds(config.sdsConfig, `${at}.sds_config`, problems)
+    const isOwn = OWN_SECRETS.includes(config.name) && isFromAgent(config.sdsConfig)
+    if (!isOwn) checkFromAds(config.sdsConfig, `${at}.sds_config`, problems)
     return config.name
   }
   const certificates = common.tlsCertificateSdsSecretConfigs.map((config, index) =>
