@@ -56,6 +56,8 @@ export class HeadBuilder implements FieldSink {
   room = 0
   extendedConnect = false
   #problem = 0
+  #maxBytes = 0
+  #spilledBytes = 0
   #mode = REQUEST
   #fields = 0
   #startDone = false
@@ -100,6 +102,8 @@ export class HeadBuilder implements FieldSink {
     target.headLength = 0
     target.head.reset()
     this.room = maxBytes
+    this.#maxBytes = maxBytes
+    this.#spilledBytes = 0
     this.extendedConnect = false
     this.#problem = 0
     this.#fields = 0
@@ -109,8 +113,14 @@ export class HeadBuilder implements FieldSink {
     for (let i = 0; i < PSEUDO_KINDS; i++) this.#from[i] = 0
   }
 
-  onTooLarge(): void {
+  /** What the head would have had if it is too large; else 0, as for what nobody wants to read. */
+  get refusedBytes(): number {
+    return this.room < 0 && this.#maxBytes > 0 ? this.#maxBytes + this.#spilledBytes : 0
+  }
+
+  onTooLarge(bytes: number): void {
     this.room = -1
+    this.#spilledBytes += bytes + FIELD_OVERHEAD
     if (this.#problem === 0) this.#problem = PROBLEM.headTooLarge
   }
 
@@ -126,7 +136,7 @@ export class HeadBuilder implements FieldSink {
     this.room -= length - 4 + FIELD_OVERHEAD
     this.#fields++
     if (this.room < 0) {
-      this.onTooLarge()
+      this.onTooLarge(length)
       return
     }
     if (this.#problem === MALFORMED) return

@@ -46,6 +46,9 @@ const scratch: HeadTarget = {
 /** Blocks are decoded one at a time, whole. */
 const builder = new HeadBuilder(scratch)
 
+/** A head over its limit may be so many times as large as the block it came in (F17). */
+const MAX_EXPANSION = 20
+
 export class HeadReader {
   /** CONTINUATION frames are to come. */
   open = false
@@ -145,7 +148,13 @@ export class HeadReader {
 
   /** @returns Whether the connection goes on. */
   #read(bytes: Buffer, from: number, to: number): boolean {
-    if (this.#decoder.decode(bytes, from, to, builder)) return true
+    if (this.#decoder.decode(bytes, from, to, builder)) {
+      if (builder.refusedBytes <= MAX_EXPANSION * (to - from)) return true
+      // No honest head: the next one would be the same, and each costs us more than its sender.
+      this.#owner.counters.header_overflow++
+      this.#owner.fail(H2_ERROR.enhanceYourCalm, 'a header block unpacks to far more than it is')
+      return false
+    }
     this.#owner.fail(H2_ERROR.compressionError, 'a header block cannot be decoded')
     return false
   }

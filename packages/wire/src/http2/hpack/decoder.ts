@@ -27,7 +27,8 @@ export interface FieldSink {
     known: number,
     kind: number,
   ): void
-  onTooLarge(): void
+  /** @param bytes It would have had; 0 when it was not decoded. */
+  onTooLarge(bytes: number): void
 }
 
 const STATIC = STATIC_ENTRIES.length
@@ -77,7 +78,7 @@ export class HpackDecoder {
         )
         if (entry === undefined) return false
         const { line } = entry
-        if (line.length - 4 > sink.room) sink.onTooLarge()
+        if (line.length - 4 > sink.room) sink.onTooLarge(line.length)
         else sink.onField(line, line.length, entry.nameLength, entry.hash, entry.known, entry.kind)
       } else if (first >= 0x20 && first < 0x40) {
         const size = readInteger(bytes, at, to, 5)
@@ -134,7 +135,7 @@ export class HpackDecoder {
     if (skip || end === TOO_LONG) {
       // Larger than the table: empties it, like any entry that does not fit.
       if (indexed) this.#table.clear()
-      sink.onTooLarge()
+      sink.onTooLarge(0)
       return true
     }
     room(end + 2)
@@ -144,11 +145,11 @@ export class HpackDecoder {
     if (indexed) {
       const entry = entryOf(scratch, length, nameLength)
       this.#table.insert(entry)
-      if (length - 4 > sink.room) sink.onTooLarge()
+      if (length - 4 > sink.room) sink.onTooLarge(length)
       else sink.onField(entry.line, length, nameLength, entry.hash, entry.known, entry.kind)
       return true
     }
-    if (length - 4 > sink.room) sink.onTooLarge()
+    if (length - 4 > sink.room) sink.onTooLarge(length)
     else this.#plain(length, nameLength, named, sink)
     return true
   }
