@@ -12,6 +12,11 @@ import { flushTo, out } from '../exchange/shared-out.ts'
 export interface TunnelOptions {
   /** Without a byte either way, in milliseconds; 0 means no limit. */
   readonly idleTimeoutMs: number
+  /**
+   * After one side's end, without a byte from the other: then it is over for both. For protocols
+   * in which nobody goes on alone; absent: each side ends when it likes.
+   */
+  readonly lingerMs?: number
   /** Called once, when both connections are gone. `flag` is Envoy's, empty when all went well. */
   onEnd(tunnel: Tunnel, flag: TunnelFlag): void
 }
@@ -38,6 +43,7 @@ export class Tunnel implements Timed {
   readonly #client: Pipe
   readonly #upstream: Pipe
   #flag: TunnelFlag = ''
+  #lingers: 'no' | 'yes' | 'closing' = 'no'
 
   constructor(client: Socket, upstream: Socket, options: TunnelOptions, deps: EngineDeps) {
     this.#deps = deps
@@ -86,8 +92,37 @@ export class Tunnel implements Timed {
     wheel.arm(this, idleTimeoutMs / IDLE_PARTS, clock.monotonicMs())
   }
 
+  /** One side sent its end. */
+  sideEnded(): void {
+    const { lingerMs } = this.#options
+    if (lingerMs === undefined || this.#lingers !== 'no') return
+    this.#lingers = 'yes'
+    this.#linger(lingerMs)
+  }
+
+  #linger(lingerMs: number): void {
+    this.quiet = 1
+    this.#deps.wheel.arm(this, lingerMs, this.#deps.clock.monotonicMs())
+  }
+
+  #onLingered(): void {
+    const { lingerMs = 0 } = this.#options
+    if (this.#lingers === 'closing') {
+      // Nobody takes what still waits.
+      this.#client.socket.reset()
+      this.#upstream.socket.reset()
+      return
+    }
+    if (this.quiet > 0) {
+      this.#lingers = 'closing'
+      this.close('')
+    }
+    if (!this.#client.gone || !this.#upstream.gone) this.#linger(lingerMs)
+  }
+
   onDeadline(): void {
-    if (++this.quiet >= IDLE_PARTS) this.close('SI')
+    if (this.#lingers !== 'no') this.#onLingered()
+    else if (++this.quiet >= IDLE_PARTS) this.close('SI')
     else this.#armIdle()
   }
 
@@ -142,6 +177,7 @@ class Pipe implements SocketHandler {
   onEnd(): void {
     this.ended = true
     const { other } = this
+    this.#tunnel.sideEnded()
     other?.socket.end()
     if (
       other?.ended === true &&

@@ -71,6 +71,12 @@ function connectTunnel(x: Exchange, cluster: UpstreamCluster, host: Host): void 
   )
 }
 
+/**
+ * RFC 6455, section 7.1.1: whoever has ended its connection has left. Peers that know no
+ * half-close, such as an Envoy, would keep theirs for as long as they wait for idle ones.
+ */
+const WEB_SOCKET_LINGER_MS = 1_000
+
 /** The upstream switched protocols and its 101 was sent on. */
 export function startUpgradeTunnel(x: Exchange, fromUpstream: Buffer): void {
   const { connection } = x
@@ -78,7 +84,9 @@ export function startUpgradeTunnel(x: Exchange, fromUpstream: Buffer): void {
   x.connection = undefined
   const client = x.downstream.takeOver()
   const upstream = connection.takeOver()
-  const tunnel = tunnelOf(x, client.socket, upstream.socket, 0, upstream.released)
+  const isWebSocket = x.view.header('upgrade')?.toLowerCase() === 'websocket'
+  const lingerMs = isWebSocket ? WEB_SOCKET_LINGER_MS : undefined
+  const tunnel = tunnelOf(x, client.socket, upstream.socket, 0, upstream.released, lingerMs)
   tunnel.start(client.early, fromUpstream)
 }
 
@@ -88,6 +96,7 @@ function tunnelOf(
   upstream: Socket,
   idleTimeoutMs: number,
   released: () => void,
+  lingerMs?: number,
 ): Tunnel {
   x.timers.disarm()
   return new Tunnel(
@@ -95,6 +104,7 @@ function tunnelOf(
     upstream,
     {
       idleTimeoutMs,
+      ...(lingerMs === undefined ? {} : { lingerMs }),
       onEnd(tunnel, flag) {
         released()
         x.request.bytes = tunnel.receivedBytes
