@@ -34,7 +34,10 @@ export type {
   ResourceFiles,
   ResourceSinkDeps,
   ResourceUpdate,
+  XdsCredentials,
+  XdsSecurity,
 } from './client/ads-client.ts'
+export { CONTROL_PLANE_NAME } from './client/control-plane-name.ts'
 export type { Decoded, ResourceCodec } from './codec/resource-codec.ts'
 export type {
   BundleAcknowledgement,
@@ -44,12 +47,12 @@ export type {
 } from './identity-service/identity-messages.ts'
 export { type ClientKind, clientKind, type JsonValue, type XdsNode } from './node.ts'
 export type {
+  CountedDescriptor,
   RateLimitAnswer,
   RateLimitMessages,
   RateLimitQuestion,
   RateLimitVerdict,
 } from './rate-limit/rate-limit-messages.ts'
-  CountedDescriptor,
 export type {
   AdsServer,
   AdsServerDeps,
@@ -67,14 +70,11 @@ export type {
   ResourceDelivery,
   TypeDelivery,
 } from './server/ads-status.ts'
-export type { LoadReport, LocalityLoad } from './server/load-reports.ts'
 export type { BundleWatch, IdentityService, JwtAnswer } from './server/identity-service.ts'
+export type { LoadReport, LocalityLoad } from './server/load-reports.ts'
 export { peerChain } from './server/peer.ts'
 export type { Quarantined } from './server/quarantine.ts'
 export { HEALTH_TYPE_URL, RESOURCE_TYPES, resourceTypeOf, TYPE_URLS } from './type-urls.ts'
-
-/** Model ⇄ Envoy protos ⇄ JSON. */
-export async function loadCodec(): Promise<ResourceCodec> {
 export type { WorkloadApi, WorkloadApiDeps } from './workload-api/open-workload-api.ts'
 export type {
   FetchedJwt,
@@ -82,6 +82,9 @@ export type {
   WorkloadSource,
   WorkloadState,
 } from './workload-api/workload-source.ts'
+
+/** Model ⇄ Envoy protos ⇄ JSON. */
+export async function loadCodec(): Promise<ResourceCodec> {
   return (await import('./codec/codec.ts')).codec
 }
 

@@ -17,6 +17,22 @@ export function parseAddress(option: string, text: string, host = LOOPBACK): Soc
   return { host: parts[1] ?? (parts[2] || host), port }
 }
 
+export const XDS_PORT = 15_010
+/** Istio's: whoever names it means TLS. */
+export const XDS_TLS_PORT = 15_012
+const TLS_PREFIX = 'tls:'
+
+/** Whether a control plane is meant to be spoken to over TLS. */
+export function isTlsAddress(text: string): boolean {
+  return (
+    text.startsWith(TLS_PREFIX) || (!text.startsWith('unix:') && text.endsWith(`:${XDS_TLS_PORT}`))
+  )
+}
+
+export function isLoopback({ host }: SocketAddress): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.')
+}
+
 /** Where a control plane listens for proxies: an address, or a unix socket as `unix:/path`. */
 export function parseConnect(
   option: string,
@@ -24,7 +40,7 @@ export function parseConnect(
 ): SocketAddress | { readonly path: string } {
   return text.startsWith('unix:')
     ? { path: text.slice('unix:'.length) }
-    : parseAddress(option, text)
+    : parseAddress(option, text.startsWith(TLS_PREFIX) ? text.slice(TLS_PREFIX.length) : text)
 }
 
 /** `80=8080` pairs of service ports and the ports bound for them. */

@@ -1,5 +1,5 @@
 /** From a command line to what a proxy is told: shared by `weft run` and `weft proxy`. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { contentHash, parseDurationMs } from '@weft/base'
@@ -14,7 +14,16 @@ import type { ConfigSource, IdentityOptions, IdentityProof, TransportChoice } fr
 import type { Arguments } from '../arguments.ts'
 import { type Option, UsageError } from '../command.ts'
 import type { Terminal } from '../terminal/terminal.ts'
-import { DEFAULT_XDS, LOOPBACK, parseAddress, parseConnect } from './addresses.ts'
+import {
+  DEFAULT_XDS,
+  isLoopback,
+  isTlsAddress,
+  LOOPBACK,
+  parseAddress,
+  parseConnect,
+  XDS_PORT,
+  XDS_TLS_PORT,
+} from './addresses.ts'
 import { bootstrapFile } from './bootstrap.ts'
 import { LOG_LEVEL_OPTION } from './process-logs.ts'
 
@@ -75,7 +84,7 @@ export const WORKLOAD_OPTIONS = {
   control: {
     kind: 'value',
     placeholder: 'HOST:PORT',
-    describe: `xDS address of the control plane, or unix:PATH (${DEFAULT_XDS})`,
+    describe: `xDS address of the control plane; tls:HOST:PORT and port 15012 are mutual TLS, unix:PATH a socket (${DEFAULT_XDS})`,
   },
   resources: {
     kind: 'value',
@@ -91,6 +100,11 @@ export const WORKLOAD_OPTIONS = {
     kind: 'value',
     placeholder: 'TOKEN',
     describe: 'proves to the mesh who this is, see `weft join-token` (WEFT_JOIN_TOKEN)',
+  },
+  'ca-roots': {
+    kind: 'value',
+    placeholder: 'FILE',
+    describe: 'roots of the control plane over TLS, PEM; a join token has a hash of them with it',
   },
   'token-file': {
     kind: 'value',
@@ -186,8 +200,24 @@ export function configSourceOf(
   return {
     kind: 'ads',
     connect: parseConnect('control', control),
+    isTls: isTlsAddress(control),
     lastGoodDir: join(stateDir, stateKey(workload, control)),
   }
+}
+
+/** Where a workload's own things are kept. */
+export function stateDirOf(args: Arguments, workload: Workload, terminal: Terminal): string {
+  const control = args.value('control') ?? DEFAULT_XDS
+  return join(args.value('state') ?? defaultStateDir(terminal), stateKey(workload, control))
+}
+
+/** @throws {UsageError} When it is none. */
+export function durationMsOf(args: Arguments, option: string): number | undefined {
+  const text = args.value(option)
+  if (text === undefined) return undefined
+  const ms = parseDurationMs(text)
+  if (ms !== undefined && ms > 0) return ms
+  throw new UsageError(`--${option} must be a duration such as 10m or 24h, got '${text}'`)
 }
 
 function stateKey({ namespace, name }: Workload, control: string): string {
@@ -205,40 +235,62 @@ export function identityOptionsOf(
 ): IdentityOptions | undefined {
   if (args.value('resources') !== undefined) return undefined
   const control = args.value('control') ?? DEFAULT_XDS
-/** Where a workload's own things are kept. */
-export function stateDirOf(args: Arguments, workload: Workload, terminal: Terminal): string {
-  const control = args.value('control') ?? DEFAULT_XDS
-  return join(args.value('state') ?? defaultStateDir(terminal), stateKey(workload, control))
-}
-
-/** @throws {UsageError} When it is none. */
-export function durationMsOf(args: Arguments, option: string): number | undefined {
-  const text = args.value(option)
-  if (text === undefined) return undefined
-  const ms = parseDurationMs(text)
-  if (ms !== undefined && ms > 0) return ms
-  throw new UsageError(`--${option} must be a duration such as 10m or 24h, got '${text}'`)
-}
-
   const connect = parseConnect('control', control)
-  const proof = proofOf(args, connect, terminal)
-  if (proof === undefined) return undefined
-  const stateDir = args.value('state') ?? defaultStateDir(terminal)
-  return { connect, proof, dir: join(stateDir, stateKey(workload, control)) }
+  const dir = join(args.value('state') ?? defaultStateDir(terminal), stateKey(workload, control))
+  const isTls = isTlsAddress(control)
+  const proof = proofOf(args, connect, isTls, terminal)
+  if (isTls && proof === undefined && !existsSync(dir)) {
+    throw new UsageError(
+      `--control ${control} is TLS: --join-token TOKEN or --token-file FILE must say who this is`,
+    )
+  }
+  if (proof === undefined && !isTls) return undefined
+  const roots = args.value('ca-roots')
+  return {
+    connect,
+    // Who was here before has a certificate to show.
+    proof: proof ?? { kind: 'none' },
+    dir,
+    ...(isTls ? { tls: roots === undefined ? {} : { rootsPem: rootsOf(roots) } } : {}),
+    ...renewalOf(connect, isTls, proof),
+  }
+}
+
+/** Where a certificate renews itself; a join token is used up by the first one. */
+function renewalOf(
+  connect: SocketAddress | { readonly path: string },
+  isTls: boolean,
+  proof: IdentityProof | undefined,
+): Pick<IdentityOptions, 'renewConnect'> {
+  if ('path' in connect) return {}
+  if (isTls) return { renewConnect: connect }
+  if (proof?.kind === 'bootstrapFile') return {}
+  // Beside the default port there is the default one for TLS.
+  return connect.port === XDS_PORT ? { renewConnect: { ...connect, port: XDS_TLS_PORT } } : {}
+}
+
+function rootsOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new UsageError(`--ca-roots: cannot read ${file}: ${why}`, 'unreadable', { cause })
+  }
 }
 
 function proofOf(
   args: Arguments,
   connect: SocketAddress | { readonly path: string },
+  isTls: boolean,
   terminal: Terminal,
 ): IdentityProof | undefined {
   const token = args.value('join-token') ?? terminal.env.WEFT_JOIN_TOKEN
   if (token !== undefined && token !== '') return { kind: 'token', token }
   const file = args.value('token-file')
   if (file !== undefined) return { kind: 'tokenFile', path: file }
-  if ('path' in connect) return undefined
-  const path = bootstrapFile(terminal, connect)
-  return existsSync(path) ? { kind: 'tokenFile', path } : undefined
+  if ('path' in connect || isTls || !isLoopback(connect)) return undefined
+  // Also where there is none yet: the control plane may come later.
+  return { kind: 'bootstrapFile', path: bootstrapFile(terminal, connect) }
 }
 
 export function transportOf(args: Arguments): TransportChoice | undefined {

@@ -1,9 +1,12 @@
 /** One call of Istio's CSR service (`IstioCertificateService/CreateCertificate`) over `node:http2`. */
-import { type ClientHttp2Session, connect, type SecureClientSessionOptions } from 'node:http2'
+import { createHash, X509Certificate } from 'node:crypto'
+import { type ClientHttp2Session, connect } from 'node:http2'
 import { connect as connectSocket } from 'node:net'
+import { connect as connectTls, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
 import type { Clock } from '@weft/base'
+import { writePem } from '@weft/identity'
 import { renderAddress, type SocketAddress } from '@weft/model'
-import { loadCertificateMessages } from '@weft/xds'
+import { CONTROL_PLANE_NAME, loadCertificateMessages } from '@weft/xds'
 import type { Svid } from './svid.ts'
 
 const METHOD = '/istio.v1.auth.IstioCertificateService/CreateCertificate'
@@ -11,6 +14,8 @@ const ANSWER_MS = 10_000
 const MAX_ANSWER_BYTES = 1_048_576
 const PREFIX_BYTES = 5
 const UNAVAILABLE = 14
+/** Longer is an attack or a mistake. */
+const MAX_CHAIN = 9
 
 export interface CertificateCall {
   readonly target: SocketAddress | { readonly path: string }
@@ -18,13 +23,20 @@ export interface CertificateCall {
   /** 0: as long as the authority likes. */
   readonly validitySeconds: number
   readonly metadata: Readonly<Record<string, string>>
-  /** What proves who asks: a token, or the certificate that is to be replaced. */
+  /** How the authority is known; absent: it is asked in plaintext, which is for this machine. */
+  readonly server?: ServerTrust
+  /** What proves who asks: a token, or the certificate that is to be replaced, over TLS always. */
   readonly proof:
     | { readonly kind: 'token'; readonly token: string }
     | { readonly kind: 'svid'; readonly svid: Svid; readonly rootsPem: string }
     /** The socket itself says who asks (peer credentials). */
     | { readonly kind: 'none' }
 }
+
+/** By roots, or before anything is known by the SHA-256 of one's DER, hex. */
+export type ServerTrust =
+  | { readonly kind: 'roots'; readonly rootsPem: string }
+  | { readonly kind: 'pins'; readonly pins: readonly string[] }
 
 export type CertificateAnswer =
   | { readonly ok: true; readonly chainPem: readonly string[] }
@@ -39,8 +51,12 @@ export async function askCertificate(
   const messages = await loadCertificateMessages()
   const { csrPem, validitySeconds, metadata } = call
   const message = messages.encodeCertificateRequest({ csrPem, validitySeconds, metadata })
+  const trusted = await rootsOf(call, clock)
+  if (trusted.problem !== undefined) {
+    return { ok: false, code: UNAVAILABLE, problem: trusted.problem }
+  }
   return new Promise((resolve) => {
-    const session = openSession(call)
+    const session = openSession(call, trusted.rootsPem)
     let answer = Buffer.alloc(0)
     const end = (result: CertificateAnswer) => {
       cancel()
@@ -85,21 +101,87 @@ export async function askCertificate(
   })
 }
 
-function openSession({ target, proof }: CertificateCall): ClientHttp2Session {
+type TrustedRoots =
+  | { readonly rootsPem: string | undefined; readonly problem?: undefined }
+  | { readonly problem: string }
+
+/** What the authority's certificate must lead to; none: it is asked in plaintext. */
+async function rootsOf(
+  { target, proof, server }: CertificateCall,
+  clock: Clock,
+): Promise<TrustedRoots> {
+  if ('path' in target) return { rootsPem: undefined }
+  if (proof.kind === 'svid') return { rootsPem: proof.rootsPem }
+  if (server?.kind !== 'pins') return { rootsPem: server?.rootsPem }
+  return rootByPin(target, server.pins, clock)
+}
+
+/**
+ * The root with one of the hashes, as the authority itself shows it. Nothing is sent to whoever
+ * that is: the connection that is used afterwards must lead to this root, like any other.
+ */
+function rootByPin(
+  { host, port }: SocketAddress,
+  pins: readonly string[],
+  clock: Clock,
+): Promise<TrustedRoots> {
+  return new Promise((resolve) => {
+    const socket = connectTls({
+      host,
+      port,
+      servername: CONTROL_PLANE_NAME,
+      ALPNProtocols: ['h2'],
+      rejectUnauthorized: false,
+    })
+    const end = (outcome: TrustedRoots) => {
+      cancel()
+      socket.destroy()
+      resolve(outcome)
+    }
+    const cancel = clock.after(ANSWER_MS, () => end({ problem: `no answer in ${ANSWER_MS} ms` }))
+    socket.on('error', (error) => end({ problem: error.message }))
+    socket.on('close', () => end({ problem: 'the connection was closed' }))
+    socket.once('secureConnect', () => {
+      const root = shownBy(socket).find(
+        (der) => isCa(der) && pins.includes(createHash('sha256').update(der).digest('hex')),
+      )
+      end(
+        root === undefined
+          ? { problem: 'the authority is not the one that the join token names' }
+          : { rootsPem: writePem('CERTIFICATE', root) },
+      )
+    })
+  })
+}
+
+function isCa(der: Buffer): boolean {
+  return new X509Certificate(der).ca
+}
+
+function shownBy(socket: TLSSocket): readonly Buffer[] {
+  const shown: Buffer[] = []
+  let at: Partial<DetailedPeerCertificate> | undefined = socket.getPeerCertificate(true)
+  while (at?.raw !== undefined && shown.length < MAX_CHAIN) {
+    shown.push(at.raw)
+    at = at.issuerCertificate === at ? undefined : at.issuerCertificate
+  }
+  return shown
+}
+
+function openSession(
+  { target, proof }: CertificateCall,
+  rootsPem: string | undefined,
+): ClientHttp2Session {
   if ('path' in target) {
     const { path } = target
     return connect('http://localhost', { createConnection: () => connectSocket(path) })
   }
-  if (proof.kind !== 'svid') return connect(`http://${renderAddress(target)}`)
-  const { svid, rootsPem } = proof
-  const options: SecureClientSessionOptions = {
-    cert: svid.chainPem,
-    key: svid.keyPem,
+  if (rootsPem === undefined) return connect(`http://${renderAddress(target)}`)
+  return connect(`https://${renderAddress(target)}`, {
     ca: rootsPem,
-    // It is known by its root; the mesh's certificates name workloads, not hosts.
-    checkServerIdentity: () => undefined,
-  }
-  return connect(`https://${renderAddress(target)}`, options)
+    servername: CONTROL_PLANE_NAME,
+    ...(proof.kind === 'svid' ? { cert: proof.svid.chainPem, key: proof.svid.keyPem } : {}),
+  })
 }
 
 function decode(text: unknown): string {

@@ -9,7 +9,7 @@
  * control plane's newest word, else what came with the certificate.
  */
 import type { ResourceSet, Secret } from '@weft/model'
-import type { AdsClientState, ResourceSinkDeps, ResourceUpdate } from '@weft/xds'
+import type { ResourceSinkDeps, ResourceUpdate } from '@weft/xds'
 import type { Svid } from './svid.ts'
 import type { WorkloadIdentity } from './workload-identity.ts'
 
@@ -48,9 +48,9 @@ export function withLocalSecrets<Deps extends ResourceSinkDeps>(
   return {
     ...deps,
     localSecrets: [OWN_CERTIFICATE],
-    onState(state: AdsClientState) {
-      if (state.kind === 'connected') identity.reachable()
-    },
+    // Who calls nobody and serves nobody yet would hold a rotation up for ever.
+    standingSecrets: [MESH_ROOTS],
+    identity,
     async onUpdate(update: ResourceUpdate) {
       newest = update
       if (identity.svid === undefined) await identity.soon()

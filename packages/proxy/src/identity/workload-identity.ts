@@ -20,6 +20,8 @@ import { SvidStore } from './svid-store.ts'
 export interface IdentityOptions {
   /** Where certificates are asked for, with `proof`. */
   readonly connect: SocketAddress | { readonly path: string }
+  /** `connect` is TLS: judged by these roots, PEM, else by the hash in the join token. */
+  readonly tls?: { readonly rootsPem?: string }
   /** Where a certificate that is still valid proves who asks for the next (mutual TLS). */
   readonly renewConnect?: SocketAddress
   readonly proof: IdentityProof
@@ -34,6 +36,8 @@ export type IdentityProof =
   | { readonly kind: 'token'; readonly token: string }
   /** Read anew each time, as Kubernetes rotates them. */
   | { readonly kind: 'tokenFile'; readonly path: string }
+  /** As `tokenFile`, of a control plane on this machine; until it is there, nobody gives any. */
+  | { readonly kind: 'bootstrapFile'; readonly path: string }
   /** The socket's peer credentials. */
   | { readonly kind: 'none' }
 
@@ -271,22 +275,18 @@ export class WorkloadIdentity {
       if (!this.#closed) this.#take(svid)
     } catch (error) {
       this.#asking = false
-      this.#failed(error instanceof Error ? error.message : String(error))
+      this.#failed(error instanceof Error ? error.message : String(error), this.#codeOf(error))
     }
   }
 
-  async #way(): Promise<Pick<CertificateCall, 'target' | 'proof'>> {
-    const { connect, renewConnect, proof } = this.#options
+  async #way(): Promise<Pick<CertificateCall, 'target' | 'proof' | 'server'>> {
+    const { connect, renewConnect, proof, tls } = this.#options
     const svid = this.#svid
     const isValid = svid !== undefined && svid.notAfterMs > this.#deps.clock.nowMs()
     // The other way after a failure: a certificate may be refused that was good before.
     if (isValid && renewConnect !== undefined && this.#failures % 2 === 0) {
       return { target: renewConnect, proof: { kind: 'svid', svid, rootsPem: svid.rootsPem } }
     }
-    if (proof.kind === 'none') return { target: connect, proof }
-    const text =
-      proof.kind === 'token'
-        ? proof.token
     // A join token is used up: that the certificate is ours proves as much, without TLS too.
     const turn = renewConnect === undefined ? 0 : 1
     const isAlone = proof.kind === 'token' && tls === undefined
@@ -294,10 +294,27 @@ export class WorkloadIdentity {
       const token = provePossession(svid, trustDomainOf(svid.id), this.#deps.clock.nowMs())
       return { target: connect, proof: { kind: 'token', token } }
     }
+    if (proof.kind === 'none') return { target: connect, proof }
+    const text =
+      proof.kind === 'token'
+        ? proof.token
         : (await readFile(proof.path, 'utf8')).replace(/\s+$/, '')
     const [token = '', ...pins] = text.split(PIN)
     this.#pins = pins
-    return { target: connect, proof: { kind: 'token', token } }
+    const way = { target: connect, proof: { kind: 'token', token } as const }
+    if (tls === undefined) return way
+    // What was learnt since is newer than what it began with.
+    const rootsPem = svid?.rootsPem ?? tls.rootsPem
+    if (rootsPem !== undefined) return { ...way, server: { kind: 'roots', rootsPem } }
+    if (pins.length > 0) return { ...way, server: { kind: 'pins', pins } }
+    throw new Error('over TLS a token needs the hash of a root (…@sha256:…), or roots in a file')
+  }
+
+  /** A control plane that came before its secret would have left one: this one has no CA. */
+  #codeOf(error: unknown): number | undefined {
+    const { code } = error as NodeJS.ErrnoException
+    const isMissing = code === 'ENOENT' && this.#options.proof.kind === 'bootstrapFile'
+    return isMissing ? UNIMPLEMENTED : undefined
   }
 
   #failed(problem: string, code?: number): void {
@@ -307,12 +324,13 @@ export class WorkloadIdentity {
     const delayMs = backoffMs(BACKOFF, Math.min(this.#failures, 10), random) + MIN_RENEWAL_MS
     this.#failures++
     this.#problem = problem
+    const wasAbsent = this.#isAbsent
     this.#isAbsent = code === UNIMPLEMENTED && this.#svid === undefined
     const { state } = this.status()
     const facts = { state, problem, retryInMs: delayMs }
     if (state === 'expired') log.error('the certificate has EXPIRED and no other comes', facts)
-    else if (state === 'absent') log.info('there is no certificate authority', facts)
-    else log.warn('no certificate came', facts)
+    else if (state !== 'absent') log.warn('no certificate came', facts)
+    else if (!wasAbsent) log.info('there is no certificate authority', facts)
     this.#settle()
     this.#cancel = clock.after(delayMs, () => void this.#ask())
   }

@@ -26,15 +26,36 @@ export interface ResourceUpdate {
   readonly source: 'control' | 'disk' | 'file'
 }
 
+/** Mutual TLS with the control plane, with a certificate that may come later and changes. */
+export interface XdsSecurity {
+  /** In force now; `undefined`: there is none yet, and nobody is connected to. */
+  credentials(): XdsCredentials | undefined
+  /** Calls back when there are others. Returns how to stop. */
+  onChange(changed: () => void): () => void
+}
+
+/** PEM throughout. */
+export interface XdsCredentials {
+  readonly chainPem: string
+  readonly keyPem: string
+  /** What the control plane's certificate must lead to. */
+  readonly rootsPem: string
+}
+
 export interface AdsClientOptions {
-  readonly node: XdsNode
+  /** A function is asked at every connect. */
+  readonly node: XdsNode | (() => XdsNode)
   readonly connect: SocketAddress | { readonly path: string }
+  /** Absent: plaintext. */
+  readonly security?: XdsSecurity
   /** Folder for the last good state; absent: none is kept. Made with mode 0700 if missing. */
   readonly lastGood?: { readonly dir: string }
   /** How long a set waits for what it refers to. Default 15 s. */
   readonly dependencyTimeoutMs?: number
   /** Secrets that the data plane has from elsewhere: referred to, never asked for. */
   readonly localSecrets?: readonly string[]
+  /** Secrets that are asked for whether or not anything refers to them. */
+  readonly standingSecrets?: readonly string[]
 }
 
 export interface AdsClientDeps extends ResourceSinkDeps {
@@ -53,6 +74,8 @@ export interface AdsClient {
   state(): AdsClientState
   /** Tells the control plane whether the workload is healthy; repeated after every reconnect. */
   reportHealth(healthy: boolean, message: string): void
+  /** Introduces itself anew, on another connection; what is held stays. */
+  reconnect(reason: string): void
   /** What was refused, newest first, bounded; for the admin port. */
   rejections(): readonly Rejection[]
   stats(): AdsClientStats

@@ -1,9 +1,11 @@
 /** One gRPC stream to the control plane over `node:http2`: messages out, messages in, one end. */
-import { connect } from 'node:http2'
+import { type ClientHttp2Session, connect } from 'node:http2'
 import { connect as connectSocket } from 'node:net'
 import type { Clock } from '@weft/base'
 import { renderAddress, type SocketAddress } from '@weft/model'
 import { FrameReader, frame } from '../wire/grpc-frames.ts'
+import type { XdsCredentials } from './ads-client.ts'
+import { CONTROL_PLANE_NAME } from './control-plane-name.ts'
 
 const METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources'
 const CONNECT_MS = 10_000
@@ -31,14 +33,9 @@ export function openTransport(
   target: SocketAddress | { readonly path: string },
   clock: Clock,
   events: TransportEvents,
+  credentials?: XdsCredentials,
 ): Transport {
-  const session =
-    'path' in target
-      ? connect('http://localhost', {
-          ...SESSION,
-          createConnection: () => connectSocket(target.path),
-        })
-      : connect(`http://${renderAddress(target)}`, SESSION)
+  const session = openSession(target, credentials)
   const stream = session.request(
     { ':method': 'POST', ':path': METHOD, 'content-type': 'application/grpc', te: 'trailers' },
     { endStream: false },
@@ -97,6 +94,23 @@ export function openTransport(
     },
     close: end,
   }
+}
+
+function openSession(
+  target: SocketAddress | { readonly path: string },
+  credentials: XdsCredentials | undefined,
+): ClientHttp2Session {
+  if ('path' in target) {
+    const { path } = target
+    return connect('http://localhost', {
+      ...SESSION,
+      createConnection: () => connectSocket(path),
+    })
+  }
+  if (credentials === undefined) return connect(`http://${renderAddress(target)}`, SESSION)
+  const { chainPem: cert, keyPem: key, rootsPem: ca } = credentials
+  const servername = CONTROL_PLANE_NAME
+  return connect(`https://${renderAddress(target)}`, { ...SESSION, cert, key, ca, servername })
 }
 
 const SESSION = { settings: { initialWindowSize: WINDOW_BYTES, enablePush: false } } as const

@@ -23,6 +23,7 @@ import {
   type DeltaDiscoveryResponse,
   DeltaDiscoveryResponseSchema,
 } from '../gen/envoy/service/discovery/v3/discovery_pb.js'
+import type { XdsNode } from '../node.ts'
 import { HEALTH_TYPE_URL, RESOURCE_TYPES, resourceTypeOf, TYPE_URLS } from '../type-urls.ts'
 import type {
   AdsClient,
@@ -84,6 +85,7 @@ class Client implements AdsClient {
   #introduced = false
   #closed = false
   #cancelRetry: (() => void) | undefined
+  #forgetCredentials: (() => void) | undefined
   #cancelWait: (() => void) | undefined
   #cancelSave: (() => void) | undefined
   /** Set while saved resources wait for a control plane that may know better. */
@@ -97,11 +99,16 @@ class Client implements AdsClient {
     this.#rejections = new Rejections(deps.clock)
     const dir = options.lastGood?.dir
     this.#lastGood =
-      dir === undefined ? undefined : new LastGood(dir, options.node.cluster, deps.log)
+      dir === undefined ? undefined : new LastGood(dir, this.#nodeNow().cluster, deps.log)
   }
 
   async start(): Promise<void> {
     await this.#restore()
+    this.#forgetCredentials = this.#options.security?.onChange(() => {
+      if (this.#state.kind !== 'backoff') return
+      this.#cancelRetry?.()
+      this.#connect()
+    })
     this.#connect()
   }
 
@@ -117,6 +124,12 @@ class Client implements AdsClient {
     return this.#rejections.newestFirst()
   }
 
+  reconnect(reason: string): void {
+    if (this.#transport === undefined) return
+    this.#attempt = 0
+    this.#transport.close(reason)
+  }
+
   reportHealth(healthy: boolean, message: string): void {
     this.#health = { healthy, message }
     this.#sendHealth()
@@ -127,6 +140,7 @@ class Client implements AdsClient {
     this.#closed = true
     this.#cancelRetry?.()
     this.#cancelWait?.()
+    this.#forgetCredentials?.()
     this.#forgetSaved()
     this.#transport?.close('closed')
     if (this.#cancelSave !== undefined) {
@@ -164,11 +178,18 @@ class Client implements AdsClient {
     this.#setState({ kind: 'connecting', attempt: this.#attempt })
     this.#stats.connects++
     this.#introduced = false
-    const transport = openTransport(this.#options.connect, this.#deps.clock, {
+    const { connect, security } = this.#options
+    const credentials = security?.credentials()
+    if (security !== undefined && credentials === undefined) {
+      this.#ended('there is no certificate for mutual TLS yet')
+      return
+    }
+    const events = {
       onOpen: () => {},
-      onMessage: (message) => this.#receive(message),
-      onEnd: (reason) => this.#ended(reason),
-    })
+      onMessage: (message: Uint8Array) => this.#receive(message),
+      onEnd: (reason: string) => this.#ended(reason),
+    }
+    const transport = openTransport(connect, this.#deps.clock, events, credentials)
     this.#transport = transport
     for (const type of RESOURCE_TYPES) this.#subscribeAll(type)
     this.#sendHealth()
@@ -188,7 +209,7 @@ class Client implements AdsClient {
   #wantedNames(type: ResourceType): string[] {
     const named = NAMED_TYPES.find((one) => one === type)
     if (named === undefined) return []
-    const wanted = this.#store.wanted()[named]
+    const wanted = this.#subscriptions()[named]
     this.#subscribed[named].clear()
     for (const name of wanted) this.#subscribed[named].add(name)
     return [...wanted]
@@ -242,7 +263,7 @@ class Client implements AdsClient {
 
   /** Whether subscriptions have to change. */
   #wantsOthers(): boolean {
-    const wanted = this.#store.wanted()
+    const wanted = this.#subscriptions()
     return NAMED_TYPES.some((type) => {
       const subscribed = this.#subscribed[type]
       return (
@@ -282,8 +303,15 @@ class Client implements AdsClient {
     this.#send({ typeUrl, responseNonce: nonce, errorDetail })
   }
 
-  #updateSubscriptions(): void {
+  /** What is referred to, and what is wanted anyway. A set does not wait for the latter. */
+  #subscriptions(): ReturnType<ResourceStore['wanted']> {
     const wanted = this.#store.wanted()
+    for (const name of this.#options.standingSecrets ?? []) wanted.secret.add(name)
+    return wanted
+  }
+
+  #updateSubscriptions(): void {
+    const wanted = this.#subscriptions()
     for (const type of NAMED_TYPES) {
       const subscribed = this.#subscribed[type]
       const added = [...wanted[type]].filter((name) => !subscribed.has(name))
@@ -353,8 +381,13 @@ class Client implements AdsClient {
     transport.send(toBinary(DeltaDiscoveryRequestSchema, message))
   }
 
+  #nodeNow(): XdsNode {
+    const { node } = this.#options
+    return typeof node === 'function' ? node() : node
+  }
+
   #node(): MessageInitShape<typeof NodeSchema> {
-    const { id, cluster, locality, metadata, userAgentName, features } = this.#options.node
+    const { id, cluster, locality, metadata, userAgentName, features } = this.#nodeNow()
     return {
       id,
       cluster,
