@@ -15,6 +15,13 @@ export const bootstrap: Command = {
     'xDS itself (GRPC_XDS_BOOTSTRAP=FILE), with its identity from the files of `weft agent --cert-dir`.',
   ].join('\n'),
   options: {
+    role: {
+      kind: 'value',
+      short: 'r',
+      placeholder: 'ROLE',
+      describe: 'envoy: sidecar or gateway (sidecar)',
+      choices: ['sidecar', 'gateway'],
+    },
     name: WORKLOAD_OPTIONS.name,
     namespace: WORKLOAD_OPTIONS.namespace,
     'service-account': WORKLOAD_OPTIONS['service-account'],
@@ -51,6 +58,7 @@ export const bootstrap: Command = {
     const folder = args.value('cert-dir')
     const node = {
       workload,
+      kind: args.value('role') === 'gateway' ? ('router' as const) : ('sidecar' as const),
       instance: instanceOf(workload, terminal.random),
       address: args.value('address') ?? '127.0.0.1',
       hasIdentity: (kind === 'envoy' ? socket : folder) !== undefined,

@@ -5,6 +5,8 @@ import { parseAddress } from './addresses.ts'
 
 export interface ClientNode {
   readonly workload: Workload
+  /** As node ids begin. */
+  readonly kind: 'sidecar' | 'router'
   /** Tells replicas apart. */
   readonly instance: string
   /** By which others reach it. */
@@ -108,13 +110,13 @@ function grpcCluster(name: string, address: object): object {
 }
 
 function nodeOf(
-  { workload, instance, address, hasIdentity }: ClientNode,
+  { workload, kind, instance, address, hasIdentity }: ClientNode,
   more: Readonly<Record<string, string>>,
 ): object {
   const { name, namespace, serviceAccount, labels, cluster } = workload
   const { region, zone, subZone } = workload.locality
   return {
-    id: `sidecar~${address}~${instance}.${namespace}~${namespace}.svc.cluster.local`,
+    id: `${kind}~${address}~${instance}.${namespace}~${namespace}.svc.cluster.local`,
     cluster: `${name}.${namespace}`,
     locality: { region, zone, sub_zone: subZone },
     metadata: {
