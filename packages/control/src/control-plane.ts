@@ -91,6 +91,8 @@ export interface ControlPlane {
   readonly ownerToken: string
   /** A path of the admin API that signs a browser in as the owner, once and for ten minutes. */
   consoleLink(): string
+  /** Paths of every gRPC method that the xDS ports serve. */
+  xdsMethods(): readonly string[]
   snapshot(): MeshSnapshot
   statuses(): readonly ObjectStatus[]
   close(): Promise<void>
@@ -354,6 +356,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     admin: opened.address,
     adminTls: opened.tlsAddress,
     ownerToken: operators.ownerToken,
+    xdsMethods: () => ads.methods(),
     consoleLink: () => `/console/login?code=${operators.sessions.link(OWNER).code}`,
     snapshot() {
       const { snapshot } = push

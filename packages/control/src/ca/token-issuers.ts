@@ -3,8 +3,10 @@
  * are read ahead, so that a token is judged without waiting, and kept for a while when the issuer is
  * down (R62).
  */
+
 import { readFile } from 'node:fs/promises'
 import type { Clock, Logger } from '@weft/base'
+import { guardedFetch } from '@weft/net'
 import {
   hasKeyFor,
   type KeySet,
@@ -120,7 +122,8 @@ export class TokenIssuers {
   }
 
   async #read(known: Known): Promise<void> {
-    const { clock, log, fetchText = fetchKeys } = this.#deps
+    const { clock, log } = this.#deps
+    const { fetchText = (uri: string) => fetchKeys(uri, clock) } = this.#deps
     const { issuer, keys } = known.issuer
     known.triedAtMs = clock.monotonicMs()
     try {
@@ -172,23 +175,21 @@ function resolve(text: string, claims: Readonly<Record<string, unknown>>): strin
   return typeof value === 'string' ? value : undefined
 }
 
-/** The address is the operator's, not a tenant's; still it leads where it says and nowhere else (R61). */
-async function fetchKeys(uri: string): Promise<string> {
-  const { protocol, hostname } = new URL(uri)
-  const isHere = hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]'
-  if (protocol !== 'https:' && !(protocol === 'http:' && isHere)) {
-    throw new Error(`Cannot fetch ${uri}: it must be https`)
-  }
-  const response = await fetch(uri, { redirect: 'error', signal: AbortSignal.timeout(FETCH_MS) })
-  if (!response.ok) throw new Error(`Cannot fetch ${uri}: status ${response.status}`)
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length
-    if (bytes > MAX_SET_BYTES) throw new Error(`Cannot fetch ${uri}: it is too large`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
+/**
+ * The address is the operator's, not a tenant's; still it leads where it says and nowhere else (R61,
+ * R76): a loopback that is written as such may be asked, one that a name leads to may not.
+ */
+async function fetchKeys(uri: string, clock: Clock): Promise<string> {
+  const host = new URL(uri).hostname.replace(/^\[|\]$/g, '')
+  const isHere = host === 'localhost' || host === '127.0.0.1' || host === '::1'
+  const fetched = await guardedFetch(uri, {
+    clock,
+    timeoutMs: FETCH_MS,
+    maxBytes: MAX_SET_BYTES,
+    allowedHosts: isHere ? [host] : [],
+  })
+  if (!fetched.ok) throw new Error(`Cannot fetch ${uri}: ${fetched.problem}`)
+  return fetched.body
 }
 
 /** @throws {Error} When the text is no list of issuers; the message says what is wrong. */

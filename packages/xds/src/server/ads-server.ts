@@ -125,6 +125,8 @@ export interface AdsServer {
   connectionIds(): number[]
   /** What is held back because too many nodes refuse it. */
   quarantined(): Quarantined[]
+  /** Paths of every gRPC method that is served beside each other. */
+  methods(): readonly string[]
   stats(): AdsServerStats
   /** Ends the streams, spread over `graceMs`, and closes the listeners. */
   close(graceMs?: number): Promise<void>

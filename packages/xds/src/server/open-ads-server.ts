@@ -232,6 +232,11 @@ class Server implements AdsServer {
     return this.#quarantine.list()
   }
 
+  methods(): readonly string[] {
+    const side = this.#serves === 'ads' ? this.#sideServices.keys() : []
+    return [...Object.keys(PROTOCOLS[this.#serves]), ...side]
+  }
+
   stats() {
     return { connections: this.#connections.size, ...this.#stats }
   }
