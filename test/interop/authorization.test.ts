@@ -33,6 +33,22 @@ function decodingServer(): Server {
   })
 }
 
+/** A servlet container: cuts parameters off every segment, then decodes, then resolves dots. */
+function servletServer(): Server {
+  return createServer((incoming, response) => {
+    const [raw = ''] = (incoming.url ?? '').split('?', 1)
+    let path: string
+    try {
+      const plain = raw.split('/').map((segment) => segment.split(';', 1)[0])
+      path = posix.normalize(decodeURIComponent(plain.join('/')))
+    } catch {
+      response.writeHead(400).end()
+      return
+    }
+    response.end(path === '/admin' || path.startsWith('/admin/') ? SECRET : 'open')
+  })
+}
+
 const NGINX = `
   location = /admin { return 200 "${SECRET}"; }
   location /admin/ { return 200 "${SECRET}"; }
@@ -159,12 +175,15 @@ describe('AuthorizationPolicy at a gateway', () => {
   let gateway = 0
   let tcp = 0
   const decoding = decodingServer()
+  const servlet = servletServer()
 
   before(async () => {
     app = await startApp('app')
     stream = await startApp('stream', 'tcp')
     decoding.listen(0, '127.0.0.1')
     await once(decoding, 'listening')
+    servlet.listen(0, '127.0.0.1')
+    await once(servlet, 'listening')
     peer = missing('nginx') === false ? await nginxSite(NGINX, dir) : undefined
     mesh = await startMesh()
     gateway = await freePort()
@@ -173,6 +192,7 @@ describe('AuthorizationPolicy at a gateway', () => {
       'app.test': app.port,
       'stream.test': stream.port,
       'node.test': (decoding.address() as AddressInfo).port,
+      'servlet.test': (servlet.address() as AddressInfo).port,
       ...(peer === undefined ? {} : { 'nginx.test': peer.port }),
     }
     mesh.write('mesh.yaml', meshYaml(gateway, tcp, backends))
@@ -186,6 +206,7 @@ describe('AuthorizationPolicy at a gateway', () => {
     await mesh[Symbol.asyncDispose]()
     await peer?.[Symbol.asyncDispose]()
     decoding.close()
+    servlet.close()
     rmSync(dir, { recursive: true, force: true })
     for (const one of [app, stream]) await one[Symbol.asyncDispose]()
   })
@@ -248,7 +269,7 @@ describe('AuthorizationPolicy at a gateway', () => {
       policy('DENY', '[{to: [{operation: {paths: [/admin, "/admin/*"]}}]}]'),
     )
     await becomes('/admin', 403)
-    const hosts = ['node.test', ...(peer === undefined ? [] : ['nginx.test'])]
+    const hosts = ['node.test', 'servlet.test', ...(peer === undefined ? [] : ['nginx.test'])]
     let passed = 0
     for (const host of hosts) {
       const all = spellings().filter((path) => path.startsWith('/'))

@@ -339,3 +339,38 @@ describe('any tree of predicates', () => {
     )
   })
 })
+
+describe('R48: who cuts path parameters off and who does not are both heeded', () => {
+  const path = (value: string): Permission => ({
+    kind: 'path',
+    value: value.endsWith('*')
+      ? { kind: 'prefix', value: value.slice(0, -1), ignoreCase: false }
+      : exact(value),
+  })
+  const table: readonly [string, 'allow' | 'deny', string, boolean][] = [
+    ['/admin;v=1', 'deny', '/admin', false],
+    ['/admin;v=1/users', 'deny', '/admin/*', false],
+    ['/open;/../admin', 'deny', '/admin', false],
+    ['/open/..;/admin', 'deny', '/admin', false],
+    ['/.;/admin', 'deny', '/admin', false],
+    ['/;/admin', 'deny', '/admin', false],
+    ['/;a/;b/admin;c', 'deny', '/admin', false],
+    ['/open?next=/admin;v=1', 'deny', '/admin', true],
+    ['/admin?;', 'deny', '/admin', false],
+    ['/open;v=1', 'deny', '/admin', true],
+    ['/open;v=1', 'allow', '/open', false],
+    ['/open/item;v=1', 'allow', '/open/*', true],
+    ['/open/..;/admin', 'allow', '/open/*', false],
+    ['/open;admin', 'allow', '/open;*', false],
+  ]
+  for (const [asked, action, rule, expected] of table) {
+    test(`${action.toUpperCase()} ${rule} ${expected ? 'lets' : 'does not let'} ${asked} pass`, () => {
+      const rules = compileRbac(rulesOf(action, [path(rule), ANY]))
+      const caller = callerWith({}, { path: asked })
+      const { allowed, policy } = decideRbac(rules, caller)
+      assert.equal(allowed, expected)
+      const matched = explainRbac(rules, caller).find((trace) => trace.matched)
+      assert.equal(matched?.policy, policy, 'the explanation is of the same reading')
+    })
+  }
+})

@@ -9,6 +9,7 @@ import type { Origin, RbacPolicy, RbacRules } from '@weft/model'
 import { ConfigError } from '../config-error.ts'
 import type { PredicateTrace } from '../route/trace.ts'
 import type { Caller } from './caller.ts'
+import { withoutParameters } from './path-parameters.ts'
 import { compilePredicate, type Predicate } from './predicate.ts'
 
 export interface CompiledRbac {
@@ -61,6 +62,18 @@ function compilePolicy(policy: RbacPolicy, action: RbacRules['action']): Compile
 }
 
 export function decideRbac(rules: CompiledRbac, caller: Caller): RbacDecision {
+  return decideAs(rules, refusingReading(rules, caller))
+}
+
+/** Of the readings of a request the one that decides. */
+function refusingReading(rules: CompiledRbac, caller: Caller): Caller {
+  if (caller.request?.path.includes(';') !== true || rules.action === 'log') return caller
+  if (!decideAs(rules, caller).allowed) return caller
+  const other = withoutParameters(caller)
+  return other === undefined || decideAs(rules, other).allowed ? caller : other
+}
+
+function decideAs(rules: CompiledRbac, caller: Caller): RbacDecision {
   const found = rules.policies.find((policy) => policyMatches(policy, caller))
   const isMatch = found !== undefined
   return {
@@ -77,7 +90,8 @@ function policyMatches({ permissions, principals }: CompiledPolicy, caller: Call
 }
 
 /** Every policy with what decided about it, in the order in which they are tried. */
-export function explainRbac(rules: CompiledRbac, caller: Caller): readonly PolicyTrace[] {
+export function explainRbac(rules: CompiledRbac, asked: Caller): readonly PolicyTrace[] {
+  const caller = refusingReading(rules, asked)
   return rules.policies.map((policy) => {
     const sides = [policy.permissions, policy.principals].map((any) => alternatives(any, caller))
     return {
