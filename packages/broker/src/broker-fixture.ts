@@ -45,7 +45,10 @@ export async function openBroker(
     { id: 'b1', ...options },
     { transport, clock: realClock, log: silentLogger, random: Math.random, ...deps },
   )
-  const address = await broker.listenTcp({ host: '127.0.0.1', port: 0 })
+  const address = await broker.listen({
+    kind: 'tcp',
+    address: { host: '127.0.0.1', port: 0 },
+  })
   return {
     broker,
     transport,

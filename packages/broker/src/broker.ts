@@ -5,7 +5,7 @@
  */
 import type { Clock, Logger } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
-import { type Listening, TimerWheel, type Transport } from '@weft/net'
+import { type Listening, type Socket, TimerWheel, type Transport } from '@weft/net'
 import { RSOCKET_ERROR, RSocketFrameReader, type Setup } from '@weft/wire'
 import { BrokerService } from './broker-service.ts'
 import { BrokerCounters } from './counters.ts'
@@ -13,12 +13,14 @@ import { Forwarder } from './forward.ts'
 import { type Hello, readHello } from './hello.ts'
 import { Leg, type LegOwner } from './leg.ts'
 import { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
+import { type ListenOptions, openListener } from './listen.ts'
 import { LocalRouter } from './local-router.ts'
 import { LENGTH_FRAMING } from './outbox.ts'
 import type { PeerFacts, PeerIdentity } from './peer-facts.ts'
 import { Registry } from './registry.ts'
 import type { Router } from './router.ts'
 import { Turn } from './turn.ts'
+import { WEBSOCKET_FRAMING, WebSocketSource } from './websocket-source.ts'
 
 export interface BrokerOptions {
   /** Unique among the brokers of a mesh. */
@@ -111,21 +113,38 @@ export class Broker implements LegOwner {
     return count
   }
 
-  /** Opens a listener for RSocket over TCP. @throws The system's error when it cannot be bound. */
-  async listenTcp(address: SocketAddress): Promise<SocketAddress> {
-    const listening = await this.#deps.transport.listen({ address }, (socket) => {
-      const { maxFrameBytes } = this.limits
-      const leg = new Leg(
-        socket,
-        LENGTH_FRAMING,
-        (sink) => new RSocketFrameReader(sink, maxFrameBytes),
-        this,
-      )
-      this.#accept(leg)
-      return leg
+  /** Opens a listener. @throws The system's error when it cannot be bound. */
+  async listen(options: ListenOptions): Promise<SocketAddress> {
+    const listening = await openListener(options, {
+      transport: this.#deps.transport,
+      clock: this.clock,
+      legOn: (socket) => this.#legOn(socket, options.kind),
+      onTlsFailed: () => {
+        this.counters.tlsFailures++
+      },
     })
     this.#listening.push(listening)
     return listening.address
+  }
+
+  #legOn(socket: Socket, kind: ListenOptions['kind']): Leg {
+    const { maxFrameBytes } = this.limits
+    const leg =
+      kind === 'tcp'
+        ? new Leg(
+            socket,
+            LENGTH_FRAMING,
+            (home) => new RSocketFrameReader(home, maxFrameBytes),
+            this,
+          )
+        : new Leg(
+            socket,
+            WEBSOCKET_FRAMING,
+            (home) => new WebSocketSource(home, maxFrameBytes),
+            this,
+          )
+    this.#accept(leg)
+    return leg
   }
 
   #accept(leg: Leg): void {

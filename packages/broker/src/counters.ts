@@ -2,6 +2,7 @@
 export class BrokerCounters {
   connectionsAccepted = 0
   connectionsRefused = 0
+  tlsFailures = 0
   rejectedSetups = 0
   setupTimeouts = 0
   lifetimesOver = 0

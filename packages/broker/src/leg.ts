@@ -4,7 +4,7 @@
  * `forward.ts`, which knows two legs at a time.
  */
 import type { Clock } from '@weft/base'
-import type { AcceptedSocket, SocketHandler, Timed, TimerWheel } from '@weft/net'
+import type { Socket, SocketHandler, Timed, TimerWheel } from '@weft/net'
 import {
   errorMessage,
   FRAME_FLAG,
@@ -59,7 +59,7 @@ const LINGER_MS = 1_000
 type LegState = 'new' | 'deciding' | 'open' | 'closed'
 
 export class Leg implements SocketHandler, RSocketFrameSink, Timed {
-  readonly socket: AcceptedSocket
+  readonly socket: Socket
   readonly outbox: Outbox
   readonly owner: LegOwner
   readonly streams = new Map<number, StreamEntry>()
@@ -88,9 +88,9 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   #keepalivesSinceMs = 0
 
   constructor(
-    socket: AcceptedSocket,
+    socket: Socket,
     framing: Framing,
-    source: (sink: RSocketFrameSink) => FrameSource,
+    source: (leg: Leg) => FrameSource,
     owner: LegOwner,
   ) {
     this.socket = socket

@@ -63,6 +63,18 @@ export class Outbox {
     this.#framing.writeHead(this.#memory as Buffer, at, length)
     this.appendedBytes += headBytes + length
     this.#copy(bytes, from, to)
+    this.#due()
+  }
+
+  /** Adds bytes that are no frame: of a handshake, a pong. */
+  appendRaw(bytes: Uint8Array): void {
+    this.#room(0)
+    this.appendedBytes += bytes.length
+    this.#copy(bytes, 0, bytes.length)
+    this.#due()
+  }
+
+  #due(): void {
     if (this.#scheduled || this.#blocked) return
     this.#scheduled = true
     this.#schedule(this)

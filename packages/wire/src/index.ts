@@ -101,3 +101,16 @@ export {
   stepStream,
 } from './rsocket/stream-state.ts'
 export { type ClientHello, parseClientHello } from './tls/client-hello.ts'
+export {
+  renderWebSocketClose,
+  renderWebSocketControl,
+  webSocketHeadBytes,
+  writeWebSocketHead,
+} from './websocket/frame-head.ts'
+export { readWebSocketHandshake, renderWebSocketAccept } from './websocket/handshake.ts'
+export {
+  WebSocketReader,
+  type WebSocketSink,
+  WS_CLOSE,
+  WS_OPCODE,
+} from './websocket/message-reader.ts'
