@@ -16,11 +16,13 @@
  * `bin/weft` beside this file does the same for who has the project's Node, without
  * starting a Node to find it.
  */
-import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
-import * as nodeModule from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { freshBundle } from './bundle-state.mjs'
+
+const builtin = async (name) => process.getBuiltinModule?.(name) ?? (await import(name))
+const { accessSync, constants, existsSync, mkdirSync } = await builtin('node:fs')
+const nodeModule = await builtin('node:module')
 
 const OLDEST_MAJOR = 24
 const NODE_PACKAGES = {
@@ -168,7 +170,7 @@ async function restart(node, args) {
     // Replaces this process: same pid, nothing lingers between the caller and weft.
     process.execve(node, [node, ...args])
   }
-  const { spawn } = await import('node:child_process')
+  const { spawn } = await builtin('node:child_process')
   // The channel tells the child that this process is gone, even when it was killed.
   const child = spawn(node, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
   for (const signal of RELAYED) {

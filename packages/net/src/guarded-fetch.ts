@@ -6,8 +6,7 @@
  *     https only, unless the host is allowed by name ── redirects are refused
  *     every address that the name has is checked ── the one that was checked is connected to
  */
-import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import type { IncomingMessage } from 'node:http'
 import { isIP, type LookupFunction } from 'node:net'
 import { type Cidr, type Clock, cidrContains, parseCidr, parseIp } from '@weft/base'
 import { type Resolve, resolveHost } from './resolve.ts'
@@ -127,9 +126,14 @@ function get(
       ...(isIP(host) === 0 ? { servername: host } : {}),
       ...(ca === undefined ? {} : { ca }),
     }
+    // Loaded by the first fetch: most proxies make none, and as modules they bring undici.
     const sent = isTls
-      ? httpsRequest({ ...secure, host: endpoint?.host ?? host }, take)
-      : httpRequest({ ...options, host: endpoint?.host ?? host }, take)
+      ? process
+          .getBuiltinModule('node:https')
+          .request({ ...secure, host: endpoint?.host ?? host }, take)
+      : process
+          .getBuiltinModule('node:http')
+          .request({ ...options, host: endpoint?.host ?? host }, take)
     const cancelTimer = clock.after(timeoutMs, () => end(problem(`no answer in ${timeoutMs} ms`)))
     sent.on('error', (error) => end(problem(error.message)))
     sent.end()

@@ -3,7 +3,6 @@
  * a person can act on; it becomes the NACK, and the last good state stays.
  */
 import { isIP } from 'node:net'
-import { createSecureContext } from 'node:tls'
 import type {
   AccessLogTarget,
   Cluster,
@@ -115,6 +114,7 @@ function endpointsProblem(endpoints: Endpoints): Problem {
 
 /** What OpenSSL says of it; a key that does not fit its certificate is found, too. */
 function secretProblem(secret: Secret): Problem {
+  const { createSecureContext } = process.getBuiltinModule('node:tls')
   return problemOf(() =>
     secret.kind === 'certificate'
       ? createSecureContext({ cert: secret.chainPem, key: secret.keyPem })

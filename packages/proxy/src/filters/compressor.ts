@@ -2,15 +2,7 @@
  * Compression of answers (Envoy's compressor filter): decides by the heads of both messages. The
  * coding itself is `exchange/answer-coding.ts`.
  */
-import {
-  type BrotliCompress,
-  constants,
-  createBrotliCompress,
-  createGzip,
-  createZstdCompress,
-  type Gzip,
-  type ZstdCompress,
-} from 'node:zlib'
+import type { BrotliCompress, Gzip, ZstdCompress } from 'node:zlib'
 import type { Compression } from '@weft/model'
 import { pieceOf } from '@weft/wire'
 import type { AnswerEncoder, AnswerFacts, Coder } from '../exchange/answer-coding.ts'
@@ -128,6 +120,9 @@ function coderOf(encoding: Encoding, asked: number | undefined): Coder {
     asked === undefined || (asked === 0 && encoding === 'gzip')
       ? DEFAULT_LEVELS[encoding]
       : Math.min(asked, MAX_LEVELS[encoding])
+  // Loaded by the first answer that is compressed.
+  const { constants, createBrotliCompress, createGzip, createZstdCompress } =
+    process.getBuiltinModule('node:zlib')
   switch (encoding) {
     case 'gzip':
       return flushed(createGzip({ level }), constants.Z_SYNC_FLUSH)

@@ -2,14 +2,14 @@
  * The authorization service over HTTP: it gets the request's method, path and some fields. 200
  * allows, 5xx is a failure of the service, everything else is the answer for the client.
  */
-import { Agent, type IncomingMessage, request as send } from 'node:http'
+import type { Agent, IncomingMessage } from 'node:http'
 import type { AuthorizationService, HeaderValue, StringMatch } from '@weft/model'
 import { FIRST_PICK, TextMatcher } from '@weft/traffic'
 import { type Asking, type Decision, shownFields } from './decision.ts'
 
 type HttpService = Extract<AuthorizationService, { kind: 'http' }>
 
-const agent = new Agent({ keepAlive: true, maxFreeSockets: 64 })
+let agent: Agent | undefined
 /** The service's own word for the client; a page, not a download. */
 const MAX_ANSWER_BYTES = 65_536
 /** What it always sees, as in Envoy. */
@@ -57,7 +57,10 @@ export function askHttp(
     end({ kind: 'error' })
     sent.destroy()
   })
-  const sent = send({
+  // Not imported: as a module it would bring undici into every proxy.
+  const http = process.getBuiltinModule('node:http')
+  agent ??= new http.Agent({ keepAlive: true, maxFreeSockets: 64 })
+  const sent = http.request({
     agent,
     host: address.host,
     port: address.port,

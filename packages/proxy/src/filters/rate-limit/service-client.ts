@@ -2,7 +2,7 @@
  * Asks the control plane over gRPC, which is no cluster of the configuration. One HTTP/2 connection
  * carries all questions; it is made again after it broke. Plain text, as the proxy's xDS is.
  */
-import { type ClientHttp2Session, connect, constants } from 'node:http2'
+import type { ClientHttp2Session } from 'node:http2'
 import { createConnection } from 'node:net'
 import type { Clock } from '@weft/base'
 import { renderAddress, type SocketAddress } from '@weft/model'
@@ -11,6 +11,9 @@ import type { GrpcQuestion } from '../../upstream/grpc-call.ts'
 const PREFIX_BYTES = 5
 /** An answer is a few hundred bytes. */
 const MAX_ANSWER_BYTES = 65_536
+
+/** Loaded by the first question: most proxies ask none. */
+const http2 = () => process.getBuiltinModule('node:http2')
 
 type ServiceAddress = SocketAddress | { readonly path: string }
 
@@ -24,6 +27,7 @@ export class ServiceClient {
     clock: Clock,
     done: (message: Uint8Array | undefined) => void,
   ): () => void {
+    const { NGHTTP2_CANCEL } = http2().constants
     let open = true
     const stream = this.#sessionOf(address).request({
       ':method': 'POST',
@@ -44,7 +48,7 @@ export class ServiceClient {
     }
     const cancelTimer = clock.after(question.timeoutMs, () => {
       end(undefined)
-      stream.close(constants.NGHTTP2_CANCEL)
+      stream.close(NGHTTP2_CANCEL)
     })
     const readStatus = (headers: { readonly [name: string]: unknown }): void => {
       if (headers['grpc-status'] !== undefined) ok = headers['grpc-status'] === '0'
@@ -52,7 +56,7 @@ export class ServiceClient {
     stream.on('response', readStatus).on('trailers', readStatus)
     stream.on('data', (part: Buffer) => {
       length += part.length
-      if (length > MAX_ANSWER_BYTES) stream.close(constants.NGHTTP2_CANCEL)
+      if (length > MAX_ANSWER_BYTES) stream.close(NGHTTP2_CANCEL)
       else parts.push(part)
     })
     stream.on('error', () => end(undefined))
@@ -61,7 +65,7 @@ export class ServiceClient {
     return () => {
       open = false
       cancelTimer()
-      stream.close(constants.NGHTTP2_CANCEL)
+      stream.close(NGHTTP2_CANCEL)
     }
   }
 
@@ -69,6 +73,7 @@ export class ServiceClient {
     const key = 'path' in address ? address.path : renderAddress(address)
     const known = this.#sessions.get(key)
     if (known !== undefined && !known.closed && !known.destroyed) return known
+    const { connect } = http2()
     const session =
       'path' in address
         ? connect('http://localhost', { createConnection: () => createConnection(address.path) })
