@@ -49,11 +49,13 @@ test('F25 a worker that aborts every second takes only its own connections along
   const tally = await client.stop()
   const { length } = sockets.filter(({ isOpen }) => isOpen)
   for (const socket of sockets) socket.end()
+  // For the first nobody waited yet.
+  const [firstMs = 0] = restartMs.splice(0, 1)
   restartMs.sort((a, b) => a - b)
   const median = restartMs[restartMs.length >> 1] ?? 0
   report(
     'F25',
-    `${KILLS} aborts, a new worker is ready after ${median.toFixed(0)} ms, ${length} WebSockets of the other worker stay: ${renderTally(tally)}`,
+    `${KILLS} aborts, a new worker is ready after ${median.toFixed(0)} ms (the first time ${firstMs.toFixed(0)}), ${length} WebSockets of the other worker stay: ${renderTally(tally)}`,
   )
   assert.equal(length, second.connections)
   assert.deepEqual([tally.refused, tally.wrong], [0, 0])

@@ -73,7 +73,7 @@ const DEFAULT_ACTIONS: readonly OverloadAction[] = [
   },
   {
     name: 'envoy.overload_actions.stop_accepting_requests',
-    // A loop that is late for 100 ms on average takes less, at 400 ms nothing: what it takes it answers.
+    // A loop that is late for 250 ms on average takes less, at 1 s nothing: what it takes it answers.
     triggers: [at(MEMORY, 0.95), at(HEAP, 0.95), at(LOOP, 0.25, 1)],
   },
   {
@@ -88,7 +88,7 @@ const DEFAULT_ACTIONS: readonly OverloadAction[] = [
 
 export const DEFAULT_OVERLOAD: OverloadOptions = {
   refreshMs: 250,
-  maxLoopDelayMs: 400,
+  maxLoopDelayMs: 1_000,
   minIdleMs: 2_000,
   actions: DEFAULT_ACTIONS,
 }

@@ -5,6 +5,9 @@
  *     starting ─► up (its first sockets are open) ─► ready (has a configuration)
  *        ▲                     │
  *        └── at once, or after a while when it did not live long ── dead
+ *
+ * After a death one more process is kept that has loaded everything and has nothing to do:
+ * whoever died once is likely to die again, and then its place is taken at once.
  */
 import type { Clock, Logger } from '@weft/base'
 import type { FromWorker, ToWorker, WorkerProcess, WorkerStatus } from './messages.ts'
@@ -17,6 +20,13 @@ export interface Worker {
   readonly startedAtMs: number
   heardAtMs: number
   status: WorkerStatus | undefined
+}
+
+/** A process; a worker once it has a place. */
+interface Started {
+  readonly process: WorkerProcess
+  worker: Worker | undefined
+  saidHello: boolean
 }
 
 export interface WorkerPoolDeps {
@@ -37,6 +47,8 @@ export interface WorkerPoolDeps {
 const STABLE_MS = 500
 const FIRST_DELAY_MS = 50
 const MAX_DELAY_MS = 5_000
+/** It costs the memory of an idle process. */
+const SPARE_FOR_MS = 600_000
 const WATCH_EVERY_MS = 1_000
 /** A loop that stalls for longer than this never comes back, as far as clients are concerned. */
 const HANGS_AFTER_MS = 5_000
@@ -50,6 +62,10 @@ export class WorkerPool {
   readonly #failures = new Map<number, number>()
   readonly #waiting = new Set<() => void>()
   readonly #restarts: number[]
+  /** Waits for a place to become free. */
+  #spare: Started | undefined
+  #wantsSpare = false
+  #cancelSpare: (() => void) | undefined
   #cancelWatch: (() => void) | undefined
   #watchedAtMs = 0
   #isEnding = false
@@ -110,35 +126,69 @@ export class WorkerPool {
 
   #stopStarting(): void {
     this.#isEnding = true
+    this.#dropSpare()
     this.#cancelWatch?.()
     for (const cancel of this.#waiting) cancel()
     this.#waiting.clear()
   }
 
   #spawn(index: number): void {
-    const { clock, log, spawn } = this.#deps
+    const { clock, log, onMessage } = this.#deps
     const nowMs = clock.monotonicMs()
-    const holder: { worker: Worker | undefined } = { worker: undefined }
-    const process = spawn(index, {
-      onMessage: (message, handle) => {
-        const { worker } = holder
-        if (worker === undefined) return
-        worker.heardAtMs = clock.monotonicMs()
-        if (message.kind === 'status') worker.status = message.status
-        this.#deps.onMessage(worker, message, handle)
-      },
-      onExit: (how) => {
-        if (holder.worker !== undefined) this.#exited(holder.worker, how)
-      },
-    })
+    const started = this.#spare ?? this.#start(index)
+    this.#spare = undefined
+    const { process } = started
     const worker: Worker = {
       ...{ index, process, startedAtMs: nowMs, heardAtMs: nowMs },
       phase: 'starting',
       status: undefined,
     }
-    holder.worker = worker
+    started.worker = worker
     this.#workers.add(worker)
     log.info('worker starts', { worker: index, pid: process.pid })
+    if (started.saidHello) onMessage(worker, { kind: 'hello' }, undefined)
+  }
+
+  #start(index: number): Started {
+    const { clock, spawn } = this.#deps
+    const process = spawn(index, {
+      onMessage: (message, handle) => {
+        const { worker } = started
+        if (worker === undefined) {
+          started.saidHello = true
+          return
+        }
+        worker.heardAtMs = clock.monotonicMs()
+        if (message.kind === 'status') worker.status = message.status
+        this.#deps.onMessage(worker, message, handle)
+        if (message.kind === 'ready') this.#keepSpare(worker.index)
+      },
+      onExit: (how) => {
+        if (started.worker !== undefined) this.#exited(started.worker, how)
+        else if (this.#spare === started) this.#spare = undefined
+      },
+    })
+    const started: Started = { process, worker: undefined, saidHello: false }
+    return started
+  }
+
+  /** Only when the new worker is through with its start: they would share the processors. */
+  #keepSpare(index: number): void {
+    if (!this.#wantsSpare || this.#isEnding) return
+    this.#spare ??= this.#start(index)
+  }
+
+  #wantSpare(): void {
+    this.#wantsSpare = true
+    this.#cancelSpare?.()
+    this.#cancelSpare = this.#deps.clock.after(SPARE_FOR_MS, () => this.#dropSpare())
+  }
+
+  #dropSpare(): void {
+    this.#wantsSpare = false
+    this.#cancelSpare?.()
+    this.#spare?.process.kill()
+    this.#spare = undefined
   }
 
   #exited(worker: Worker, how: string): void {
@@ -163,6 +213,7 @@ export class WorkerPool {
     const isStable = livedMs >= STABLE_MS && phase !== 'starting'
     const failures = isStable ? 0 : (this.#failures.get(index) ?? 0) + 1
     this.#failures.set(index, failures)
+    this.#wantSpare()
     if (failures === 0) {
       this.#spawn(index)
       return
