@@ -69,8 +69,7 @@ export interface OperatorsDeps {
 const OWNER_PREFIX = 'wat_'
 const TOKEN_BYTES = 32
 const BEARER = /^Bearer +([\x21-\x7e]{1,8192})$/i
-const UNKNOWN =
-  'say who you are: a Bearer token, a client certificate, or the unix socket; on this machine weft finds the token by itself'
+const UNKNOWN = 'say who you are: a Bearer token, a client certificate, or the unix socket'
 
 export class Operators {
   readonly #deps: OperatorsDeps
