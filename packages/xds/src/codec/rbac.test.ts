@@ -95,7 +95,7 @@ describe('a policy is refused', () => {
     assert.match(principal({ identifier: filterState }), /filter_state: is not supported/)
   })
 
-  test('when something deep inside of it is not known', () => {
+  test('R54: when something deep inside of it is not known', () => {
     const deep: MessageInitShape<typeof PrincipalSchema> = {
       identifier: {
         case: 'notId',
