@@ -6,8 +6,8 @@
  * Each step is a rename, so whoever starts meanwhile finds the old one or the new one, whole.
  * The folders of earlier ones stay for a while: a running proxy may still load a part of its own.
  *
- * Runs at the end of `npm ci` (script `prepare` of the root), before `npm pack`, and behind the
- * back of a long-lived `weft` that found the bundle stale. Without esbuild (`--omit=dev`) there
+ * Runs at the end of `npm ci` (script `prepare` of the root), before `npm pack` (`--release`: to
+ * `dist/release`), and behind the back of a long-lived `weft` that found the bundle stale. Without esbuild (`--omit=dev`) there
  * is none, and the sources run as they are.
  *
  *     node packages/cli/build/bundle.mjs [--if-stale] [--release]
@@ -26,7 +26,7 @@ import {
 import { constants, setPriority } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { currentBundle, freshBundle, inputOf } from '../bin/bundle-state.mjs'
+import { freshBundle, inputOf } from '../bin/bundle-state.mjs'
 
 const PACKAGE = dirname(dirname(fileURLToPath(import.meta.url)))
 const DIST = join(PACKAGE, 'dist')
@@ -64,8 +64,8 @@ async function build() {
     if (stated.some(([, , mtimeMs]) => mtimeMs >= startedMs)) {
       throw new Error('a source changed meanwhile')
     }
-    publish(files, stated)
-    prune()
+    if (isRelease) replaceFolder(writeAll(files), join(DIST, 'release'))
+    else publish(files, stated)
   } finally {
     rmSync(LOCK, { force: true })
   }
@@ -86,16 +86,25 @@ function takeLock() {
 function publish(files, inputs) {
   const name = nameOf(files)
   const target = join(DIST, name)
+  if (statSync(target, { throwIfNoEntry: false }) === undefined) renameSync(writeAll(files), target)
+  const pointer = join(DIST, `.${process.pid}.json`)
+  writeFileSync(pointer, JSON.stringify({ name, inputs }))
+  renameSync(pointer, join(DIST, 'current.json'))
+  prune(name)
+}
+
+function writeAll(files) {
   const work = join(DIST, `.${process.pid}.tmp`)
   for (const [path, content] of files) {
     mkdirSync(dirname(join(work, path)), { recursive: true })
     writeFileSync(join(work, path), content)
   }
-  if (statSync(target, { throwIfNoEntry: false }) === undefined) renameSync(work, target)
-  else rmSync(work, { recursive: true })
-  const pointer = join(DIST, `.${process.pid}.json`)
-  writeFileSync(pointer, JSON.stringify({ name, inputs }))
-  renameSync(pointer, join(DIST, 'current.json'))
+  return work
+}
+
+function replaceFolder(from, to) {
+  rmSync(to, { recursive: true, force: true })
+  renameSync(from, to)
 }
 
 function nameOf(files) {
@@ -104,14 +113,13 @@ function nameOf(files) {
   return hash.digest('hex').slice(0, 12)
 }
 
-/** Leaves the newest few, or in a release only the one. */
-function prune() {
-  const current = currentBundle(PACKAGE)?.name
+/** Leaves the newest few. */
+function prune(current) {
   const others = readdirSync(DIST)
     .filter((name) => /^[0-9a-f]{12}$/.test(name) && name !== current)
     .map((name) => ({ name, changedMs: statSync(join(DIST, name)).mtimeMs }))
     .sort((a, b) => b.changedMs - a.changedMs)
-  for (const { name } of others.slice(isRelease ? 0 : KEPT)) {
+  for (const { name } of others.slice(KEPT)) {
     rmSync(join(DIST, name), { recursive: true, force: true })
   }
 }

@@ -25,8 +25,8 @@ class Tree implements AsyncDisposable {
     return writeFile(join(this.#root, path), text)
   }
 
-  bundle(): Promise<string> {
-    return run(process.execPath, [join(this.package, 'build', 'bundle.mjs')])
+  bundle(...flags: readonly string[]): Promise<string> {
+    return run(process.execPath, [join(this.package, 'build', 'bundle.mjs'), ...flags])
   }
 
   start(...args: readonly string[]): Promise<string> {
@@ -90,11 +90,11 @@ test('a start takes the bundle as long as the sources are what it was made of', 
   assert.match(await made.start(), /cli\/src\/index\.ts$/m)
 })
 
-test('without sources it starts whatever was installed', async () => {
+test('without sources it starts the release', async () => {
   await using made = await tree()
-  await made.bundle()
+  await made.bundle('--release')
   await rm(join(made.package, 'src'), { recursive: true })
-  assert.match(await made.start(), /cli\/dist\/[0-9a-f]{12}\/index\.js$/m)
+  assert.match(await made.start(), /cli\/dist\/release\/index\.js$/m)
 })
 
 test('builders that run at the same time leave one whole bundle and nothing half-made', async () => {
@@ -155,7 +155,7 @@ test('a file that sources read beside themselves is in the bundle', async () => 
     export const main = () => console.log(readFileSync(path, 'utf8'))
   `)
   await made.write('packages/proxy/src/words.txt', 'beside')
-  await made.bundle()
+  await made.bundle('--release')
   await rm(join(made.package, 'src'), { recursive: true })
   await rm(join(made.package, '..', 'proxy'), { recursive: true })
   assert.equal(await made.start(), 'beside\n')
