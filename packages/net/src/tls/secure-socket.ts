@@ -14,7 +14,8 @@
 import type { X509Certificate } from 'node:crypto'
 import { Socket as NetSocket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { TLSSocket, connect as tlsConnect } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
+import { realClock } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
 import { type TakenHandle, takeHandle } from '../handle-transport.ts'
 import { systemError } from '../system-error.ts'
@@ -115,7 +116,7 @@ export class SecureSocket implements Socket {
   #serve(below: Duplex, { context, offeredAlpn }: ServerTls): TLSSocket {
     // Node ends a handshake without a common protocol; Envoy goes on without one.
     const alpn = context.alpn.filter((protocol) => offeredAlpn.includes(protocol))
-    const tls = new TLSSocket(below, {
+    const tls = new (process.getBuiltinModule('node:tls').TLSSocket)(below, {
       isServer: true,
       secureContext: context.secure,
       requestCert: context.clientCertificate !== 'none',
@@ -132,7 +133,7 @@ export class SecureSocket implements Socket {
     const key = `${side.peerKey} ${serverName ?? ''} ${alpn.join()}`
     const kept = context.sessions.get(key)
     this.#kept = kept?.certificate
-    const tls = tlsConnect({
+    const tls = process.getBuiltinModule('node:tls').connect({
       socket: below,
       secureContext: context.secure,
       // Checked by us, with the names as they are in the certificate.
@@ -193,7 +194,7 @@ export class SecureSocket implements Socket {
           : this.#side.context.clientCertificate === 'required'
       return isNeeded ? { reason: 'noCertificate', why: 'it has no certificate' } : undefined
     }
-    const error = context.verifies ? this.#distrust() : undefined
+    const error = context.verifies ? this.#distrust(certificate) : undefined
     if (error !== undefined && context.acceptsUntrusted) {
       // Nobody vouches for what it says: nothing may be decided by it.
       this.tls = { ...this.tls, peer: undefined }
@@ -205,12 +206,16 @@ export class SecureSocket implements Socket {
     return peerProblem(certificate, peer, context) ?? this.#nameProblem(certificate, peer)
   }
 
-  /** What OpenSSL has against the peer's chain. */
-  #distrust(): Error | undefined {
+  /** What OpenSSL has against the peer's chain; of a session that goes on, what it had against it then. */
+  #distrust(certificate: X509Certificate): Error | undefined {
     const { _handle } = this.#tls as unknown as {
       readonly _handle: { verifyError(): Error | null } | null
     }
-    return _handle === null ? new Error('it went') : (_handle.verifyError() ?? undefined)
+    if (_handle === null) return new Error('it went')
+    // The session has the certificate, but nobody looks at its dates again.
+    const hasEnded =
+      this.#tls.isSessionReused() && certificate.validToDate.getTime() < realClock.nowMs()
+    return _handle.verifyError() ?? (hasEnded ? new Error('certificate has expired') : undefined)
   }
 
   #nameProblem(certificate: X509Certificate, peer: PeerCertificate): PeerProblem | undefined {

@@ -3,8 +3,8 @@
  * them, the tickets and sessions of earlier connections. A change of any secret
  * makes a new context, so no session outlives the trust it was made under.
  */
-import { constants, createHash, X509Certificate } from 'node:crypto'
-import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+import { createHash, X509Certificate } from 'node:crypto'
+import type { SecureContext, SecureContextOptions } from 'node:tls'
 import type { TlsParameters } from '@weft/model'
 import { subjectAltNames } from './subject-alt-names.ts'
 import type { PeerRules } from './verify-peer.ts'
@@ -38,6 +38,12 @@ export interface TlsContextParts extends PeerRules {
   readonly alpn: readonly string[]
 }
 
+/**
+ * How long a client may go on with a session, in seconds: as long its chain is taken for good
+ * that was checked in full. Node's own limit.
+ */
+const SESSION_S = 300
+
 /** @throws {Error} When a key does not fit its certificate, or something is not PEM. */
 export function serverTlsContext(
   parts: TlsContextParts,
@@ -48,9 +54,7 @@ export function serverTlsContext(
   // Without an id OpenSSL refuses to go on with the session of a client that has a certificate.
   id.update(parts.trust?.caPem ?? '')
   const sessionIdContext = id.digest('hex').slice(0, 32)
-  // Node does not tell a server whose session goes on, so clients with certificates begin anew.
-  const secureOptions = clientCertificate === 'none' ? 0 : constants.SSL_OP_NO_TICKET
-  return { ...common(parts, { sessionIdContext, secureOptions }), clientCertificate }
+  return { ...common(parts, { sessionIdContext, sessionTimeout: SESSION_S }), clientCertificate }
 }
 
 /** @throws {Error} As `serverTlsContext`. */
@@ -62,7 +66,8 @@ function common(parts: TlsContextParts, extra: SecureContextOptions): ContextBas
   const { parameters, certificates, trust, alpn, spki, hashes, names, distrust } = parts
   const { minVersion, maxVersion, cipherSuites, ecdhCurves } = parameters
   const versions = { '1.0': 'TLSv1', '1.1': 'TLSv1.1', '1.2': 'TLSv1.2', '1.3': 'TLSv1.3' } as const
-  const secure = createSecureContext({
+  // Loaded by the first that needs it: a proxy in plaintext does without.
+  const secure = process.getBuiltinModule('node:tls').createSecureContext({
     ...extra,
     ...(certificates.length === 0
       ? {}
