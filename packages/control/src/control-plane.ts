@@ -26,6 +26,7 @@ import type { RedisOptions } from './rate-limit/redis-counts.ts'
 import { RegistrationStore } from './registration-store.ts'
 import { registries } from './registries/catalog.ts'
 import { EMPTY_REGISTRY, type RegistryState } from './registries/registry.ts'
+import { ShrinkGuard } from './registries/shrink-guard.ts'
 import { buildSnapshot } from './snapshot/build.ts'
 import { LOCAL_TLS_FILES } from './snapshot/local-tls-files.ts'
 import { DEFAULT_MESH } from './snapshot/mesh-settings.ts'
@@ -146,7 +147,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   let isClosing = false
   const sourceState = () => mergeStates([...states.values()])
 
+  const guardOf = (take: (state: RegistryState) => void) => {
+    const onRelease = (state: RegistryState) => {
+      take(state)
+      push.request('endpoints')
+    }
+    return stack.use(new ShrinkGuard({ clock, log, onRelease }))
+  }
+  const declaredGuard = guardOf((state) => {
+    declared = state
+  })
+  const registeredGuard = guardOf((state) => {
+    registered = state
+  })
   const metrics = new PilotMetrics({
+    held: () => declaredGuard.held.length + registeredGuard.held.length,
     connections: () => ads.stats().connections,
     services: () => push.snapshot?.services.size ?? 0,
     virtualServices: () => push.snapshot?.virtualServices.length ?? 0,
@@ -279,10 +294,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     })
   }
   follow(staticRegistry.watch(stop.signal), (state) => {
-    declared = state
+    declared = declaredGuard.take(state)
   })
   follow(selfRegistration.watch(stop.signal), (state) => {
-    registered = state
+    registered = registeredGuard.take(state)
     store?.schedule(() => selfRegistration.registrations())
     push.request('endpoints')
   })

@@ -20,6 +20,8 @@ export interface MetricGauges {
   services(): number
   virtualServices(): number
   quarantined(): number
+  /** Services whose endpoints went at once and are doubted. */
+  held(): number
 }
 
 export class PilotMetrics {
@@ -49,6 +51,11 @@ export class PilotMetrics {
       'weft_xds_quarantined',
       'Resource versions held back because too many proxies refuse them.',
       gauges.quarantined,
+    )
+    gauge(
+      'weft_services_held',
+      'Services of which most endpoints went at once; they stay for 30 s.',
+      gauges.held,
     )
     this.#nacks = registry.counter(
       'weft_xds_nack_total',
