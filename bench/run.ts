@@ -48,6 +48,10 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     summary: 'two sidecars with mTLS HTTP/2 between them, beside two Envoys',
     load: () => import('./pair/run.ts'),
   },
+  rsocket: {
+    summary: 'requests and streams through the broker, beside a TCP pipe',
+    load: () => import('./rsocket/run.ts'),
+  },
   startup: {
     summary: 'time to the first answer, memory when idle',
     lacks: [...NO_LOAD, ...OF_HTTP1],

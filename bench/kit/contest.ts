@@ -164,7 +164,11 @@ export async function startOrigin(
 ): Promise<number> {
   const [port = 0] = await freePorts(1)
   const script = fileURLToPath(origin)
-  const child = start(process.execPath, [script, String(port)], `${shared}/origin.log`)
+  const child = start(
+    process.execPath,
+    ['--conditions=source', script, String(port)],
+    `${shared}/origin.log`,
+  )
   children.push(child)
   await listening(port, child, 'origin')
   return port
