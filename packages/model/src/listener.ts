@@ -17,6 +17,11 @@ export interface Listener {
   /** False when another listener hands connections over by their original destination. */
   readonly bindToPort: boolean
   readonly useOriginalDst: boolean
+  /**
+   * For a gRPC program that is its own proxy (gRFC A27, A36): `client` is a name that it calls, with
+   * one chain; `server` an address on which it answers by itself.
+   */
+  readonly proxyless?: 'client' | 'server'
   /** Connections begin with a PROXY protocol header, v1 or v2; `optional` also takes those without. */
   readonly proxyProtocol?: 'required' | 'optional'
   readonly filterChains: readonly FilterChain[]

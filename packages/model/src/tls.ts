@@ -44,6 +44,11 @@ export interface TlsParameters {
    * for nothing, as if none had come. Absent: false.
    */
   readonly acceptUntrusted?: boolean
+  /**
+   * Certificate and validation are certificate providers of the client's own bootstrap (gRFC A29),
+   * not secrets.
+   */
+  readonly fromProvider?: true
 }
 
 export interface SubjectAltNameMatch {

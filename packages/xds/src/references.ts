@@ -71,7 +71,7 @@ function ofCluster({ discovery, tls }: Cluster): References {
 }
 
 function addSecrets(secrets: Set<string>, tls: DownstreamTls | UpstreamTls | undefined): void {
-  if (tls === undefined) return
+  if (tls === undefined || tls.fromProvider === true) return
   if (tls.validation !== undefined) secrets.add(tls.validation)
   if ('certificates' in tls) for (const name of tls.certificates) secrets.add(name)
   else if (tls.certificate !== undefined) secrets.add(tls.certificate)

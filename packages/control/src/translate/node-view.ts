@@ -21,7 +21,7 @@ export function proxyViewOf(node: XdsNode): ProxyView {
     cluster: workload.cluster,
     locality: workload.locality,
     addresses: isWeft ? [] : addressesOf(node, address),
-    capture: isWeft ? explicitCapture(node) : { kind: 'redirect' },
+    capture: captureOf(node),
     offers: isWeft ? offersOf(node) : [],
     portMap: portMapOf(node.metadata.WEFT_PORT_MAP),
     bind: text(node.metadata.WEFT_BIND) ?? '0.0.0.0',
@@ -125,4 +125,15 @@ function portNumber(value: JsonValue | undefined): number | undefined {
   return typeof number === 'number' && Number.isInteger(number) && number >= 0 && number <= 65_535
     ? number
     : undefined
+}
+
+function captureOf(node: XdsNode): Capture {
+  switch (clientKind(node)) {
+    case 'weft':
+      return explicitCapture(node)
+    case 'grpc':
+      return { kind: 'proxyless' }
+    case 'envoy':
+      return { kind: 'redirect' }
+  }
 }

@@ -38,6 +38,8 @@ export type Capture =
   | { readonly kind: 'explicit'; readonly outbound?: SocketAddress }
   /** Redirected by the kernel to 15001 and 15006, as Istio does; also what stock Envoys get. */
   | { readonly kind: 'redirect' }
+  /** It is its own proxy: a gRPC program that speaks xDS. */
+  | { readonly kind: 'proxyless' }
 
 /** A sidecar as Istio would have it; `weft simulate` starts from this. */
 export const DEFAULT_PROXY: ProxyView = {

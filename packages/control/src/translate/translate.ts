@@ -16,6 +16,7 @@ import { captureInbound } from './listeners/capture-inbound.ts'
 import { captureOutbound } from './listeners/capture-outbound.ts'
 import { explicitInbound, explicitOutbound, offeredAppCluster } from './listeners/explicit.ts'
 import { gatewayResources } from './listeners/gateway.ts'
+import { proxylessClusters, proxylessResources } from './listeners/proxyless.ts'
 import type { RoleResources } from './listeners/role-resources.ts'
 import { boundEgress } from './listeners/sidecar-egress.ts'
 import { BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER } from './names.ts'
@@ -35,6 +36,7 @@ export function translate(
   cache: TranslateCache = new TranslateCache(),
 ): ResourceSet {
   const scope = scopeOf(snapshot, proxy, cache)
+  if (proxy.capture.kind === 'proxyless') return translateProxyless(scope)
   const { clusters, endpoints } = outboundClusters(scope)
   applyBackendPolicies(scope, clusters)
   for (const cluster of commonClusters(scope)) clusters.set(cluster.name, cluster)
@@ -57,6 +59,19 @@ export function translate(
     cluster: policed.clusters,
     endpoints: byName<Endpoints>([...endpoints.values(), ...passed.endpoints]),
     secret: secretsOf(scope, policed.listeners, policed.clusters),
+  }
+}
+
+/** A program that is its own proxy: what it does not know of is left out, not refused by it. */
+function translateProxyless(scope: ProxyScope): ResourceSet {
+  const set = outboundClusters(scope)
+  const { listeners, routes } = proxylessResources(scope)
+  return {
+    listener: byName<Listener>(authorize(scope, listeners)),
+    route: byName<RouteTable>(routes),
+    cluster: proxylessClusters(set),
+    endpoints: set.endpoints,
+    secret: new Map(),
   }
 }
 

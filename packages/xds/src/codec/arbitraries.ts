@@ -431,7 +431,8 @@ const filterChain: Arb<FilterChain> = record<FilterChain>(
   ['tls', 'rbac'],
 )
 
-const listener: Arb<Listener> = record<Listener>(
+/** Our own proxies are given none for programs that are their own. */
+const listener: Arb<Listener> = record<Omit<Listener, 'proxyless'>>(
   {
     name: word,
     address,

@@ -35,7 +35,7 @@ const nameMatches: Arb<readonly SubjectAltNameMatch[]> = fc.array(
   { minLength: 1, maxLength: 3 },
 )
 
-export const downstreamTls: Arb<DownstreamTls> = record<DownstreamTls>(
+export const downstreamTls: Arb<DownstreamTls> = record<Omit<DownstreamTls, 'fromProvider'>>(
   {
     certificates: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
     validation: word,
@@ -47,7 +47,7 @@ export const downstreamTls: Arb<DownstreamTls> = record<DownstreamTls>(
   [...optional, 'subjectAltNames'],
 ).map(withCheckedNames)
 
-export const upstreamTls: Arb<UpstreamTls> = record<UpstreamTls>(
+export const upstreamTls: Arb<UpstreamTls> = record<Omit<UpstreamTls, 'fromProvider'>>(
   {
     certificate: word,
     validation: word,

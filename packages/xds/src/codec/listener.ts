@@ -29,6 +29,7 @@ import {
   encodeHttpConnectionManager,
 } from './http-connection-manager.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
+import { encodeProxyless } from './proxyless-listener.ts'
 import { decodeNetworkRbac, encodeNetworkRbac, policyOrigins, withPolicyOrigins } from './rbac.ts'
 import { decodeTcpProxy, encodeTcpProxy } from './tcp-proxy.ts'
 import { decodeDownstreamTls, encodeDownstreamTls } from './tls.ts'
@@ -54,6 +55,7 @@ export function encodeListener(
   listener: Listener,
   options: EncodeOptions,
 ): Init<typeof ListenerSchema> {
+  if (listener.proxyless !== undefined) return encodeProxyless(listener, options)
   const { defaultFilterChain } = listener
   const metadata = encodeMetadata(listener.origins, {}, options)
   const inspectors = encodeInspectors(listener)

@@ -1,6 +1,7 @@
 /** TLS contexts ⇄ Envoy's `transport_socket`. Certificates always come by SDS name. */
 import type {
   DownstreamTls,
+  StringMatch,
   SubjectAltNameMatch,
   TlsParameters,
   TlsVersion,
@@ -24,6 +25,7 @@ import {
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
 } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
+import { encodeString } from './matchers.ts'
 import { FROM_AGENT, isFromAgent, OWN_SECRETS } from './own-secrets.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
 import { decodePeerRules, encodePeerRules, splitNames, type WantedNames } from './tls-peer-rules.ts'
@@ -43,6 +45,11 @@ const TLS_VERSIONS = ['1.0', '1.1', '1.2', '1.3'] as const
 type SocketInit = Init<typeof TransportSocketSchema>
 
 export function encodeDownstreamTls(tls: DownstreamTls): SocketInit {
+  if (tls.fromProvider === true) {
+    const { certificates, validation, requireClientCertificate } = tls
+    const commonTlsContext = fromProviders(certificates[0], validation, [])
+    return socket(DownstreamTlsContextSchema, { commonTlsContext, requireClientCertificate })
+  }
   return socket(DownstreamTlsContextSchema, {
     commonTlsContext: {
       tlsCertificateSdsSecretConfigs: tls.certificates.map(secretConfig),
@@ -60,6 +67,14 @@ export function encodeDownstreamTls(tls: DownstreamTls): SocketInit {
  */
 export function encodeUpstreamTls(tls: UpstreamTls): SocketInit {
   const { certificate, subjectAltNames: exact, subjectAltNameMatches: matches = [] } = tls
+  if (tls.fromProvider === true) {
+    const names = [
+      ...exact.map((value) => ({ kind: 'exact', value, ignoreCase: false }) as const),
+      ...matches.map(({ value }) => value),
+    ]
+    const commonTlsContext = fromProviders(certificate, tls.validation, names)
+    return socket(UpstreamTlsContextSchema, { commonTlsContext })
+  }
   return socket(UpstreamTlsContextSchema, {
     sni: tls.sni ?? '',
     commonTlsContext: {
@@ -69,6 +84,30 @@ export function encodeUpstreamTls(tls: UpstreamTls): SocketInit {
       ...encodeValidation(tls, { exact, matches }),
     },
   })
+}
+
+/** gRPC knows neither ALPN nor parameters here, and names in their older form only (gRFC A29). */
+function fromProviders(
+  certificate: string | undefined,
+  validation: string | undefined,
+  names: readonly StringMatch[],
+): Init<typeof CommonTlsContextSchema> {
+  return {
+    ...(certificate === undefined
+      ? {}
+      : { tlsCertificateProviderInstance: { instanceName: certificate } }),
+    ...(validation === undefined
+      ? {}
+      : {
+          validationContextType: {
+            case: 'validationContext',
+            value: {
+              caCertificateProviderInstance: { instanceName: validation },
+              matchSubjectAltNames: names.map(encodeString),
+            },
+          },
+        }),
+  }
 }
 
 /** Pins hold without a CA, too; names do not. */

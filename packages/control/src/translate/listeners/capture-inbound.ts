@@ -156,7 +156,7 @@ function portChains(
 }
 
 /** The workload's own ports that services send to, by the addresses that are its own. */
-function servedPorts(scope: ProxyScope): ReadonlyMap<number, PortProtocol> {
+export function servedPorts(scope: ProxyScope): ReadonlyMap<number, PortProtocol> {
   const addresses = new Set(scope.proxy.addresses)
   const ports = new Map<number, PortProtocol>()
   for (const { service, instances } of definitions(scope)) {
