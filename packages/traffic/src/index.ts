@@ -20,6 +20,7 @@ export {
   type PolicyTrace,
   type RbacDecision,
 } from './authz/evaluate.ts'
+export { templatePattern } from './authz/path-template.ts'
 export { GradientController } from './concurrency/gradient-controller.ts'
 export { ConfigError } from './config-error.ts'
 export { CreditWindow } from './credit-window.ts'

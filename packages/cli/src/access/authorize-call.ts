@@ -29,8 +29,26 @@ export class DestinationJudge {
     this.destination = destination
   }
 
+  /** Whether it is let in, without reasons. */
+  decide(call: Call): Authorization['decision'] {
+    const { chain, arriving, port, refused } = this.#way(call)
+    if (refused !== undefined || chain === undefined) return 'deny'
+    const decision = this.#judgeOf(chain).decide(
+      accessCall(arriving, port, this.destination.proxy.addresses[0]),
+    )
+    return decision === 'ask' ? 'custom' : decision
+  }
+
   /** @param call Its principal is who calls; `undefined`: somebody without an identity. */
   ask(call: Call): AccessAnswer {
+    const { chain, arriving, port, refused, mtls } = this.#way(call)
+    const authorization =
+      refused ?? authorizationOf(this.#judge(chain, arriving, port), this.destination, arriving)
+    return { authorization, mtls, call: arriving, port }
+  }
+
+  /** How the call gets in. */
+  #way(call: Call) {
     const { destination } = this
     const port = portOf(destination, call)
     const { mode, ...said } = destination.modeAt(port)
@@ -47,17 +65,24 @@ export class DestinationJudge {
       call: arriving.tls,
     }
     const chain = chainAt(listener, arriving, port)
-    const refused = transportRefusal(chain, arriving, mtls, destination)
-    const authorization =
-      refused ?? authorizationOf(this.#judge(chain, arriving, port), destination, arriving)
-    return { authorization, mtls, call: arriving, port }
+    return {
+      chain,
+      arriving,
+      port,
+      mtls,
+      refused: transportRefusal(chain, arriving, mtls, destination),
+    }
   }
 
   #judge(chain: FilterChain | undefined, call: Call, port: number): Judgement {
     if (chain === undefined) throw new Error('Cannot judge: no filter chain takes the call')
+    return this.#judgeOf(chain).judge(accessCall(call, port, this.destination.proxy.addresses[0]))
+  }
+
+  #judgeOf(chain: FilterChain): AccessJudge {
     const known = this.#judges.get(chain) ?? new AccessJudge(chain, realClock)
     this.#judges.set(chain, known)
-    return known.judge(accessCall(call, port, this.destination.proxy.addresses[0]))
+    return known
   }
 }
 

@@ -23,6 +23,8 @@ export interface MeshView {
   destinations(name: string): readonly Destination[]
   /** Who answers at these addresses of a service. */
   behind(host: string, servicePort: number, addresses?: ReadonlySet<string>): readonly Destination[]
+  /** Everybody who is called, once each. */
+  everybody(): readonly Destination[]
   /** SPIFFE ID of a workload. */
   principalOf(workload: string): string
 }
@@ -119,6 +121,15 @@ export function meshView(scene: Scene): MeshView {
       const host = `${workload}.${namespace}.svc.cluster.local`
       const service = behind(host, 0)
       return service.length > 0 ? service : [fromPerspective(full)]
+    },
+    everybody() {
+      const served = [...snapshot.services.values()].flatMap(({ host }) => behind(host, 0))
+      const names = new Set(served.map((one) => one.name))
+      const others = documentsOf(documents, 'Pod')
+        .map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)
+        .map((name) => fromPerspective(name))
+        .filter(({ proxy, name }) => proxy.role === 'sidecar' && !names.has(name))
+      return [...new Map([...served, ...others].map((one) => [one.name, one])).values()]
     },
     principalOf(workload) {
       const { principal, proxy } = fromPerspective(workload)

@@ -14,6 +14,7 @@ import { demo } from './demo.ts'
 import { describe } from './describe.ts'
 import { get } from './get.ts'
 import { joinToken } from './join-token.ts'
+import { policy } from './policy.ts'
 import { proxy } from './proxy.ts'
 import { run } from './run.ts'
 import { simulate } from './simulate.ts'
@@ -41,6 +42,7 @@ const members = {
   dashboard,
   describe,
   can,
+  policy,
   simulate,
   version,
 } as const satisfies Record<string, Command>
