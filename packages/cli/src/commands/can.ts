@@ -30,8 +30,16 @@ export const can: Command = {
       describe: 'who calls; a whole SPIFFE ID is fine, too',
     },
     path: { kind: 'value', placeholder: 'PATH', describe: 'with query (/)' },
-    method: { kind: 'value', placeholder: 'METHOD', describe: 'GET when nothing is said' },
-    host: { kind: 'value', placeholder: 'HOST', describe: 'Host field; the service’s full name' },
+    method: {
+      kind: 'value',
+      placeholder: 'METHOD',
+      describe: 'of the request; GET when nothing is said',
+    },
+    host: {
+      kind: 'value',
+      placeholder: 'HOST',
+      describe: 'in the request; the full name of the service when nothing is said',
+    },
     header: { kind: 'list', placeholder: 'NAME=VALUE', describe: 'a line of the request' },
     port: { kind: 'value', placeholder: 'PORT', describe: 'of the service or the workload' },
     ip: { kind: 'value', placeholder: 'IP', describe: 'of the caller' },

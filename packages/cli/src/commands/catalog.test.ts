@@ -8,7 +8,12 @@ import { fakeTerminal } from '../terminal/fake-terminal.ts'
 import { commands } from './catalog.ts'
 
 /** What a command cannot do without, besides files. */
+/** Files are instead of a control plane there. */
+const ASKS_EITHER = ['get', 'describe', 'can', 'policy']
 const NEEDED: Readonly<Record<string, readonly string[]>> = {
+  describe: ['a/pay'],
+  can: ['a/pay'],
+  policy: ['diff', '-'],
   get: ['services'],
   simulate: ['--call', '{"host":"a"}'],
 }
@@ -92,7 +97,8 @@ for (const [name, command] of Object.entries(commands) as [string, Command][]) {
     if (command.exits[EXIT_UNREACHABLE] !== undefined && name !== 'proxy') {
       test('says with --json in one object that no control plane answers', async () => {
         const terminal = fakeTerminal({ stdin: SERVICE })
-        const file = command.options.file === undefined || name === 'get' ? [] : ['-f', '-']
+        const mayAskFiles = command.options.file === undefined || ASKS_EITHER.includes(name)
+        const file = mayAskFiles ? [] : ['-f', '-']
         const words = [...(NEEDED[name] ?? []), ...file, '--control', await closedAddress()]
         assert.equal(await dispatch([name, ...words, '--json'], terminal), EXIT_UNREACHABLE)
         const { error } = JSON.parse(terminal.output())
