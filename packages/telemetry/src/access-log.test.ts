@@ -121,3 +121,15 @@ test('times are right on both sides of a second, forwards and backwards', () => 
   const times = [0, 7, 42, 999, 1_000, 1_001.9, 86_400_000, 999, Date.UTC(2026, 11, 31, 23, 59, 59)]
   for (const ms of times) assert.equal(timeOf(ms), new Date(ms).toISOString())
 })
+
+test('R78: what a terminal or a reader of lines takes for a command is escaped, short or long', () => {
+  for (const code of [0x07, 0x1b, 0x7f, 0x80, 0x85, 0x90, 0x9b, 0x9f, 0x20_28, 0x20_29]) {
+    const character = String.fromCharCode(code)
+    for (const length of [0, 1, 2, 3, 94, 95, 96, 97, 98, 99, 100, 5_000]) {
+      const path = `${'x'.repeat(length)}${character}y`
+      const line = renderAccessLog({ ...entry, path })
+      assert.doesNotMatch(line.slice(0, -1), /[\p{Cc}\u2028\u2029]/u, `${code} after ${length}`)
+      assert.equal(JSON.parse(line).path, path)
+    }
+  }
+})

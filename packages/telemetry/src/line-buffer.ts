@@ -21,6 +21,17 @@ const NULL = fixed('null')
 const UNSAFE = /["\\\p{Cc}\u2028\u2029]/u
 const UNSAFE_ALL = new RegExp(UNSAFE, 'gu')
 
+/** What JSON lets through and a terminal or a reader of lines does not: DEL, C1, Unicode's line ends. */
+const JSON_UNSAFE = /[\x7f-\x9f\u2028\u2029]/g
+
+function jsonOf(text: string): string {
+  return JSON.stringify(text).replace(JSON_UNSAFE, toUnicodeEscape)
+}
+
+function toUnicodeEscape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+}
+
 function toHex(character: string): string {
   const hex = character.charCodeAt(0).toString(16).toUpperCase()
   return hex.length > 2 ? `\\u${hex}` : `\\x${hex.padStart(2, '0')}`
@@ -133,7 +144,7 @@ export class LineBuffer {
       for (let i = 0; i < length; i++) {
         const code = text.charCodeAt(i)
         if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) {
-          this.#text(JSON.stringify(text))
+          this.#text(jsonOf(text))
           return
         }
         bytes[first + 1 + i] = code
@@ -146,7 +157,7 @@ export class LineBuffer {
     if (isPlain(this.#view, bytes, first + 1, end)) {
       bytes[end] = QUOTE
       this.length = end + 1
-    } else this.#text(JSON.stringify(text))
+    } else this.#text(jsonOf(text))
   }
 
   #text(text: string): void {
@@ -177,9 +188,10 @@ function viewOf(bytes: Buffer): DataView {
 }
 
 /**
- * Whether no byte needs an escape in JSON (RFC 8259, section 7): no control byte,
- * quote or backslash. Looks at four bytes at once; the top bit of a byte of each
- * term is set when that byte is one of them.
+ * Whether no byte needs an escape in JSON (RFC 8259, section 7) or may be a part of
+ * what needs one here: no control byte, quote or backslash, and nothing but ASCII.
+ * Looks at four bytes at once; the top bit of a byte of each term is set when that
+ * byte is one of them.
  */
 function isPlain(view: DataView, bytes: Uint8Array, from: number, end: number): boolean {
   let i = from
@@ -187,7 +199,10 @@ function isPlain(view: DataView, bytes: Uint8Array, from: number, end: number): 
     const four = view.getInt32(i, true)
     const quote = four ^ 0x22222222
     const backslash = four ^ 0x5c5c5c5c
+    const del = four ^ 0x7f7f7f7f
     const found =
+      four |
+      ((del - 0x01010101) & ~del) |
       ((four - 0x20202020) & ~four) |
       ((quote - 0x01010101) & ~quote) |
       ((backslash - 0x01010101) & ~backslash)
@@ -196,7 +211,7 @@ function isPlain(view: DataView, bytes: Uint8Array, from: number, end: number): 
   }
   for (; i < end; i++) {
     const byte = bytes[i] as number
-    if (byte < 0x20 || byte === QUOTE || byte === BACKSLASH) return false
+    if (byte < 0x20 || byte > 0x7e || byte === QUOTE || byte === BACKSLASH) return false
   }
   return true
 }

@@ -152,7 +152,8 @@ function reasonsOf(traces: readonly PolicyTrace[], policy: string | undefined): 
       predicates
         .filter(({ rule, matched }) => matched === (policy !== undefined) && rule !== 'anybody')
         .map(({ rule, found }) => {
-          const isSecret = /^(not: )*(claim|header (authorization|cookie)\b|metadata)/.test(rule)
+          // Any header may carry a key, and so may a query (R75).
+          const isSecret = /^(not: )*(claim|header |metadata|path with query)/.test(rule)
           const seen = isSecret || found === '' ? '' : `, found ${found}`
           return `${policy === undefined ? `${name}: ` : ''}${rule}${seen}`
         }),
