@@ -61,6 +61,7 @@ export class Broker implements LegOwner {
   readonly limits: BrokerLimits
   readonly clock: Clock
   readonly wheel: TimerWheel
+  nowMs: number
   readonly counters = new BrokerCounters()
   readonly forwarder: Forwarder
   readonly registry = new Registry()
@@ -78,13 +79,14 @@ export class Broker implements LegOwner {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.clock = deps.clock
     this.wheel = new TimerWheel(deps.clock)
+    this.nowMs = deps.clock.monotonicMs()
     const service = new BrokerService(() => this.#welcome(), this.registry)
     const { registry } = this
     const router =
       deps.router?.({ registry, service }) ??
       new LocalRouter(registry, service, {
         random: deps.random,
-        nowMs: () => deps.clock.monotonicMs(),
+        nowMs: () => this.nowMs,
       })
     this.forwarder = new Forwarder(router)
   }

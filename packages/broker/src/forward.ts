@@ -66,12 +66,20 @@ export class Forwarder {
       this.#park(entry, view)
       return
     }
+    const known = leg.verdicts.find(view, this.#router.version)
+    if (known !== undefined) {
+      this.#forward(entry, known, view.bytes, view.from, view.to)
+      return
+    }
     const call = this.#read(leg, interaction, view.bytes, view.metadataFrom, view.metadataTo)
     if (typeof call === 'string') {
       this.#refuse(leg, view.streamId, interaction, RSOCKET_ERROR.invalid, call)
       return
     }
     const verdict = this.#router.route(leg, call)
+    if (!(verdict instanceof Promise) && verdict.kind === 'forward' && verdict.isLasting) {
+      leg.verdicts.keep(view, verdict, this.#router.version)
+    }
     if (verdict instanceof Promise) {
       leg.streams.set(view.streamId, entry)
       if (this.#park(entry, view)) this.#await(entry, verdict)
@@ -189,7 +197,7 @@ export class Forwarder {
     requester.streams.set(entry.requesterId, entry)
     if (verdict.timeoutMs === undefined) return
     entry.onTimeout = (late) => this.#onTimeout(late)
-    requester.owner.wheel.arm(entry, verdict.timeoutMs, requester.owner.clock.monotonicMs())
+    requester.owner.wheel.arm(entry, verdict.timeoutMs, requester.owner.nowMs)
   }
 
   /** Gives the request to a responder. */
@@ -197,7 +205,7 @@ export class Forwarder {
     const id = responder.takeId()
     entry.responder = responder
     entry.responderId = id
-    entry.startedAtMs = responder.owner.clock.monotonicMs()
+    entry.startedAtMs = responder.owner.nowMs
     entry.handedAt = responder.outbox.appendedBytes
     responder.activeRequests++
     if (responder.lease !== undefined) responder.lease.requests--
@@ -386,7 +394,7 @@ export class Forwarder {
     const { owner } = requester
     if (entry.deadlineTick !== 0) owner.wheel.disarm(entry)
     if (interaction === 'rr' && code === 0 && responder !== undefined) {
-      const tookMs = owner.clock.monotonicMs() - entry.startedAtMs
+      const tookMs = owner.nowMs - entry.startedAtMs
       responder.latencyMs += (tookMs - responder.latencyMs) * RECENT
     }
     entry.held = undefined

@@ -31,6 +31,7 @@ import { type Framing, Outbox } from './outbox.ts'
 import type { PeerFacts } from './peer-facts.ts'
 import type { MetadataForm } from './request-call.ts'
 import type { StreamEntry } from './stream-entry.ts'
+import { VerdictCache } from './verdict-cache.ts'
 
 /** What turns a connection's bytes into frames; the transport's framing decides. */
 export interface FrameSource {
@@ -42,6 +43,8 @@ export interface LegOwner {
   readonly limits: BrokerLimits
   readonly clock: Clock
   readonly wheel: TimerWheel
+  /** Monotonic, as of the read that is being handled: one look at the clock per read. */
+  nowMs: number
   readonly counters: BrokerCounters
   readonly forwarder: Forwarder
   schedule(outbox: Outbox): void
@@ -65,6 +68,8 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   readonly streams = new Map<number, StreamEntry>()
   /** Streams that wait until this leg's outbox has room before their producer gets credit. */
   readonly waiting = new Set<StreamEntry>()
+  /** Verdicts on calls that this peer makes again and again. */
+  readonly verdicts = new VerdictCache()
   /** Requests under way towards this leg, and how long they take: what balancing looks at. */
   activeRequests = 0
   latencyMs = 0
@@ -178,7 +183,9 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   onOpen(): void {}
 
   onData(bytes: Uint8Array, length: number): void {
-    this.#heardAtMs = this.owner.clock.monotonicMs()
+    const nowMs = this.owner.clock.monotonicMs()
+    this.owner.nowMs = nowMs
+    this.#heardAtMs = nowMs
     this.#source.receive(bytes, length)
   }
 

@@ -24,6 +24,10 @@ export class LocalRouter implements Router {
     this.#deps = deps
   }
 
+  get version(): number {
+    return this.#registry.version
+  }
+
   route(leg: Leg, call: RequestCall): RouteVerdict {
     const own = this.#service.answer(leg, call)
     if (own !== undefined) return own
@@ -35,8 +39,9 @@ export class LocalRouter implements Router {
     const { timeoutMs } = call
     return {
       kind: 'forward',
+      isLasting: true,
       pick: (tried) => pickLeg(legs, tried, this.#deps),
-      retries: RETRIES,
+      retries: legs.length > 1 ? RETRIES : 0,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     }
   }

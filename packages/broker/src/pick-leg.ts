@@ -22,6 +22,15 @@ export function pickLeg(
     const only = legs[0]
     return only !== undefined && isEligible(only, nowMs) ? only : undefined
   }
+  if (tried.length === 0) {
+    // Mostly two at random will do, and nothing needs to be allocated.
+    const first = legs[Math.floor(deps.random() * legs.length)] as Leg
+    const second = legs[Math.floor(deps.random() * legs.length)] as Leg
+    const isFair = weightOf(first) === 1 && weightOf(second) === 1
+    if (isFair && isEligible(first, nowMs) && isEligible(second, nowMs)) {
+      return loadOf(second) < loadOf(first) ? second : first
+    }
+  }
   const able = legs.filter((leg) => isEligible(leg, nowMs) && !tried.includes(leg))
   if (able.length <= 1) return able[0]
   const first = takeWeighted(able, deps)

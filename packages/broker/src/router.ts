@@ -7,6 +7,8 @@ import type { Leg } from './leg.ts'
 import type { RequestCall } from './request-call.ts'
 
 export interface Router {
+  /** Grows when verdicts that were given may be wrong now. */
+  readonly version: number
   /** Where a call goes; a promise when somebody must be asked first, and the request waits then. */
   route(leg: Leg, call: RequestCall): RouteVerdict | Promise<RouteVerdict>
 }
@@ -20,6 +22,11 @@ export type RouteVerdict =
 
 export interface ForwardVerdict {
   readonly kind: 'forward'
+  /**
+   * Holds for every request of this peer with the same metadata, until `Router.version` grows:
+   * nothing but the metadata and the peer was looked at.
+   */
+  readonly isLasting: boolean
   /** A responder that was not tried; absent: nobody can take the call. */
   pick(tried: readonly Leg[]): Leg | undefined
   /** From the request to its end, in milliseconds; absent: no limit. */
