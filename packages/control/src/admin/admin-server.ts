@@ -28,6 +28,7 @@ import {
   textAnswer,
 } from './endpoint.ts'
 import { cookieNameOf, cookieOf, readBody, writeAnswer } from './http-answer.ts'
+import { storageAnswer } from './storage-full.ts'
 
 // Imported as modules they would hand out a WebSocket too, for which Node loads all of undici:
 // 7 MB in every process.
@@ -199,7 +200,8 @@ class AdminApi {
       (error: unknown) => {
         // The query may be a code that signs in.
         this.#log.error('admin endpoint failed', { path: pathOf(request), error })
-        writeAnswer(request, response, jsonAnswer({ error: 'internal error' }, 500))
+        const full = storageAnswer(error)
+        writeAnswer(request, response, full ?? jsonAnswer({ error: 'internal error' }, 500))
       },
     )
   }
@@ -320,7 +322,7 @@ class AdminApi {
       await record(answer.status, answer.status === 403 ? reasonOf(answer) : undefined)
       return answer
     } catch (error) {
-      await record(500)
+      await record(storageAnswer(error)?.status ?? 500)
       throw error
     }
   }

@@ -188,8 +188,17 @@ export class FileSource implements Source {
         return { ...before, fingerprint: seen, cutSinceMs: sinceMs }
       }
     }
-    if (state.isGood) this.#deps.lastGood?.write(path, text)
+    if (state.isGood) this.#keep(path, text)
     return { fingerprint: seen, text, state }
+  }
+
+  /** What cannot be kept, e.g. on a full disk, is in force all the same. */
+  #keep(path: string, text: string): void {
+    try {
+      this.#deps.lastGood?.write(path, text)
+    } catch (error) {
+      this.#deps.log.warn('cannot keep the last good form of a file', { path, error })
+    }
   }
 
   /** A writer that is done makes no event more. */
