@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import type { Cluster, HttpConnectionManager, Route, RouteAction } from '@weft/model'
+import { eventually } from '@weft/testkit'
 import { openListener } from '../listen/listener.ts'
 import { ListenerSlot } from '../listen/listener-slot.ts'
 import type { OpenListener } from '../listen/open-listener.ts'
@@ -387,6 +388,26 @@ test('a mirrored request goes to both clusters, and only the first one answers',
   const request = await copy
   assert.match(request, /\r\nhost: app\.test-shadow:80\r\n/)
   assert.ok(request.endsWith('\r\n\r\nhi'))
+})
+
+test('a request whose body comes later is mirrored when it is complete', async () => {
+  const app = await upstream(OK)
+  const copies: string[] = []
+  const shadow = await upstream((request) => copies.push(request))
+  const mirrors = [{ cluster: 'shadow', percent: 100 }]
+  const proxy = await engine({
+    ports: [app.port],
+    action: { mirrors } as never,
+    more: { shadow: shadow.port },
+  })
+  const client = new Client(proxy)
+  const head = 'POST /a HTTP/1.1\r\nHost: app.test:80\r\n'
+  client.send(`${head}Content-Length: 4\r\n\r\nhe`)
+  await eventually(() => assert.equal(app.connections, 1))
+  client.send('re')
+  await client.sees(/ok$/)
+  await eventually(() => assert.equal(copies.length, 1))
+  assert.match(copies[0] ?? '', /\r\n\r\nhere$/)
 })
 
 test('faults delay and abort', async () => {

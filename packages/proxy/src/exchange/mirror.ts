@@ -3,7 +3,7 @@
  * its own connection, its answer is read and thrown away, and whatever happens
  * to it, the request it was copied from does not notice.
  *
- * Only requests that are complete and small enough to be held are copied; a copy
+ * A request is copied when it is complete, if it is small enough to be held till then; a copy
  * must not make the original wait for memory.
  */
 import type { Timed } from '@weft/net'
@@ -23,18 +23,35 @@ const TIMEOUT_MS = 15_000
 const HEAD_LIMIT_BYTES = 61_440
 const MAX_HEAD_BYTES = 65_536
 
+/** Now, or when the request's body is here: see `mirrorComplete`. */
 export function sendMirrors(x: Exchange, action: CompiledForward): void {
-  if (!x.request.done || !x.replayable || x.upgrade) return
+  if (x.upgrade) return
+  x.mirrorsWait = !x.request.done
+  if (x.request.done) mirror(x, action)
+}
+
+/** The body of a request that was forwarded already is complete. */
+export function mirrorComplete(x: Exchange): void {
+  if (!x.mirrorsWait) return
+  x.mirrorsWait = false
+  if (x.action !== undefined && !x.discarding) mirror(x, x.action)
+}
+
+function mirror(x: Exchange, action: CompiledForward): void {
+  if (!x.replayable) return
   for (const { cluster: name } of mirrorsOf(action.source, x.deps.random)) {
     const cluster = x.runtime.clusters.get(name)
     const host = cluster?.pick(FIRST_PICK)
     if (cluster === undefined || host === undefined || !cluster.limits.admitRequest()) continue
-    new MirrorCall(copyOf(x), x.view.method === 'HEAD', poolFor(x, cluster, host), x.deps)
+    const { protocol } = cluster.model.http
+    const isHttp2 = protocol === 'http2' || (protocol === 'downstream' && x.downstream.multiplexed)
+    const copy = copyOf(x, isHttp2)
+    new MirrorCall(copy, x.view.method === 'HEAD', poolFor(x, cluster, host), x.deps)
   }
 }
 
 /** As the original would go out, with `-shadow` behind the host name (Envoy). */
-function copyOf(x: Exchange): RequestCopy {
+function copyOf(x: Exchange, isHttp2: boolean): RequestCopy {
   const { plan, runtime, request } = x
   const copy = new OutBuffer()
   const [host = '', port] = splitPort(x.authority)
@@ -42,9 +59,9 @@ function copyOf(x: Exchange): RequestCopy {
   plan.path = x.canonicalPath
   plan.authority = `${host}-shadow${port ?? ''}`
   plan.upgrade = false
-  plan.multiplexed = false
+  plan.multiplexed = isHttp2
   plan.grpcTimeoutMs = 0
-  plan.chunked = request.framing === 'stream' && x.head.contentLength < 0
+  plan.chunked = !isHttp2 && request.framing === 'stream' && x.head.contentLength < 0
   plan.edge = runtime.manager.useRemoteAddress
   plan.clientCert = runtime.manager.forwardClientCert
   plan.trustedHops = runtime.manager.xffTrustedHops
@@ -56,12 +73,14 @@ function copyOf(x: Exchange): RequestCopy {
   writeRequestHead(plan, copy)
   const headLength = copy.length
   copy.append(x.held.bytes.subarray(0, x.held.length))
-  const open = request.framing === 'chunked' || plan.chunked
+  const isStream = request.framing === 'stream' && x.head.contentLength < 0
+  const open = request.framing === 'chunked' || isStream
   const { trailers } = request
-  return { bytes: copy.bytes, headLength, length: copy.length, open, trailers }
+  return { isHttp2, bytes: copy.bytes, headLength, length: copy.length, open, trailers }
 }
 
 interface RequestCopy {
+  readonly isHttp2: boolean
   readonly bytes: Buffer
   /** Head, then the body's data. */
   readonly headLength: number
@@ -104,7 +123,8 @@ class MirrorCall implements UpstreamUser, Timed {
     pool.host.activeRequests++
     const nowMs = deps.clock.monotonicMs()
     deps.wheel.arm(this, TIMEOUT_MS, nowMs)
-    pool.acquire(this, false, nowMs)
+    if (request.isHttp2) pool.acquireStream(this)
+    else pool.acquire(this, false, nowMs)
   }
 
   onUpstreamReady(connection: UpstreamSide): void {

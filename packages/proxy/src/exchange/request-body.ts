@@ -3,7 +3,9 @@
  * it comes after that, and thrown away once the answer is settled. What was
  * sent stays for another attempt while it is little.
  */
+
 import type { Exchange } from './exchange.ts'
+import { mirrorComplete } from './mirror.ts'
 import { out } from './shared-out.ts'
 import { pauseRequest } from './slow-sides.ts'
 
@@ -139,5 +141,6 @@ function requestDone(exchange: Exchange): void {
   if ((timers.requestMs > 0 || timers.limitsBody) && !exchange.answered) {
     timers.requestDone(exchange.deps.clock.monotonicMs())
   }
+  mirrorComplete(exchange)
   if (exchange.discarding) exchange.finish()
 }
