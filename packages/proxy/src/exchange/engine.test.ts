@@ -391,9 +391,13 @@ test('a mirrored request goes to both clusters, and only the first one answers',
 })
 
 test('a request whose body comes later is mirrored when it is complete', async () => {
-  const app = await upstream(OK)
+  const app = await upstream((text, socket, connection) => {
+    if (text.endsWith('re')) OK(text, socket, connection)
+  })
   const copies: string[] = []
-  const shadow = await upstream((request) => copies.push(request))
+  const shadow = await upstream((request) => {
+    copies.push(request)
+  })
   const mirrors = [{ cluster: 'shadow', percent: 100 }]
   const proxy = await engine({
     ports: [app.port],
