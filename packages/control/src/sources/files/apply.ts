@@ -16,7 +16,7 @@ import {
 import { groupOf } from './file-state.ts'
 import { listFiles } from './list-files.ts'
 import { holdsOnly, withoutMembers } from './list-members.ts'
-import { writeAtomically } from './write-atomically.ts'
+import { OWNER_ONLY, writeAtomically } from './write-atomically.ts'
 import { type Chunk, joinChunks, splitChunks } from './yaml-chunks.ts'
 
 export interface ApplyResult {
@@ -148,7 +148,7 @@ async function writeObject(
     const isAmbiguous = kind === 'Gateway'
     const parts = [kind, ...(isAmbiguous ? [group] : []), namespace, name]
     const file = join(folder, `${parts.filter(Boolean).join('.').toLowerCase()}.yaml`)
-    writeAtomically(file, joinChunks([chunk]))
+    writeAtomically(file, joinChunks([chunk]), kind === 'Secret' ? OWNER_ONLY : undefined)
     return { kind, namespace, name, outcome: 'created', file }
   }
   const isChanged = replaceIn(known.file, object, chunk)

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { contentHash } from '@weft/base'
-import { writeAtomically } from './write-atomically.ts'
+import { OWNER_ONLY, writeAtomically } from './write-atomically.ts'
 
 export class LastGoodTexts {
   readonly #folder: string
@@ -13,7 +13,7 @@ export class LastGoodTexts {
 
   constructor(folder: string) {
     this.#folder = folder
-    mkdirSync(folder, { recursive: true })
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
   }
 
   read(file: string): string | undefined {
@@ -28,7 +28,8 @@ export class LastGoodTexts {
   write(file: string, text: string): void {
     const hash = contentHash(text)
     if (this.#written.get(file) === hash) return
-    writeAtomically(this.#pathOf(file), text)
+    // A Secret may be among the objects.
+    writeAtomically(this.#pathOf(file), text, OWNER_ONLY)
     this.#written.set(file, hash)
   }
 
