@@ -22,6 +22,14 @@ const started: Running[] = []
 const APP = `require('node:http')
   .createServer((request, response) => response.end(JSON.stringify(request.headers)))
   .listen(process.env.PORT, '127.0.0.1', () => console.log('the application is up'))`
+/** Allows what comes with a certificate of the cart's, and `/asked/in`. */
+const JUDGE = `require('node:http')
+  .createServer((request, response) => {
+    const peer = String(request.headers['x-forwarded-client-cert'])
+    const isAsked = peer.includes('URI=spiffe://cluster.local/ns/default/sa/cart')
+    response.writeHead(isAsked && request.url === '/asked/in' ? 200 : 403, { 'x-peer': peer }).end('judged')
+  })
+  .listen(process.env.PORT, '127.0.0.1', () => console.log('the judge is up'))`
 let outbound = 0
 let inbound = 0
 
@@ -44,6 +52,13 @@ before(async () => {
   const control = ['--control', `127.0.0.1:${xds}`, '--admin', '127.0.0.1:0']
   outbound = await freePort()
   inbound = await freePort()
+  await start(
+    [
+      ...['run', ...control.slice(0, 2), '--service', 'judge', '--port', '80', '--app-port', '0'],
+      ...['--service-account', 'judge', '--', process.execPath, '--eval', JUDGE],
+    ],
+    'the judge is up',
+  )
   await start(
     [
       ...['run', ...control.slice(0, 2), '--service', 'cart', '--port', '80', '--app-port', '0'],
@@ -127,6 +142,36 @@ test('STRICT shuts plaintext out and DISABLE mutual TLS, while it runs (R41)', a
     assert.equal(heard['x-forwarded-client-cert'], undefined)
   })
   assert.ok((await plainly()) !== undefined)
+})
+
+test('an authorization service in the mesh is asked over mutual TLS, also where nothing else is let in (R57)', async () => {
+  policy('STRICT')
+  writeFileSync(
+    join(mesh, 'judge.yaml'),
+    `apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    extensionProviders:
+    - name: judge
+      envoyExtAuthzHttp: {service: judge.default.svc.cluster.local, port: 80, timeout: 5s}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: asked, namespace: default}
+spec:
+  selector: {matchLabels: {app: cart}}
+  action: CUSTOM
+  provider: {name: judge}
+  rules: [{to: [{operation: {paths: ["/asked/*"]}}]}]
+`,
+  )
+  await eventually(async () => {
+    assert.equal(await call(outbound, 'cart', 'http://cart/asked/out'), undefined)
+    assert.ok((await call(outbound, 'cart', 'http://cart/asked/in')) !== undefined)
+  })
+  assert.ok((await throughMesh()) !== undefined)
 })
 
 test('a real Envoy with a certificate of the mesh is let in where plaintext is not', {

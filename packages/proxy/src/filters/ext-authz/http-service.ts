@@ -2,14 +2,15 @@
  * The authorization service over HTTP: it gets the request's method, path and some fields. 200
  * allows, 5xx is a failure of the service, everything else is the answer for the client.
  */
-import type { Agent, IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { AuthorizationService, HeaderValue, StringMatch } from '@weft/model'
 import { FIRST_PICK, TextMatcher } from '@weft/traffic'
+import { towards } from '../../tls/connect-upstream.ts'
+import { agentFor, http } from './agents.ts'
 import { type Asking, type Decision, shownFields } from './decision.ts'
 
 type HttpService = Extract<AuthorizationService, { kind: 'http' }>
 
-let agent: Agent | undefined
 /** The service's own word for the client; a page, not a download. */
 const MAX_ANSWER_BYTES = 65_536
 /** What it always sees, as in Envoy. */
@@ -40,8 +41,9 @@ export function askHttp(
 ): () => void {
   const { service, timeoutMs } = asking.authorization
   const { runtime, deps } = asking.scope
-  const address = runtime.clusters.get(service.cluster)?.pick(FIRST_PICK)?.endpoint.address
-  if (service.kind !== 'http' || address === undefined) {
+  const cluster = runtime.clusters.get(service.cluster)
+  const endpoint = cluster?.pick(FIRST_PICK)?.endpoint
+  if (service.kind !== 'http' || cluster === undefined || endpoint === undefined) {
     done({ kind: 'error' })
     return () => {}
   }
@@ -57,11 +59,9 @@ export function askHttp(
     end({ kind: 'error' })
     sent.destroy()
   })
-  // Not imported: as a module it would bring undici into every proxy.
-  const http = process.getBuiltinModule('node:http')
-  agent ??= new http.Agent({ keepAlive: true, maxFreeSockets: 64 })
-  const sent = http.request({
-    agent,
+  const { address } = endpoint
+  const sent = http().request({
+    agent: agentFor(towards(cluster.model, endpoint), deps),
     host: address.host,
     port: address.port,
     method: request.method,
