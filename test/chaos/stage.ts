@@ -34,6 +34,8 @@ export interface StageOptions {
   readonly maxFiles?: number
   /** Its memory is limited; without the group by the proxy's own setting. */
   readonly memory?: { readonly bytes: number; readonly group: MemoryGroup | undefined }
+  /** Lines of a shell that run before the proxy, as the process that it becomes. */
+  readonly before?: readonly string[]
   /** More of the proxy's command line. */
   readonly args?: readonly string[]
   /** Worker processes; 1: the proxy is one process. */
@@ -117,12 +119,15 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
 }
 
 /** A program that starts Node within the limits; `undefined`: Node itself. */
-function limitedNode(folder: string, { maxFiles, memory }: StageOptions): string | undefined {
+function limitedNode(
+  folder: string,
+  { maxFiles, memory, before = [] }: StageOptions,
+): string | undefined {
   const files = maxFiles === undefined ? [] : [`ulimit -n ${maxFiles}`]
   const group = memory?.group === undefined ? [] : [memory.group.joinCommand]
-  if (files.length + group.length === 0) return undefined
+  if (files.length + group.length + before.length === 0) return undefined
   const path = join(folder, 'limited-node')
-  const script = ['#!/bin/sh', ...files, ...group, `exec '${process.execPath}' "$@"`, '']
+  const script = ['#!/bin/sh', ...before, ...files, ...group, `exec '${process.execPath}' "$@"`, '']
   writeFileSync(path, script.join('\n'), { mode: 0o755 })
   return path
 }
