@@ -17,8 +17,8 @@ export function freshBundle(packageDir, isSource) {
   if (bundle === undefined) return undefined
   const dir = `${packageDir}/dist/${bundle.name}`
   if (statSync(`${dir}/index.js`, { throwIfNoEntry: false }) === undefined) return undefined
-  const isFresh = bundle.inputs.every((input) => isUnchanged(packageDir, input))
-  return isFresh ? dir : undefined
+  for (const input of bundle.inputs) if (!isUnchanged(packageDir, input)) return undefined
+  return dir
 }
 
 /** What was built last: its name, and of each input the path, bytes and time of change in ms. */

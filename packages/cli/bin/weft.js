@@ -21,7 +21,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { freshBundle } from './bundle-state.mjs'
 
 const builtin = async (name) => process.getBuiltinModule?.(name) ?? (await import(name))
-const { accessSync, constants, existsSync, mkdirSync } = await builtin('node:fs')
+const { accessSync, constants, existsSync, mkdirSync, statSync } = await builtin('node:fs')
 const nodeModule = await builtin('node:module')
 
 const OLDEST_MAJOR = 24
@@ -104,15 +104,16 @@ function keepCompiledCode(bundle) {
     bundle === undefined
       ? join(projectDir(), 'node_modules', '.cache', 'weft')
       : join(bundle, '.code')
-  const folder = [beside, ...(home ? [join(home, 'weft')] : [])].find(isWritable)
+  const folder = [beside, ...(home ? [join(home, 'weft')] : [])].find(isOurs)
   if (folder !== undefined) nodeModule.enableCompileCache(folder)
 }
 
-function isWritable(folder) {
+/** Compiled code is run as it is found: a folder of another user's is not for us, root included. */
+function isOurs(folder) {
   try {
     mkdirSync(folder, { recursive: true })
     accessSync(folder, constants.W_OK)
-    return true
+    return statSync(folder).uid === process.getuid()
   } catch {
     return false
   }

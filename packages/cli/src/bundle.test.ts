@@ -148,6 +148,20 @@ test('what sources require at first need is loaded at first need', async () => {
   assert.equal(await made.start(), 'true true\n')
 })
 
+test('the function that the bundle makes faster answers as it did', async () => {
+  await using made = await tree(`
+    import { protoCamelCase } from '@bufbuild/protobuf/reflect'
+    const names = ['', 'a', '_', '__', 'foo_bar', 'foo__bar_', '_foo', 'foo_1bar', 'v1_2_a', 'fooBar_b', 'x_É']
+    const parts = ['_', '1', 'a', 'B', '__', 'zz']
+    for (const a of parts) for (const b of parts) for (const c of parts) names.push(a + b + c)
+    export const main = () => console.log(names.map(protoCamelCase).join(' '))
+  `)
+  const before = await made.start()
+  await made.bundle()
+  assert.match(before, /fooBar/)
+  assert.equal(await made.start(), before)
+})
+
 test('a file that sources read beside themselves is in the bundle', async () => {
   await using made = await tree(`
     import { readFileSync } from 'node:fs'
