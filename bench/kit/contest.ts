@@ -47,7 +47,7 @@ export interface Scenario {
   /** Script that stands behind the contenders; absent: `origin.ts`. */
   readonly origin?: URL
   /** Makes what all contenders share. */
-  prepare?(shared: string): void
+  prepare?(shared: string): void | Promise<void>
 }
 
 const OPTIONS = {
@@ -81,7 +81,7 @@ export async function runScenario(scenario: Scenario, argv: string[]): Promise<n
   const seconds = Number(values.seconds)
   const shared = mkdtempSync(join(tmpdir(), `weft-bench-${scenario.name}-`))
   try {
-    scenario.prepare?.(shared)
+    await scenario.prepare?.(shared)
     const outcomes = await compete({ ...scenario, works }, contenders, shared, { rounds, seconds })
     const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Node ${process.version}`
     const facts = { machine, scenario: scenario.name, unit: scenario.unit, rounds, seconds }
