@@ -7,13 +7,13 @@ import { test } from 'node:test'
 import { seededRandom } from '@weft/testkit'
 import { meshView } from '../../packages/cli/src/access/mesh-view.ts'
 import type { Dimension } from '../../packages/cli/src/policy-diff/dimensions.ts'
-import { boxesOf, judgedPort, policyDiff } from '../../packages/cli/src/policy-diff/policy-diff.ts'
+import { judgedPort, policyDiff } from '../../packages/cli/src/policy-diff/policy-diff.ts'
 import { parseDocuments } from '../../packages/config/src/index.ts'
 import { type Call, isAllowed, type Policy } from './authorization-model.ts'
 import { HEADERS, IDENTITIES, PATHS, randomAuthorization } from './random-authorization.ts'
 
 const SEED = Number(process.env.WEFT_SEED ?? 1)
-const ROUNDS = Number(process.env.WEFT_RUNS ?? 12)
+const ROUNDS = Number(process.env.WEFT_RUNS ?? 25)
 const { policies } = randomAuthorization(seededRandom(SEED))
 
 const MESH = [
@@ -93,14 +93,6 @@ test(`a diff of policies is what enumeration finds: ${ROUNDS} changes (seed ${SE
     const port = { number: 80, isNamed: true, protocol: 'http' } as const
     const judged = judgedPort(was, now, port, ['cluster.local'])
     assert.deepEqual(judged.gaps, [], 'all was tried')
-    const verdicts = new Map(judged.cells.map((one) => [one.classes.join(), one.verdict]))
-    const boxed = boxesOf(judged.cells.filter(({ verdict }) => verdict === 'denied'))
-    const covered = boxed.reduce(
-      (sum, { sides }) => sum + sides.reduce((product, side) => product * side.length, 1),
-      0,
-    )
-    const denials = judged.cells.filter(({ verdict }) => verdict === 'denied').length
-    assert.equal(covered, denials, 'boxes hold their cells, each once')
     for (const call of UNIVERSE) {
       const before = isAllowed(old, call)
       const after = isAllowed(next, call)
@@ -108,7 +100,11 @@ test(`a diff of policies is what enumeration finds: ${ROUNDS} changes (seed ${SE
       const told = `round ${round}: ${JSON.stringify(call)}\n${JSON.stringify([old, next], null, 1)}`
       assert.ok(!classes.includes(-1), `a class is missing, ${told}`)
       const expected = before === after ? undefined : after ? 'allowed' : 'denied'
-      assert.equal(verdicts.get(classes.join()), expected, told)
+      const boxes = judged.boxes.filter(({ sides }) =>
+        sides.every((side, i) => side.includes(classes[i] ?? -1)),
+      )
+      assert.ok(boxes.length < 2, `boxes overlap, ${told}`)
+      assert.equal(boxes[0]?.verdict, expected, told)
       if (expected === undefined) same++
       else changed++
     }

@@ -229,7 +229,8 @@ function strangerRefusal(
   return fits ? undefined : refused(`trust domain ${domain} is not of this mesh`)
 }
 
-function accessCall(call: Call, port: number, ownAddress: string | undefined): AccessCall {
+/** What guards see of a call. */
+export function accessCall(call: Call, port: number, ownAddress: string | undefined): AccessCall {
   const isBytes = call.protocol === 'tcp'
   const principal = call.tls === 'mtls' ? call.source?.principal : undefined
   const scheme: RequestView['scheme'] = call.tls === 'plaintext' ? 'http' : 'https'

@@ -11,6 +11,7 @@ import { type Call, parseCalls } from '../simulate/call.ts'
 import type { Authorization } from '../simulate/result.ts'
 import { type Dimension, dimensionsOf } from './dimensions.ts'
 import { matchersOf } from './matchers.ts'
+import { ResidualRules } from './residual.ts'
 
 export interface PolicyChange {
   readonly verdict: 'allowed' | 'denied' | 'asked'
@@ -138,23 +139,24 @@ export interface JudgedPort {
   readonly to: string
   readonly port: Port
   readonly dimensions: readonly Dimension[]
-  readonly cells: readonly Cell[]
+  /** Side by side: no call is in two of them. */
+  readonly boxes: readonly Box[]
+  readonly base: Call
   readonly before: DestinationJudge
   readonly after: DestinationJudge
   readonly gaps: readonly string[]
 }
 
-/** One combination of classes whose fate changes. */
-interface Cell {
-  /** Of each dimension. */
-  readonly classes: readonly number[]
+/** Combinations of classes whose fate changes. */
+interface Box {
   readonly verdict: PolicyChange['verdict']
-  readonly call: Call
+  /** Of each dimension the classes that are in it. */
+  readonly sides: readonly (readonly number[])[]
 }
 
-const MAX_CALLS = 200_000
+const MAX_STEPS = 1_000_000
 
-/** Tries every combination of what policies tell apart at one port of a workload. */
+/** Follows what policies tell apart at one port of a workload, dimension by dimension. */
 export function judgedPort(
   was: Destination,
   now: Destination,
@@ -169,23 +171,75 @@ export function judgedPort(
   )
   const before = new DestinationJudge(was)
   const after = new DestinationJudge(now)
-  const cells: Cell[] = []
-  let left = MAX_CALLS
-  const visit = (call: Call, classes: readonly number[]): void => {
-    const dimension = dimensions[classes.length]
+  const base = baseCall(now, port)
+  const rests = [
+    ...chainsAt(was, port).map((chain) => new ResidualRules(chain, port.number)),
+    ...chainsAt(now, port).map((chain) => new ResidualRules(chain, port.number)),
+  ]
+  const names = new Set(dimensions.map(({ name }) => name))
+  const known = new Map<string, readonly Box[]>()
+  let left = MAX_STEPS
+  const visit = (call: Call, chosen: ReadonlyMap<string, number>, at: number): readonly Box[] => {
+    if (left-- <= 0) return []
+    const dimension = dimensions[at]
     if (dimension === undefined) {
-      if (left-- <= 0) return
       const verdict = verdictOf(before.decide(call), after.decide(call))
-      if (verdict !== undefined) cells.push({ classes, verdict, call })
-      return
+      return verdict === undefined ? [] : [{ verdict, sides: [] }]
     }
-    for (const [i, one] of dimension.classes.entries()) {
-      visit(dimension.with(call, one.value), [...classes, i])
-    }
+    const results = dimension.classes.map(({ value }, i) => {
+      const next = dimension.with(call, value)
+      const taken = new Map([...chosen, [dimension.name, i]])
+      const key = `${at} ${wayOf(taken)} ${rests.map((one) => one.rest(next, taken)).join('\n\n')}`
+      const found = known.get(key) ?? visit(next, taken, at + 1)
+      known.set(key, found)
+      return found
+    })
+    return joinedClasses(results)
   }
-  visit(baseCall(now, port), [])
-  const cut = left < 0 ? [`port ${port.number}: more than ${MAX_CALLS} combinations`] : []
-  return { to: now.name, port, dimensions, cells, before, after, gaps: [...gaps, ...cut] }
+  const boxes = visit(base, unasked(names), 0)
+  const cut = left < 0 ? [`port ${port.number}: more than ${MAX_STEPS} combinations`] : []
+  return { to: now.name, port, dimensions, boxes, base, before, after, gaps: [...gaps, ...cut] }
+}
+
+/** Dimensions that have one class only are chosen from the start. */
+function unasked(names: ReadonlySet<string>): ReadonlyMap<string, number> {
+  const all = ['from', 'source ip', 'client ip', 'destination ip', 'server name']
+  return new Map(
+    [...all, 'method', 'path', 'host', 'token'].flatMap((name) =>
+      names.has(name) ? [] : [[name, 0]],
+    ),
+  )
+}
+
+/** What decides more than rules do: which chain is taken, whether a token is believed. */
+function wayOf(chosen: ReadonlyMap<string, number>): string {
+  return `${chosen.get('from') === 0} ${chosen.get('server name')} ${chosen.get('token')}`
+}
+
+/** Classes with one and the same rest are one side of a box. */
+function joinedClasses(results: readonly (readonly Box[])[]): readonly Box[] {
+  const alike = Map.groupBy(results.keys(), (i) => results[i])
+  return [...alike].flatMap(([boxes = [], classes]) =>
+    boxes.map(({ verdict, sides }) => ({ verdict, sides: [classes, ...sides] })),
+  )
+}
+
+/** Both of the mesh's TLS and of plaintext; their guards are the same. */
+function chainsAt(destination: Destination, { number, protocol }: Port): readonly FilterChain[] {
+  const own = inboundListeners(destination).flatMap(({ name, filterChains, defaultFilterChain }) =>
+    [...filterChains, ...(defaultFilterChain === undefined ? [] : [defaultFilterChain])].filter(
+      ({ match, filter }) =>
+        filter.kind === protocol &&
+        (match.destinationPort === number || name === `weft:inbound|${number}`),
+    ),
+  )
+  return own.length > 0
+    ? own.slice(0, 1)
+    : chainsOf(destination)
+        .filter(
+          ({ match, filter }) => filter.kind === protocol && match.destinationPort === undefined,
+        )
+        .slice(0, 1)
 }
 
 function baseCall({ name }: Destination, { number, protocol }: Port): Call {
@@ -204,26 +258,17 @@ function verdictOf(before: Decision, after: Decision): PolicyChange['verdict'] |
   return ({ allow: 'allowed', deny: 'denied', custom: 'asked' } as const)[after]
 }
 
-interface Box {
-  /** Of each dimension the classes that are in it. */
-  readonly sides: readonly (readonly number[])[]
-  readonly cell: Cell
-}
-
 function changesAt(judged: JudgedPort): readonly PolicyChange[] {
-  const byVerdict = Map.groupBy(judged.cells, ({ verdict }) => verdict)
-  return [...byVerdict.values()].flatMap((cells) =>
-    boxesOf(cells).map((box) => changeOf(judged, box)),
+  const byVerdict = Map.groupBy(judged.boxes, ({ verdict }) => verdict)
+  return [...byVerdict.values()].flatMap((boxes) =>
+    joinedBoxes(boxes).map((box) => changeOf(judged, box)),
   )
 }
 
-/** Cells side by side become one: dimension by dimension, those that are alike in all others. */
-export function boxesOf(cells: readonly Cell[]): readonly Box[] {
-  let boxes: readonly Box[] = cells.map((cell) => ({
-    sides: cell.classes.map((one) => [one]),
-    cell,
-  }))
-  const count = cells[0]?.classes.length ?? 0
+/** Boxes side by side become one: dimension by dimension, those that are alike in all others. */
+function joinedBoxes(all: readonly Box[]): readonly Box[] {
+  let boxes = all
+  const count = all[0]?.sides.length ?? 0
   for (let at = 0; at < count; at++) {
     const alike = Map.groupBy(boxes, ({ sides }) =>
       sides.map((side, i) => (i === at ? '*' : side.join())).join(' '),
@@ -239,29 +284,33 @@ export function boxesOf(cells: readonly Cell[]): readonly Box[] {
   return boxes
 }
 
-function changeOf(
-  { to, port, dimensions, before, after }: JudgedPort,
-  { sides, cell }: Box,
-): PolicyChange {
+function changeOf(judged: JudgedPort, { sides, verdict }: Box): PolicyChange {
+  const { to, port, dimensions, before, after, base } = judged
   const calls = dimensions.flatMap(({ name, classes }, i) => {
     const side = sides[i] ?? []
     if (side.length === classes.length) return []
     return [[name, classesOf(side, classes)] as const]
   })
-  const example = dimensions.flatMap(({ name, classes }, i) => {
-    const value = classes[cell.classes[i] ?? 0]?.value
-    return value === undefined ? [] : [[name, value] as const]
-  })
+  const chosen = dimensions.map(({ classes }, i) => classes[sides[i]?.[0] ?? 0]?.value)
+  const call = dimensions.reduce((one, dimension, i) => dimension.with(one, chosen[i]), base)
   return {
-    verdict: cell.verdict,
+    verdict,
     to,
     ports: [port.isNamed ? port.number : 'other'],
     protocol: port.protocol,
     calls: Object.fromEntries(calls),
-    example: Object.fromEntries(example),
-    before: short(before.ask(cell.call).authorization),
-    after: short(after.ask(cell.call).authorization),
+    example: exampleOf(call),
+    before: short(before.ask(call).authorization),
+    after: short(after.ask(call).authorization),
   }
+}
+
+function exampleOf(call: Call): PolicyChange['example'] {
+  const { source, sourceIp, method, path, host, fieldLines, claims, protocol } = call
+  const who = { from: source?.principal ?? null, ip: sourceIp }
+  if (protocol === 'tcp') return who
+  const headers = Object.fromEntries(fieldLines)
+  return { ...who, method, path, host, headers, ...(claims === undefined ? {} : { jwt: claims }) }
 }
 
 /** The shorter way to say which. */
