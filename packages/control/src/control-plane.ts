@@ -7,7 +7,7 @@
  */
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Clock, type Logger, realClock, silentLogger } from '@weft/base'
+import { type Clock, type Logger, realClock, silentLogger, watchClockJumps } from '@weft/base'
 import { analyze } from '@weft/config'
 import type { SocketAddress } from '@weft/model'
 import { type AdsServer, createAdsServer, type XdsNode, type XdsTls } from '@weft/xds'
@@ -94,6 +94,8 @@ export interface ControlPlane {
   consoleLink(): string
   /** Paths of every gRPC method that the xDS ports serve. */
   xdsMethods(): readonly string[]
+  /** Where other trust domains find the mesh's bundle. */
+  readonly bundleEndpoint: SocketAddress | undefined
   snapshot(): MeshSnapshot
   statuses(): readonly ObjectStatus[]
   close(): Promise<void>
@@ -234,6 +236,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           ...(identities.ca.bundlePem === undefined
             ? {}
             : { trustBundlePem: identities.ca.bundlePem }),
+          federated: identities.federated(),
         },
         previous,
       ),
@@ -274,6 +277,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   )
   stack.defer(() => operators.close())
 
+  stack.defer(watchClockJumps(clock, log))
   const stop = new AbortController()
   stack.defer(() => {
     isClosing = true
@@ -362,12 +366,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   if (options.xdsSocketPath !== undefined) await ads.listen({ path: options.xdsSocketPath })
   const at = 'port' in xds ? xds : (options.xds ?? DEFAULT_XDS)
   const secure = await listenSecurely(ads, options.xdsTls, identities.ca.serverTls, log)
+  const bundleEndpoint = await identities.openBundleEndpoint()
   await identities.announce(at)
   await operators.announce(opened.address)
   const owned = stack.move()
   return {
     xds: at,
     xdsTls: secure,
+    bundleEndpoint,
     admin: opened.address,
     adminTls: opened.tlsAddress,
     ownerToken: operators.ownerToken,

@@ -8,7 +8,7 @@
  * Sockets for the application and its offers open first and hold whoever
  * connects; then the feed starts; its first configuration releases them.
  */
-import { type Logger, renderDuration } from '@weft/base'
+import { type Logger, renderDuration, watchClockJumps } from '@weft/base'
 import type { Listener, OfferedPort, SocketAddress } from '@weft/model'
 import { openFileLimit, type PickedTransport } from '@weft/net'
 import { loadCodec, type Rejection, type ResourceUpdate, type XdsNode } from '@weft/xds'
@@ -104,6 +104,7 @@ class RunningProxy implements WorkerProxy {
   #closeSocket: (() => Promise<void>) | undefined
   #stopProbe: (() => void) | undefined
   #cancelSweep: (() => void) | undefined
+  #stopJumps: (() => void) | undefined
   #forgetErrors: (() => void) | undefined
   #closing: Promise<void> | undefined
   #draining: Promise<void> | undefined
@@ -205,6 +206,8 @@ class RunningProxy implements WorkerProxy {
     this.#startProbe()
     this.#sweep()
     this.#overload?.start()
+    // A worker's supervisor sees the same clock.
+    if (worker === undefined) this.#stopJumps = watchClockJumps(clock, logs.logger('clock'))
     const { onQuit } = this.#deps
     if (onQuit !== undefined) {
       this.#forgetErrors = drainOnFatalError(this, process, { log: this.#log, exit: onQuit })
@@ -312,6 +315,8 @@ class RunningProxy implements WorkerProxy {
     this.#stopProbe?.()
     this.#cancelSweep?.()
     this.#overload?.stop()
+    this.#stopJumps?.()
+    await this.#closeSocket?.()
     this.#identity?.close()
     await this.#listeners.close()
     this.#clusters.close()
@@ -319,7 +324,6 @@ class RunningProxy implements WorkerProxy {
     await this.#telemetry.logs.close()
     await this.#admin?.close()
     // Last, so that an error of the end itself is heard.
-    await this.#closeSocket?.()
     this.#forgetErrors?.()
     this.#log.info('proxy is closed')
   }

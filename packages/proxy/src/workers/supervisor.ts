@@ -8,7 +8,7 @@
  *
  * Towards the control plane and whoever scrapes it is one proxy.
  */
-import { type Logger, renderDuration } from '@weft/base'
+import { type Logger, renderDuration, watchClockJumps } from '@weft/base'
 import type { OfferedPort, SocketAddress } from '@weft/model'
 import { loadCodec, type ResourceUpdate, type XdsNode } from '@weft/xds'
 import { type AdminServer, openAdminServer } from '../admin/admin-server.ts'
@@ -94,6 +94,7 @@ class Supervisor implements ProxyHandle {
   #feed: ConfigFeed | undefined
   #identity: WorkloadIdentity | undefined
   #forgetErrors: (() => void) | undefined
+  #stopJumps: (() => void) | undefined
   #ending: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
@@ -178,6 +179,7 @@ class Supervisor implements ProxyHandle {
     }
     this.#feed = await openConfigFeed(source, node, withLocalSecrets(sink, this.#identity))
     this.#report()
+    this.#stopJumps = watchClockJumps(clock, logs.logger('clock'))
     if (onQuit !== undefined) {
       this.#forgetErrors = drainOnFatalError(this, process, { log: this.#log, exit: onQuit })
     }
@@ -400,6 +402,7 @@ class Supervisor implements ProxyHandle {
     await this.#feed?.close()
     await this.#admin?.close()
     this.#forgetErrors?.()
+    this.#stopJumps?.()
     this.#log.info('proxy is closed')
   }
 
