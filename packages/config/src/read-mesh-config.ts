@@ -1,5 +1,6 @@
 /** Reads `MeshConfig` out of the ConfigMap that holds it. */
 
+import { type AccessLogFields, logOperatorsProblem } from '@weft/model'
 import { findIdle, IDLE_MESH_FIELDS } from './acted-on.ts'
 import type { DocumentOf } from './document.ts'
 import { type MeshConfig, meshConfig } from './kinds/mesh-config.ts'
@@ -124,7 +125,33 @@ function below(path: string): string {
 /** Istio's bounds on `connectTimeout`. */
 const CONNECT_TIMEOUT_MS = { min: 1, max: 30_000 }
 
+/** A format that no proxy would take is as if absent: the lines are Weft's own then. */
+function checkLogFormat(
+  { accessLogFormat, accessLogEncoding }: MeshConfig,
+  findings: Findings,
+): void {
+  const fields = accessLogEncoding === 'JSON' ? jsonFields(accessLogFormat) : undefined
+  const format =
+    fields === undefined
+      ? ({ kind: 'text', template: accessLogFormat } as const)
+      : ({ kind: 'json', fields } as const)
+  const problem = logOperatorsProblem(format)
+  if (problem === undefined) return
+  findings.warning('accessLogFormat', 'no-effect', `${problem}; the default format is used`)
+}
+
+function jsonFields(text: string): AccessLogFields | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+    return isObject ? (value as AccessLogFields) : undefined
+  } catch {
+    return undefined
+  }
+}
+
 function checkMesh(mesh: MeshConfig, findings: Findings): void {
+  checkLogFormat(mesh, findings)
   checkDuration(mesh.connectTimeout, 'connectTimeout', findings)
   const ms = goDurationMs(mesh.connectTimeout) ?? 0
   if (ms > CONNECT_TIMEOUT_MS.max) {

@@ -87,6 +87,13 @@ export {
   type TcpProxy,
 } from './listener.ts'
 export { type Locality, NO_LOCALITY } from './locality.ts'
+export {
+  isUnknownLogFact,
+  LOG_OPERATOR,
+  LOG_OPERATORS,
+  logOperatorProblem,
+  logOperatorsProblem,
+} from './log-operators.ts'
 export type { HeaderMatch, PathMatch, QueryMatch, StringMatch } from './matcher.ts'
 export { type Origin, renderOrigin } from './origin.ts'
 export type { RequestView } from './request.ts'

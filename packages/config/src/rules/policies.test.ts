@@ -48,6 +48,15 @@ test('policies with every field have nothing to say', () => {
   assert.deepEqual(findingsOf(TRAFFIC, 'error'), [])
 })
 
+test('log formats are judged by their operators', () => {
+  const at = 'spec.accessLog.format'
+  const found = (format: Json) => findingsOf(withValue(TRAFFIC, at, format), 'error')
+  assert.deepEqual(found({ text: '%REQ(x-a?:path)% %RESPONSE_CODE% 100%%' }), [])
+  assert.deepEqual(found({ text: '%RESPONSE_COD%' }), [`${at}.text bad-format`])
+  assert.deepEqual(found({ text: '100 % of' }), [`${at}.text bad-format`])
+  assert.deepEqual(found({ json: { a: '%PROTOCOL(x)%' } }), [`${at}.json bad-format`])
+})
+
 const REFUSED: readonly (readonly [Json, string, Json, string])[] = [
   [LIMIT, 'spec.limits[0].per', '2s', 'spec.limits[0].per not-allowed'],
   [LIMIT, 'spec.limits[0].requests', 0, 'spec.limits[0].requests out-of-range'],

@@ -1,5 +1,6 @@
 /** What RateLimits and TrafficPolicies must satisfy beyond their schemas. */
 
+import { logOperatorsProblem } from '@weft/model'
 import type { PolicyTarget } from '../kinds/policy-target.ts'
 import type { RateLimit, RequestLimit } from '../kinds/rate-limit.ts'
 import type { TrafficPolicySpec } from '../kinds/traffic-policy.ts'
@@ -77,6 +78,23 @@ function checkMatch(
   if (problem !== undefined) findings.error(`${path}.regex`, 'bad-regex', problem)
 }
 
+function checkLogFormat(
+  format: NonNullable<TrafficPolicySpec['accessLog']>['format'],
+  findings: Findings,
+): void {
+  const { text, json } = format ?? {}
+  const problems = [
+    ['text', text === undefined ? undefined : ({ kind: 'text', template: text } as const)],
+    ['json', json === undefined ? undefined : ({ kind: 'json', fields: json } as const)],
+  ] as const
+  for (const [name, written] of problems) {
+    const problem = written === undefined ? undefined : logOperatorsProblem(written)
+    if (problem !== undefined) {
+      findings.error(`spec.accessLog.format.${name}`, 'bad-format', problem)
+    }
+  }
+}
+
 export function checkTrafficPolicy({ spec: raw }: RuledObject, findings: Findings): void {
   const spec = raw as TrafficPolicySpec
   checkTarget(spec, findings)
@@ -95,6 +113,7 @@ export function checkTrafficPolicy({ spec: raw }: RuledObject, findings: Finding
       findings.error('spec.serverHeader.value', 'conflicting-fields', message)
     }
   }
+  checkLogFormat(spec.accessLog?.format, findings)
   if (sessionPersistence !== undefined && Object.keys(sessionPersistence).length === 0) {
     findings.error('spec.sessionPersistence', 'missing-field', 'must have cookie or header')
   }

@@ -3,6 +3,7 @@ import type { SocketAddress } from '@weft/model'
 import type { TlsFacts } from '@weft/net'
 import { type LogFacts, readTraceId } from '@weft/telemetry'
 import type { ConnectionRecord, ExchangeRecord } from '../exchange/contract.ts'
+import { shownPath } from './shown-path.ts'
 
 /** A view of the record at hand; reused, because there is one per request. */
 export class ExchangeEntry implements LogFacts {
@@ -49,6 +50,12 @@ export class ExchangeEntry implements LogFacts {
   get downstreamTls(): TlsFacts | undefined {
     return this.#record.downstreamTls
   }
+  get upstreamTls(): TlsFacts | undefined {
+    return this.#record.upstreamTls
+  }
+  metadata(filter: string): Readonly<Record<string, unknown>> | undefined {
+    return this.#record.metadata?.(filter)
+  }
   get requestedServerName(): string | undefined {
     return this.#record.downstreamTls?.serverName
   }
@@ -75,7 +82,8 @@ export class ExchangeEntry implements LogFacts {
     return textOf(this.#record.method)
   }
   get path(): string | undefined {
-    return textOf(this.#record.path)
+    const path = textOf(this.#record.path)
+    return path === undefined ? undefined : shownPath(path)
   }
   get protocol(): string {
     return this.#record.protocol

@@ -4,7 +4,12 @@
  * Operators that Envoy documents and whose fact this proxy does not have yield "not
  * known", as Envoy's own do for connections without that fact. Others are refused.
  */
-import { renderAddress, type SocketAddress } from '@weft/model'
+import {
+  isUnknownLogFact,
+  logOperatorProblem,
+  renderAddress,
+  type SocketAddress,
+} from '@weft/model'
 import type { LogFacts, LogPeer } from './facts.ts'
 import { compileTime, ISO_PATTERN } from './log-time.ts'
 import { longFlags } from './response-flags.ts'
@@ -17,14 +22,50 @@ type Compiled = ReadFact | { readonly problem: string }
 type Command = (argument: string | undefined) => Compiled
 
 function plain(read: ReadFact): Command {
-  return (argument) => (argument === undefined ? read : { problem: 'takes no argument' })
+  return () => read
 }
 
-/** Of the client's certificate. */
-function ofPeer(read: (peer: LogPeer) => LogValue): Command {
-  return plain(({ downstreamTls }) =>
-    downstreamTls?.peer === undefined ? undefined : read(downstreamTls.peer),
-  )
+type Side = 'DOWNSTREAM' | 'UPSTREAM'
+
+function tlsOf(facts: LogFacts, side: Side): LogFacts['downstreamTls'] {
+  return side === 'DOWNSTREAM' ? facts.downstreamTls : facts.upstreamTls
+}
+
+/** Of the peer's certificate, and of the connection. */
+function tlsCommands(side: Side): Record<string, Command> {
+  const ofPeer = (read: (peer: LogPeer) => LogValue): Command =>
+    plain((facts) => {
+      const peer = tlsOf(facts, side)?.peer
+      return peer === undefined ? undefined : read(peer)
+    })
+  return {
+    [`${side}_PEER_URI_SAN`]: ofPeer(({ uriSans }) => names(uriSans)),
+    [`${side}_PEER_DNS_SAN`]: ofPeer(({ dnsSans }) => names(dnsSans)),
+    [`${side}_PEER_IP_SAN`]: ofPeer(({ ipSans }) => names(ipSans)),
+    [`${side}_PEER_EMAIL_SAN`]: ofPeer(({ emailSans }) => names(emailSans)),
+    [`${side}_PEER_SUBJECT`]: ofPeer(({ subject }) => subject),
+    [`${side}_PEER_ISSUER`]: ofPeer(({ issuer }) => issuer),
+    [`${side}_PEER_SERIAL`]: ofPeer(({ serial }) => serial.toLowerCase()),
+    [`${side}_PEER_FINGERPRINT_256`]: ofPeer(({ fingerprint }) => fingerprint),
+    [`${side}_PEER_CERT_V_END`]: ofPeer(({ validToMs }) => new Date(validToMs).toISOString()),
+    [`${side}_TLS_VERSION`]: plain((facts) => tlsOf(facts, side)?.version),
+    [`${side}_TLS_CIPHER`]: plain((facts) => tlsOf(facts, side)?.cipher),
+  }
+}
+
+/** `FILTER:KEY:KEY`: texts and numbers as they are, anything else as JSON. */
+function dynamicMetadata(argument = ''): Compiled {
+  const [filter = '', ...path] = argument.split(':')
+  return (facts) => {
+    let value: unknown = facts.metadata?.(filter)
+    for (const key of path) {
+      if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key))
+        return undefined
+      value = (value as Readonly<Record<string, unknown>>)[key]
+    }
+    if (value === undefined || typeof value === 'string' || typeof value === 'number') return value
+    return JSON.stringify(value)
+  }
 }
 
 function names(sans: readonly string[] | undefined): string | undefined {
@@ -34,10 +75,7 @@ function names(sans: readonly string[] | undefined): string | undefined {
 /** `HEADER?ALTERNATIVE`. */
 function header(read: (facts: LogFacts, name: string) => LogValue): Command {
   return (argument = '') => {
-    const [name = '', other, ...more] = argument.toLowerCase().split('?')
-    if (name === '' || other === '' || more.length > 0) {
-      return { problem: 'needs a header name, or two with "?" between them' }
-    }
+    const [name = '', other] = argument.toLowerCase().split('?')
     return other === undefined
       ? (facts) => read(facts, name)
       : (facts) => read(facts, name) ?? read(facts, other)
@@ -83,19 +121,13 @@ const GRPC_NAMES = [
   ...['OutOfRange', 'Unimplemented', 'Internal', 'Unavailable', 'DataLoss', 'Unauthenticated'],
 ]
 
-function grpcStatus(argument = 'CAMEL_STRING'): Compiled {
-  switch (argument) {
-    case '':
-    case 'CAMEL_STRING':
-      return ({ grpcStatus: code }) =>
-        code === undefined ? undefined : (GRPC_NAMES[code] ?? String(code))
-    case 'SNAKE_STRING':
-      return ({ grpcStatus: code }) =>
-        code === undefined ? undefined : snake(GRPC_NAMES[code] ?? String(code))
-    case 'NUMBER':
-      return (facts) => facts.grpcStatus
-    default:
-      return { problem: 'needs CAMEL_STRING, SNAKE_STRING or NUMBER' }
+function grpcStatus(argument = ''): Compiled {
+  if (argument === 'NUMBER') return (facts) => facts.grpcStatus
+  const isSnake = argument === 'SNAKE_STRING'
+  return ({ grpcStatus: code }) => {
+    if (code === undefined) return undefined
+    const name = GRPC_NAMES[code] ?? String(code)
+    return isSnake ? snake(name) : name
   }
 }
 
@@ -132,7 +164,7 @@ function renderedOnce(of: SocketAddress): string {
 const UPSTREAM: AddressOf = ({ upstreamAddress }) => upstreamAddress
 const rounded = (ms: number | undefined) => (ms === undefined ? undefined : Math.round(ms))
 
-const KNOWN: Readonly<Record<string, Command>> = {
+export const KNOWN: Readonly<Record<string, Command>> = {
   REQ: header(requestField),
   RESP: header(responseField),
   TRAILER: header((facts, name) => facts.responseTrailer(name)),
@@ -140,14 +172,13 @@ const KNOWN: Readonly<Record<string, Command>> = {
     const value = requestField(facts, name)
     return typeof value === 'string' ? value.replace(/\?.*$/s, '') : value
   }),
-  QUERY_PARAM: (argument = '') =>
-    argument === ''
-      ? { problem: 'needs the name of a query parameter' }
-      : ({ path = '' }) => {
-          const at = path.indexOf('?')
-          if (at < 0) return undefined
-          return new URLSearchParams(path.slice(at + 1)).get(argument) ?? undefined
-        },
+  QUERY_PARAM:
+    (argument = '') =>
+    ({ path = '' }) => {
+      const at = path.indexOf('?')
+      if (at < 0) return undefined
+      return new URLSearchParams(path.slice(at + 1)).get(argument) ?? undefined
+    },
   START_TIME: time,
   EMIT_TIME: (argument) => {
     const write = compileTime(argument === undefined || argument === '' ? ISO_PATTERN : argument)
@@ -185,23 +216,13 @@ const KNOWN: Readonly<Record<string, Command>> = {
   ...address('DOWNSTREAM_REMOTE', (facts) => facts.downstreamRemoteAddress),
   ...address('DOWNSTREAM_DIRECT_REMOTE', (facts) => facts.downstreamDirectAddress),
   ...address('DOWNSTREAM_LOCAL', (facts) => facts.downstreamLocalAddress),
+  ...tlsCommands('UPSTREAM'),
+  ...tlsCommands('DOWNSTREAM'),
   DOWNSTREAM_PEER_URI_SAN: plain(
     (facts) => names(facts.downstreamTls?.peer?.uriSans) ?? facts.downstreamPeerUriSan,
   ),
-  DOWNSTREAM_PEER_DNS_SAN: ofPeer(({ dnsSans }) => names(dnsSans)),
-  DOWNSTREAM_PEER_IP_SAN: ofPeer(({ ipSans }) => names(ipSans)),
-  DOWNSTREAM_PEER_EMAIL_SAN: ofPeer(({ emailSans }) => names(emailSans)),
-  DOWNSTREAM_PEER_SUBJECT: ofPeer(({ subject }) => subject),
-  DOWNSTREAM_PEER_ISSUER: ofPeer(({ issuer }) => issuer),
-  DOWNSTREAM_PEER_SERIAL: ofPeer(({ serial }) => serial.toLowerCase()),
-  DOWNSTREAM_PEER_FINGERPRINT_256: ofPeer(({ fingerprint }) => fingerprint),
-  DOWNSTREAM_PEER_CERT_V_END: ofPeer(({ validToMs }) => new Date(validToMs).toISOString()),
-  DOWNSTREAM_TLS_VERSION: plain((facts) => facts.downstreamTls?.version),
-  DOWNSTREAM_TLS_CIPHER: plain((facts) => facts.downstreamTls?.cipher),
-  REQUESTED_SERVER_NAME: (argument) =>
-    argument === undefined || /^(SNI_ONLY|SNI_FIRST|HOST_FIRST)?(:ORIG)?$/.test(argument)
-      ? (facts) => facts.requestedServerName
-      : { problem: 'needs SNI_ONLY, SNI_FIRST or HOST_FIRST' },
+  DYNAMIC_METADATA: dynamicMetadata,
+  REQUESTED_SERVER_NAME: plain((facts) => facts.requestedServerName),
   ROUTE_NAME: plain((facts) => facts.routeName),
   FILTER_CHAIN_NAME: plain((facts) => facts.filterChain),
   GRPC_STATUS: grpcStatus,
@@ -211,27 +232,6 @@ const KNOWN: Readonly<Record<string, Command>> = {
   ACCESS_LOG_TYPE: plain((facts) => (facts.kind === 'HTTP' ? 'DownstreamEnd' : 'TcpConnectionEnd')),
 }
 
-/** Documented by Envoy; whatever their argument, the answer is "not known". */
-const NOT_KNOWN_HERE = new Set([
-  ...['VIRTUAL_CLUSTER_NAME', 'CONNECTION_ID', 'LOCAL_REPLY_BODY', 'UNIQUE_ID', 'SPAN_ID'],
-  ...['METADATA', 'DYNAMIC_METADATA', 'CLUSTER_METADATA', 'UPSTREAM_METADATA', 'FILTER_STATE'],
-  ...['UPSTREAM_FILTER_STATE', 'UPSTREAM_PROTOCOL', 'UPSTREAM_CONNECTION_ID'],
-  ...['REQUEST_TX_DURATION', 'ROUNDTRIP_DURATION', 'COMMON_DURATION', 'CUSTOM_FLAGS'],
-  ...['DOWNSTREAM_HANDSHAKE_DURATION', 'UPSTREAM_CONNECTION_POOL_READY_DURATION'],
-  ...['REQUEST_HEADERS_BYTES', 'RESPONSE_HEADERS_BYTES', 'RESPONSE_TRAILERS_BYTES'],
-  ...['UPSTREAM_WIRE_BYTES_SENT', 'UPSTREAM_WIRE_BYTES_RECEIVED', 'UPSTREAM_HEADER_BYTES_SENT'],
-  ...['UPSTREAM_HEADER_BYTES_RECEIVED', 'DOWNSTREAM_WIRE_BYTES_SENT'],
-  ...['DOWNSTREAM_WIRE_BYTES_RECEIVED', 'DOWNSTREAM_HEADER_BYTES_SENT'],
-  ...['DOWNSTREAM_HEADER_BYTES_RECEIVED', 'BYTES_RETRANSMITTED', 'PACKETS_RETRANSMITTED'],
-  ...['DOWNSTREAM_TRANSPORT_FAILURE_REASON', 'DOWNSTREAM_LOCAL_CLOSE_REASON'],
-  ...['DOWNSTREAM_DETECTED_CLOSE_TYPE', 'UPSTREAM_DETECTED_CLOSE_TYPE'],
-  ...['UPSTREAM_LOCAL_CLOSE_REASON', 'TLS_JA3_FINGERPRINT', 'TLS_JA4_FINGERPRINT'],
-])
-
-/** Facts of certificates and handshakes, of which there are many. */
-const TLS_FACT =
-  /^(?:DOWNSTREAM|UPSTREAM)_(?:PEER|LOCAL|TLS)_(?:URI_SAN|DNS_SAN|IP_SAN|EMAIL_SAN|OTHERNAME_SAN|SUBJECT|ISSUER|SERIAL|FINGERPRINT_256|FINGERPRINT_1|CHAIN_FINGERPRINTS_256|CHAIN_FINGERPRINTS_1|CHAIN_SERIALS|CERT|CERT_V_START|CERT_V_END|SESSION_ID|CIPHER|VERSION)$/
-
 const unknownFact: ReadFact = () => undefined
 
 /** @param hostname Of this machine. @returns A reader, or why there is none. */
@@ -240,9 +240,10 @@ export function compileCommand(
   argument: string | undefined,
   hostname: string,
 ): Compiled {
+  const problem = logOperatorProblem(name, argument)
+  if (problem !== undefined) return { problem }
   if (name === 'HOSTNAME') return () => hostname
   const known = KNOWN[name]
   if (known !== undefined) return known(argument)
-  if (NOT_KNOWN_HERE.has(name) || TLS_FACT.test(name)) return unknownFact
-  return { problem: 'is not known' }
+  return isUnknownLogFact(name) ? unknownFact : { problem: 'is not known' }
 }

@@ -38,6 +38,9 @@ export interface LogFacts extends AccessLogEntry {
   readonly downstreamPeerUriSan: string | undefined
   /** Absent: plaintext. */
   readonly downstreamTls?: LogTls | undefined
+  readonly upstreamTls?: LogTls | undefined
+  /** What a filter left behind, by its name. */
+  metadata?(filter: string): Readonly<Record<string, unknown>> | undefined
   readonly upstreamHostname: string | undefined
   readonly filterChain: string | undefined
   /** By lower-case name. */

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { AccessLogTarget } from '@weft/model'
+import { type AccessLogTarget, LOG_OPERATORS } from '@weft/model'
 import { seededRandom } from '@weft/testkit'
 import { LineBuffer } from '../line-buffer.ts'
+import { KNOWN } from './commands.ts'
 import { compileLogFormat, logFormatProblem } from './compile.ts'
 import type { LogFacts } from './facts.ts'
 
@@ -207,4 +208,22 @@ test('what a TLS handshake established is there, and nothing of it in plaintext'
   )
   const plaintext = { ...facts, downstreamPeerUriSan: undefined }
   assert.equal(text(template, plaintext), '- - - - - - - - -')
+})
+
+test('what filters left behind is there, in the form that it has', () => {
+  const metadata = (filter: string) =>
+    filter === 'jwt' ? { sub: 'ann', exp: 12, aud: ['a', 'b'], deep: { key: 'x' } } : undefined
+  const text = (template: string) =>
+    render({ kind: 'text', template }, { ...facts, metadata }).trimEnd()
+  assert.equal(text('%DYNAMIC_METADATA(jwt:sub)% %DYNAMIC_METADATA(jwt:deep:key)%'), 'ann x')
+  assert.equal(text('%DYNAMIC_METADATA(jwt:none)% %DYNAMIC_METADATA(other:sub)%'), '- -')
+  assert.equal(text('%DYNAMIC_METADATA(jwt:sub:key)%'), '-')
+  const fields = { exp: '%DYNAMIC_METADATA(jwt:exp)%', aud: '%DYNAMIC_METADATA(jwt:aud)%' }
+  const json = JSON.parse(render({ kind: 'json', fields }, { ...facts, metadata }))
+  assert.deepEqual(json, { exp: 12, aud: '["a","b"]' })
+})
+
+test('every operator that formats may name has a reader, and no other has', () => {
+  const named = [...LOG_OPERATORS.keys()].filter((name) => name !== 'HOSTNAME')
+  assert.deepEqual(Object.keys(KNOWN).sort(), named.sort())
 })

@@ -1,4 +1,5 @@
 /** Texts with command operators (`%RESPONSE_CODE%`), parsed once. */
+import { LOG_OPERATOR } from '@weft/model'
 import { compileCommand, type ReadFact } from './commands.ts'
 import type { LogFacts } from './facts.ts'
 
@@ -15,9 +16,6 @@ export class LogFormatError extends Error {
 }
 
 export type TemplatePart = string | ReadFact
-
-/** `%NAME%`, `%NAME(argument)%`, `%NAME(argument):10%`; as Envoy reads them. */
-const COMMAND = /%([A-Z0-9_]+)(?:\((.*?)\))?(?::(\d+))?%/sy
 
 /** @throws {LogFormatError} On an unknown operator, a bad argument or a lone `%`. */
 export function parseTemplate(text: string, hostname: string): readonly TemplatePart[] {
@@ -37,8 +35,8 @@ export function parseTemplate(text: string, hostname: string): readonly Template
       at += 2
       continue
     }
-    COMMAND.lastIndex = at
-    const found = COMMAND.exec(text)
+    LOG_OPERATOR.lastIndex = at
+    const found = LOG_OPERATOR.exec(text)
     if (found === null) {
       throw new LogFormatError(
         at,
@@ -48,7 +46,7 @@ export function parseTemplate(text: string, hostname: string): readonly Template
     if (literal !== '') parts.push(literal)
     literal = ''
     parts.push(readerOf(found, at, hostname))
-    at = COMMAND.lastIndex
+    at = LOG_OPERATOR.lastIndex
   }
   if (literal !== '') parts.push(literal)
   return parts
