@@ -179,6 +179,7 @@ test('R75: no log, dump, error or metric has a private key, token, cookie or pas
   // Each refused in its way, so that what is said of refusals is searched too.
   await ask('/', { authorization: `Bearer ${JWT}` })
   await ask('/', { authorization: `Basic ${canaries.get('basic password')}` })
+  await ask(`/?x=1&access_token=${canaries.get('query token')}`)
   await ask('/', { cookie: `session=${canaries.get('cookie')}` })
   assert.equal(await ask('/', { 'x-secret': canaries.get('header value') ?? '' }), 403)
 

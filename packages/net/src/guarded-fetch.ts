@@ -8,6 +8,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { isIP, type LookupFunction } from 'node:net'
+import type { PeerCertificate } from 'node:tls'
 import { type Cidr, type Clock, cidrContains, parseCidr, parseIp } from '@weft/base'
 import { type Resolve, resolveHost } from './resolve.ts'
 
@@ -22,7 +23,9 @@ export interface FetchRules {
   readonly endpoint?: { readonly host: string; readonly port: number }
   readonly resolve?: Resolve
   /** PEM; absent: what the system trusts. */
-  readonly ca?: string
+  readonly ca?: string | readonly string[]
+  /** Who the server must be; absent: whom the URL names. As `node:tls` has it. */
+  readonly checkServerIdentity?: (host: string, certificate: PeerCertificate) => Error | undefined
 }
 
 export type Fetched =
@@ -103,7 +106,7 @@ function get(
   addresses: readonly string[],
   rules: FetchRules,
 ): Promise<Fetched> {
-  const { clock, timeoutMs, maxBytes, endpoint, ca } = rules
+  const { clock, timeoutMs, maxBytes, endpoint, ca, checkServerIdentity } = rules
   const isTls = url.protocol === 'https:'
   return new Promise((resolve) => {
     const end = (result: Fetched): void => {
@@ -124,7 +127,8 @@ function get(
     const secure = {
       ...options,
       ...(isIP(host) === 0 ? { servername: host } : {}),
-      ...(ca === undefined ? {} : { ca }),
+      ...(ca === undefined ? {} : { ca: [ca].flat() }),
+      ...(checkServerIdentity === undefined ? {} : { checkServerIdentity }),
     }
     // Loaded by the first fetch: most proxies make none, and as modules they bring undici.
     const sent = isTls

@@ -1,4 +1,5 @@
 /** `/v1/ca…` and `/v1/join-tokens…`: what `weft ca` and `weft join-token` ask. */
+import { renderSpiffeBundle } from '@weft/identity'
 import { authorityFilesOf, isOwnCaFile, type OwnCaFiles } from '../ca/own-ca-files.ts'
 import { denial, mayIn } from './access/roles.ts'
 import {
@@ -29,6 +30,26 @@ export const caBundle: AdminEndpoint = {
     if (bundlePem === undefined) return jsonAnswer({ error: 'the CA is not available' }, 503)
     return jsonAnswer({ bundle: bundlePem })
   },
+}
+
+export const caSpiffeBundle: AdminEndpoint = {
+  path: '/v1/ca/spiffe-bundle',
+  method: 'GET',
+  access: { action: 'ca.bundle', role: 'viewer', where: 'namespaces' },
+  summary: 'what other trust domains need to believe this one: a SPIFFE bundle; no private key',
+  answer(_request, { identities }) {
+    const { spiffeBundle } = identities.ca
+    if (spiffeBundle === undefined) return jsonAnswer({ error: 'the CA is not available' }, 503)
+    return { status: 200, contentType: 'application/json', body: renderSpiffeBundle(spiffeBundle) }
+  },
+}
+
+export const caFederation: AdminEndpoint = {
+  path: '/v1/ca/federation',
+  method: 'GET',
+  access: { action: 'ca.status', role: 'viewer', where: 'mesh' },
+  summary: 'other trust domains: whose bundle is known, since when, and what is wrong',
+  answer: (_request, { identities }) => jsonAnswer({ trustDomains: identities.federation() }),
 }
 
 export const caRotate: AdminEndpoint = {

@@ -9,13 +9,13 @@ import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '
 
 const ANY: SocketAddress = { host: '127.0.0.1', port: 0 }
 
-export interface AdminAnswered {
+interface AdminAnswered {
   readonly status: number
   readonly headers: IncomingHttpHeaders
   readonly body: string
 }
 
-export interface AdminCall {
+interface AdminCall {
   readonly path: string
   readonly method?: string
   /** Of the bearer. */

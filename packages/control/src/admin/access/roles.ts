@@ -17,7 +17,7 @@ export interface Grant {
 }
 
 /** How somebody proved who they are. */
-export type Proof = 'owner' | 'socket' | 'token' | 'certificate' | 'nobody'
+type Proof = 'owner' | 'socket' | 'token' | 'certificate' | 'nobody'
 
 export interface Identity {
   /** As bindings name them: of a token, a certificate's SPIFFE id or common name, `system:owner`. */
@@ -75,7 +75,7 @@ export function mayEverywhere({ grants }: Operator, role: Role): boolean {
   return grants.some(({ role: has, namespaces }) => includes(has, role) && namespaces === 'all')
 }
 
-export function maySomewhere({ grants }: Operator, role: Role): boolean {
+function maySomewhere({ grants }: Operator, role: Role): boolean {
   return grants.some(({ role: has }) => includes(has, role))
 }
 
