@@ -94,7 +94,8 @@ export class HistogramMetric {
     const cells = this.#cells
     const first = slot * this.#width
     let low = 0
-    let high = bounds.length
+    // Bodies that are none and answers that come at once: no search.
+    let high = value <= (bounds[0] as number) ? 0 : bounds.length
     while (low < high) {
       const middle = (low + high) >> 1
       if (value <= (bounds[middle] as number)) high = middle
