@@ -54,14 +54,10 @@ export function routeRequest(x: Exchange): void {
   if (decision.kind !== 'matched') {
     if (decision.kind === 'noRoute') {
       x.virtualHost = decision.virtualHost.source
-      if (x.head.form === 'authority' && manager.upgrades.includes('connect')) {
-        endTunnelHere(x)
-        return
-      }
     }
     const guards = guardsOf(x.deps, x.runtime)
     if (guards.length > 0) runFilters(x, guards, -1)
-    else x.fail('noRoute', 'no route matches')
+    else withoutRoute(x)
     return
   }
   x.virtualHost = decision.virtualHost.source
@@ -245,7 +241,7 @@ function wait(
 function applyRoute(x: Exchange): void {
   const { route } = x
   if (route === undefined) {
-    x.fail('noRoute', 'no route matches')
+    withoutRoute(x)
     return
   }
   const { action } = route
@@ -258,6 +254,13 @@ function applyRoute(x: Exchange): void {
   }
   if (action.kind === 'redirect') x.reply(redirect(x, action))
   else x.reply({ status: action.source.status, body: action.source.body })
+}
+
+/** Guards have let it pass by now: a tunnel to a host of requests ends here, all else has no place. */
+function withoutRoute(x: Exchange): void {
+  const isTunnel = x.head.form === 'authority' && x.runtime.manager.upgrades.includes('connect')
+  if (isTunnel && x.virtualHost !== undefined) endTunnelHere(x)
+  else x.fail('noRoute', 'no route matches')
 }
 
 function redirect(x: Exchange, action: CompiledRedirect) {

@@ -43,6 +43,7 @@ export async function filteredProxy(
   changes: Partial<Route> = {},
   applications = 1,
   more: Readonly<Record<string, number>> = {},
+  settings: Partial<typeof MANAGER> = {},
 ): Promise<FilteredProxy> {
   let served = 0
   let seen: Readonly<Record<string, string | string[] | undefined>> = {}
@@ -78,7 +79,7 @@ export async function filteredProxy(
     const table = tableOf([
       routeOf(forwardTo('app'), { ...structuredClone({ filters: overrides }), ...changes }),
     ])
-    const manager = { ...MANAGER, filters: structuredClone(filters) }
+    const manager = { ...MANAGER, ...settings, filters: structuredClone(filters) }
     return listenerRuntime(httpRuntime(table, [cluster, ...others], { observer, manager }))
   }
   const slot = new ListenerSlot(build())

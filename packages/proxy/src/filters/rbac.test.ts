@@ -1,5 +1,6 @@
 /** Authorization in the way of requests: what a client is told, what the log is, what is counted. */
 import assert from 'node:assert/strict'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { LogScopes, realClock } from '@weft/base'
 import type { HttpFilterConfig, Permission, RbacRules, RequestPredicate } from '@weft/model'
@@ -224,4 +225,38 @@ test('the log says which rule decided and why, but no flood of calls floods it',
   assert.match(lines[0] ?? '', /destination port is 80, found 80/)
   assert.match(lines[0] ?? '', /spiffe:\/\/cluster\.local\/ns\/a\/sa\/b/)
   assert.equal(lines.length, 20)
+})
+
+test('a tunnel that ends here is judged like any request, and so is what comes through it', async (t) => {
+  const settings = { upgrades: ['connect'] }
+  const shut = await filteredProxy([allow(path('/open'))], {}, {}, 1, {}, settings)
+  const open = await filteredProxy([deny('/secret')], {}, {}, 1, {}, settings)
+  t.after(async () => {
+    await shut.close()
+    await open.close()
+  })
+  const say = (port: number, ...parts: readonly string[]): Promise<string> =>
+    new Promise((resolve) => {
+      const socket = connect(port, '127.0.0.1')
+      let heard = ''
+      let sent = 0
+      socket.setEncoding('latin1').on('data', (text: string) => {
+        heard += text
+        const next = parts[++sent]
+        if (next === undefined) socket.destroy()
+        else socket.write(next)
+      })
+      socket.once('close', () => resolve(heard)).on('error', () => {})
+      socket.write(parts[0] ?? '')
+    })
+  const tunnel = 'CONNECT app:80 HTTP/1.1\r\nHost: app:80\r\n\r\n'
+  const get = (at: string) => `GET ${at} HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n`
+  assert.match(await say(shut.port, tunnel), /^HTTP\/1\.1 403 /)
+  assert.match(
+    await say(open.port, tunnel, get('/secret')),
+    /^HTTP\/1\.1 200 [\s\S]*HTTP\/1\.1 403 /,
+  )
+  assert.equal(shut.served() + open.served(), 0)
+  assert.match(await say(open.port, tunnel, get('/open')), /^HTTP\/1\.1 200 [\s\S]*HTTP\/1\.1 200 /)
+  assert.equal(open.served(), 1)
 })
