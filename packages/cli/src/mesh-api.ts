@@ -135,6 +135,11 @@ export class MeshApi {
     return bundle
   }
 
+  /** The SPIFFE bundle document of the mesh's own trust domain. */
+  spiffeBundle(): Promise<unknown> {
+    return this.#ask('GET', '/v1/spiffe-bundle')
+  }
+
   createJoinToken(options: NewJoinToken): Promise<JoinTokenInfo & { readonly token: string }> {
     return this.#change('/v1/join-tokens', options)
   }

@@ -131,6 +131,7 @@ export type {
   SubjectAltNameMatch,
   TlsParameters,
   TlsVersion,
+  TrustDomainRoots,
   UpstreamTls,
 } from './tls.ts'
 export type { OfferedPort, ProxyRole, Workload } from './workload.ts'

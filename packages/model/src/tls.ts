@@ -58,6 +58,11 @@ export interface SubjectAltNameMatch {
 
 export type TlsVersion = '1.0' | '1.1' | '1.2' | '1.3'
 
+export interface TrustDomainRoots {
+  readonly trustDomain: string
+  readonly caPem: string
+}
+
 export type Secret =
   | {
       readonly kind: 'certificate'
@@ -69,6 +74,11 @@ export type Secret =
       readonly kind: 'validation'
       readonly name: string
       readonly caPem: string
+      /**
+       * Who vouches for whom, where several trust domains are believed: each root for its own alone
+       * (SPIFFE). The first is the mesh's own, with the roots of `caPem`. Absent: `caPem` is all.
+       */
+      readonly trustDomains?: readonly TrustDomainRoots[]
       /** Certificate revocation lists. */
       readonly crlPem?: string
     }

@@ -34,7 +34,7 @@ export const agent: Command = {
     socket: {
       kind: 'value',
       placeholder: 'PATH',
-      describe: 'Unix socket (workload.sock in the workload’s folder below ~/.local/state/weft)',
+      describe: 'where the socket is (workload.sock in a folder below ~/.local/state/weft)',
     },
     'cert-dir': {
       kind: 'value',
@@ -56,7 +56,6 @@ export const agent: Command = {
   exits: {},
   examples: [
     'weft agent -n shop --service-account cart --socket /run/weft/cart/workload.sock',
-    'SPIFFE_ENDPOINT_SOCKET=unix:///run/weft/cart/workload.sock ./my-go-spiffe-program',
     'weft agent --service-account cart --cert-dir /run/weft/cart/certs',
   ],
 

@@ -26,6 +26,10 @@ export const ca: Command = {
     ...API_OPTIONS,
     abandon: { kind: 'flag', describe: 'rotate: go back, while nobody has a new certificate' },
     keys: { kind: 'flag', describe: 'export: the private keys too, into the folder --out' },
+    spiffe: {
+      kind: 'flag',
+      describe: 'export: as a SPIFFE bundle, with the keys of JWT-SVIDs, for other trust domains',
+    },
     state: {
       kind: 'value',
       placeholder: 'DIR',
@@ -49,6 +53,7 @@ export const ca: Command = {
     'weft ca rotate',
     'weft ca import cacerts/',
     'weft ca export > roots.pem',
+    'weft ca export --spiffe > east.json',
     'weft ca export --keys --state /var/lib/weft --out cacerts/',
   ],
 
@@ -57,6 +62,10 @@ export const ca: Command = {
     const api = await meshApiOf(args, terminal)
     if (verb === 'export') {
       if (args.flag('keys')) return exportKeys(args, terminal)
+      if (args.flag('spiffe')) {
+        terminal.out(`${JSON.stringify(await api.spiffeBundle(), undefined, 1)}\n`)
+        return 0
+      }
       const pem = await api.caBundle()
       terminal.out(args.flag('json') ? `${JSON.stringify({ bundle: pem })}\n` : pem)
       return 0

@@ -1,6 +1,7 @@
 /** Options of `weft control` about identities → what the control plane takes. */
+import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { parseDurationMs } from '@weft/base'
 import type { ControlPlaneOptions } from '@weft/control'
 import type { Arguments } from '../arguments.ts'
@@ -39,6 +40,22 @@ export const CA_OPTIONS = {
     describe:
       'JSON: who vouches for workloads, [{issuer, audiences, jwksFile|jwksUri, accounts}]; accounts: "kubernetes" or rules',
   },
+  federation: {
+    kind: 'value',
+    placeholder: 'FILE',
+    describe:
+      'JSON: other trust domains to believe, [{trustDomain, bundleUrl, profile, endpointSpiffeId, bundleFile, caFile}]',
+  },
+  'bundle-endpoint': {
+    kind: 'value',
+    placeholder: 'HOST:PORT',
+    describe: "where other trust domains find this mesh's bundle (https_spiffe)",
+  },
+  'bundle-endpoint-tls': {
+    kind: 'value',
+    placeholder: 'DIR',
+    describe: 'certificate for the name of the bundle endpoint: tls.crt, tls.key (https_web)',
+  },
   'cert-ttl': {
     kind: 'value',
     placeholder: 'DURATION',
@@ -62,6 +79,8 @@ export async function caOptionsOf(
   const ownCa = args.value('ca-certs')
   const passphrase = await passphraseOf(args, terminal)
   const issuersFile = args.value('token-issuers')
+  const federationFile = args.value('federation')
+  const bundleEndpoint = await bundleEndpointOf(args, terminal)
   const leafMs = durationOf(args, 'cert-ttl')
   const maxLeafMs = durationOf(args, 'max-cert-ttl')
   return {
@@ -77,6 +96,10 @@ export async function caOptionsOf(
       },
       ...(ownCa === undefined ? {} : { ownCaFolder: resolve(terminal.cwd, ownCa) }),
       ...(passphrase === undefined ? {} : { passphrase }),
+      ...(federationFile === undefined
+        ? {}
+        : { federation: await federationOf(federationFile, terminal) }),
+      ...(bundleEndpoint === undefined ? {} : { bundleEndpoint }),
       ...(issuersFile === undefined ? {} : { issuers: await issuersOf(issuersFile, terminal) }),
     },
   }
@@ -100,6 +123,31 @@ export async function passphraseOf(
       : (await read('ca-passphrase-file', file, terminal)).replace(/\r?\n$/, '')
   if (text === '') throw new UsageError('the CA passphrase must not be empty')
   return text
+}
+
+async function federationOf(file: string, terminal: Terminal) {
+  const text = await read('federation', file, terminal)
+  const { parseFederation } = await import('@weft/control')
+  const folder = dirname(resolve(terminal.cwd, file))
+  try {
+    return parseFederation(text, (name) => readFileSync(resolve(folder, name), 'utf8'))
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new UsageError(`--federation ${file}: ${why}`)
+  }
+}
+
+async function bundleEndpointOf(args: Arguments, terminal: Terminal) {
+  const where = args.value('bundle-endpoint')
+  const folder = args.value('bundle-endpoint-tls')
+  if (where === undefined) {
+    if (folder === undefined) return undefined
+    throw new UsageError('--bundle-endpoint-tls needs --bundle-endpoint HOST:PORT')
+  }
+  const address = parseAddress('bundle-endpoint', where)
+  if (folder === undefined) return { address }
+  const file = (name: string) => read('bundle-endpoint-tls', join(folder, name), terminal)
+  return { address, tls: { chainPem: await file('tls.crt'), keyPem: await file('tls.key') } }
 }
 
 async function issuersOf(file: string, terminal: Terminal) {

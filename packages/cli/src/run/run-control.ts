@@ -18,6 +18,9 @@ export async function runControl(
   const addresses = {
     xds: renderAddress(plane.xds),
     ...(xdsTls === undefined ? {} : { xdsTls: renderAddress(xdsTls) }),
+    ...(plane.bundleEndpoint === undefined
+      ? {}
+      : { bundleEndpoint: `https://${renderAddress(plane.bundleEndpoint)}` }),
     admin: `http://${renderAddress(plane.admin)}`,
     ...(plane.adminTls === undefined
       ? {}

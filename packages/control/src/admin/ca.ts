@@ -33,7 +33,7 @@ export const caBundle: AdminEndpoint = {
 }
 
 export const caSpiffeBundle: AdminEndpoint = {
-  path: '/v1/ca/spiffe-bundle',
+  path: '/v1/spiffe-bundle',
   method: 'GET',
   access: { action: 'ca.bundle', role: 'viewer', where: 'namespaces' },
   summary: 'what other trust domains need to believe this one: a SPIFFE bundle; no private key',
@@ -45,7 +45,7 @@ export const caSpiffeBundle: AdminEndpoint = {
 }
 
 export const caFederation: AdminEndpoint = {
-  path: '/v1/ca/federation',
+  path: '/v1/federation',
   method: 'GET',
   access: { action: 'ca.status', role: 'viewer', where: 'mesh' },
   summary: 'other trust domains: whose bundle is known, since when, and what is wrong',

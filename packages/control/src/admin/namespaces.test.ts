@@ -139,6 +139,7 @@ describe('R73: what a viewer of some namespaces is shown', () => {
     '/v1/resources?proxy=bank/canary-of-bank',
     '/metrics',
     '/v1/ca/bundle',
+    '/v1/spiffe-bundle',
   ]
   for (const grant of GRANTS) {
     for (const path of READS) {
@@ -168,6 +169,7 @@ describe('R73: what a viewer of some namespaces is shown', () => {
 describe('R73: mesh-wide endpoints take a role in all namespaces', () => {
   const MESH: readonly (readonly [string, Role, string?])[] = [
     ['/v1/ca', 'viewer'],
+    ['/v1/federation', 'viewer'],
     ['/v1/operator-tokens', 'admin'],
     ['/v1/audit', 'admin'],
     ['/v1/ca/rotate', 'admin', '{"abandon":true}'],
@@ -296,7 +298,7 @@ test('R73: the matrix has every endpoint', () => {
       ...['/debug/syncz', '/debug/registryz', '/debug/configz', '/metrics', '/v1/ca/bundle'],
       ...['/v1/ca', '/v1/ca/rotate', '/v1/ca/import', '/v1/operator-tokens'],
       ...['/v1/operator-tokens/revoke', '/v1/audit', '/v1/apply', '/v1/delete'],
-      ...['/v1/join-tokens', '/v1/join-tokens/revoke'],
+      ...['/v1/join-tokens', '/v1/join-tokens/revoke', '/v1/spiffe-bundle', '/v1/federation'],
     ].map(String),
   )
   const missing = adminEndpoints.filter(

@@ -3,7 +3,14 @@ import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock, Logger } from '@weft/base'
-import { type ResourceSet, renderSpiffeId, type SocketAddress, serviceAccountId } from '@weft/model'
+import { renderSpiffeBundle, writePem } from '@weft/identity'
+import {
+  type ResourceSet,
+  renderSpiffeId,
+  type SocketAddress,
+  serviceAccountId,
+  type TrustDomainRoots,
+} from '@weft/model'
 import type { MetricsRegistry } from '@weft/telemetry'
 import {
   type ConnectionStatus,
@@ -16,6 +23,8 @@ import { TRUST_BUNDLE } from '../snapshot/secrets.ts'
 import { workloadOf } from '../translate/node-view.ts'
 import { BOOTSTRAP_TOKEN_PREFIX } from './attestation.ts'
 import { CaMetrics } from './ca-metrics.ts'
+import { type BundleEndpoint, openBundleEndpoint } from './federation/bundle-endpoint.ts'
+import { ForeignBundles, type ForeignStatus } from './federation/foreign-bundles.ts'
 import type { ConnectedHolder } from './holders.ts'
 import { JoinTokens } from './join-tokens.ts'
 import { MeshCa } from './mesh-ca.ts'
@@ -41,6 +50,11 @@ export interface OpenedMeshCa {
   readonly tokens: JoinTokens
   /** JWT-SVIDs and bundles, for whoever has an identity. */
   readonly workloads: WorkloadIdentities
+  /** Other trust domains that are believed, with their roots. */
+  federated(): readonly TrustDomainRoots[]
+  federation(): readonly ForeignStatus[]
+  /** `undefined` when none is wanted, or none can be. */
+  openBundleEndpoint(): Promise<SocketAddress | undefined>
   /** Why a peer of the TLS port may not call anything but the certificate service. */
   admit(peer: XdsPeer): string | undefined
   /** R74: why a peer may not be the node that it says it is. */
@@ -77,8 +91,28 @@ export async function openMeshCa(options: CaOptions, deps: OpenMeshCaDeps): Prom
       ...workloads.holders(),
     ],
     onSpiffeBundle: () => workloads.changed(),
+    onServerIdentity(tls) {
+      deps.onServerIdentity(tls)
+      if (options.bundleEndpoint?.tls === undefined) endpoint?.setTls(tls)
+    },
   })
-  const workloads = new WorkloadIdentities(ca, { clock, log })
+  let endpoint: BundleEndpoint | undefined
+  const foreign = await ForeignBundles.open(options.federation ?? [], folder, {
+    ...deps,
+    onChange() {
+      workloads.changed()
+      deps.onBundle()
+    },
+  })
+  /** Nobody else speaks for the mesh's own trust domain. */
+  const others = () => foreign.bundles().filter((one) => one.trustDomain !== ca.trustDomain)
+  const documents = () =>
+    new Map(others().map((one) => [one.trustDomain, renderSpiffeBundle(one)] as const))
+  const workloads: WorkloadIdentities = new WorkloadIdentities(ca, {
+    clock,
+    log,
+    foreign: documents,
+  })
   const metrics = new CaMetrics(deps.metrics, {
     rootNotAfterMs: () => ca.rootNotAfterMs,
     signerNotAfterMs: () => ca.signerNotAfterMs,
@@ -91,6 +125,27 @@ export async function openMeshCa(options: CaOptions, deps: OpenMeshCaDeps): Prom
     ca,
     tokens,
     workloads,
+    federated: () =>
+      others().map(({ trustDomain, roots }) => ({
+        trustDomain,
+        caPem: roots.map((der) => writePem('CERTIFICATE', der)).join(''),
+      })),
+    federation: () => foreign.status(),
+    async openBundleEndpoint() {
+      const { address, tls = ca.serverTls } = options.bundleEndpoint ?? {}
+      if (address === undefined) return undefined
+      if (tls === undefined) {
+        log.error('the bundle endpoint is not served: there is no CA to identify it')
+        return undefined
+      }
+      endpoint = await openBundleEndpoint(address, tls, () => {
+        const bundle = ca.spiffeBundle
+        if (bundle === undefined) return undefined
+        const { refreshHintMs = 0 } = bundle
+        return { text: renderSpiffeBundle(bundle), refreshHintMs }
+      })
+      return endpoint.address
+    },
     admit(peer) {
       if (!peer.isTls) return undefined
       const identified = ca.identify(peer)
@@ -109,6 +164,8 @@ export async function openMeshCa(options: CaOptions, deps: OpenMeshCaDeps): Prom
     },
     async close() {
       ca.close()
+      foreign.close()
+      await endpoint?.close()
       tokenIssuers.close()
       if (announced !== undefined) await rm(announced, { force: true })
     },

@@ -1,5 +1,8 @@
 /** What the user may say of the mesh's CA. */
 import type { CaPolicy } from '@weft/identity'
+import type { SocketAddress } from '@weft/model'
+import type { XdsTls } from '@weft/xds'
+import type { FederatedDomain } from './federation/federation-options.ts'
 import type { TokenIssuer } from './token-issuers.ts'
 
 export interface CaOptions {
@@ -13,7 +16,17 @@ export interface CaOptions {
   /** Where the secret goes by which this machine's user joins without a setting; absent: nowhere. */
   readonly bootstrapFolder?: string
   readonly policy?: Partial<CaPolicy>
+  /** Trust domains besides the own one. */
+  readonly federation?: readonly FederatedDomain[]
+  /** Where others find this mesh's bundle; absent: nowhere. */
+  readonly bundleEndpoint?: BundleEndpointOptions
   readonly limits?: CaLimits
+}
+
+export interface BundleEndpointOptions {
+  readonly address: SocketAddress
+  /** A certificate for the server's name (`https_web`); absent: the control plane's SVID. */
+  readonly tls?: XdsTls
 }
 
 interface CaLimits {

@@ -15,6 +15,7 @@ import {
   MESH_CONFIG_MAP,
   readMeshConfig,
 } from '@weft/config'
+import type { TrustDomainRoots } from '@weft/model'
 import { declaredServices } from '../registries/declared/declared-services.ts'
 import type { MeshService, RegistryState } from '../registries/registry.ts'
 import { mergeRegistries } from '../registries/state/merge.ts'
@@ -53,6 +54,8 @@ export interface SnapshotInput {
   readonly tlsFiles?: TlsFiles
   /** What proxies are to trust for identities of the mesh; absent: the mesh has no CA. */
   readonly trustBundlePem?: string
+  /** Other trust domains that are believed, with their roots. */
+  readonly federated?: readonly TrustDomainRoots[]
 }
 
 /**
@@ -61,7 +64,14 @@ export interface SnapshotInput {
  */
 export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): MeshSnapshot {
   const all = sorted(input.documents)
-  const mesh = share(previous?.mesh, meshSettings(readMeshConfig(meshConfigMap(all)).meshConfig))
+  const { federated = [] } = input
+  const settings = meshSettings(readMeshConfig(meshConfigMap(all)).meshConfig)
+  const mesh = share(previous?.mesh, {
+    ...settings,
+    ...(federated.length === 0
+      ? {}
+      : { federatedTrustDomains: federated.map(({ trustDomain }) => trustDomain) }),
+  })
   const namespaces = new Map(
     documentsOf(all, 'Namespace').map((one) => [one.metadata.name, one.metadata.labels]),
   )
@@ -82,7 +92,11 @@ export function buildSnapshot(input: SnapshotInput, previous?: MeshSnapshot): Me
   const policies = backendPolicies(documents, { services, domain, authorities, attached })
   const secrets = shareMap(
     previous?.secrets ?? new Map(),
-    new Map([...declared, ...authorities.secrets, ...trustBundle(input.trustBundlePem)]),
+    new Map([
+      ...declared,
+      ...authorities.secrets,
+      ...trustBundle(input.trustBundlePem, mesh, federated),
+    ]),
   )
   const settled = settleReferences(
     {

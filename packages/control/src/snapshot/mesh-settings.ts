@@ -15,6 +15,8 @@ export interface MeshSettings {
   readonly trustDomain: string
   /** Other names of the trust domain: whoever has one of these is of the mesh, too. */
   readonly trustDomainAliases: readonly string[]
+  /** Other trust domains whose workloads may come in; what they may do is for policies to say. */
+  readonly federatedTrustDomains?: readonly string[]
   /** Workloads of the mesh call each other with mutual TLS, where both can. */
   readonly autoMtls: boolean
   readonly rootNamespace: string

@@ -11,7 +11,8 @@ import {
   documentsOf,
   type ServerTlsSettings,
 } from '@weft/config'
-import type { Secret } from '@weft/model'
+import type { Secret, TrustDomainRoots } from '@weft/model'
+import type { MeshSettings } from './mesh-settings.ts'
 
 export function secretName(namespace: string, name: string): string {
   return `kubernetes://${namespace}/${name}`
@@ -32,9 +33,21 @@ export const SYSTEM_ROOTS = 'file-root:system'
 export const TRUST_BUNDLE = 'ROOTCA'
 
 /** As a secret like any other: versioned, and acknowledged by each proxy. */
-export function trustBundle(caPem: string | undefined): ReadonlyMap<string, Secret> {
+export function trustBundle(
+  caPem: string | undefined,
+  { trustDomain, trustDomainAliases }: Pick<MeshSettings, 'trustDomain' | 'trustDomainAliases'>,
+  federated: readonly TrustDomainRoots[] = [],
+): ReadonlyMap<string, Secret> {
   if (caPem === undefined) return new Map()
-  return new Map([[TRUST_BUNDLE, { kind: 'validation', name: TRUST_BUNDLE, caPem }]])
+  const plain = { kind: 'validation', name: TRUST_BUNDLE, caPem } as const
+  if (federated.length === 0) return new Map([[TRUST_BUNDLE, plain]])
+  // An alias has the mesh's own roots, unless it is a trust domain with its own.
+  const byName = new Map(trustDomainAliases.map((alias) => [alias, caPem]))
+  for (const one of federated) byName.set(one.trustDomain, one.caPem)
+  byName.delete(trustDomain)
+  const others = [...byName].map(([name, pem]) => ({ trustDomain: name, caPem: pem }))
+  const trustDomains = [{ trustDomain, caPem }, ...others]
+  return new Map([[TRUST_BUNDLE, { ...plain, trustDomains }]])
 }
 
 /** Where files that documents name, and the platform's trusted authorities, come from. */

@@ -8,7 +8,7 @@
  * `default` is this proxy's own key and certificate; `ROOTCA` is what peers must chain to: the
  * control plane's newest word, else what came with the certificate.
  */
-import type { ResourceSet, Secret } from '@weft/model'
+import type { ResourceSet, Secret, TrustDomainRoots } from '@weft/model'
 import type { ResourceSinkDeps, ResourceUpdate } from '@weft/xds'
 import type { Svid } from './svid.ts'
 import type { WorkloadIdentity } from './workload-identity.ts'
@@ -28,13 +28,17 @@ export function withLocalSecrets<Deps extends ResourceSinkDeps>(
 ): Deps {
   if (identity === undefined) return deps
   let newest: ResourceUpdate | undefined
-  let made: { readonly svid: Svid; readonly secrets: LocalSecrets } | undefined
+  let made:
+    | { readonly svid: Svid; readonly told: Secret | undefined; readonly secrets: LocalSecrets }
+    | undefined
   const merged = (update: ResourceUpdate): ResourceUpdate => {
     const told = update.set.secret.get(MESH_ROOTS)
     if (told?.kind === 'validation') identity.trust(told.caPem)
     const { svid } = identity
     if (svid === undefined) return update
-    if (made?.svid !== svid) made = { svid, secrets: secretsOf(svid, made?.secrets) }
+    if (made?.svid !== svid || made.told !== told) {
+      made = { svid, told, secrets: secretsOf(svid, told, made?.secrets) }
+    }
     const { certificate, roots } = made.secrets
     const secret = new Map(update.set.secret)
     secret.set(OWN_CERTIFICATE, certificate)
@@ -61,8 +65,13 @@ export function withLocalSecrets<Deps extends ResourceSinkDeps>(
 }
 
 /** What did not change is the same object, so that no handshake is prepared anew for nothing. */
-function secretsOf(svid: Svid, before: LocalSecrets | undefined): LocalSecrets {
+function secretsOf(
+  svid: Svid,
+  told: Secret | undefined,
+  before: LocalSecrets | undefined,
+): LocalSecrets {
   const { chainPem, keyPem, rootsPem: caPem } = svid
+  const trustDomains = trustDomainsOf(told, caPem)
   const { certificate, roots } = before ?? {}
   return {
     certificate:
@@ -70,8 +79,25 @@ function secretsOf(svid: Svid, before: LocalSecrets | undefined): LocalSecrets {
         ? certificate
         : { kind: 'certificate', name: OWN_CERTIFICATE, chainPem, keyPem },
     roots:
-      roots?.kind === 'validation' && roots.caPem === caPem
+      roots?.kind === 'validation' &&
+      roots.caPem === caPem &&
+      JSON.stringify(roots.trustDomains) === JSON.stringify(trustDomains)
         ? roots
-        : { kind: 'validation', name: MESH_ROOTS, caPem },
+        : {
+            kind: 'validation',
+            name: MESH_ROOTS,
+            caPem,
+            ...(trustDomains === undefined ? {} : { trustDomains }),
+          },
   }
+}
+
+/** As told, the own ones with the root that the certificate came with. */
+function trustDomainsOf(
+  told: Secret | undefined,
+  caPem: string,
+): readonly TrustDomainRoots[] | undefined {
+  if (told?.kind !== 'validation' || told.trustDomains === undefined) return undefined
+  const [own, ...others] = told.trustDomains
+  return own === undefined ? undefined : [{ ...own, caPem }, ...others]
 }

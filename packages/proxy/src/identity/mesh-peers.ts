@@ -4,7 +4,7 @@
  */
 import type { X509Certificate } from 'node:crypto'
 import { type Certificate, type Roots, readCertificate, readPem, verifySvid } from '@weft/identity'
-import { parseSpiffeId } from '@weft/model'
+import { parseSpiffeId, type Secret, type TrustDomainRoots } from '@weft/model'
 
 /** Longer chains are no SVIDs; circles end here, too. */
 const MAX_CHAIN = 8
@@ -17,13 +17,10 @@ const MAX_REMEMBERED = 4_096
  * @public `tls/tls-contexts.ts` loads it when it is needed.
  */
 export function meshDistrust(
-  rootsPem: string,
+  { caPem, trustDomains }: Pick<Validation, 'caPem' | 'trustDomains'>,
   nowMs: () => number = Date.now,
 ): (certificate: X509Certificate) => string | undefined {
-  const roots = readPem(rootsPem, 'CERTIFICATE').map((der) => ({
-    der,
-    trustDomain: trustDomainOf(readCertificate(der)),
-  }))
+  const rootsFor = trustDomains === undefined ? rootsOf(caPem) : rootsByName(trustDomains)
   /** By fingerprint: until when a certificate is good. */
   const known = new Map<string, number>()
   return (certificate) => {
@@ -31,7 +28,7 @@ export function meshDistrust(
     const untilMs = known.get(fingerprint256)
     if (untilMs !== undefined && nowMs() <= untilMs) return undefined
     const chain = chainOf(certificate)
-    const verified = verifySvid(chain, rootsFor(chain[0], roots), nowMs())
+    const verified = verifySvid(chain, rootsFor(chain[0]), nowMs())
     if (!verified.ok) return verified.problem
     if (known.size >= MAX_REMEMBERED) known.clear()
     known.set(fingerprint256, verified.notAfterMs)
@@ -39,18 +36,35 @@ export function meshDistrust(
   }
 }
 
+type Validation = Extract<Secret, { readonly kind: 'validation' }>
+
 interface Root {
   readonly der: Buffer
   /** Absent: it does not say; then it is the mesh's, whatever the mesh is called. */
   readonly trustDomain: string | undefined
 }
 
-function rootsFor(leaf: Buffer | undefined, roots: readonly Root[]): Roots {
-  if (leaf === undefined) return new Map()
-  const wanted = trustDomainOf(tryRead(leaf))
-  if (wanted === undefined) return new Map()
-  const own = roots.filter(({ trustDomain = wanted }) => trustDomain === wanted)
-  return new Map([[wanted, own.map(({ der }) => der)]])
+type RootsFor = (leaf: Buffer | undefined) => Roots
+
+function rootsOf(caPem: string): RootsFor {
+  const roots: Root[] = readPem(caPem, 'CERTIFICATE').map((der) => ({
+    der,
+    trustDomain: trustDomainOf(readCertificate(der)),
+  }))
+  return (leaf) => {
+    const wanted = leaf === undefined ? undefined : trustDomainOf(tryRead(leaf))
+    if (wanted === undefined) return new Map()
+    const own = roots.filter(({ trustDomain = wanted }) => trustDomain === wanted)
+    return new Map([[wanted, own.map(({ der }) => der)]])
+  }
+}
+
+/** With several trust domains it is said for each root whom it may vouch for (R42). */
+function rootsByName(trustDomains: readonly TrustDomainRoots[]): RootsFor {
+  const roots: Roots = new Map(
+    trustDomains.map(({ trustDomain, caPem }) => [trustDomain, readPem(caPem, 'CERTIFICATE')]),
+  )
+  return () => roots
 }
 
 /** The peer is not who says what is in it yet: it may be anything. */

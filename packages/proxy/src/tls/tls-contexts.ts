@@ -95,11 +95,18 @@ function parts(tls: DownstreamTls | UpstreamTls, secrets: readonly Secret[]) {
   return {
     parameters: tls,
     certificates: secrets.filter((secret) => secret.kind === 'certificate'),
-    trust,
+    trust: trust === undefined ? undefined : withAllRoots(trust),
     // Whoever is trusted by the mesh's roots is a workload, by the rules for those.
-    ...(trust?.name === MESH_ROOTS ? { distrust: meshPeers().meshDistrust(trust.caPem) } : {}),
+    ...(trust?.name === MESH_ROOTS ? { distrust: meshPeers().meshDistrust(trust) } : {}),
     alpn: tls.alpn,
     spki: tls.verifySpki,
     hashes: tls.verifyHash,
   }
+}
+
+/** OpenSSL knows of no trust domains: it checks the chain, and what is on top of it whom it is of. */
+function withAllRoots<T extends Extract<Secret, { readonly kind: 'validation' }>>(trust: T): T {
+  const { trustDomains } = trust
+  if (trustDomains === undefined) return trust
+  return { ...trust, caPem: [...new Set(trustDomains.map(({ caPem }) => caPem))].join('') }
 }

@@ -39,6 +39,7 @@ import {
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
 } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
+import { SPIFFECertValidatorConfigSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
 import { HttpProtocolOptionsSchema } from '../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
 import type { JsonValue } from '../node.ts'
 import { TYPE_URLS } from '../type-urls.ts'
@@ -134,7 +135,7 @@ const ANY_TYPES = [
     HttpInspectorSchema,
     PreviousHostsPredicateSchema,
   ],
-  ...[HttpProtocolOptionsSchema, ClusterConfigSchema],
+  ...[HttpProtocolOptionsSchema, ClusterConfigSchema, SPIFFECertValidatorConfigSchema],
   ...[StdoutAccessLogSchema, StderrAccessLogSchema],
 ]
 let registry: Registry | undefined

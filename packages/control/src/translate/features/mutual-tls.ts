@@ -131,7 +131,11 @@ function trustDomains({ trustDomain, trustDomainAliases }: MeshSettings): readon
 }
 
 function inMesh(mesh: MeshSettings): readonly SubjectAltNameMatch[] {
-  return trustDomains(mesh).map((trustDomain) => ({
+  return within(trustDomains(mesh))
+}
+
+function within(names: readonly string[]): readonly SubjectAltNameMatch[] {
+  return names.map((trustDomain) => ({
     type: 'uri',
     value: { kind: 'prefix', value: `spiffe://${trustDomain}/`, ignoreCase: false },
   }))
@@ -207,7 +211,7 @@ function mutualChains(
     certificates: [OWN_CERTIFICATE],
     validation: MESH_ROOTS,
     requireClientCertificate: true,
-    subjectAltNames: inMesh(mesh),
+    subjectAltNames: [...inMesh(mesh), ...within(mesh.federatedTrustDomains ?? [])],
     alpn: http === undefined ? [MESH] : ['h2', 'http/1.1', MESH],
   }
   const secured = { ...match, transportProtocol: 'tls' as const }

@@ -9,7 +9,7 @@
 import { createPrivateKey } from 'node:crypto'
 import type { Clock, Logger } from '@weft/base'
 import { readPem, renderJwtKeySet, type SpiffeBundle, writePem } from '@weft/identity'
-import { parseSpiffeId, type Secret } from '@weft/model'
+import { parseSpiffeId, type Secret, type TrustDomainRoots } from '@weft/model'
 import { serveWorkload, type WorkloadApi, type WorkloadSource, type WorkloadState } from '@weft/xds'
 import { MESH_ROOTS, OWN_CERTIFICATE } from '../local-secrets.ts'
 import type { Svid } from '../svid.ts'
@@ -159,7 +159,7 @@ export class ServedIdentity {
     const { chainPem, keyPem, rootsPem: caPem } = held.svid
     const secrets: Secret[] = [
       { kind: 'certificate', name: OWN_CERTIFICATE, chainPem, keyPem },
-      { kind: 'validation', name: MESH_ROOTS, caPem },
+      { kind: 'validation', name: MESH_ROOTS, caPem, ...trustDomainsOf(held) },
     ]
     return new Map(secrets.map((secret) => [secret.name, secret]))
   }
@@ -176,6 +176,18 @@ function bundlesOf(
   const bundles = new Map(told?.byTrustDomain)
   bundles.set(trustDomain, { trustDomain, jwtKeys: own?.jwtKeys ?? [], roots })
   return bundles
+}
+
+/** Each root vouches for its own trust domain alone, where there are several. */
+function trustDomainsOf({ svid, bundles }: HeldIdentity): {
+  readonly trustDomains?: readonly TrustDomainRoots[]
+} {
+  if (bundles.size < 2) return {}
+  const own = trustDomainOf(svid)
+  const others = [...bundles.values()]
+    .filter(({ trustDomain }) => trustDomain !== own)
+    .map(({ trustDomain, roots }) => ({ trustDomain, caPem: pemOf(roots) }))
+  return { trustDomains: [{ trustDomain: own, caPem: svid.rootsPem }, ...others] }
 }
 
 function trustDomainOf({ id }: Svid): string {
