@@ -34,7 +34,7 @@ spec:
   trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 25}}}
 `
 
-export interface Handshakes {
+interface Handshakes {
   readonly done: number
   readonly failed: number
 }

@@ -33,7 +33,7 @@ export interface ConfigFeedDeps extends ResourceSinkDeps {
 }
 
 /** What a control plane is told of an identity, and what proves it. */
-export interface FeedIdentity {
+interface FeedIdentity {
   /** The SPIFFE ID, or that one is expected; absent: none is. */
   readonly announced: string | undefined
   /** The certificate in force, PEM. */

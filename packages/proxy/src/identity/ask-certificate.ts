@@ -34,7 +34,7 @@ export interface CertificateCall {
 }
 
 /** By roots, or before anything is known by the SHA-256 of one's DER, hex. */
-export type ServerTrust =
+type ServerTrust =
   | { readonly kind: 'roots'; readonly rootsPem: string }
   | { readonly kind: 'pins'; readonly pins: readonly string[] }
 
