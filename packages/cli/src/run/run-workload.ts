@@ -24,7 +24,6 @@ import { LOOPBACK } from './addresses.ts'
 import { childEnvironment, type RunningChild, startChild } from './child.ts'
 import { privateSocket } from './private-socket.ts'
 import { leaveToken } from './proxy-token.ts'
-import { leaveToken } from './proxy-token.ts'
 import { reportReady } from './report-ready.ts'
 import { instanceOf } from './sidecar-options.ts'
 
@@ -57,10 +56,6 @@ export async function runWorkload(
   const isServed = run.identity !== undefined && terminal.env.SPIFFE_ENDPOINT_SOCKET === undefined
   await using socket = isServed ? await privateSocket(terminal) : undefined
   const sidecar = await openSidecar(run, socket?.path, () => quit(), terminal, logs)
-  const takeToken =
-    sidecar.admin === undefined
-      ? async () => undefined
-      : await leaveToken(sidecar.admin, sidecar.adminToken ?? '', terminal, logs.logger('admin'))
   const takeToken =
     sidecar.admin === undefined
       ? async () => undefined
@@ -106,8 +101,8 @@ export async function runWorkload(
 
 async function openSidecar(
   run: WorkloadRun,
-  onQuit: () => void,
   workloadSocket: string | undefined,
+  onQuit: () => void,
   terminal: Terminal,
   logs: LogScopes,
 ): Promise<SingleProxy> {
@@ -120,8 +115,8 @@ async function openSidecar(
         address: run.offers[0]?.address ?? LOOPBACK,
         source: run.source,
         ...(run.identity === undefined ? {} : { identity: run.identity }),
-        outbound: { host: LOOPBACK, port: run.outboundPort },
         ...(workloadSocket === undefined ? {} : { workloadSocket }),
+        outbound: { host: LOOPBACK, port: run.outboundPort },
         offers: run.offers,
         bindHost: run.offers[0]?.address ?? LOOPBACK,
         admin: { host: LOOPBACK, port: run.adminPort },

@@ -23,7 +23,7 @@ export interface CaOptions {
   readonly limits?: CaLimits
 }
 
-export interface BundleEndpointOptions {
+interface BundleEndpointOptions {
   readonly address: SocketAddress
   /** A certificate for the server's name (`https_web`); absent: the control plane's SVID. */
   readonly tls?: XdsTls

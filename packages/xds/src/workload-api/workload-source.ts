@@ -19,7 +19,7 @@ export type WorkloadState =
   | { readonly kind: 'none'; readonly problem: string }
   | { readonly kind: 'ready'; readonly svid: WorkloadX509; readonly bundles: WorkloadBundles }
 
-export interface WorkloadBundles {
+interface WorkloadBundles {
   readonly trustDomain: string
   /** Roots (DER, one after the other) by trust domain; always with the own one. */
   readonly x509: ReadonlyMap<string, Uint8Array>
