@@ -18,6 +18,12 @@ export interface DialOptions {
   /** Of the broker's certificate. */
   readonly caPem: string
   readonly services: readonly string[]
+  /** Default: `program` in `default`. */
+  readonly app?: string
+  readonly namespace?: string
+  readonly labels?: Readonly<Record<string, string>>
+  /** What requests are answered with; default: their own data. */
+  readonly answer?: string
   readonly onFireAndForget?: (data: string) => void
 }
 
@@ -38,11 +44,14 @@ export interface ProgramKind {
 
 let instances = 0
 
-function setupMetadata(services: readonly string[]): Buffer {
+function setupMetadata(options: DialOptions): Buffer {
+  const { services, app = 'program', namespace = 'default', labels = {} } = options
   const hello = {
     v: 1,
     instance: `program-${++instances}`,
-    app: 'program',
+    app,
+    ns: namespace,
+    labels,
     services: services.map((name) => ({ name })),
   }
   return renderComposite([{ mime: HELLO_MIME, content: Buffer.from(JSON.stringify(hello)) }])
@@ -66,7 +75,7 @@ const alpha: ProgramKind = {
     const { RSocketConnector } = require('rsocket-core') as Loose
     const connector = new RSocketConnector({
       setup: {
-        payload: { data: Buffer.alloc(0), metadata: setupMetadata(options.services) },
+        payload: { data: Buffer.alloc(0), metadata: setupMetadata(options) },
         metadataMimeType: MIME,
         dataMimeType: 'text/plain',
         keepAlive: 20_000,
@@ -100,10 +109,10 @@ function alphaTransport({ carrier, port, caPem }: DialOptions): unknown {
   })
 }
 
-function alphaResponder({ onFireAndForget }: DialOptions): unknown {
+function alphaResponder({ onFireAndForget, answer }: DialOptions): unknown {
   return {
     requestResponse(payload: Loose, out: Loose) {
-      out.onNext({ data: payload.data }, true)
+      out.onNext({ data: answer === undefined ? payload.data : Buffer.from(answer) }, true)
       return { cancel() {}, onExtension() {} }
     },
     requestStream(payload: Loose, initialN: number, out: Loose) {
@@ -194,7 +203,7 @@ const field: ProgramKind = {
     const { RSocketClient, BufferEncoders } = require('rsocket-core-field') as Loose
     const client = new RSocketClient({
       setup: {
-        payload: { data: Buffer.alloc(0), metadata: setupMetadata(options.services) },
+        payload: { data: Buffer.alloc(0), metadata: setupMetadata(options) },
         metadataMimeType: MIME,
         dataMimeType: 'text/plain',
         keepAlive: 20_000,
@@ -224,10 +233,11 @@ function fieldTransport({ carrier, port, caPem }: DialOptions, encoders: unknown
   return new tcp.default({ host: '127.0.0.1', port }, encoders)
 }
 
-function fieldResponder({ onFireAndForget }: DialOptions): unknown {
+function fieldResponder({ onFireAndForget, answer }: DialOptions): unknown {
   const { Flowable, Single } = require('rsocket-flowable') as Loose
   return {
-    requestResponse: (payload: Loose) => Single.of({ data: payload.data }),
+    requestResponse: (payload: Loose) =>
+      Single.of({ data: answer === undefined ? payload.data : Buffer.from(answer) }),
     requestStream: (payload: Loose) =>
       Flowable.just(...Array.from({ length: 5 }, () => ({ data: payload.data }))),
     requestChannel: (payloads: Loose) => payloads.map((payload: Loose) => ({ data: payload.data })),

@@ -39,6 +39,9 @@ export interface BrokerDeps {
    * everyone is let in as nobody, which is for tests and closed networks.
    */
   readonly authenticate?: (leg: Leg, hello: Hello) => Promise<PeerIdentity | string>
+  /** Told of connections that were let in, and of their end. */
+  readonly onOpen?: (leg: Leg) => void
+  readonly onGone?: (leg: Leg) => void
   /** Absent: by name alone. */
   readonly router?: (parts: RouterParts) => Router
 }
@@ -170,6 +173,7 @@ export class Broker implements LegOwner {
   onOpen(leg: Leg): void {
     this.#unauthenticated--
     const older = this.registry.add(leg)
+    this.#deps.onOpen?.(leg)
     if (older === undefined) return
     this.#deps.log.info('a newer connection of the same link came', {
       instance: leg.facts.instance?.id ?? '',
@@ -181,8 +185,12 @@ export class Broker implements LegOwner {
 
   onGone(leg: Leg): void {
     if (!this.#legs.delete(leg)) return
-    if (leg.wasAdmitted) this.registry.remove(leg)
-    else this.#unauthenticated--
+    if (!leg.wasAdmitted) {
+      this.#unauthenticated--
+      return
+    }
+    this.registry.remove(leg)
+    this.#deps.onGone?.(leg)
   }
 
   #welcome() {

@@ -26,16 +26,22 @@ import {
   UNBOUNDED_REQUEST_N,
 } from '@weft/wire'
 import { GatheredMetadata } from './gathered-metadata.ts'
-import type { Leg } from './leg.ts'
+import { Leg } from './leg.ts'
 import { type RequestCall, readRequestCall } from './request-call.ts'
 import { readInitialN, writeInitialN, writeStreamId } from './rewrite.ts'
-import type { ForwardVerdict, Router, RouteVerdict } from './router.ts'
+import type { ForwardVerdict, Refusal, Router, RouteVerdict } from './router.ts'
 import { StreamEntry } from './stream-entry.ts'
 
 /** Requests up to this size can go to another responder when the first one did not take them. */
 const MAX_HELD_BYTES = 65_536
 /** Weight of the newest answer in a leg's latency. */
 const RECENT = 0.2
+
+const NONE: readonly Leg[] = []
+const NOBODY: Refusal = {
+  code: RSOCKET_ERROR.rejected,
+  message: 'WEFT-503 no responder can take the request',
+}
 
 export class Forwarder {
   readonly #router: Router
@@ -164,9 +170,10 @@ export class Forwarder {
     from: number,
     to: number,
   ): void {
-    const responder = verdict.pick([])
-    if (responder === undefined) {
-      this.#giveUp(entry, RSOCKET_ERROR.rejected, 'WEFT-503 no responder can take the request')
+    const responder = verdict.pick(NONE)
+    if (!(responder instanceof Leg)) {
+      const { code, message } = responder ?? NOBODY
+      this.#giveUp(entry, code, message)
       return
     }
     const { interaction, requester } = entry
@@ -365,7 +372,7 @@ export class Forwarder {
     if (responder === undefined || pickAgain === undefined) return false
     entry.tried = [...(entry.tried ?? []), responder]
     const next = pickAgain(entry.tried)
-    if (next === undefined || entry.tried.includes(next)) return false
+    if (!(next instanceof Leg) || entry.tried.includes(next)) return false
     entry.retriesLeft--
     requester.owner.counters.retriedRequests++
     this.#leave(entry)

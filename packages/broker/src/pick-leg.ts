@@ -22,7 +22,7 @@ export function pickLeg(
     const only = legs[0]
     return only !== undefined && isEligible(only, nowMs) ? only : undefined
   }
-  if (tried.length === 0) {
+  if (tried.length === 0 && legs.length > 1) {
     // Mostly two at random will do, and nothing needs to be allocated.
     const first = legs[Math.floor(deps.random() * legs.length)] as Leg
     const second = legs[Math.floor(deps.random() * legs.length)] as Leg

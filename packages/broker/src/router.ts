@@ -20,6 +20,12 @@ export type RouteVerdict =
   /** The broker answers by itself, with one item. */
   | { readonly kind: 'answer'; readonly data: Uint8Array; readonly metadata?: Uint8Array }
 
+/** The one that would answer does not want this caller. */
+export interface Refusal {
+  readonly code: number
+  readonly message: string
+}
+
 export interface ForwardVerdict {
   readonly kind: 'forward'
   /**
@@ -27,8 +33,8 @@ export interface ForwardVerdict {
    * nothing but the metadata and the peer was looked at.
    */
   readonly isLasting: boolean
-  /** A responder that was not tried; absent: nobody can take the call. */
-  pick(tried: readonly Leg[]): Leg | undefined
+  /** A responder that was not tried; absent: nobody can take the call now. */
+  pick(tried: readonly Leg[]): Leg | Refusal | undefined
   /** From the request to its end, in milliseconds; absent: no limit. */
   readonly timeoutMs?: number
   /** How often a request that was certainly not processed goes to another responder; 0 or more. */

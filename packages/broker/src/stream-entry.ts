@@ -4,7 +4,7 @@ import type { CreditWindow } from '@weft/traffic'
 import type { Interaction } from '@weft/wire'
 import type { GatheredMetadata } from './gathered-metadata.ts'
 import type { Leg } from './leg.ts'
-import type { CallObserver } from './router.ts'
+import type { CallObserver, ForwardVerdict } from './router.ts'
 
 export class StreamEntry implements Timed {
   readonly requester: Leg
@@ -34,7 +34,7 @@ export class StreamEntry implements Timed {
   retriesLeft = 0
   tried: Leg[] | undefined
   /** Chooses again among those that were not tried. */
-  pickAgain: ((tried: readonly Leg[]) => Leg | undefined) | undefined
+  pickAgain: ForwardVerdict['pick'] | undefined
   observer: CallObserver | undefined
   /** When the responder got it; monotonic. */
   startedAtMs = 0

@@ -1,0 +1,219 @@
+/**
+ * Routes under the mesh's policy. A call is a virtual HTTP request (`POST /<service>/<method>` to
+ * the mesh host of whoever offers the service), and what decides is what decides for HTTP:
+ *
+ *     routes of the caller ─► fault ─► weighted target ─► endpoints ─► a leg behind one of them
+ *                                                       authorization of that leg's workload
+ */
+import type { RequestView } from '@weft/model'
+import {
+  type Caller,
+  type CallerRequest,
+  type CompiledForward,
+  type FaultDecision,
+  type MatchedDecision,
+  matchRoute,
+  pickTarget,
+  rollFault,
+} from '@weft/traffic'
+import { gsvServiceKey, RSOCKET_ERROR } from '@weft/wire'
+import type { BrokerService } from '../broker-service.ts'
+import type { Leg } from '../leg.ts'
+import { type PickDeps, pickLeg } from '../pick-leg.ts'
+import type { Registry } from '../registry.ts'
+import type { RequestCall } from '../request-call.ts'
+import type { ForwardVerdict, Refusal, Router, RouteVerdict } from '../router.ts'
+import { errorOfStatus } from './error-of-status.ts'
+import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
+import type { WorkloadPolicy } from './workload-policy.ts'
+
+export interface MeshRouterDeps extends PickDeps {
+  readonly registry: Registry
+  readonly service: BrokerService
+  readonly feeds: WorkloadFeeds
+  /** Resolves after so many milliseconds. */
+  sleep(delayMs: number): Promise<void>
+}
+
+/** How long a call waits for the first configuration of its caller, in milliseconds. */
+const CONFIGURATION_WAIT_MS = 5_000
+
+export class MeshRouter implements Router {
+  readonly #deps: MeshRouterDeps
+
+  constructor(deps: MeshRouterDeps) {
+    this.#deps = deps
+  }
+
+  get version(): number {
+    return this.#deps.registry.version + this.#deps.feeds.version
+  }
+
+  route(leg: Leg, call: RequestCall): RouteVerdict | Promise<RouteVerdict> {
+    const own = this.#deps.service.answer(leg, call)
+    if (own !== undefined) return own
+    const kind = this.#deps.feeds.kindOf(leg)
+    if (kind === undefined) return refused('WEFT-503 the caller has no workload')
+    const policy = kind.opened?.policy
+    return policy === undefined ? this.#later(leg, call, kind) : this.#decide(leg, call, policy)
+  }
+
+  /** The control plane has not spoken about this kind of caller yet. */
+  async #later(leg: Leg, call: RequestCall, kind: WorkloadKind): Promise<RouteVerdict> {
+    const ready = kind.feed.then((feed) => feed.ready())
+    await Promise.race([ready, this.#deps.sleep(CONFIGURATION_WAIT_MS)])
+    const policy = kind.opened?.policy
+    return policy === undefined
+      ? refused('WEFT-503 the control plane has not answered')
+      : this.#decide(leg, call, policy)
+  }
+
+  #decide(
+    leg: Leg,
+    call: RequestCall,
+    policy: WorkloadPolicy,
+  ): RouteVerdict | Promise<RouteVerdict> {
+    const host = this.#hostOf(leg, call)
+    if (host === undefined) return refused(`WEFT-404 nobody offers ${gsvServiceKey(call.route)}`)
+    if (policy.routes === undefined) return refused('WEFT-404 the caller has no routes')
+    const request = withAuthority(call, host)
+    const decision = matchRoute(policy.routes, request)
+    if (decision.kind !== 'matched') return refused(`WEFT-404 no route to ${host}`)
+    const verdict = this.#follow(leg, call, request, decision, policy)
+    const fault = rollFault(decision.route.source.fault, this.#deps.random)
+    return fault === undefined ? verdict : this.#underFault(verdict, fault)
+  }
+
+  /** The mesh host of who offers the service: in the caller's namespace, else wherever it is. */
+  #hostOf(leg: Leg, call: RequestCall): string | undefined {
+    const { registry, feeds } = this.#deps
+    const { route } = call
+    let legs = registry.find(gsvServiceKey(route))
+    if (legs.length === 0) {
+      legs = registry.find(gsvServiceKey({ ...route, service: `${route.service}.${route.method}` }))
+    }
+    const kinds = legs.flatMap((each) => feeds.kindOf(each) ?? [])
+    const near = feeds.kindOf(leg)?.workload.namespace
+    const found = kinds.find(({ workload }) => workload.namespace === near) ?? kinds[0]
+    return found?.service === undefined ? undefined : `${found.service}.${found.workload.namespace}`
+  }
+
+  async #underFault(verdict: RouteVerdict, fault: FaultDecision): Promise<RouteVerdict> {
+    if (fault.delayMs > 0) await this.#deps.sleep(fault.delayMs)
+    if (fault.abort === undefined) return verdict
+    const { status } = fault.abort
+    return {
+      kind: 'refuse',
+      code: errorOfStatus(status),
+      message: `WEFT-${status} fault filter abort`,
+    }
+  }
+
+  #follow(
+    leg: Leg,
+    call: RequestCall,
+    request: RequestView,
+    { route }: MatchedDecision,
+    policy: WorkloadPolicy,
+  ): RouteVerdict {
+    const { action } = route
+    if (action.kind === 'respond') {
+      const { status, body } = action.source
+      return status < 400
+        ? { kind: 'answer', data: Buffer.from(body) }
+        : { kind: 'refuse', code: errorOfStatus(status), message: `WEFT-${status} ${body}` }
+    }
+    if (action.kind === 'redirect') return refused('WEFT-404 a redirect has no form in RSocket')
+    const timeoutMs = shortest(action.source.timeoutMs, call.timeoutMs)
+    return {
+      kind: 'forward',
+      // Faults are rolled for each call, so a route that has one is looked at each time.
+      isLasting: route.source.fault === undefined,
+      pick: (tried) => this.#pick(leg, request, action, policy, tried),
+      retries: action.source.retry?.attempts ?? 0,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    } satisfies ForwardVerdict
+  }
+
+  #pick(
+    leg: Leg,
+    request: RequestView,
+    action: CompiledForward,
+    policy: WorkloadPolicy,
+    tried: readonly Leg[],
+  ): Leg | Refusal | undefined {
+    const { feeds } = this.#deps
+    const target = pickTarget(action, this.#deps.random)
+    const addresses = policy.addressesOf(target.cluster)
+    const legs: Leg[] = []
+    for (const address of addresses) {
+      for (const each of feeds.kindAt(address)?.legs ?? []) legs.push(each)
+    }
+    const found = pickLeg(legs, tried, this.#deps)
+    if (found === undefined) return undefined
+    const denial = denialOf(leg, found, request, feeds)
+    return denial === undefined ? found : { code: RSOCKET_ERROR.denied, message: denial }
+  }
+}
+
+/** The details are for the log; callers hear as little as HTTP callers do. */
+function denialOf(
+  caller: Leg,
+  responder: Leg,
+  request: RequestView,
+  feeds: WorkloadFeeds,
+): string | undefined {
+  const policy = feeds.kindOf(responder)?.opened
+  // Who cannot be judged is not let in.
+  if (policy?.policy === undefined) return 'RBAC: access denied'
+  const why = policy.policy.denial(callerOf(caller, policy.endpoint, request))
+  return why === undefined ? undefined : 'RBAC: access denied'
+}
+
+function callerOf(
+  leg: Leg,
+  endpoint: { readonly host: string; readonly port: number },
+  request: RequestView,
+): Caller {
+  const { principal } = leg.facts.identity
+  const { host } = leg.socket.remoteAddress
+  return {
+    sourceIp: host,
+    remoteIp: host,
+    destinationIp: endpoint.host,
+    destinationPort: endpoint.port,
+    serverName: undefined,
+    principals: principal === undefined ? undefined : [principal],
+    request: callerRequest(request),
+  }
+}
+
+function callerRequest(request: RequestView): CallerRequest {
+  return {
+    method: request.method,
+    scheme: request.scheme,
+    authority: request.authority,
+    path: request.path,
+    header: (name) => request.header(name),
+    headerValues(name) {
+      const value = request.header(name)
+      return value === undefined ? [] : [value]
+    },
+    tokens: [],
+  }
+}
+
+function withAuthority(call: RequestCall, authority: string): RequestView {
+  const { method, scheme, path } = call
+  return { method, scheme, path, authority, header: (name) => call.header(name) }
+}
+
+/** 0 and absent mean no limit. */
+function shortest(a: number, b: number | undefined): number | undefined {
+  if (a === 0) return b
+  return b === undefined ? a : Math.min(a, b)
+}
+
+function refused(message: string): RouteVerdict {
+  return { kind: 'refuse', code: RSOCKET_ERROR.rejected, message }
+}

@@ -1,0 +1,49 @@
+/** A broker under the mesh's policy: what dials in is a workload, what it calls is routed as HTTP is. */
+
+import { sleep } from '@weft/base'
+import { renderAddress } from '@weft/model'
+import { Broker, type BrokerDeps, type BrokerOptions } from '../broker.ts'
+import { MeshRouter } from './mesh-router.ts'
+import {
+  WorkloadFeeds,
+  type WorkloadFeedsDeps,
+  type WorkloadFeedsOptions,
+} from './workload-feeds.ts'
+
+export interface MeshBroker {
+  readonly broker: Broker
+  readonly feeds: WorkloadFeeds
+  close(): Promise<void>
+}
+
+export function openMeshBroker(
+  options: BrokerOptions & WorkloadFeedsOptions,
+  deps: BrokerDeps & Pick<WorkloadFeedsDeps, 'openEndpoint'>,
+): MeshBroker {
+  const { clock, log, random, openEndpoint } = deps
+  const feeds = new WorkloadFeeds(options, { clock, log, random, openEndpoint })
+  const broker = new Broker(options, {
+    ...deps,
+    onOpen: (leg) => feeds.add(leg),
+    onGone: (leg) => feeds.remove(leg),
+    router: (parts) =>
+      new MeshRouter({
+        ...parts,
+        feeds,
+        random,
+        nowMs: () => clock.monotonicMs(),
+        sleep: (delayMs) => sleep(clock, delayMs),
+      }),
+  })
+  log.info('the broker asks the control plane about everyone who dials in', {
+    control: 'path' in options.connect ? options.connect.path : renderAddress(options.connect),
+  })
+  return {
+    broker,
+    feeds,
+    async close() {
+      broker.close()
+      await feeds.close()
+    },
+  }
+}
