@@ -84,20 +84,26 @@ export function compileTime(
 }
 
 /**
- * All but fractions is the same for every line of a second and is put together once in it
- * (measured: a tenth of a request with an access log).
+ * All but fractions is the same for every line of a second and is put together once in it, and
+ * a busy proxy writes many lines in a millisecond (measured: a tenth of a request with a log).
  */
 function oncePerSecond(parts: readonly Part[]): (epochMs: number) => string {
+  const isFine = parts.some((part) => typeof part === 'object' && part !== MILLISECONDS)
   let second = Number.NaN
   let ready: (string | Fraction)[] = []
+  let millisecond = Number.NaN
+  let text = ''
   return (epochMs) => {
+    const nowMs = isFine ? epochMs : Math.floor(epochMs)
+    if (nowMs === millisecond) return text
     const now = Math.floor(epochMs / 1_000)
     if (now !== second) {
       second = now
       ready = joined(parts, epochMs)
     }
-    let text = ''
+    text = ''
     for (const part of ready) text += typeof part === 'string' ? part : part.write(epochMs)
+    millisecond = nowMs
     return text
   }
 }
