@@ -26,6 +26,13 @@ describe('childEnvironment()', () => {
     assert.equal(env.no_proxy, env.NO_PROXY)
     assert.equal('PORT' in env, false)
   })
+
+  test('has no part in how the sidecar allocates, unless somebody chose it', () => {
+    const options = { outboundPort: 1, appPort: undefined, facts: {} }
+    const name = 'MALLOC_MMAP_THRESHOLD_'
+    assert.equal(childEnvironment({ [name]: '30000' }, options)[name], undefined)
+    assert.equal(childEnvironment({ [name]: '65536' }, options)[name], '65536')
+  })
 })
 
 test('an exit code is the child’s, or 128 and the signal, as a shell says it', () => {

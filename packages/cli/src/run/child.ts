@@ -13,6 +13,9 @@ export interface ChildEnvironment {
   readonly facts: Readonly<Record<string, string | undefined>>
 }
 
+/** What `bin/weft` sets for a sidecar's own memory. */
+const OWN_MALLOC = { name: 'MALLOC_MMAP_THRESHOLD_', value: '30000' } as const
+
 /** Never through the mesh: what the application asks on its own machine. */
 const LOCAL_HOSTS = ['localhost', '127.0.0.1', '::1']
 
@@ -27,8 +30,10 @@ export function childEnvironment(
   const proxy = `http://127.0.0.1:${outboundPort}`
   const own = inherited.NO_PROXY ?? inherited.no_proxy
   const noProxy = [...new Set([...(own?.split(',') ?? []), ...LOCAL_HOSTS])].join(',')
+  const isOwnMalloc = inherited[OWN_MALLOC.name] === OWN_MALLOC.value
   return {
     ...inherited,
+    ...(isOwnMalloc ? { [OWN_MALLOC.name]: undefined } : {}),
     HTTP_PROXY: proxy,
     http_proxy: proxy,
     NO_PROXY: noProxy,
