@@ -42,7 +42,15 @@ export function covers<Desc extends DescMessage>(
   return { schema, others: schema.fields.filter((field) => !fields.includes(field.name)) }
 }
 
-/** Reports what is set outside of `coverage`, including fields newer than our protos. */
+/** What decides who may do what, or whom a rule is for: to leave out a part of it is to widen it. */
+const STRICT =
+  /(\.rbac\.v3\.|\.jwt_authn\.v3\.|\.ext_authz\.v3\.|\.csrf\.v3\.|\.transport_sockets\.tls\.v3\.|^envoy\.type\.matcher\.|\.route\.v3\.(RouteMatch|HeaderMatcher|QueryParameterMatcher|FilterConfig)|\.listener\.v3\.FilterChainMatch)/
+
+/**
+ * Reports what is set outside of `coverage`. A field newer than our protos is a problem in what
+ * decides (R54), however deep; elsewhere it is left out, as Envoy does, so that a newer control
+ * plane can speak to this proxy (U2).
+ */
 export function refuseOthers(
   coverage: Coverage<DescMessage>,
   message: Message,
@@ -52,8 +60,21 @@ export function refuseOthers(
   for (const field of coverage.others) {
     if (isFieldSet(message, field)) problems.add(`${path}.${field.name}`, 'is not supported')
   }
-  const [unknown] = message.$unknown ?? []
-  if (unknown !== undefined) {
-    problems.add(`${path}`, `field number ${unknown.no} of ${message.$typeName} is not known`)
+  const newer = STRICT.test(message.$typeName) ? newerField(message) : undefined
+  if (newer !== undefined) problems.add(path, newer)
+}
+
+/** The first field anywhere inside that our protos do not have. */
+function newerField(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return undefined
+  if ('$typeName' in value) {
+    const { $typeName, $unknown = [] } = value as Message
+    const [unknown] = $unknown
+    if (unknown !== undefined) return `field number ${unknown.no} of ${$typeName} is not known`
   }
+  for (const inner of Object.values(value)) {
+    const found = newerField(inner)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
