@@ -233,7 +233,7 @@ describe('Istio’s traffic', () => {
     assert.deepEqual([status, headers.location], [301, 'https://secure.example/a?b=c'])
   })
 
-  test('Gateway AUTO_PASSTHROUGH has a warning, and lets nobody in', async () => {
+  test('Gateway AUTO_PASSTHROUGH lets nobody in who is not of the mesh', async () => {
     const port = await freePort()
     const yaml = `apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -244,7 +244,7 @@ spec:
 `
     mesh.write('auto.yaml', yaml)
     const { output, errors } = await runWeft(['validate', '-'], { input: yaml })
-    assert.match(output + errors, /tls\.mode: accepted, not acted on yet/)
+    assert.doesNotMatch(output + errors, /not acted on/)
     const sni = 'outbound_.443_._.behind.example'
     assert.match(await exchangeBytes(port, 'ping', { ca: ca.caPem, sni }), /error|closed/)
     assert.equal((await ask({ port: gateway, host: 'nobody.example' })).status, 404)
@@ -280,6 +280,34 @@ spec:
     })
     assert.equal((await ask({ port, host: 'unwanted.example' })).status, 502)
     assert.equal((await ask({ port, host: `localhost:${v1}` })).status, 502)
+  })
+
+  test('a Sidecar’s egress proxy gets what goes to nobody of the mesh', async () => {
+    const v1 = apps.get('v1')?.port
+    mesh.write(
+      'egress-proxy.yaml',
+      `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: way-out, namespace: out}
+spec:
+  hosts: [way-out.example]
+  resolution: STATIC
+  ports: [{number: 3128, name: http, protocol: HTTP}]
+  endpoints: [{address: 127.0.0.1, ports: {http: ${v1}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: out}
+spec:
+  outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: way-out.example, port: {number: 3128}}}
+  egress: [{hosts: ["./*"]}]
+`,
+    )
+    const { port } = await mesh.startSidecar('out', ['--namespace', 'out'])
+    await eventually(async () => {
+      const { echo } = await ask({ port, host: 'nobody.example' })
+      assert.deepEqual([echo?.backend, echo?.host], ['v1', 'nobody.example'])
+    })
   })
 
   function gatewaysYaml(): string {

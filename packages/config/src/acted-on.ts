@@ -37,7 +37,6 @@ export const IDLE_FIELDS: Readonly<Partial<Record<DocumentType, readonly IdleFie
     ...trafficPolicyAt('spec.subsets[].trafficPolicy'),
     ...trafficPolicyAt('spec.subsets[].trafficPolicy.portLevelSettings[]'),
   ],
-  Sidecar: idle('spec.outboundTrafficPolicy.egressProxy'),
   WorkloadEntry: idle('spec.network'),
   GatewayClass: idle('spec.parametersRef'),
   KubernetesGateway: idle('spec.addresses', 'spec.infrastructure', 'spec.defaultScope'),

@@ -216,3 +216,29 @@ spec: {hosts: [api.example.com], exportTo: ${exportTo}, resolution: STATIC, loca
   assert.equal(addressIn(open, 'two'), '2.2.2.2')
   assert.equal(addressIn(open, 'three'), '1.1.1.1')
 })
+
+test('what goes to nobody of the mesh goes to the egress proxy, which nobody has to import', () => {
+  const policy = (egressProxy: string, mode = 'ALLOW_ANY') =>
+    sidecar(
+      `{egress: [{hosts: ["~/*"]}], outboundTrafficPolicy: {mode: ${mode}${egressProxy === '' ? '' : `, egressProxy: ${egressProxy}`}}}`,
+    )
+  const unknown = (text: string, view: Partial<ProxyView> = {}) => {
+    const set = resources(MESH + text, view)
+    const hosts = [...set.route.values()].flatMap(({ virtualHosts }) => virtualHosts)
+    const action = hosts.find(({ name }) => name === 'allow_any')?.routes.at(-1)?.action
+    const to = action?.kind === 'forward' ? action.targets[0].cluster : undefined
+    return { to, reached: reached(set) }
+  }
+  const explicit: Partial<ProxyView> = {
+    role: 'sidecar',
+    capture: { kind: 'explicit', outbound: { host: '127.0.0.1', port: 1 } },
+  }
+  assert.deepEqual(unknown(policy(''), explicit), { to: 'PassthroughCluster', reached: [] })
+  const other = 'ccc.other.svc.cluster.local'
+  assert.deepEqual(unknown(policy(`{host: ${other}}`), explicit), {
+    to: `outbound|80||${other}`,
+    reached: ['ccc.other'],
+  })
+  const subset = policy(`{host: bb, port: {number: 3306}, subset: v1}`)
+  assert.equal(unknown(subset, explicit).to, 'outbound|3306|v1|bb.shop.svc.cluster.local')
+})

@@ -9,7 +9,7 @@ import type {
   HttpRouteAttachment,
   StreamRouteAttachment,
 } from '../snapshot/gateway-api/attachment.ts'
-import { covers } from '../snapshot/hosts.ts'
+import { covers, resolveHost } from '../snapshot/hosts.ts'
 import type { MeshSettings } from '../snapshot/mesh-settings.ts'
 import type { MeshSnapshot } from '../snapshot/mesh-snapshot.ts'
 import { type SidecarDocument, sidecarOf } from '../snapshot/sidecars.ts'
@@ -77,17 +77,30 @@ export function importedBy(
     imports: importsOf(listener.hosts, visible, context),
   }))
   if (egress.length === 0) return { ...visible, document, egress }
+  const proxyHost = egressProxyHost(document, context.domain)
   const isImported = (pick: (one: Imports) => boolean) =>
     egress.some(({ imports }) => pick(imports))
   return {
     document,
     egress,
-    services: keep(visible.services, (host) => isImported((one) => one.services.has(host))),
+    services: keep(
+      visible.services,
+      (host) => host === proxyHost || isImported((one) => one.services.has(host)),
+    ),
     aliases: keep(visible.aliases, (host) => isImported((one) => one.aliases.has(host))),
     virtualServices: visible.virtualServices.filter((bound) =>
       isImported((one) => one.virtualServices.includes(bound)),
     ),
   }
+}
+
+/** Whole name of the service that unknown traffic goes to; nobody has to import it. */
+export function egressProxyHost(
+  { spec, metadata }: SidecarDocument,
+  domain: string,
+): string | undefined {
+  const host = spec.outboundTrafficPolicy?.egressProxy?.host
+  return host === undefined ? undefined : resolveHost(host, metadata.namespace, domain)
 }
 
 interface HostImport {

@@ -5,7 +5,8 @@
 import type { FilterChain, TcpProxy } from '@weft/model'
 import { MATCH_ALL } from '@weft/model'
 import type { MeshService, ServicePort } from '../../registries/registry.ts'
-import { BLACK_HOLE_CLUSTER, outboundCluster, PASSTHROUGH_CLUSTER } from '../names.ts'
+import { unknownTrafficCluster } from '../features/egress-proxy.ts'
+import { outboundCluster } from '../names.ts'
 import { MESH_GATEWAY } from '../routes/route-context.ts'
 import { meshVirtualServices, serviceTcpRoutes } from '../routes/service-routes.ts'
 import { tlsRoutes } from '../routes/tcp-routes.ts'
@@ -96,13 +97,12 @@ function tlsChains(scope: ProxyScope, one: BytePort): readonly FilterChain[] {
 }
 
 /** Where connections go that no chain of a port is for. */
-export function passthroughChain({ mesh }: ProxyScope): FilterChain {
-  const isOpen = mesh.outboundTrafficPolicy === 'ALLOW_ANY'
-  const cluster = isOpen ? PASSTHROUGH_CLUSTER : BLACK_HOLE_CLUSTER
+export function passthroughChain(scope: ProxyScope): FilterChain {
+  const cluster = unknownTrafficCluster(scope)
   return {
     name: 'PassthroughFilterChain',
     match: MATCH_ALL,
-    filter: tcpProxy(mesh, cluster, [{ cluster, weight: 1 }]),
+    filter: tcpProxy(scope.mesh, cluster, [{ cluster, weight: 1 }]),
   }
 }
 

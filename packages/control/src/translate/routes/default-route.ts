@@ -11,6 +11,7 @@ import {
 } from '@weft/model'
 import type { MeshService, ServicePort } from '../../registries/registry.ts'
 import { policyFor } from '../clusters/applied-rule.ts'
+import { unknownTrafficCluster } from '../features/egress-proxy.ts'
 import { ANY_REQUEST } from '../features/http-match.ts'
 import { hashPolicies } from '../features/load-balancer.ts'
 import { outboundCluster, PASSTHROUGH_CLUSTER } from '../names.ts'
@@ -38,7 +39,7 @@ export function unknownHosts(scope: ProxyScope, mayConnect: boolean): VirtualHos
   const isOpen = scope.mesh.outboundTrafficPolicy === 'ALLOW_ANY'
   const name = isOpen ? 'allow_any' : 'block_all'
   const action: RouteAction = isOpen
-    ? forwardTo([PASSTHROUGH_CLUSTER])
+    ? forwardTo([unknownTrafficCluster(scope)])
     : { kind: 'respond', status: 502, body: '' }
   const routes = [plainRoute(name, ANY_REQUEST, [], action)]
   if (mayConnect) routes.unshift(plainRoute(`${name}-connect`, CONNECT, [], action))
