@@ -71,7 +71,7 @@ function readWeftHello(content: Uint8Array, base: Base): Hello | string {
   if (id === undefined || app === undefined) {
     return `the entry ${HELLO_MIME} must have instance and app`
   }
-  const features = new Set(['mpush', 'goaway', 'lease'] as const)
+  const features = new Set(['mpush', 'goaway', 'lease', 'http'] as const)
   const announced = Array.isArray(json.features) ? json.features : []
   for (const feature of features) if (!announced.includes(feature)) features.delete(feature)
   return {
@@ -153,6 +153,14 @@ function servicesOf(value: unknown, nameField: string): readonly OfferedService[
   return value.filter(isRecord).flatMap((each) => {
     const service = textOf(each[nameField])
     if (service === undefined) return []
-    return [{ service, group: textOf(each.group) ?? '', version: textOf(each.version) ?? '' }]
+    const port = countOf(each.port)
+    return [
+      {
+        service,
+        group: textOf(each.group) ?? '',
+        version: textOf(each.version) ?? '',
+        ...(port === undefined || port === 0 || port > 65_535 ? {} : { port }),
+      },
+    ]
   })
 }

@@ -10,8 +10,11 @@ export interface PeerFacts {
   readonly identity: PeerIdentity
   /** Absent: a pure requester, which offers nothing. */
   readonly instance: InstanceFacts | undefined
-  /** Optional frames that the peer said it understands; nothing else is ever sent to it. */
-  readonly features: ReadonlySet<'mpush' | 'goaway' | 'lease'>
+  /**
+   * What the peer said it understands, and nothing else is ever sent to it: optional frames, and
+   * HTTP messages as `message/x.weft.http.v0`.
+   */
+  readonly features: ReadonlySet<'mpush' | 'goaway' | 'lease' | 'http'>
 }
 
 export interface PeerIdentity {
@@ -40,4 +43,6 @@ export interface OfferedService {
   readonly group: string
   readonly service: string
   readonly version: string
+  /** Under which HTTP callers know it; absent: 80. */
+  readonly port?: number
 }

@@ -1,18 +1,22 @@
 /**
  * A request as decisions see it: a virtual HTTP request, `POST /<service>/<method>` on a mesh
- * host, with a header per routing tag. Read from the metadata once; nothing of the frame is kept.
+ * host, with a header per routing tag – or, where an HTTP message travels, that message itself.
+ * Read from the metadata once; nothing of the frame is kept.
  */
 import type { RequestView } from '@weft/model'
 import {
   ALIBABA_ID,
   CompositeReader,
   type GsvRoute,
+  HTTP_ENTRY_MIME,
+  type HttpRequestEntry,
   type Interaction,
   METADATA_ID,
   parseGsv,
   type RSocketCredentials,
   readAuthentication,
   readBinaryRouting,
+  readHttpRequest,
   readMimes,
   readRoutingTags,
   readZipkin,
@@ -28,6 +32,8 @@ export interface RequestCall extends RequestView {
   readonly tags: ReadonlyMap<string, string>
   readonly credentials: RSocketCredentials | undefined
   readonly trace: ZipkinTrace | undefined
+  /** It is an HTTP request: authority, path and fields are its own. */
+  readonly isHttp: boolean
   /** As the caller wishes, in milliseconds; absent: it does not say. */
   readonly timeoutMs: number | undefined
 }
@@ -36,6 +42,8 @@ export interface RequestCall extends RequestView {
 export type MetadataForm = 'composite' | 'routing'
 
 const reader = new CompositeReader()
+/** The id of an entry whose MIME type has none. */
+const SPELLED_OUT = -1
 
 /** A text says why the metadata is none: INVALID on the stream. */
 export function readRequestCall(
@@ -52,6 +60,7 @@ export function readRequestCall(
       ? found.takeTags(bytes.subarray(from, to))
       : readEntries(found, bytes, from, to, isAlibaba)
   if (why !== undefined) return why
+  if (found.http !== undefined) return new HttpRequest(interaction, found, found.http)
   if (found.key === '') return 'the request has no routing metadata'
   return new VirtualRequest(interaction, found)
 }
@@ -63,6 +72,7 @@ class FoundEntries {
   dataMime: string | undefined
   credentials: RSocketCredentials | undefined
   trace: ZipkinTrace | undefined
+  http: HttpRequestEntry | undefined
 
   takeTags(content: Uint8Array): string | undefined {
     const tags = readRoutingTags(content)
@@ -102,6 +112,10 @@ function readEntry(found: FoundEntries, isAlibaba: boolean): string | undefined 
     case METADATA_ID.tracing:
       found.trace = readZipkin(content)
       return undefined
+    case SPELLED_OUT:
+      if (reader.mime !== HTTP_ENTRY_MIME) return undefined
+      found.http = readHttpRequest(content)
+      return found.http === undefined ? `the entry ${HTTP_ENTRY_MIME} is malformed` : undefined
     default:
       if (isAlibaba) readAlibabaEntry(found, content)
       return undefined
@@ -120,6 +134,7 @@ function readAlibabaEntry(found: FoundEntries, content: Uint8Array): void {
 class VirtualRequest implements RequestCall {
   readonly method = 'POST'
   readonly scheme = 'http'
+  readonly isHttp = false
   readonly interaction: Interaction
   readonly key: string
   readonly route: GsvRoute
@@ -155,6 +170,58 @@ class VirtualRequest implements RequestCall {
     if (name === 'x-rsocket-interaction') return this.interaction
     if (name === 'content-type') return this.#dataMime
     return this.tags.get(name)
+  }
+}
+
+class HttpRequest implements RequestCall {
+  readonly scheme = 'http'
+  readonly isHttp = true
+  readonly interaction: Interaction
+  readonly credentials: RSocketCredentials | undefined
+  readonly trace: ZipkinTrace | undefined
+  readonly #entry: HttpRequestEntry
+
+  constructor(interaction: Interaction, found: FoundEntries, entry: HttpRequestEntry) {
+    this.interaction = interaction
+    this.credentials = found.credentials
+    this.trace = found.trace
+    this.#entry = entry
+  }
+
+  get method(): string {
+    return this.#entry.method
+  }
+
+  get path(): string {
+    return this.#entry.path
+  }
+
+  get authority(): string {
+    return this.#entry.authority
+  }
+
+  get key(): string {
+    return this.#entry.authority
+  }
+
+  get route(): GsvRoute {
+    return { group: '', service: this.key, method: '', version: '', endpoint: '', sticky: false }
+  }
+
+  get tags(): ReadonlyMap<string, string> {
+    return NO_TAGS
+  }
+
+  get timeoutMs(): undefined {
+    return undefined
+  }
+
+  header(name: string): string | undefined {
+    let found: string | undefined
+    for (const [each, value] of this.#entry.fields) {
+      if (each === name) found = found === undefined ? value : `${found},${value}`
+    }
+    return found
   }
 }
 

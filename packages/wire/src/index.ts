@@ -80,6 +80,14 @@ export {
   UNBOUNDED_REQUEST_N,
 } from './rsocket/frames.ts'
 export {
+  HTTP_ENTRY_MIME,
+  type HttpRequestEntry,
+  readHttpRequest,
+  readHttpResponse,
+  renderHttpRequest,
+  renderHttpResponse,
+} from './rsocket/http-entry.ts'
+export {
   type RSocketCredentials,
   readAuthentication,
   readMimes,

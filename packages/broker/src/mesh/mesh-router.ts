@@ -73,7 +73,7 @@ export class MeshRouter implements Router {
     call: RequestCall,
     policy: WorkloadPolicy,
   ): RouteVerdict | Promise<RouteVerdict> {
-    const host = this.#hostOf(leg, call)
+    const host = call.isHttp ? call.authority : this.#hostOf(leg, call)
     if (host === undefined) return refused(`WEFT-404 nobody offers ${gsvServiceKey(call.route)}`)
     if (policy.routes === undefined) return refused('WEFT-404 the caller has no routes')
     const request = withAuthority(call, host)
@@ -95,7 +95,9 @@ export class MeshRouter implements Router {
     const kinds = legs.flatMap((each) => feeds.kindOf(each) ?? [])
     const near = feeds.kindOf(leg)?.workload.namespace
     const found = kinds.find(({ workload }) => workload.namespace === near) ?? kinds[0]
-    return found?.service === undefined ? undefined : `${found.service}.${found.workload.namespace}`
+    const [service] = found?.services ?? []
+    if (found === undefined || service === undefined) return undefined
+    return `${service.name}.${found.workload.namespace}:${service.port}`
   }
 
   async #underFault(verdict: RouteVerdict, fault: FaultDecision): Promise<RouteVerdict> {

@@ -8,13 +8,17 @@ import type { SocketAddress, Workload } from '@weft/model'
 import { type AdsClient, createAdsClient, type ResourceUpdate, type XdsNode } from '@weft/xds'
 import { buildWorkloadPolicy, type WorkloadPolicy } from './workload-policy.ts'
 
-/** Of services that dial out, where callers do not say otherwise. */
-export const RSOCKET_SERVICE_PORT = 80
+/** A workload's name in the mesh. */
+export interface OfferedName {
+  readonly name: string
+  /** Under which callers know it. */
+  readonly port: number
+}
 
 export interface WorkloadFeedOptions {
   readonly workload: Workload
-  /** Its service; absent: it only calls. */
-  readonly service: string | undefined
+  /** Its services; none: it only calls. */
+  readonly services: readonly OfferedName[]
   /** Where the mesh reaches the workload; no other one has it. */
   readonly endpoint: SocketAddress
   readonly connect: SocketAddress | { readonly path: string }
@@ -89,17 +93,17 @@ export class WorkloadFeed {
   }
 }
 
-function nodeOf({ workload, service, endpoint }: WorkloadFeedOptions): XdsNode {
+function nodeOf({ workload, services, endpoint }: WorkloadFeedOptions): XdsNode {
   const { name, namespace } = workload
-  const offer = {
-    service: service ?? '',
-    port: RSOCKET_SERVICE_PORT,
+  const offers = services.map((service) => ({
+    service: service.name,
+    port: service.port,
     protocol: 'http',
     address: endpoint.host,
     listenPort: endpoint.port,
     appAddress: endpoint.host,
     appPort: endpoint.port,
-  }
+  }))
   return {
     id: `sidecar~${endpoint.host}~${name}-${endpoint.port}.${namespace}~${namespace}.svc.cluster.local`,
     cluster: `${name}.${namespace}`,
@@ -114,7 +118,7 @@ function nodeOf({ workload, service, endpoint }: WorkloadFeedOptions): XdsNode {
       CLUSTER_ID: workload.cluster,
       // Routes are wanted; the listener that they are for is never opened.
       WEFT_OUTBOUND: { address: endpoint.host, port: endpoint.port },
-      ...(service === undefined ? {} : { WEFT_OFFERS: [offer] }),
+      ...(offers.length === 0 ? {} : { WEFT_OFFERS: offers }),
     },
     userAgentName: 'weft',
     features: [],

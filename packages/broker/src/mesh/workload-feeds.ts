@@ -11,7 +11,7 @@ import {
   type Workload,
 } from '@weft/model'
 import type { Leg } from '../leg.ts'
-import { WorkloadFeed } from './workload-feed.ts'
+import { type OfferedName, WorkloadFeed } from './workload-feed.ts'
 
 export interface WorkloadFeedsOptions {
   readonly connect: SocketAddress | { readonly path: string }
@@ -31,8 +31,8 @@ export interface WorkloadFeedsDeps {
 
 export interface WorkloadKind {
   readonly workload: Workload
-  /** The mesh service that it is; absent: it only calls. */
-  readonly service: string | undefined
+  /** The mesh services that it is; none: it only calls. */
+  readonly services: readonly OfferedName[]
   /** Legs of this kind, now. */
   readonly legs: Set<Leg>
   readonly feed: Promise<WorkloadFeed>
@@ -66,13 +66,11 @@ export class WorkloadFeeds {
 
   add(leg: Leg): void {
     const workload = workloadOf(leg, this.#options.cluster)
-    const { instance } = leg.facts
-    const service =
-      instance === undefined || instance.services.length === 0 ? undefined : instance.app
-    const key = JSON.stringify([workload, service])
+    const services = servicesOf(leg)
+    const key = JSON.stringify([workload, services])
     let kind = this.#kinds.get(key)
     if (kind === undefined) {
-      kind = this.#open(workload, service)
+      kind = this.#open(workload, services)
       this.#kinds.set(key, kind)
     }
     kind.cancelClose?.()
@@ -92,12 +90,12 @@ export class WorkloadFeeds {
     kind.cancelClose = this.#deps.clock.after(this.#options.graceMs, () => this.#close(kind))
   }
 
-  #open(workload: Workload, service: string | undefined): WorkloadKind {
+  #open(workload: Workload, services: readonly OfferedName[]): WorkloadKind {
     const open = async (): Promise<WorkloadFeed> => {
       const endpoint = await this.#deps.openEndpoint(kind)
       const { connect } = this.#options
       const feed = new WorkloadFeed(
-        { workload, service, endpoint, connect },
+        { workload, services, endpoint, connect },
         {
           ...this.#deps,
           onPolicy: () => {
@@ -113,7 +111,7 @@ export class WorkloadFeeds {
     }
     const kind: WorkloadKind = {
       workload,
-      service,
+      services,
       legs: new Set(),
       feed: Promise.resolve().then(open),
       opened: undefined,
@@ -141,6 +139,20 @@ export class WorkloadFeeds {
     this.#kinds.clear()
     await Promise.all(kinds.map(async (kind) => (await kind.feed).close()))
   }
+}
+
+/** Of services that dial out, where nobody says otherwise. */
+const SERVICE_PORT = 80
+
+/**
+ * An application is one service of the mesh under its own name, whatever RSocket services it has;
+ * HTTP services behind an agent are each one under theirs.
+ */
+function servicesOf({ facts }: Leg): readonly OfferedName[] {
+  const { instance, features } = facts
+  if (instance === undefined || instance.services.length === 0) return []
+  if (!features.has('http')) return [{ name: instance.app, port: SERVICE_PORT }]
+  return instance.services.map(({ service, port = SERVICE_PORT }) => ({ name: service, port }))
 }
 
 /** Namespace and account come from the verified identity; the rest is the instance's own word. */
