@@ -42,6 +42,8 @@ export class BodyRelay {
   webContentType = ''
   /** Takes a coding off; absent: the data goes on as it is. */
   decoder: BodyDecoder | undefined
+  /** Of a request: copies are to be sent when it is complete. */
+  mirrorsWait = false
   /** Trailers that may go on, as lines; absent when there were none. */
   trailers: OutBuffer | undefined
   readonly #decoder = new ChunkedDecoder()
@@ -55,6 +57,7 @@ export class BodyRelay {
     this.ending = false
     this.messages = undefined
     this.decoder = undefined
+    this.mirrorsWait = false
     this.webContentType = ''
     this.trailers = undefined
     if (framing === 'chunked') this.#decoder.reset()

@@ -69,8 +69,6 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   /** The body's data so far, as long as it is all there. */
   readonly held = new OutBuffer(0, takeWriteMemory)
   replayable = true
-  /** Copies are to be sent when the request is complete. */
-  mirrorsWait = false
   /** The head went to `connection`: body bytes follow at once. */
   sending = false
   /** The answer does not depend on the rest of the body any more. */
@@ -178,7 +176,6 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.canonicalPath = undefined
     this.held.clear()
     this.replayable = true
-    this.mirrorsWait = false
     this.sending = false
     this.discarding = false
     this.responseLength = 0

@@ -26,14 +26,14 @@ const MAX_HEAD_BYTES = 65_536
 /** Now, or when the request's body is here: see `mirrorComplete`. */
 export function sendMirrors(x: Exchange, action: CompiledForward): void {
   if (x.upgrade) return
-  x.mirrorsWait = !x.request.done
+  x.request.mirrorsWait = !x.request.done
   if (x.request.done) mirror(x, action)
 }
 
 /** The body of a request that was forwarded already is complete. */
 export function mirrorComplete(x: Exchange): void {
-  if (!x.mirrorsWait) return
-  x.mirrorsWait = false
+  if (!x.request.mirrorsWait) return
+  x.request.mirrorsWait = false
   if (x.action !== undefined && !x.discarding) mirror(x, x.action)
 }
 
