@@ -2,6 +2,7 @@
 // not a member: admin-server.ts
 // not a member: console-pages.ts
 // not a member: http-answer.ts
+// not a member: storage-full.ts
 // not a member: test-admin.ts
 import { apply, deleteEndpoint } from './apply.ts'
 import {

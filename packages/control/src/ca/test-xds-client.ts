@@ -21,6 +21,8 @@ export interface XdsStream {
   next(): Promise<Buffer>
   /** Of the response that came last. */
   acknowledge(): void
+  /** For everything of another type too. */
+  ask(typeUrl: string): void
   close(): void
 }
 
@@ -55,6 +57,7 @@ export function openXds(session: ClientHttp2Session, node: NodeFacts, token?: st
       if (first !== undefined) return Promise.resolve(first)
       return new Promise((resolve) => waiting.push(resolve))
     },
+    ask: (typeUrl) => send(stream, [text(2, typeUrl), text(3, '*')]),
     acknowledge: () => send(stream, [text(2, SECRET), text(6, nonce)]),
     close: () => stream.close(),
   }

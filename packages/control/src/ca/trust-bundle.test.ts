@@ -28,6 +28,7 @@ function folderOf(t: TestContext): string {
 }
 
 interface More {
+  readonly sources?: readonly string[]
   readonly stateDir?: string
   readonly ca?: CaOptions
   readonly clock?: Clock
@@ -176,6 +177,43 @@ describe('R74: over TLS a proxy is who its certificate says', () => {
     for (const [what, node] of others) {
       assert.equal(await openXds(session, node).ended, 7, what)
     }
+  })
+
+  test('R74: and is told nothing of others by the debug types of Istio (CVE-2026-31838)', async (t) => {
+    const file = join(folderOf(t), 'bank.yaml')
+    writeFileSync(
+      file,
+      'kind: Service\napiVersion: v1\nmetadata: {name: canary, namespace: bank, annotations: {networking.istio.io/exportTo: "."}}\nspec: {ports: [{name: http, port: 80}]}\n',
+    )
+    const plane = await open(t, { sources: [file] })
+    const other = await openXds(sessionOf(t, plane), {
+      id: 'sidecar~127.0.0.1~other-canary.bank~bank.svc.cluster.local',
+      metadata: { NAMESPACE: 'bank', SERVICE_ACCOUNT: 'other-canary' },
+    })
+    await other.next()
+    const stream = openXds(sessionOf(t, plane, await identityOf(t, plane)), CART)
+    const answers = [await stream.next()]
+    stream.acknowledge()
+    for (const kind of [
+      'syncz',
+      'config_dump',
+      'configz',
+      'registryz',
+      'endpointz',
+      'connections',
+    ]) {
+      stream.ask(`istio.io/debug/${kind}`)
+      stream.ask(`istio.io/debug/${kind}?proxyID=other-canary.bank`)
+    }
+    // Its own, asked for last: what was answered before it has come by then.
+    stream.ask('type.googleapis.com/envoy.config.cluster.v3.Cluster')
+    while (!answers.at(-1)?.includes('envoy.config.cluster.v3.Cluster')) {
+      answers.push(await stream.next())
+      if (answers.length > 20) break
+    }
+    // An answer names the type that was asked for.
+    const told = answers.map((one) => one.toString('latin1').replace(/proxyID=[\w.-]+/, '')).join()
+    assert.equal(told.includes('canary'), false)
   })
 
   test('and gets nothing with no certificate, or one of another CA', async (t) => {
