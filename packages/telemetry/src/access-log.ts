@@ -27,6 +27,8 @@ export interface AccessLogEntry {
   readonly responseFlags: string
   readonly responseCodeDetails: string | undefined
   readonly connectionTerminationDetails: string | undefined
+  /** Which condition refused it, and where that is written; only refused ones have the key. */
+  readonly denialReason?: string | undefined
   /** Of the body, from downstream. */
   readonly bytesReceived: number
   /** Of the body, to downstream. */
@@ -74,6 +76,7 @@ const KEYS = {
   routeName: key(',', 'route_name'),
   attempts: key(',', 'upstream_request_attempt_count'),
   traceId: key(',', 'trace_id'),
+  denialReason: key(',', 'denied_because'),
 }
 const END = fixed('}\n')
 
@@ -110,6 +113,7 @@ export function writeAccessLog(entry: AccessLogEntry, line: LineBuffer): void {
   text(line, KEYS.routeName, entry.routeName)
   number(line, KEYS.attempts, entry.upstreamAttempts)
   text(line, KEYS.traceId, entry.traceId)
+  if (entry.denialReason !== undefined) text(line, KEYS.denialReason, entry.denialReason)
   line.append(END)
 }
 

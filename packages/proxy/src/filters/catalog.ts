@@ -14,6 +14,7 @@ import { localRateLimit } from './local-rate-limit.ts'
 import { rateLimit } from './rate-limit.ts'
 import { rbac } from './rbac.ts'
 
+// not a member: denial-note.ts
 // not a member: rbac-step.ts
 // not a member: accept-encoding.ts
 // not a member: bound-filters.ts

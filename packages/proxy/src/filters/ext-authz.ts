@@ -7,6 +7,7 @@ import { TextMatcher } from '@weft/traffic'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
 import type { FilterMetadata } from '../exchange/exchange-facts.ts'
 import { type FieldChanges, isFieldValue } from '../exchange/request-changes.ts'
+import { noteDenial } from './denial-note.ts'
 import type { Asking, Decision } from './ext-authz/decision.ts'
 import { askGrpc } from './ext-authz/grpc-service.ts'
 import { askHttp } from './ext-authz/http-service.ts'
@@ -130,6 +131,7 @@ function verdictOf(decision: Decision, asking: Asking, stats: Stats | undefined)
     case 'deny': {
       stats?.denied()
       leave(decision.metadata, asking)
+      noteDenial(asking.call.facts, `${askedBy(asking)}: the service said no`)
       const { status, body } = decision
       const headers = sound(decision.headers).map(({ name, value }) => [name, value] as const)
       return { kind: 'reply', reply: { status, body, headers }, failure: 'authorizationDenied' }
@@ -141,8 +143,19 @@ function verdictOf(decision: Decision, asking: Asking, stats: Stats | undefined)
     case 'slowBody':
       return { kind: 'reply', reply: { status: 408 }, details: 'request_overall_timeout' }
     case 'error':
+      if (!asking.authorization.failureModeAllow) {
+        noteDenial(asking.call.facts, `${askedBy(asking)}: the service did not answer`)
+      }
       return failed(asking.authorization, stats)
   }
+}
+
+/** The policy that wants the service asked, else the service. */
+function askedBy({ call, authorization }: Asking): string {
+  const { condition, service } = authorization
+  const policy =
+    condition === undefined ? undefined : call.facts.valueAt(condition.filter, condition.path)
+  return typeof policy === 'string' ? policy : `cluster ${service.cluster}`
 }
 
 function failed(

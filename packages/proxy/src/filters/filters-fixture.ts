@@ -16,6 +16,7 @@ import {
 } from '../exchange/engine-fixture.ts'
 import { openListener } from '../listen/listener.ts'
 import { ListenerSlot } from '../listen/listener-slot.ts'
+import { ExchangeEntry } from '../observe/log-entries.ts'
 
 export interface Answer {
   readonly status: number
@@ -26,6 +27,8 @@ export interface Answer {
 export interface FilteredProxy {
   readonly port: number
   readonly records: { readonly flags: string; readonly details: string }[]
+  /** Why requests were refused, as the access log has it. */
+  readonly reasons: readonly (string | undefined)[]
   /** How many requests the application saw. */
   served(): number
   /** The last one that it saw: its fields, and `:path`. */
@@ -69,9 +72,12 @@ export async function filteredProxy(
     upstreamOf(clusterOf(name, [{ host: '127.0.0.1', port }]), deps),
   )
   const records: { flags: string; details: string }[] = []
+  const reasons: (string | undefined)[] = []
   const observer = {
-    onExchangeEnd({ responseFlags, responseCodeDetails }: ExchangeRecord) {
+    onExchangeEnd(record: ExchangeRecord) {
+      const { responseFlags, responseCodeDetails } = record
       records.push({ flags: responseFlags, details: responseCodeDetails })
+      reasons.push(new ExchangeEntry(record).denialReason)
     },
     onConnectionEnd() {},
   }
@@ -87,6 +93,7 @@ export async function filteredProxy(
   return {
     port: listener.address.port,
     records,
+    reasons,
     served: () => served,
     seen: () => seen,
     ask: (method, headers = {}, body = '') => ask(listener.address.port, method, headers, body),

@@ -25,6 +25,8 @@ export interface RbacStepDeps {
 export interface RbacOutcome {
   /** Envoy's words for what denies; absent: the caller may go on. */
   readonly denial?: string
+  /** Which condition of which lines denied; for the access log. */
+  readonly because?: string
   readonly shadow?: RbacDecision
 }
 
@@ -68,7 +70,15 @@ export function rbacStep(
       count(decision.allowed)
       if (!decision.allowed) {
         tell.write('denied', enforced, decision, caller)
-        return { ...known, denial: denialDetails(decision) }
+        const because = [
+          becauseOf(enforced, decision, caller),
+          originsOf(enforced, decision).origin,
+        ]
+        return {
+          ...known,
+          denial: denialDetails(decision),
+          because: because.filter((one) => one !== undefined).join('; '),
+        }
       }
       if (enforced.action === 'log' && decision.policy !== undefined) {
         tell.write('audited', enforced, decision, caller)

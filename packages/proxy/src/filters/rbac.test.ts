@@ -48,6 +48,30 @@ test('a refused request gets 403 and no reason; the log has the policy', async (
   ])
 })
 
+test('the access log says which condition decided, and the client hears nothing of it', async (t) => {
+  const origin = { kind: 'AuthorizationPolicy', namespace: 'a', name: 'b', file: 'p.yaml', line: 7 }
+  const named = rules('deny', path('/secret'))
+  const policies = named.policies.map((one) => ({ ...one, origins: [origin] }))
+  const denying: HttpFilterConfig = { kind: 'rbac', rules: { ...named, policies } }
+  const proxy = await filteredProxy([denying, allow(path('/open'))])
+  t.after(() => proxy.close())
+  const answers = [
+    await proxy.ask('GET', { ':path': '/secret' }),
+    await proxy.ask('GET', { ':path': '/other' }),
+    await proxy.ask('GET', { ':path': '/open' }),
+  ]
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [403, 403, 200],
+  )
+  assert.deepEqual(proxy.reasons, [
+    'path is "/secret", found "/secret"; AuthorizationPolicy a/b (p.yaml:7)',
+    'ns[a]-policy[b]-rule[0]: path is "/open", found "/other"',
+    undefined,
+  ])
+  assert.doesNotMatch(JSON.stringify(answers.slice(0, 2)), /p\.yaml|policy|secret/)
+})
+
 test('what no ALLOW policy matches is refused, and nothing at all gets by empty rules (R56)', async (t) => {
   const none = await filteredProxy([allow(path('/other'))])
   const empty = await filteredProxy([{ kind: 'rbac', rules: { action: 'allow', policies: [] } }])

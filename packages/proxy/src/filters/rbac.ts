@@ -6,6 +6,7 @@
 import type { HttpConnectionManager } from '@weft/model'
 import type { Caller, CallerRequest } from '@weft/traffic'
 import { clientAddress } from '../exchange/client-address.ts'
+import { noteDenial } from './denial-note.ts'
 import type { BindFilter, FilterCall, FilterScope } from './http-filter.ts'
 import { type RbacOutcome, rbacStep } from './rbac-step.ts'
 
@@ -18,9 +19,10 @@ export const rbac: BindFilter<'rbac'> = (config, { deps, runtime }) => {
   const { shadowStatPrefix = '' } = config
   return {
     onRequest(call) {
-      const { denial, shadow } = step.judge(callerOf(call, manager))
+      const { denial, because, shadow } = step.judge(callerOf(call, manager))
       if (shadow !== undefined) leaveBehind(call, shadowStatPrefix, shadow)
       if (denial === undefined) return undefined
+      noteDenial(call.facts, because ?? denial)
       return { kind: 'reply', reply: { status: 403, body: 'RBAC: access denied' }, details: denial }
     },
   }

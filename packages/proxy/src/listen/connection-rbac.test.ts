@@ -82,7 +82,10 @@ test('a refused connection is closed before the application hears of it, and log
   client.write(Buffer.from('query'))
   await until(() => end.closed && records.length > 0)
   assert.equal(accepted.length, 0)
-  assert.equal(records[0]?.failureDetail, 'rbac_access_denied_matched_policy[p]')
+  assert.equal(
+    records[0]?.failureDetail,
+    'rbac_access_denied_matched_policy[p]: it holds for everybody',
+  )
   assert.equal(listener.connections, 0)
   assert.equal(cluster.limits.inUse().connections, 0)
 })
@@ -94,7 +97,10 @@ test('rules about requests hold for no connection', async () => {
   }
   const { end, records } = await proxied([filter('allow', path)])
   await until(() => end.closed && records.length > 0)
-  assert.equal(records[0]?.failureDetail, 'rbac_access_denied_matched_policy[none]')
+  assert.equal(
+    records[0]?.failureDetail,
+    'rbac_access_denied_matched_policy[none]: p: path begins with "/", found a connection without a request',
+  )
 })
 
 test('a right that is taken away ends the connection it allowed; one that stays does not', async () => {
@@ -107,7 +113,10 @@ test('a right that is taken away ends the connection it allowed; one that stays 
   assert.equal(end.closed, false)
   publish([filter('allow', ANY), filter('deny', ANY)])
   await until(() => end.closed && records.length > 0)
-  assert.equal(records[0]?.failureDetail, 'rbac_access_denied_matched_policy[p]')
+  assert.equal(
+    records[0]?.failureDetail,
+    'rbac_access_denied_matched_policy[p]: it holds for everybody',
+  )
   await until(() => listener.connections === 0)
   publish(undefined)
   assert.equal(records.length, 1)

@@ -7,6 +7,7 @@ import type { NetworkRbac } from '@weft/model'
 import type { Socket } from '@weft/net'
 import type { Caller } from '@weft/traffic'
 import type { ChainRuntime, EngineDeps } from '../exchange/contract.ts'
+import { connectionDenialText } from '../filters/denial-note.ts'
 import { type RbacStep, rbacStep } from '../filters/rbac-step.ts'
 import type { ListenerSlot } from './listener-slot.ts'
 
@@ -20,8 +21,8 @@ export function connectionDenial(
   if (rbac === undefined) return undefined
   const caller = callerOf(socket, serverName)
   for (const one of rbac) {
-    const { denial } = stepOf(one, deps).judge(caller)
-    if (denial !== undefined) return denial
+    const { denial, because } = stepOf(one, deps).judge(caller)
+    if (denial !== undefined) return connectionDenialText(denial, because ?? '')
   }
   return undefined
 }

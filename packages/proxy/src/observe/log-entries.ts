@@ -3,6 +3,7 @@ import type { SocketAddress } from '@weft/model'
 import type { TlsFacts } from '@weft/net'
 import { type LogFacts, readTraceId } from '@weft/telemetry'
 import type { ConnectionRecord, ExchangeRecord } from '../exchange/contract.ts'
+import { connectionDenialIn, DENIAL_NOTE, denialIn } from '../filters/denial-note.ts'
 import { shownPath } from './shown-path.ts'
 
 /** A view of the record at hand; reused, because there is one per request. */
@@ -97,6 +98,9 @@ export class ExchangeEntry implements LogFacts {
   get responseCodeDetails(): string | undefined {
     return textOf(this.#record.responseCodeDetails)
   }
+  get denialReason(): string | undefined {
+    return denialIn(this.#record.metadata?.(DENIAL_NOTE))
+  }
   get bytesReceived(): number {
     return this.#record.requestBytes
   }
@@ -159,6 +163,7 @@ const NOT_HTTP = {
 
 /** A tunnel or a proxied TCP connection. */
 export function connectionEntryOf(record: ConnectionRecord): LogFacts {
+  const denial = connectionDenialIn(record.failureDetail)
   return {
     ...NOT_HTTP,
     downstreamTls: record.downstreamTls,
@@ -172,7 +177,8 @@ export function connectionEntryOf(record: ConnectionRecord): LogFacts {
     responseCode: 0,
     responseFlags: record.responseFlags,
     responseCodeDetails: undefined,
-    connectionTerminationDetails: undefined,
+    connectionTerminationDetails: denial?.details,
+    denialReason: denial?.because,
     bytesReceived: record.receivedBytes,
     bytesSent: record.sentBytes,
     authority: undefined,
@@ -184,7 +190,7 @@ export function connectionEntryOf(record: ConnectionRecord): LogFacts {
     upstreamCluster: record.cluster?.name,
     upstreamAddress: record.upstreamAddress,
     upstreamLocalAddress: record.upstreamLocal,
-    upstreamTransportFailureReason: textOf(record.failureDetail),
+    upstreamTransportFailureReason: denial === undefined ? textOf(record.failureDetail) : undefined,
     upstreamAttempts: record.attempts,
     downstreamLocalAddress: record.downstreamLocal,
     downstreamRemoteAddress: record.downstreamRemote,
