@@ -37,3 +37,13 @@ test('a patch that nothing replaces is only named', () => {
   const [skipped] = parseDocuments(filter('{name: envoy.filters.http.lua}'), { file: 'a' }).skipped
   assert.equal(skipped?.note, 'kind EnvoyFilter is not read by the mesh')
 })
+
+test('a UDPRoute is skipped, and says why', () => {
+  const text = `apiVersion: gateway.networking.k8s.io/v1alpha2
+kind: UDPRoute
+metadata: {name: dns}
+spec: {parentRefs: [{name: gw}], rules: [{backendRefs: [{name: dns, port: 53}]}]}
+`
+  const [skipped] = parseDocuments(text, { file: 'in.yaml' }).skipped
+  assert.equal(skipped?.note, 'kind UDPRoute is not read by the mesh: datagrams are not proxied')
+})

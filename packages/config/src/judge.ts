@@ -55,7 +55,8 @@ export function judgeObject(raw: RawObject): Judged {
 }
 
 function skippedNote(kind: string, value: Readonly<Record<string, unknown>>): string {
-  const note = `kind ${kind} is not read by the mesh`
+  const why = kind === 'UDPRoute' ? ': datagrams are not proxied' : ''
+  const note = `kind ${kind} is not read by the mesh${why}`
   if (kind !== 'EnvoyFilter') return note
   const fields = replacementsFor(value.spec)
   return fields.length === 0 ? note : `${note}; write ${fields.join(', ')} in its place`
