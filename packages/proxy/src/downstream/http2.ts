@@ -42,6 +42,7 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
   #local: SocketAddress | undefined
   #drainStep: 'none' | 'announced' | 'final' = 'none'
   #openedMs = 0
+  #served = 0
   #idleSinceMs = 0
   #pingWaits = false
   #cancelPing: (() => void) | undefined
@@ -151,6 +152,8 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
     const exchange = this.#home.exchanges.take(client, runtime)
     exchange.startedMs = this.#deps.clock.monotonicMs()
     client.exchange = exchange
+    const { maxRequestsPerConnection: most } = runtime.manager
+    if (most !== undefined && ++this.#served >= most) this.drain()
     return exchange
   }
 

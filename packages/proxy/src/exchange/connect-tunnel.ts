@@ -99,23 +99,35 @@ function tunnelOf(
   lingerMs?: number,
 ): Tunnel {
   x.timers.disarm()
-  return new Tunnel(
+  let cancelLimit = (): void => undefined
+  const tunnel = new Tunnel(
     client,
     upstream,
     {
       idleTimeoutMs,
       ...(lingerMs === undefined ? {} : { lingerMs }),
       onEnd(tunnel, flag) {
+        cancelLimit()
         released()
         x.request.bytes = tunnel.receivedBytes
         x.responseBodyBytes = tunnel.sentBytes
         if (flag === 'DC') x.failure = 'clientGone'
         else if (flag === 'UC') x.failure = 'upstreamCut'
         else if (flag === 'SI') x.failure = 'streamIdle'
+        else if (flag === 'DT') x.failure = 'streamDuration'
         x.mustClose = true
         x.finish()
       },
     },
     x.deps,
   )
+  const leftMs = leftOf(x)
+  if (leftMs !== undefined) cancelLimit = x.deps.clock.after(leftMs, () => tunnel.close('DT'))
+  return tunnel
+}
+
+/** A stream that became a tunnel lasts no longer than others (Envoy's `max_stream_duration`). */
+function leftOf({ action, runtime, deps, startedMs }: Exchange): number | undefined {
+  const limitMs = action?.source.maxStreamDurationMs ?? runtime.manager.maxStreamDurationMs ?? 0
+  return limitMs === 0 ? undefined : Math.max(0, startedMs + limitMs - deps.clock.monotonicMs())
 }
