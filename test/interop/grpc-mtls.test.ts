@@ -25,7 +25,12 @@ before(async () => {
   mesh.write('forged.yaml', serviceEntry('forged', 'somebody-else'))
   for (const name of ['server', 'client']) await startAgent(name)
   server = spawn(process.execPath, [program('server'), `127.0.0.1:${port}`], {
-    env: { ...process.env, GRPC_XDS_BOOTSTRAP: join(mesh.folder, 'server.json') },
+    env: {
+      ...process.env,
+      GRPC_XDS_BOOTSTRAP: join(mesh.folder, 'server.json'),
+      // Without it the library refuses a listener with policies, and keeps the one before.
+      GRPC_XDS_EXPERIMENTAL_RBAC: 'true',
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const hear = (text: string) => {
@@ -67,6 +72,27 @@ test('a client refuses a server that runs as another service account than the se
   assert.equal(text, undefined)
   assert.ok(error !== undefined)
 })
+
+test('a server that is its own proxy holds the policies of its workload', async () => {
+  mesh.write('allow.yaml', allow('somebody-else'))
+  await eventually(async () => {
+    const { error = '' } = await ask('xds:///echo.example:80')
+    assert.match(error, /./, serverSays)
+  }, 20_000)
+  mesh.write('allow.yaml', allow('client'))
+  await eventually(async () => {
+    const { text } = await ask('xds:///echo.example:80')
+    assert.equal(text, 'URI:spiffe://cluster.local/ns/default/sa/client')
+  }, 20_000)
+})
+
+function allow(account: string): string {
+  return `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: echo, namespace: default}
+spec: {rules: [{from: [{source: {principals: ['cluster.local/ns/default/sa/${account}']}}]}]}
+`
+}
 
 /** With its bootstrap beside it. */
 async function startAgent(name: string): Promise<void> {
