@@ -456,6 +456,14 @@ const pem = fc.constant('-----BEGIN X-----\nAA==\n-----END X-----\n')
 const secret: Arb<Secret> = fc.oneof(
   fc.record({ kind: fc.constant('certificate' as const), name: word, chainPem: pem, keyPem: pem }),
   fc.record({ kind: fc.constant('validation' as const), name: word, caPem: pem }),
+  fc
+    .uniqueArray(fc.record({ trustDomain: word, caPem: pem }), { minLength: 1, maxLength: 3 })
+    .map((trustDomains) => ({
+      kind: 'validation' as const,
+      name: 'ROOTCA',
+      caPem: trustDomains[0]?.caPem ?? '',
+      trustDomains,
+    })),
 )
 
 /** Cloned, because fast-check's records have no prototype now and then, and the decoders' have. */
