@@ -25,3 +25,16 @@ test("HTTP/2 counts under Envoy's names, in both forms, and nothing twice", () =
   assert.match(prometheus, /^envoy_http2_rx_reset 2$/m)
   assert.match(prometheus, /^envoy_cluster_http2_goaway_sent\{envoy_cluster_name="web"\} 3$/m)
 })
+
+test('open streams go up and down, and a GOAWAY that came is counted', () => {
+  const registry = new MetricsRegistry()
+  const { clients } = new RegistryHttp2Stats(registry)
+  const text = () => [...renderStatsText(readStats(registry, ({ used }) => used))].sort()
+  clients.streams_active += 3
+  clients.goaway_received++
+  assert.deepEqual(text(), ['http2.goaway_received: 1\n', 'http2.streams_active: 3\n'])
+  clients.streams_active -= 2
+  assert.equal(text()[1], 'http2.streams_active: 1\n')
+  const prometheus = [...renderMetrics(registry, 'prometheus')].join('')
+  assert.match(prometheus, /^# TYPE envoy_http2_streams_active gauge$/m)
+})

@@ -11,6 +11,9 @@ import type { Http2Stats } from '../exchange/contract.ts'
 const MAX_CLUSTERS = 20_000
 const NAMES = Object.keys(newHttp2Counters()) as readonly (keyof Http2Counters)[]
 
+/** What goes down again. */
+const GAUGES: ReadonlySet<string> = new Set(['streams_active'])
+
 interface Owner {
   readonly counters: Http2Counters
   /** What the registry has of them. */
@@ -27,13 +30,19 @@ export class RegistryHttp2Stats implements Http2Stats {
 
   constructor(registry: MetricsRegistry) {
     const table = registry.table({ labels: [], maxSeries: 1, expiryMs: 0 })
-    const metrics = metricsOf((name) => registry.counter(`envoy_http2_${name}`, '', table))
+    const metrics = metricsOf((name) =>
+      GAUGES.has(name)
+        ? registry.gauge(`envoy_http2_${name}`, '', table)
+        : registry.counter(`envoy_http2_${name}`, '', table),
+    )
     const clients = ownerOf(() => table.slot([]), metrics)
     this.clients = clients.counters
     const labels = ['envoy_cluster_name']
     this.#clusterTable = registry.table({ labels, maxSeries: MAX_CLUSTERS, expiryMs: 0 })
     this.#clusterMetrics = metricsOf((name) =>
-      registry.partialCounter(`envoy_cluster_http2_${name}`, '', this.#clusterTable),
+      GAUGES.has(name)
+        ? registry.gauge(`envoy_cluster_http2_${name}`, '', this.#clusterTable)
+        : registry.partialCounter(`envoy_cluster_http2_${name}`, '', this.#clusterTable),
     )
     registry.onCollect(() => {
       tell(clients)

@@ -154,6 +154,10 @@ export interface Http2Counters {
   too_many_premature_resets: number
   too_many_glitches: number
   goaway_sent: number
+  /** The peer asked us to go elsewhere. */
+  goaway_received: number
+  /** Open now: goes down again. */
+  streams_active: number
   /** A PING without an answer ended the connection. */
   keepalive_timeout: number
   /** The peer never acknowledged our SETTINGS. */
@@ -177,6 +181,8 @@ export function newHttp2Counters(): Http2Counters {
     too_many_premature_resets: 0,
     too_many_glitches: 0,
     goaway_sent: 0,
+    goaway_received: 0,
+    streams_active: 0,
     keepalive_timeout: 0,
     settings_timeout: 0,
   }

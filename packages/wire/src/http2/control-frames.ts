@@ -169,6 +169,7 @@ export class ControlFrames {
     }
     const lastId = readUint32(bytes, from) % 0x8000_0000
     session.goingAway = true
+    session.counters.goaway_received++
     if (!session.server) {
       for (const stream of [...session.streams.values()]) {
         if (stream.id <= lastId || stream.closed) continue

@@ -192,6 +192,7 @@ test('more streams than allowed are refused, one by one', () => {
   const frames = ids.slice(0, 12).map((id) => frame(FRAME.headers, WHOLE, id, REQUEST))
   const { session, told, counters } = attacked(frames, { maxConcurrentStreams: 10 })
   assert.equal(session.activeStreams, 10)
+  assert.equal(counters.streams_active, 10)
   assert.equal(told.log.length, 10)
   assert.equal(counters.stream_refused_errors, 2)
 })

@@ -273,6 +273,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     const nowMs = this.#options.now()
     const stream = new Http2Stream(id, window, this.#send.initialWindow, nowMs)
     this.streams.set(id, stream)
+    this.counters.streams_active++
     this.guard.opened(nowMs)
     return stream
   }
@@ -341,7 +342,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
   /** Takes the stream out; what it received and nobody consumed goes back to the connection. */
   end(stream: Http2Stream): void {
     stream.closed = true
-    this.streams.delete(stream.id)
+    if (this.streams.delete(stream.id)) this.counters.streams_active--
     this.#send.forget(stream)
     this.#receive.giveBack(stream.unconsumed)
     stream.unconsumed = 0
