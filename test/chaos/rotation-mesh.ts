@@ -3,15 +3,18 @@
  * of a service, each a process of its own; the replicas take mutual TLS only. Where certificates
  * are short, the caller's connections are, too, so that handshakes go on all the time.
  */
+import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { type IncomingMessage, request } from 'node:http'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import type { CaStatus } from '@weft/control'
 import {
   eventually,
   freePort,
+  ownerToken,
   type Running,
-  runWeft,
   startWeft,
   temporaryFolder,
 } from '../e2e/weft.ts'
@@ -68,10 +71,9 @@ export async function openRotationMesh(
   if (lives.length > 0) writeFileSync(join(config, 'short.yaml'), SHORT_CONNECTIONS)
   const ports = await Promise.all(Array.from({ length: 8 }, () => freePort()))
   const [xds = 0, admin = 0, outbound = 0, callerAdmin = 0, ...rest] = ports
-  const own = { XDG_STATE_HOME: join(folder.path, 'state'), ...env }
   const started: Running[] = []
   const start = (args: readonly string[]): Running => {
-    const running = startWeft(args, { env: own })
+    const running = startWeft(args, { env })
     started.push(running)
     return running
   }
@@ -84,7 +86,8 @@ export async function openRotationMesh(
     await control.saw('Control plane is up')
   }
   await startControl()
-  const shared = ['--control', `127.0.0.1:${xds}`, '--log-level', 'info']
+  const state = ['--state', join(folder.path, 'state')]
+  const shared = ['--control', `127.0.0.1:${xds}`, ...state, '--log-level', 'info']
   const replicas = [rest.slice(0, 2), rest.slice(2, 4)].map(([app = 0, ownAdmin = 0], i) => ({
     app,
     ownAdmin,
@@ -102,23 +105,28 @@ export async function openRotationMesh(
   const admins = [callerAdmin, ...replicas.map(({ ownAdmin }) => ownAdmin)]
   await eventually(
     async () => {
-      const text = await adminText(callerAdmin, '/clusters').catch(() => '')
-      return [...text.matchAll(/^outbound\|9080\|[^\n]*::health_flags::healthy$/gm)].length
+      const listed = await adminText(callerAdmin, '/clusters').catch(() => '')
+      return [...listed.matchAll(/^outbound\|9080\|[^\n]*::health_flags::healthy$/gm)].length
     },
     (healthy) => healthy === 2,
     LIMIT_MS,
   )
-  const ca = async (verb: string) => {
-    const args = ['ca', verb, '--json', '--control', `http://127.0.0.1:${admin}`]
-    const { output, errors } = await runWeft(args, { env: own })
-    if (output === '') throw new Error(errors)
-    return JSON.parse(output) as CaStatus
+  const ca = async (path: string, method: string) => {
+    const authorization = `Bearer ${await ownerToken(admin)}`
+    const headers = { authorization, 'content-type': 'application/json' }
+    // A connection of its own: one that rested may be closed as it is used again.
+    const call = request({ host: '127.0.0.1', port: admin, path, method, headers, agent: false })
+    call.end(method === 'POST' ? '{}' : undefined)
+    const [answer] = (await once(call, 'response')) as [IncomingMessage]
+    const body = await text(answer)
+    if (answer.statusCode !== 200) throw new Error(`${path}: ${answer.statusCode} ${body}`)
+    return JSON.parse(body) as CaStatus
   }
   return {
     outbound,
     proxies: [caller, ...replicas.map(({ running }) => running)],
-    ca: () => ca('status'),
-    rotate: () => ca('rotate'),
+    ca: () => ca('/v1/ca', 'GET'),
+    rotate: () => ca('/v1/ca/rotate', 'POST'),
     startControl,
     async killControl() {
       control?.process.kill('SIGKILL')
@@ -128,7 +136,7 @@ export async function openRotationMesh(
       const texts = await Promise.all(admins.map((port) => adminText(port, '/stats')))
       const sum = (name: RegExp) =>
         texts
-          .flatMap((text) => [...text.matchAll(name)])
+          .flatMap((stats) => [...stats.matchAll(name)])
           .reduce((total, [, count]) => total + Number(count), 0)
       return {
         done: sum(/ssl\.handshake: (\d+)$/gm),
@@ -138,8 +146,8 @@ export async function openRotationMesh(
     gauge: (name) =>
       Promise.all(
         admins.map(async (port) => {
-          const text = await adminText(port, '/stats/prometheus')
-          return Number(new RegExp(`^${name}(?:{[^}]*})? (\\S+)$`, 'm').exec(text)?.[1])
+          const metrics = await adminText(port, '/stats/prometheus')
+          return Number(new RegExp(`^${name}(?:{[^}]*})? (\\S+)$`, 'm').exec(metrics)?.[1])
         }),
       ),
     async [Symbol.asyncDispose]() {
