@@ -3,7 +3,6 @@
  * and AuthorizationPolicy, as HTTP calls of a sidecar do.
  */
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { realClock, silentLogger } from '@weft/base'
 import { type MeshBroker, openMeshBroker } from '@weft/broker'
@@ -58,20 +57,13 @@ describe('the broker under mesh policy', () => {
         connect: { host: '127.0.0.1', port: mesh.controlPort },
         cluster: 'weft',
         graceMs: 1_000,
+        bridgeHost: '127.0.0.1',
       },
       {
         transport: createHandleTransport(),
         clock: realClock,
         log: silentLogger,
         random: Math.random,
-        openEndpoint: () =>
-          new Promise((resolve) => {
-            const server = createServer((socket) => socket.destroy()).unref()
-            server.listen(0, '127.0.0.1', () => {
-              const { port: bound } = server.address() as { port: number }
-              resolve({ host: '127.0.0.1', port: bound })
-            })
-          }),
       },
     )
     const listen = { kind: 'tcp', address: { host: '127.0.0.1', port: 0 } } as const

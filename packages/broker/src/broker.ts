@@ -15,7 +15,7 @@ import { Leg, type LegOwner } from './leg.ts'
 import { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
 import { type ListenOptions, openListener } from './listen.ts'
 import { LocalRouter } from './local-router.ts'
-import { LENGTH_FRAMING } from './outbox.ts'
+import { type Framing, LENGTH_FRAMING } from './outbox.ts'
 import type { PeerFacts, PeerIdentity } from './peer-facts.ts'
 import { Registry } from './registry.ts'
 import type { Router } from './router.ts'
@@ -55,6 +55,9 @@ export interface DrainOptions {
   /** From the notice until what is left is cut, in milliseconds. */
   readonly deadlineMs: number
 }
+
+/** Of legs whose frames come by no socket. */
+const NO_SOURCE = { receive() {} }
 
 const ANONYMOUS: PeerIdentity = { principal: undefined, claims: undefined }
 /** How often a drain looks whether the last stream is over. */
@@ -149,6 +152,14 @@ export class Broker implements LegOwner {
             this,
           )
     this.#accept(leg)
+    return leg
+  }
+
+  /** A leg for a peer of this process, let in as `facts`. */
+  attach(socket: Socket, framing: Framing, facts: PeerFacts): Leg {
+    const leg = new Leg(socket, framing, () => NO_SOURCE, this)
+    this.#legs.add(leg)
+    leg.openAs(facts)
     return leg
   }
 

@@ -129,6 +129,20 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     return this.facts.metadataForm
   }
 
+  /** Lets it in without a SETUP: a peer of our own process. */
+  openAs(facts: PeerFacts): void {
+    this.#facts = facts
+    this.#state = 'open'
+    this.owner.wheel.disarm(this)
+  }
+
+  /** A frame that came by no socket. */
+  onLocalFrame(bytes: Uint8Array, from: number, to: number): void {
+    if (this.closed) return
+    this.owner.nowMs = this.owner.clock.monotonicMs()
+    this.onFrame(bytes, from, to)
+  }
+
   /** An id of ours that no stream of either side uses. */
   takeId(): number {
     let id = this.#nextId

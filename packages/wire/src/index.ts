@@ -80,12 +80,16 @@ export {
   UNBOUNDED_REQUEST_N,
 } from './rsocket/frames.ts'
 export {
+  CHUNK_BYTES,
+  HttpClientCall,
+  HttpServerCall,
+  openHttpServerCall,
+} from './rsocket/http-call.ts'
+export {
   HTTP_ENTRY_MIME,
   type HttpRequestEntry,
+  type HttpResponseEntry,
   readHttpRequest,
-  readHttpResponse,
-  renderHttpRequest,
-  renderHttpResponse,
 } from './rsocket/http-entry.ts'
 export {
   type RSocketCredentials,

@@ -31,6 +31,8 @@ export interface MeshRouterDeps extends PickDeps {
   readonly registry: Registry
   readonly service: BrokerService
   readonly feeds: WorkloadFeeds
+  /** The kind that a request of the HTTP bridge is for: its caller's proxy has routed it. */
+  bridged(leg: Leg): WorkloadKind | undefined
   /** Resolves after so many milliseconds. */
   sleep(delayMs: number): Promise<void>
 }
@@ -52,10 +54,31 @@ export class MeshRouter implements Router {
   route(leg: Leg, call: RequestCall): RouteVerdict | Promise<RouteVerdict> {
     const own = this.#deps.service.answer(leg, call)
     if (own !== undefined) return own
+    const target = this.#deps.bridged(leg)
+    if (target !== undefined) return this.#deliver(leg, call, target)
     const kind = this.#deps.feeds.kindOf(leg)
     if (kind === undefined) return refused('WEFT-503 the caller has no workload')
     const policy = kind.opened?.policy
     return policy === undefined ? this.#later(leg, call, kind) : this.#decide(leg, call, policy)
+  }
+
+  /** To one of a kind, whatever the routes say. */
+  #deliver(leg: Leg, call: RequestCall, kind: WorkloadKind): RouteVerdict {
+    const request = withAuthority(call, call.authority)
+    return {
+      kind: 'forward',
+      isLasting: false,
+      retries: 1,
+      pick: (tried) => {
+        const found = pickLeg([...kind.legs], tried, this.#deps)
+        return found && this.#admit(leg, found, request)
+      },
+    }
+  }
+
+  #admit(caller: Leg, responder: Leg, request: RequestView): Leg | Refusal {
+    const denial = denialOf(caller, responder, request, this.#deps.feeds)
+    return denial === undefined ? responder : { code: RSOCKET_ERROR.denied, message: denial }
   }
 
   /** The control plane has not spoken about this kind of caller yet. */
@@ -152,9 +175,7 @@ export class MeshRouter implements Router {
       for (const each of feeds.kindAt(address)?.legs ?? []) legs.push(each)
     }
     const found = pickLeg(legs, tried, this.#deps)
-    if (found === undefined) return undefined
-    const denial = denialOf(leg, found, request, feeds)
-    return denial === undefined ? found : { code: RSOCKET_ERROR.denied, message: denial }
+    return found && this.#admit(leg, found, request)
   }
 }
 

@@ -3,12 +3,9 @@
 import { sleep } from '@weft/base'
 import { renderAddress } from '@weft/model'
 import { Broker, type BrokerDeps, type BrokerOptions } from '../broker.ts'
+import { HttpBridge } from '../http/bridge.ts'
 import { MeshRouter } from './mesh-router.ts'
-import {
-  WorkloadFeeds,
-  type WorkloadFeedsDeps,
-  type WorkloadFeedsOptions,
-} from './workload-feeds.ts'
+import { WorkloadFeeds, type WorkloadFeedsOptions } from './workload-feeds.ts'
 
 export interface MeshBroker {
   readonly broker: Broker
@@ -17,11 +14,16 @@ export interface MeshBroker {
 }
 
 export function openMeshBroker(
-  options: BrokerOptions & WorkloadFeedsOptions,
-  deps: BrokerDeps & Pick<WorkloadFeedsDeps, 'openEndpoint'>,
+  options: BrokerOptions & WorkloadFeedsOptions & { readonly bridgeHost: string },
+  deps: BrokerDeps,
 ): MeshBroker {
-  const { clock, log, random, openEndpoint } = deps
-  const feeds = new WorkloadFeeds(options, { clock, log, random, openEndpoint })
+  const { clock, log, random } = deps
+  const bridge = new HttpBridge(options.bridgeHost)
+  const feeds = new WorkloadFeeds(options, {
+    ...{ clock, log, random },
+    openEndpoint: (kind) => bridge.open(kind),
+    closeEndpoint: (kind) => bridge.closeKind(kind),
+  })
   const broker = new Broker(options, {
     ...deps,
     onOpen: (leg) => feeds.add(leg),
@@ -30,11 +32,13 @@ export function openMeshBroker(
       new MeshRouter({
         ...parts,
         feeds,
+        bridged: (leg) => bridge.kindFor(leg),
         random,
         nowMs: () => clock.monotonicMs(),
         sleep: (delayMs) => sleep(clock, delayMs),
       }),
   })
+  bridge.serve(broker)
   log.info('the broker asks the control plane about everyone who dials in', {
     control: 'path' in options.connect ? options.connect.path : renderAddress(options.connect),
   })
@@ -43,6 +47,7 @@ export function openMeshBroker(
     feeds,
     async close() {
       broker.close()
+      bridge.close()
       await feeds.close()
     },
   }

@@ -27,6 +27,8 @@ export interface WorkloadFeedsDeps {
   readonly random: () => number
   /** Gives a kind of workload an address where the mesh reaches it, its own. */
   openEndpoint(kind: WorkloadKind): Promise<SocketAddress>
+  /** Nobody of the kind is left. */
+  closeEndpoint(kind: WorkloadKind): void
 }
 
 export interface WorkloadKind {
@@ -125,6 +127,7 @@ export class WorkloadFeeds {
 
   #close(kind: WorkloadKind): void {
     for (const [key, each] of this.#kinds) if (each === kind) this.#kinds.delete(key)
+    this.#deps.closeEndpoint(kind)
     const { opened } = kind
     if (opened !== undefined) this.#byAddress.delete(renderAddress(opened.endpoint))
     kind.feed.then(

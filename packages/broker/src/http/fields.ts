@@ -1,0 +1,39 @@
+/** Fields of HTTP messages on their way over RSocket: names and values, hop-by-hop ones taken out. */
+
+type Fields = readonly (readonly [name: string, value: string])[]
+
+/** RFC 9110, section 7.6.1, and what older programs send. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/** Node's `rawHeaders` as pairs with lower-case names, without what is for one hop only. */
+export function forwardedFields(rawHeaders: readonly string[]): [string, string][] {
+  const fields: [string, string][] = []
+  let nominated: Set<string> | undefined
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] as string).toLowerCase()
+    const value = rawHeaders[i + 1] as string
+    if (name === 'connection') nominated = new Set([...(nominated ?? []), ...nominatedBy(value)])
+    else if (!HOP_BY_HOP.has(name)) fields.push([name, value])
+  }
+  if (nominated === undefined) return fields
+  return fields.filter(([name]) => nominated.has(name) !== true)
+}
+
+function nominatedBy(value: string): string[] {
+  return value.split(',').map((name) => name.trim().toLowerCase())
+}
+
+/** As Node's `writeHead` and `request` take them: repeated names stay apart and in order. */
+export function rawHeadersOf(fields: Fields): string[] {
+  return fields.flat()
+}
