@@ -8,7 +8,7 @@ import { type Destination, inboundListeners, whereOf } from '../access/destinati
 import type { Row } from './description.ts'
 
 /** Every object that somebody's lines of made a resource what it is. */
-export function originsIn(value: unknown): readonly Origin[] {
+function originsIn(value: unknown): readonly Origin[] {
   const found = new Map<string, Origin>()
   const walk = (one: unknown): void => {
     if (typeof one !== 'object' || one === null) return

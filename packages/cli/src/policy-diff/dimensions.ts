@@ -9,9 +9,9 @@ import { LazyDfa } from './lazy-dfa.ts'
 import { type Matchers, quote } from './matchers.ts'
 
 /** A value of a call; `undefined`: the call has none. */
-export type Value = string | readonly string[] | undefined
+type Value = string | readonly string[] | undefined
 
-export interface ValueClass {
+interface ValueClass {
   readonly value: Value
   /** For people, e.g. `/admin*`. */
   readonly label: string

@@ -15,7 +15,7 @@ export interface CallIdentity {
   readonly written: { readonly tls: boolean; readonly port: boolean; readonly sni: boolean }
 }
 
-export interface CallSource {
+interface CallSource {
   /** SPIFFE ID. */
   readonly principal?: string
   /** Without a principal: of some service account in it. */

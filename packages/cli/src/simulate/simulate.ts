@@ -156,7 +156,7 @@ function told(
   return { ...result, authorization, mtls, because: [...result.because, ...facts] }
 }
 
-export function renderAuthorization({
+function renderAuthorization({
   decision,
   policy,
   rule,
