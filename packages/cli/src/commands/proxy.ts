@@ -75,7 +75,7 @@ export const proxy: Command = {
     overload: {
       kind: 'value',
       placeholder: 'FILE',
-      describe: "Envoy's overload_manager in YAML or JSON, alone or in a bootstrap (built in)",
+      describe: "file with Envoy's overload_manager, alone or in a bootstrap (built in)",
     },
     map: {
       kind: 'list',
