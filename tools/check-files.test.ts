@@ -15,6 +15,11 @@ test('the clock is passed in, except at the edges, in tests and in comments', ()
   assert.deepEqual(fileProblems('packages/proxy/src/x.ts', ' * never Date.now() here'), [])
 })
 
+test("a method of a global timer's name is no use of it", () => {
+  assert.deepEqual(fileProblems('packages/net/src/stream.ts', '  setTimeout(): this {'), [])
+  assert.equal(fileProblems('packages/net/src/stream.ts', '  setTimeout(stop, 5)').length, 1)
+})
+
 test('a member that the catalog forgot is named', () => {
   const catalog = "import { a } from './a.ts'\n// not a member: contract.ts\n"
   assert.deepEqual(catalogProblems('catalog.ts', catalog, ['a.ts', 'a.test.ts', 'contract.ts']), [])

@@ -41,7 +41,10 @@ describe('programs around a gateway', () => {
         length += bytes.length
       })
       asked.on('end', () => {
-        answer.setHeader('x-seen', `${asked.method} ${length} ${asked.headers['x-mine'] ?? ''}`.trim())
+        answer.setHeader(
+          'x-seen',
+          `${asked.method} ${length} ${asked.headers['x-mine'] ?? ''}`.trim(),
+        )
         if (asked.url === '/large') answer.end('x'.repeat(LARGE))
         else if (asked.url === '/trailers') {
           answer.setHeader('trailer', 'x-checksum')
