@@ -4,7 +4,16 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 
 const ROOT = join(import.meta.dirname, '..')
-const EXACT = /^\d+\.\d+\.\d+(?:-[\w.]+)?$/
+/** A version, or another package's name with its version: two versions of one package side by side. */
+const EXACT = /^(?:npm:(?:@[\w.-]+\/)?[\w.-]+@)?\d+\.\d+\.\d+(?:-[\w.]+)?$/
+
+test('ranges, tags and aliases without a version are not exact', () => {
+  for (const version of ['1.2.3', '1.0.0-alpha.3', 'npm:a@0.0.27', 'npm:@scope/a@1.0.0-rc.1']) {
+    assert.match(version, EXACT)
+  }
+  const loose = ['^1.2.3', '~1.2.3', '1.2', '*', 'latest', 'npm:a', 'npm:a@^1.2.3', 'npm:a@latest']
+  for (const version of loose) assert.doesNotMatch(version, EXACT)
+})
 
 test('every dependency of every package is pinned to one exact version', () => {
   const files = ['package.json', ...globSync('packages/*/package.json', { cwd: ROOT })]
