@@ -29,6 +29,8 @@ export interface AccessLogEntry {
   readonly connectionTerminationDetails: string | undefined
   /** Which condition refused it, and where that is written; only refused ones have the key. */
   readonly denialReason?: string | undefined
+  /** Why TLS with the client did not come about; only refused connections have the key. */
+  readonly downstreamTransportFailureReason?: string | undefined
   /** Of the body, from downstream. */
   readonly bytesReceived: number
   /** Of the body, to downstream. */
@@ -77,6 +79,7 @@ const KEYS = {
   attempts: key(',', 'upstream_request_attempt_count'),
   traceId: key(',', 'trace_id'),
   denialReason: key(',', 'denied_because'),
+  downstreamTransportFailureReason: key(',', 'downstream_transport_failure_reason'),
 }
 const END = fixed('}\n')
 
@@ -114,6 +117,8 @@ export function writeAccessLog(entry: AccessLogEntry, line: LineBuffer): void {
   number(line, KEYS.attempts, entry.upstreamAttempts)
   text(line, KEYS.traceId, entry.traceId)
   if (entry.denialReason !== undefined) text(line, KEYS.denialReason, entry.denialReason)
+  const { downstreamTransportFailureReason: refusal } = entry
+  if (refusal !== undefined) text(line, KEYS.downstreamTransportFailureReason, refusal)
   line.append(END)
 }
 

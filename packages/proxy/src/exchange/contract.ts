@@ -139,6 +139,8 @@ export interface ExchangeObserver {
   /** A TCP connection has its upstream. What ends without that is told by `onConnectionEnd` alone. */
   onConnectionStart?(record: ConnectionRecord): void
   onConnectionEnd(record: ConnectionRecord): void
+  /** A connection ended before anything of it was served; only logs are about those. */
+  onConnectionRefused?(record: ConnectionRecord): void
 }
 
 /**
@@ -216,6 +218,10 @@ export interface ConnectionRecord {
   readonly direction: Listener['direction']
   readonly listener: string
   readonly responseFlags: string
+  /** Only of a refused one, as the next. */
+  readonly responseCodeDetails?: string | undefined
+  /** Why TLS with the client did not come about. */
+  readonly transportFailure?: string | undefined
   readonly failureDetail: string
   readonly receivedBytes: number
   readonly sentBytes: number

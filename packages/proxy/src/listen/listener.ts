@@ -12,7 +12,6 @@ import {
   type SocketHandler,
   upgradeToTls,
 } from '@weft/net'
-import type { ClientHello, FirstBytes } from '@weft/wire'
 import { type Detected, FirstBytesReader } from '../detect/first-bytes.ts'
 import type { HttpConnection, HttpHome } from '../downstream/http-home.ts'
 import { Http1Connection } from '../downstream/http1.ts'
@@ -25,11 +24,18 @@ import { handshakeStats } from '../tls/handshake-stats.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import { connectionDenial, watchRules } from './connection-rbac.ts'
 import type { ListenerSlot } from './listener-slot.ts'
-import { type ConnectionFacts, matchChain, needsDetection, serverNameScore } from './match-chain.ts'
+import {
+  type ConnectionFacts,
+  connectionFacts,
+  matchChain,
+  needsDetection,
+  serverNameScore,
+} from './match-chain.ts'
 import type { OpenListener } from './open-listener.ts'
 import { Ended, Shaking } from './passive-handlers.ts'
 import { ProxyHeaderReader } from './proxy-header.ts'
 import { refuseUnconfigured } from './refuse-unconfigured.ts'
+import { tellRefused, tellUnmatched } from './refused-connection.ts'
 
 export interface ListenerOptions {
   /** Shared by all listeners of a proxy; default: no limit. */
@@ -209,7 +215,7 @@ class Listener implements OpenListener, HttpHome {
   /** Where bytes go that are of no protocol we know, unless an HTTP connection manager gets them. */
   #opaque(socket: Socket): TcpRuntime | undefined {
     const { current } = this.slot
-    const facts = factsOf(socket, 'unknown', undefined)
+    const facts = connectionFacts(socket, 'unknown', undefined)
     const chain = current === undefined ? undefined : matchChain(current, facts)
     // Nor before it is known whether they may come.
     const isFree = chain?.tls === undefined && chain?.rbac === undefined
@@ -219,13 +225,14 @@ class Listener implements OpenListener, HttpHome {
   #dispatch(socket: Socket, what: Looked): SocketHandler {
     const { protocol, hello } = what
     const runtime = this.slot.current
-    const facts = factsOf(socket, protocol, hello)
+    const facts = connectionFacts(socket, protocol, hello)
     const chain = runtime === undefined ? undefined : matchChain(runtime, facts)
     if (chain === undefined || chain.tls !== undefined || chain.handler.kind !== 'tcp') {
       what.dial?.giveUp()
     }
     if (chain === undefined) {
       this.#deps.log.debug('closed a connection: no filter chain matches', { facts })
+      tellUnmatched(runtime, socket, facts.serverName, this.address, this.#deps)
       socket.close()
       return new Ended(() => this.#forget(socket))
     }
@@ -235,16 +242,18 @@ class Listener implements OpenListener, HttpHome {
   }
 
   /** The chain wants TLS: a client that does not speak it is closed, one before the secrets waits. */
-  #secure(raw: Socket, { tls, name }: ChainRuntime, what: Looked): SocketHandler {
+  #secure(raw: Socket, chain: ChainRuntime, what: Looked): SocketHandler {
+    const { tls, name } = chain
     const { hello, bytes } = what
     const gone = new Ended(() => this.#forget(raw))
     if (tls === undefined || hello === undefined) {
       this.#deps.log.debug('closed a connection: its chain takes only TLS', { chain: name })
+      tellRefused(chain, raw, { transportFailure: 'not a TLS connection' }, this.#deps)
       raw.close()
       return gone
     }
     const context = this.#deps.tls?.server(tls)
-    if (context === undefined) return this.#awaitSecret(raw, what)
+    if (context === undefined) return this.#awaitSecret(raw, chain, what)
     const side = {
       kind: 'server',
       context,
@@ -253,9 +262,13 @@ class Listener implements OpenListener, HttpHome {
     } as const
     const owner = { kind: 'listener', name: renderAddress(this.address) } as const
     const stats = handshakeStats(this.#deps.filterStats, owner)
+    const begunMs = this.#deps.clock.monotonicMs()
     const shaking = new Shaking((error) => {
       stats.failed(error)
       this.#deps.log.debug('TLS handshake failed', { error })
+      const transportFailure = error?.message ?? 'the client closed the connection'
+      const refusal = { transportFailure, serverName: hello.serverName, begunMs }
+      tellRefused(chain, raw, refusal, this.#deps)
       this.#forget(socket)
     })
     const socket = upgradeToTls(raw, bytes, side, shaking, this.#deps)
@@ -271,8 +284,14 @@ class Listener implements OpenListener, HttpHome {
   }
 
   /** A secret has not come: nothing is said, least of all in plaintext. */
-  #awaitSecret(raw: Socket, what: Looked): SocketHandler {
+  #awaitSecret(raw: Socket, chain: ChainRuntime, what: Looked): SocketHandler {
+    const begunMs = this.#deps.clock.monotonicMs()
+    const tell = (transportFailure: string): void => {
+      const serverName = what.hello?.serverName
+      tellRefused(chain, raw, { transportFailure, serverName, begunMs }, this.#deps)
+    }
     if (!this.mayHold) {
+      tell('too many connections wait for a TLS secret')
       raw.close()
       return new Ended(() => this.#forget(raw))
     }
@@ -291,6 +310,7 @@ class Listener implements OpenListener, HttpHome {
       this.#deps.log.warn('closed a connection: its TLS secret did not come', {
         waitedMs: this.holdMs,
       })
+      tell('the TLS secret did not come')
       raw.close()
     })
     return new Ended(() => {
@@ -303,6 +323,7 @@ class Listener implements OpenListener, HttpHome {
   #secured(socket: Socket): void {
     const chain = this.#chainNow(socket)
     if (chain === undefined) {
+      tellUnmatched(this.slot.current, socket, undefined, this.address, this.#deps)
       socket.handler = new Ended(() => this.#forget(socket))
       socket.close()
     } else {
@@ -337,6 +358,7 @@ class Listener implements OpenListener, HttpHome {
     }
     if (denial !== undefined) {
       this.#deps.log.debug('closed a connection', { details: denial })
+      tellRefused(chain, socket, { denial }, this.#deps)
       socket.close()
       return new Ended(() => this.#forget(socket))
     }
@@ -376,7 +398,10 @@ class Listener implements OpenListener, HttpHome {
     const chain =
       current.chains.length === 1 && current.defaultChain === undefined
         ? only
-        : matchChain(current, this.#facts.get(socket) ?? factsOf(socket, 'http1', undefined))
+        : matchChain(
+            current,
+            this.#facts.get(socket) ?? connectionFacts(socket, 'http1', undefined),
+          )
     return chain?.handler.kind === 'http' ? chain.handler : undefined
   }
 
@@ -465,18 +490,3 @@ class Listener implements OpenListener, HttpHome {
 type Looked = { readonly [Part in keyof Detected]?: Detected[Part] | undefined }
 
 const NOT_LOOKED_AT: Looked = {}
-
-function factsOf(
-  socket: Socket,
-  protocol: FirstBytes | undefined,
-  hello: ClientHello | undefined,
-): ConnectionFacts {
-  return {
-    destination: socket.localAddress,
-    source: socket.remoteAddress,
-    transport: protocol === undefined ? undefined : protocol === 'tls' ? 'tls' : 'raw_buffer',
-    serverName: hello?.serverName,
-    protocols:
-      hello?.alpn ?? (protocol === 'http1' ? ['http/1.1'] : protocol === 'http2' ? ['h2c'] : []),
-  }
-}

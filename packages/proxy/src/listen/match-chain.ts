@@ -8,6 +8,8 @@
 
 import { BlockList, isIP } from 'node:net'
 import type { FilterChainMatch, SocketAddress } from '@weft/model'
+import type { Socket } from '@weft/net'
+import type { ClientHello, FirstBytes } from '@weft/wire'
 import type { ChainRuntime, ListenerRuntime } from '../exchange/contract.ts'
 
 /** What is known of a connection when its chain is looked for. */
@@ -20,6 +22,22 @@ export interface ConnectionFacts {
   readonly serverName?: string | undefined
   /** Offered in a ClientHello, in the client's order; else what was detected: `http/1.1`, `h2c`. */
   readonly protocols: readonly string[]
+}
+
+/** @param protocol `undefined`: the first bytes were not looked at. */
+export function connectionFacts(
+  socket: Pick<Socket, 'localAddress' | 'remoteAddress'>,
+  protocol: FirstBytes | undefined,
+  hello: ClientHello | undefined,
+): ConnectionFacts {
+  return {
+    destination: socket.localAddress,
+    source: socket.remoteAddress,
+    transport: protocol === undefined ? undefined : protocol === 'tls' ? 'tls' : 'raw_buffer',
+    serverName: hello?.serverName,
+    protocols:
+      hello?.alpn ?? (protocol === 'http1' ? ['http/1.1'] : protocol === 'http2' ? ['h2c'] : []),
+  }
 }
 
 /** Whether choosing a chain depends on what the client sends first. */

@@ -210,6 +210,7 @@ export const KNOWN: Readonly<Record<string, Command>> = {
   UPSTREAM_HOST_NAME: plain((facts) => facts.upstreamHostname),
   UPSTREAM_HOST_NAME_WITHOUT_PORT: plain((facts) => facts.upstreamHostname),
   UPSTREAM_TRANSPORT_FAILURE_REASON: plain((facts) => facts.upstreamTransportFailureReason),
+  DOWNSTREAM_TRANSPORT_FAILURE_REASON: plain((facts) => facts.downstreamTransportFailureReason),
   UPSTREAM_REQUEST_ATTEMPT_COUNT: plain((facts) => facts.upstreamAttempts),
   ...address('UPSTREAM_REMOTE', UPSTREAM),
   ...address('UPSTREAM_LOCAL', (facts) => facts.upstreamLocalAddress),
