@@ -57,7 +57,7 @@ export interface DrainOptions {
 }
 
 /** Of legs whose frames come by no socket. */
-const NO_SOURCE = { receive() {} }
+const NO_SOURCE = { maxFrameBytes: 0, receive() {} }
 
 const ANONYMOUS: PeerIdentity = { principal: undefined, claims: undefined }
 /** How often a drain looks whether the last stream is over. */
@@ -94,7 +94,7 @@ export class Broker implements LegOwner {
         random: deps.random,
         nowMs: () => this.nowMs,
       })
-    this.forwarder = new Forwarder(router)
+    this.forwarder = new Forwarder(router, registry)
   }
 
   get schedule(): LegOwner['schedule'] {
@@ -126,9 +126,17 @@ export class Broker implements LegOwner {
     const listening = await openListener(options, {
       transport: this.#deps.transport,
       clock: this.clock,
+      handshakeTimeoutMs: this.limits.setupTimeoutMs,
       legOn: (socket) => this.#legOn(socket, options.kind),
-      onTlsFailed: () => {
-        this.counters.tlsFailures++
+      onHandshake: () => {
+        const isTaken = !this.#draining && this.#unauthenticated < this.limits.maxUnauthenticated
+        if (isTaken) this.#unauthenticated++
+        else this.counters.connectionsRefused++
+        return isTaken
+      },
+      onShaken: (isDone) => {
+        this.#unauthenticated--
+        if (!isDone) this.counters.tlsFailures++
       },
     })
     this.#listening.push(listening)
@@ -136,19 +144,19 @@ export class Broker implements LegOwner {
   }
 
   #legOn(socket: Socket, kind: ListenOptions['kind']): Leg {
-    const { maxFrameBytes } = this.limits
+    const { maxSetupBytes } = this.limits
     const leg =
       kind === 'tcp'
         ? new Leg(
             socket,
             LENGTH_FRAMING,
-            (home) => new RSocketFrameReader(home, maxFrameBytes),
+            (home) => new RSocketFrameReader(home, maxSetupBytes),
             this,
           )
         : new Leg(
             socket,
             WEBSOCKET_FRAMING,
-            (home) => new WebSocketSource(home, maxFrameBytes),
+            (home) => new WebSocketSource(home, maxSetupBytes),
             this,
           )
     this.#accept(leg)

@@ -8,7 +8,12 @@ export class BrokerCounters {
   lifetimesOver = 0
   malformedFrames = 0
   keepaliveFloods = 0
+  pushFloods = 0
+  /** Streams that ended because their fragments added next to nothing. */
+  shortFragments = 0
   slowPeers = 0
+  /** Connections that were cut because their proof of identity was over. */
+  identitiesOver = 0
   /** Times that a peer was not read from because its bytes waited. */
   pauses = 0
   /** Connections that ended with an ERROR of the peer. */

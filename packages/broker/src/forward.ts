@@ -25,15 +25,18 @@ import {
   stepStream,
   UNBOUNDED_REQUEST_N,
 } from '@weft/wire'
+import { inAlibabaWords, withDataMime } from './alibaba-dialect.ts'
 import { GatheredMetadata } from './gathered-metadata.ts'
 import { Leg } from './leg.ts'
-import { type RequestCall, readRequestCall } from './request-call.ts'
+import { type RequestCall, readRequestCall, type ServiceHashes } from './request-call.ts'
 import { readInitialN, writeInitialN, writeStreamId } from './rewrite.ts'
 import type { ForwardVerdict, Refusal, Router, RouteVerdict } from './router.ts'
 import { StreamEntry } from './stream-entry.ts'
 
 /** Requests up to this size can go to another responder when the first one did not take them. */
 const MAX_HELD_BYTES = 65_536
+/** A fragment with less content is short: many of them are an attack. */
+const SHORT_FRAGMENT_BYTES = 16
 /** Weight of the newest answer in a leg's latency. */
 const RECENT = 0.2
 
@@ -45,14 +48,17 @@ const NOBODY: Refusal = {
 
 export class Forwarder {
   readonly #router: Router
+  readonly #hashes: ServiceHashes
 
-  constructor(router: Router) {
+  constructor(router: Router, hashes: ServiceHashes) {
     this.#router = router
+    this.#hashes = hashes
   }
 
   onRequest(leg: Leg, view: FrameView, interaction: Interaction): void {
     const { counters, limits } = leg.owner
     counters.requests++
+    leg.grant?.onRequest(leg.owner.nowMs)
     const counted = interaction === 'stream' || interaction === 'channel'
     if (counted && (view.number === 0 || view.number > UNBOUNDED_REQUEST_N)) {
       this.#refuse(leg, view.streamId, interaction, RSOCKET_ERROR.invalid, 'request n must be > 0')
@@ -67,9 +73,10 @@ export class Forwarder {
     const entry = new StreamEntry(leg, view.streamId, interaction, state)
     if (GatheredMetadata.isNeeded(view)) {
       entry.gathered = new GatheredMetadata(limits.maxMetadataBytes)
-      entry.gathered.add(view)
       leg.streams.set(view.streamId, entry)
-      this.#park(entry, view)
+      const why = entry.gathered.add(view)
+      if (why === undefined) this.#park(entry, view)
+      else this.#giveUp(entry, RSOCKET_ERROR.invalid, why)
       return
     }
     const known = leg.verdicts.find(view, this.#router.version)
@@ -101,7 +108,8 @@ export class Forwarder {
   ): RequestCall | string {
     if (to - from > leg.owner.limits.maxMetadataBytes) return 'the metadata is too long'
     const { metadataForm, isAlibaba } = leg.facts
-    return readRequestCall(interaction, bytes, from, to, metadataForm, isAlibaba)
+    const hashes = isAlibaba ? this.#hashes : undefined
+    return readRequestCall(interaction, bytes, from, to, metadataForm, hashes)
   }
 
   #await(entry: StreamEntry, verdict: Promise<RouteVerdict>): void {
@@ -218,6 +226,13 @@ export class Forwarder {
     if (responder.lease !== undefined) responder.lease.requests--
     responder.streams.set(id, entry)
     writeStreamId(bytes, from, id)
+    if (responder.facts.isAlibaba && entry.requester.metadataForm === 'composite') {
+      const told = withDataMime(bytes, from, to, entry.requester.facts.setup.dataMime)
+      if (told !== undefined) {
+        responder.send(told, 0, told.length)
+        return
+      }
+    }
     responder.send(bytes, from, to)
   }
 
@@ -231,13 +246,18 @@ export class Forwarder {
     const { type, flags } = view
     const step = stepStream(entry.interaction, entry.state, fromRequester, type, flags)
     if ((step & STEP_DROP) !== 0) return
+    if (view.follows && isTrickle(entry, view)) {
+      this.#breakOff(entry, RSOCKET_ERROR.invalid, 'fragments that add next to nothing')
+      return
+    }
     if (type === FRAME_TYPE.requestN) {
       this.#onRequestN(entry, fromRequester, view.number)
       return
     }
     if (type === FRAME_TYPE.error && !fromRequester && this.#tryAgain(entry, view.number)) return
     if (type === FRAME_TYPE.payload && !this.#countItem(entry, fromRequester, view, step)) {
-      this.#overrun(entry)
+      entry.requester.owner.counters.overruns++
+      this.#breakOff(entry, RSOCKET_ERROR.invalid, 'more items than asked for')
       return
     }
     entry.state = stateOf(step)
@@ -264,6 +284,10 @@ export class Forwarder {
     if (view.type === FRAME_TYPE.cancel) {
       this.#forgetParked(entry)
       requester.streams.delete(entry.requesterId)
+      return
+    }
+    if (view.follows && isTrickle(entry, view)) {
+      this.#giveUp(entry, RSOCKET_ERROR.invalid, 'fragments that add next to nothing')
       return
     }
     if (!this.#park(entry, view) || gathered === undefined) return
@@ -299,6 +323,7 @@ export class Forwarder {
     if (fromRequester) entry.requesterItemBytes += bytes
     else entry.responderItemBytes += bytes
     if ((step & STEP_ITEM) === 0) return true
+    entry.shortFragments = 0
     const whole = fromRequester ? entry.requesterItemBytes : entry.responderItemBytes
     if (fromRequester) entry.requesterItemBytes = 0
     else entry.responderItemBytes = 0
@@ -341,20 +366,16 @@ export class Forwarder {
     }
   }
 
-  #overrun(entry: StreamEntry): void {
-    entry.requester.owner.counters.overruns++
-    entry.responder?.sendFrame(renderCancel(entry.responderId))
-    entry.requester.sendError(entry.requesterId, RSOCKET_ERROR.invalid, 'more items than asked for')
-    this.#finish(entry, RSOCKET_ERROR.invalid)
-  }
-
   // Ends
 
   #refuse(leg: Leg, id: number, interaction: Interaction, code: number, message: string): void {
     const { counters } = leg.owner
     counters.refusedRequests++
     if (interaction === 'fnf') counters.droppedRequests++
-    else leg.sendError(id, code, message)
+    else if (leg.facts.isAlibaba) {
+      const said = inAlibabaWords(code, message)
+      leg.sendError(id, said.code, said.message)
+    } else leg.sendError(id, code, message)
   }
 
   /** Ends a request that no responder has. */
@@ -410,9 +431,24 @@ export class Forwarder {
 
   #onTimeout(entry: StreamEntry): void {
     entry.requester.owner.counters.timedOutRequests++
-    entry.responder?.sendFrame(renderCancel(entry.responderId))
-    entry.requester.sendError(entry.requesterId, RSOCKET_ERROR.canceled, 'WEFT-504 timeout')
-    this.#finish(entry, RSOCKET_ERROR.canceled)
+    this.#breakOff(entry, RSOCKET_ERROR.canceled, 'WEFT-504 timeout')
+  }
+
+  /** Ends a stream that a responder has: both sides are told. */
+  #breakOff(entry: StreamEntry, code: number, message: string): void {
+    const { requester, requesterId, responder, responderId, interaction } = entry
+    responder?.sendFrame(renderCancel(responderId))
+    if (interaction !== 'fnf') requester.sendError(requesterId, code, message)
+    this.#finish(entry, code)
+  }
+
+  /** Ends everything that a leg has asked for and still waits for: the broker goes. */
+  endRequests(leg: Leg, message: string): void {
+    for (const [id, entry] of [...leg.streams]) {
+      if (entry.requester !== leg || entry.requesterId !== id) continue
+      if (entry.responder === undefined) this.#giveUp(entry, RSOCKET_ERROR.rejected, message)
+      else this.#breakOff(entry, RSOCKET_ERROR.canceled, message)
+    }
   }
 
   /** What ran over a connection that is gone. */
@@ -440,4 +476,14 @@ export class Forwarder {
     if (entry.interaction !== 'fnf') entry.requester.sendError(entry.requesterId, code, why)
     this.#finish(entry, code)
   }
+}
+
+/** Whether this fragment is one short one too many of its payload. */
+function isTrickle(entry: StreamEntry, view: FrameView): boolean {
+  const content = view.metadataTo - view.metadataFrom + view.dataTo - view.dataFrom
+  if (content >= SHORT_FRAGMENT_BYTES) return false
+  const { limits, counters } = entry.requester.owner
+  if (++entry.shortFragments <= limits.maxShortFragments) return false
+  counters.shortFragments++
+  return true
 }

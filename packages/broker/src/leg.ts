@@ -26,15 +26,19 @@ import {
 } from '@weft/wire'
 import type { BrokerCounters } from './counters.ts'
 import type { Forwarder } from './forward.ts'
+import { LeaseGrant } from './lease-grant.ts'
 import type { BrokerLimits } from './limits.ts'
 import { type Framing, Outbox } from './outbox.ts'
 import type { PeerFacts } from './peer-facts.ts'
+import { RateWindow } from './rate-window.ts'
 import type { MetadataForm } from './request-call.ts'
 import type { StreamEntry } from './stream-entry.ts'
 import { VerdictCache } from './verdict-cache.ts'
 
 /** What turns a connection's bytes into frames; the transport's framing decides. */
 export interface FrameSource {
+  /** The longest frame that is taken, without prefix. */
+  maxFrameBytes: number
   receive(bytes: Uint8Array, length: number): void
 }
 
@@ -69,12 +73,18 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   /** Streams that wait until this leg's outbox has room before their producer gets credit. */
   readonly waiting = new Set<StreamEntry>()
   /** Verdicts on calls that this peer makes again and again. */
-  readonly verdicts = new VerdictCache()
+  verdicts = new VerdictCache()
   /** Requests under way towards this leg, and how long they take: what balancing looks at. */
   activeRequests = 0
   latencyMs = 0
   /** Requests that this leg allows us; absent: it did not ask for leases, or sent none yet. */
   lease: { requests: number; untilMs: number } | undefined
+  /** Requests that we allow this leg; absent: it did not ask for leases. */
+  grant: LeaseGrant | undefined
+  /** It wants new requests; its own word (`status`). */
+  isServing = true
+  /** Who answers the calls that it wants to stick, by service key. */
+  sticky: Map<string, Leg> | undefined
   /** No new streams are accepted from this leg. */
   draining = false
   parkedBytes = 0
@@ -89,8 +99,8 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   #earlyBytes = 0
   #heardAtMs: number
   #paused = false
-  #keepalives = 0
-  #keepalivesSinceMs = 0
+  readonly #keepalives = new RateWindow()
+  readonly #pushes = new RateWindow()
 
   constructor(
     socket: Socket,
@@ -123,6 +133,12 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   get facts(): PeerFacts {
     if (this.#facts === undefined) throw new Error('Cannot tell who dialled in: nobody was let in')
     return this.#facts
+  }
+
+  /** What it said of itself changed; verdicts on its calls are made anew. */
+  set facts(facts: PeerFacts) {
+    this.#facts = facts
+    this.verdicts = new VerdictCache()
   }
 
   get metadataForm(): MetadataForm {
@@ -159,11 +175,22 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   /** Sends `bytes[from..to)`, a frame without prefix; it is copied. */
   send(bytes: Uint8Array, from: number, to: number): void {
     if (this.#state === 'closed') return
+    this.outbox.append(bytes, from, to)
+    this.#watch()
+  }
+
+  /** Sends bytes that are no frame: of a handshake, a pong. */
+  sendRaw(bytes: Uint8Array): void {
+    if (this.#state === 'closed') return
+    this.outbox.appendRaw(bytes)
+    this.#watch()
+  }
+
+  #watch(): void {
     const { outbox, owner } = this
-    outbox.append(bytes, from, to)
     const waiting = outbox.bytes
     if (waiting <= owner.limits.softOutboxBytes) return
-    if (waiting > owner.limits.hardOutboxBytes) {
+    if (waiting > owner.limits.hardOutboxBytes || !this.isOpen) {
       owner.counters.slowPeers++
       this.abort('takes its bytes too slowly')
     } else this.#pause()
@@ -201,6 +228,8 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     this.owner.nowMs = nowMs
     this.#heardAtMs = nowMs
     this.#source.receive(bytes, length)
+    // What else it sends before it was let in may wait in the kernel.
+    if (this.#state === 'deciding') this.socket.pause()
   }
 
   onEnd(): void {
@@ -282,7 +311,11 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   }
 
   #onFirst(view: FrameView): void {
-    if (view.streamId === 0 && view.type === FRAME_TYPE.lease) return
+    // Clients of the 0.0.27 generation lease before they introduce themselves.
+    if (view.streamId === 0 && view.type === FRAME_TYPE.lease) {
+      this.#onLease(readLease(view))
+      return
+    }
     if (view.streamId === 0 && view.type === FRAME_TYPE.resume) {
       this.fail(RSOCKET_ERROR.rejectedResume, 'resumption is not supported')
       return
@@ -302,6 +335,7 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
       return
     }
     this.#state = 'deciding'
+    this.#source.maxFrameBytes = this.owner.limits.maxFrameBytes
     this.owner.admit(this, setup).then(
       (facts) => this.#onVerdict(facts),
       (error: unknown) => this.#onVerdict(`could not be decided: ${String(error)}`),
@@ -317,7 +351,13 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     }
     this.#facts = facts
     this.#state = 'open'
+    this.socket.resume()
     this.#armLifetime()
+    if (facts.setup.lease) {
+      const { maxStreams } = this.owner.limits
+      this.grant = new LeaseGrant(this, maxStreams, facts.setup.maxLifetimeMs)
+      this.grant.grant(this.owner.clock.monotonicMs())
+    }
     this.owner.onOpen(this)
     const early = this.#early
     this.#early = []
@@ -333,7 +373,7 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
         this.#onLease(readLease(view))
         return
       case FRAME_TYPE.metadataPush:
-        this.owner.onMetadataPush(this, view.bytes.subarray(view.metadataFrom, view.metadataTo))
+        this.#onMetadataPush(view)
         return
       case FRAME_TYPE.error:
         this.owner.counters.peerErrors++
@@ -354,17 +394,24 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
       this.onFrameError('KEEPALIVE is shorter than its position')
       return
     }
-    if (this.#heardAtMs - this.#keepalivesSinceMs >= 1000) {
-      this.#keepalivesSinceMs = this.#heardAtMs
-      this.#keepalives = 0
-    }
     const announced = 2000 / this.facts.setup.keepaliveMs
-    if (++this.#keepalives > Math.max(announced, this.owner.limits.maxKeepalivesPerSecond)) {
+    const max = Math.max(announced, this.owner.limits.maxKeepalivesPerSecond)
+    if (!this.#keepalives.allows(this.#heardAtMs, max)) {
       this.owner.counters.keepaliveFloods++
       this.fail(RSOCKET_ERROR.connectionError, 'more keepalives than announced')
       return
     }
     if ((view.flags & FRAME_FLAG.respond) !== 0) this.sendFrame(renderKeepalive(false, 0, data))
+    this.grant?.onKeepalive(this.#heardAtMs)
+  }
+
+  #onMetadataPush(view: FrameView): void {
+    if (this.#pushes.allows(this.#heardAtMs, this.owner.limits.maxPushesPerSecond)) {
+      this.owner.onMetadataPush(this, view.bytes.subarray(view.metadataFrom, view.metadataTo))
+      return
+    }
+    this.owner.counters.pushFloods++
+    this.fail(RSOCKET_ERROR.connectionError, 'too many METADATA_PUSH frames')
   }
 
   #onLease(lease: Lease | undefined): void {
@@ -406,7 +453,7 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     this.outbox.flush()
     this.#gone()
     this.socket.end()
-    if (this.#paused) this.socket.resume()
+    this.socket.resume()
     this.owner.wheel.arm(this, LINGER_MS, this.owner.clock.monotonicMs())
   }
 

@@ -2,6 +2,8 @@
 export interface BrokerLimits {
   /** The longest frame without prefix, 64 to 16,777,215 bytes. */
   readonly maxFrameBytes: number
+  /** The longest frame of a peer that has not shown a SETUP yet: its first one. */
+  readonly maxSetupBytes: number
   /** Metadata of one request, over all its fragments. */
   readonly maxMetadataBytes: number
   /** Streams that one connection may have open, of both sides. */
@@ -9,18 +11,23 @@ export interface BrokerLimits {
   /** Bytes that wait for a peer: above `soft` it is not read from, above `hard` it is cut. */
   readonly softOutboxBytes: number
   readonly hardOutboxBytes: number
-  /** From accept to a SETUP that was let in, in milliseconds. */
+  /** From accept to a SETUP that was let in, in milliseconds; the TLS handshake has as long again. */
   readonly setupTimeoutMs: number
-  /** Connections that have not been let in yet. */
+  /** Connections that have not been let in yet, those in their TLS handshake included. */
   readonly maxUnauthenticated: number
   /** KEEPALIVE frames a second from one peer before it is cut. */
   readonly maxKeepalivesPerSecond: number
+  /** METADATA_PUSH frames a second from one peer before it is cut. */
+  readonly maxPushesPerSecond: number
+  /** Fragments that add next to nothing (under 16 bytes), per payload, before its stream ends. */
+  readonly maxShortFragments: number
   /** Bytes of frames that wait for a verdict, per connection. */
   readonly maxParkedBytes: number
 }
 
 export const DEFAULT_LIMITS: BrokerLimits = {
   maxFrameBytes: 0xff_ff_ff,
+  maxSetupBytes: 131_072,
   maxMetadataBytes: 65_536,
   maxStreams: 16_384,
   softOutboxBytes: 1_048_576,
@@ -28,5 +35,7 @@ export const DEFAULT_LIMITS: BrokerLimits = {
   setupTimeoutMs: 5_000,
   maxUnauthenticated: 1_024,
   maxKeepalivesPerSecond: 20,
+  maxPushesPerSecond: 50,
+  maxShortFragments: 64,
   maxParkedBytes: 1_048_576,
 }

@@ -23,27 +23,45 @@ export interface ListenDeps {
   readonly clock: Clock
   /** A connection is ready for frames. */
   legOn(socket: Socket): SocketHandler
-  onTlsFailed(): void
+  readonly handshakeTimeoutMs: number
+  /** A TLS handshake begins. False: there are too many connections that nobody vouched for. */
+  onHandshake(): boolean
+  /** It ended: `legOn` follows when it is done. */
+  onShaken(isDone: boolean): void
 }
 
 export function openListener(options: ListenOptions, deps: ListenDeps): Promise<Listening> {
   const { address, tls } = options
   return deps.transport.listen({ address }, (socket) =>
-    tls === undefined ? deps.legOn(socket) : secure(socket, tls(), deps),
+    tls === undefined ? deps.legOn(socket) : secure(socket, tls, deps),
   )
 }
 
-function secure(raw: AcceptedSocket, context: ServerTlsContext, deps: ListenDeps): SocketHandler {
+const CUT: SocketHandler = { onOpen() {}, onData() {}, onEnd() {}, onDrain() {}, onClose() {} }
+
+function secure(
+  raw: AcceptedSocket,
+  context: () => ServerTlsContext,
+  deps: ListenDeps,
+): SocketHandler {
+  if (!deps.onHandshake()) {
+    raw.reset()
+    return CUT
+  }
   const shaking: SocketHandler = {
+    ...CUT,
     onOpen() {
+      deps.onShaken(true)
       socket.handler = deps.legOn(socket)
     },
-    onData() {},
-    onEnd() {},
-    onDrain() {},
-    onClose: () => deps.onTlsFailed(),
+    onClose: () => deps.onShaken(false),
   }
-  const side = { kind: 'server', context, offeredAlpn: [], serverName: undefined } as const
+  const side = {
+    kind: 'server',
+    context: context(),
+    offeredAlpn: [],
+    serverName: undefined,
+  } as const
   const socket = upgradeToTls(raw, undefined, side, shaking, deps)
   return raw.handler
 }

@@ -2,14 +2,17 @@
  * Which legs offer which service, now. A leg is found under its service's full GSV key and,
  * because callers may leave group and version out, under the bare name.
  */
-import { gsvServiceKey } from '@weft/wire'
+import { gsvHash, gsvServiceKey } from '@weft/wire'
 import type { Leg } from './leg.ts'
+import type { OfferedService } from './peer-facts.ts'
 
 export class Registry {
   readonly #legs = new Map<string, Leg[]>()
   /** By instance and link: the newest connection of one link wins. */
   readonly #links = new Map<string, Leg>()
   #version = 0
+  readonly #hashed = new Map<number, OfferedService | 'several'>()
+  #hashedAt = -1
 
   /** Grows with every change; what was looked up before may be stale then. */
   get version(): number {
@@ -24,13 +27,13 @@ export class Registry {
     const older = this.#links.get(link)
     if (older !== undefined) this.remove(older)
     this.#links.set(link, leg)
-    for (const key of keysOf(leg)) {
-      const legs = this.#legs.get(key)
-      if (legs === undefined) this.#legs.set(key, [leg])
-      else legs.push(leg)
-    }
-    this.#version++
+    this.#insert(leg)
     return older
+  }
+
+  #insert(leg: Leg): void {
+    for (const key of keysOf(leg)) this.#legs.set(key, [...(this.#legs.get(key) ?? []), leg])
+    this.#version++
   }
 
   remove(leg: Leg): void {
@@ -39,12 +42,51 @@ export class Registry {
     const link = `${instance.id}/${instance.link}`
     if (this.#links.get(link) !== leg) return
     this.#links.delete(link)
+    this.#withdraw(leg)
+  }
+
+  #withdraw(leg: Leg): void {
     for (const key of keysOf(leg)) {
       const rest = (this.#legs.get(key) ?? []).filter((each) => each !== leg)
       if (rest.length === 0) this.#legs.delete(key)
       else this.#legs.set(key, rest)
     }
     this.#version++
+  }
+
+  /** Its instance offers these from now on. */
+  change(leg: Leg, services: readonly OfferedService[]): void {
+    const { instance } = leg.facts
+    if (instance === undefined) return
+    const isListed = this.#links.get(`${instance.id}/${instance.link}`) === leg
+    if (isListed) this.#withdraw(leg)
+    leg.facts = { ...leg.facts, instance: { ...instance, services } }
+    if (isListed) this.#insert(leg)
+  }
+
+  /**
+   * The key of a service by Alibaba's hash of it, with the hash of the method in the method's
+   * place. Undefined: nobody offers it, or two services share the hash and neither may be guessed.
+   */
+  keyOfHash(serviceId: number, handlerId: number): string | undefined {
+    if (this.#hashedAt !== this.#version) {
+      this.#hashed.clear()
+      this.#hashedAt = this.#version
+      for (const leg of this.#links.values()) {
+        for (const offered of leg.facts.instance?.services ?? []) this.#hash(offered)
+      }
+    }
+    const offered = this.#hashed.get(serviceId)
+    if (offered === undefined || offered === 'several') return undefined
+    return gsvServiceKey({ ...offered, service: `${offered.service}.${handlerId}` })
+  }
+
+  #hash(offered: OfferedService): void {
+    const key = gsvServiceKey(offered)
+    const id = gsvHash(key)
+    const known = this.#hashed.get(id)
+    const isSame = known !== undefined && known !== 'several' && gsvServiceKey(known) === key
+    this.#hashed.set(id, known === undefined || isSame ? offered : 'several')
   }
 
   /** Legs that offer `[group!]service[:version]`; group and version may be left out. */

@@ -3,6 +3,7 @@
  * host, with a header per routing tag – or, where an HTTP message travels, that message itself.
  * Read from the metadata once; nothing of the frame is kept.
  */
+
 import type { RequestView } from '@weft/model'
 import {
   ALIBABA_ID,
@@ -22,6 +23,7 @@ import {
   readZipkin,
   type ZipkinTrace,
 } from '@weft/wire'
+import { NO_ROUTE } from './alibaba-dialect.ts'
 
 export interface RequestCall extends RequestView {
   readonly interaction: Interaction
@@ -45,23 +47,33 @@ const reader = new CompositeReader()
 /** The id of an entry whose MIME type has none. */
 const SPELLED_OUT = -1
 
-/** A text says why the metadata is none: INVALID on the stream. */
+/** What Alibaba's clients name by two hashes, where they send no text. */
+export interface ServiceHashes {
+  /** The routing key; undefined: nobody has it, or two services do. */
+  keyOfHash(serviceId: number, handlerId: number): string | undefined
+}
+
+/**
+ * A text says why the metadata is none: INVALID on the stream.
+ *
+ * @param hashes Given for peers that speak Alibaba's form.
+ */
 export function readRequestCall(
   interaction: Interaction,
   bytes: Uint8Array,
   from: number,
   to: number,
   form: MetadataForm,
-  isAlibaba: boolean,
+  hashes: ServiceHashes | undefined,
 ): RequestCall | string {
   const found = new FoundEntries()
   const why =
     form === 'routing'
       ? found.takeTags(bytes.subarray(from, to))
-      : readEntries(found, bytes, from, to, isAlibaba)
+      : readEntries(found, bytes, from, to, hashes)
   if (why !== undefined) return why
   if (found.http !== undefined) return new HttpRequest(interaction, found, found.http)
-  if (found.key === '') return 'the request has no routing metadata'
+  if (found.key === '') return NO_ROUTE
   return new VirtualRequest(interaction, found)
 }
 
@@ -78,7 +90,7 @@ class FoundEntries {
     const tags = readRoutingTags(content)
     if (tags === undefined) return 'the routing metadata ends within a tag'
     if (this.key === '') this.key = tags[0] ?? ''
-    this.tags = tags.slice(1)
+    this.tags = [...this.tags, ...tags.slice(1)]
     return undefined
   }
 }
@@ -88,17 +100,17 @@ function readEntries(
   bytes: Uint8Array,
   from: number,
   to: number,
-  isAlibaba: boolean,
+  hashes: ServiceHashes | undefined,
 ): string | undefined {
   reader.start(bytes, from, to)
   while (reader.next()) {
-    const why = readEntry(found, isAlibaba)
+    const why = readEntry(found, hashes)
     if (why !== undefined) return why
   }
   return reader.malformed ? 'the composite metadata ends within an entry' : undefined
 }
 
-function readEntry(found: FoundEntries, isAlibaba: boolean): string | undefined {
+function readEntry(found: FoundEntries, hashes: ServiceHashes | undefined): string | undefined {
   const { content } = reader
   switch (reader.id) {
     case METADATA_ID.routing:
@@ -117,15 +129,20 @@ function readEntry(found: FoundEntries, isAlibaba: boolean): string | undefined 
       found.http = readHttpRequest(content)
       return found.http === undefined ? `the entry ${HTTP_ENTRY_MIME} is malformed` : undefined
     default:
-      if (isAlibaba) readAlibabaEntry(found, content)
+      if (hashes !== undefined) readAlibabaEntry(found, content, hashes)
       return undefined
   }
 }
 
-function readAlibabaEntry(found: FoundEntries, content: Uint8Array): void {
+/** The text decides, as two services may have one hash; without it the hash has to be known. */
+function readAlibabaEntry(found: FoundEntries, content: Uint8Array, hashes: ServiceHashes): void {
   if (reader.id === ALIBABA_ID.binaryRouting) {
     const routing = readBinaryRouting(content)
-    if (routing !== undefined && routing.key !== '') found.key = routing.key
+    if (routing === undefined) return
+    const key = routing.key || (hashes.keyOfHash(routing.serviceId, routing.handlerId) ?? '')
+    if (key === '') return
+    found.key = key
+    if (routing.sticky) found.tags = [...found.tags, 'sticky=1']
   } else if (reader.id === ALIBABA_ID.messageTags) {
     found.moreTags = readRoutingTags(content) ?? []
   }

@@ -22,6 +22,8 @@ export class StreamEntry implements Timed {
   /** Bytes of the item under way that came in earlier fragments, per direction. */
   requesterItemBytes = 0
   responderItemBytes = 0
+  /** Fragments of the payload under way that added next to nothing. */
+  shortFragments = 0
   /** Metadata that is not whole yet. */
   gathered: GatheredMetadata | undefined
   /** Frames that came before the verdict, copied; the first is the request. */

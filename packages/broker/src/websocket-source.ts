@@ -16,7 +16,7 @@ import {
   writeWebSocketHead,
 } from '@weft/wire'
 import type { FrameSource } from './leg.ts'
-import type { Framing, Outbox } from './outbox.ts'
+import type { Framing } from './outbox.ts'
 
 export const WEBSOCKET_FRAMING: Framing = {
   headBytes: webSocketHeadBytes,
@@ -25,7 +25,8 @@ export const WEBSOCKET_FRAMING: Framing = {
 
 /** What the source needs of its connection. */
 export interface WebSocketHome extends RSocketFrameSink {
-  readonly outbox: Outbox
+  /** Sends bytes that are no frame. */
+  sendRaw(bytes: Uint8Array): void
   /** Sends what waits, then our end. */
   close(): void
 }
@@ -42,6 +43,10 @@ export class WebSocketSource implements FrameSource, WebSocketSink {
       maxMessageBytes: maxFrameBytes,
       expectMasked: true,
     })
+  }
+
+  set maxFrameBytes(bytes: number) {
+    this.#reader.maxMessageBytes = bytes
   }
 
   get closed(): boolean {
@@ -61,11 +66,11 @@ export class WebSocketSource implements FrameSource, WebSocketSink {
     }
     this.#head = undefined
     if (found.kind === 'refused') {
-      this.#home.outbox.appendRaw(found.answer)
+      this.#home.sendRaw(found.answer)
       this.#home.close()
       return
     }
-    this.#home.outbox.appendRaw(renderWebSocketAccept(found.request.key))
+    this.#home.sendRaw(renderWebSocketAccept(found.request.key))
     this.#reader.receive(head, head.length, found.end)
   }
 
@@ -74,16 +79,16 @@ export class WebSocketSource implements FrameSource, WebSocketSink {
   }
 
   onPing(payload: Uint8Array): void {
-    this.#home.outbox.appendRaw(renderWebSocketControl(WS_OPCODE.pong, payload))
+    this.#home.sendRaw(renderWebSocketControl(WS_OPCODE.pong, payload))
   }
 
   onWebSocketClose(_code: number): void {
-    this.#home.outbox.appendRaw(renderWebSocketClose(WS_CLOSE.normal))
+    this.#home.sendRaw(renderWebSocketClose(WS_CLOSE.normal))
     this.#home.close()
   }
 
   onWebSocketError(code: number, _why: string): void {
-    this.#home.outbox.appendRaw(renderWebSocketClose(code))
+    this.#home.sendRaw(renderWebSocketClose(code))
     this.#home.close()
   }
 }

@@ -37,6 +37,7 @@ export { parseProxyHeader, renderProxyHeader } from './proxy-protocol/proxy-prot
 export {
   ALIBABA_ID,
   type GsvRoute,
+  gsvHash,
   gsvServiceKey,
   parseGsv,
   readBinaryRouting,
@@ -77,7 +78,9 @@ export {
   MAX_STREAM_ID,
   RSOCKET_ERROR,
   readFrame,
+  readUint24,
   UNBOUNDED_REQUEST_N,
+  writeUint24,
 } from './rsocket/frames.ts'
 export {
   CHUNK_BYTES,
@@ -98,10 +101,11 @@ export {
   readRoutingTags,
   readZipkin,
   renderBearer,
+  renderMimes,
   renderRoutingTags,
   type ZipkinTrace,
 } from './rsocket/metadata-entries.ts'
-export { COMPOSITE_MIME, METADATA_ID } from './rsocket/mime-types.ts'
+export { COMPOSITE_MIME, METADATA_ID, mimeId } from './rsocket/mime-types.ts'
 export { RSocketPeer, type RSocketPeerHandler, type RSocketPeerOptions } from './rsocket/peer.ts'
 export type { RSocketStream, RSocketStreamHandler } from './rsocket/stream.ts'
 export {

@@ -23,15 +23,15 @@ const FIRST_STASH_BYTES = 4096
 
 export class RSocketFrameReader {
   readonly #sink: RSocketFrameSink
-  readonly #maxFrameBytes: number
+  /** The longest frame without prefix, 6 to 16,777,215 bytes; holds for frames that begin from now on. */
+  maxFrameBytes: number
   /** A frame with its prefix that is not whole yet. */
   #stash: Uint8Array | undefined
   #stashed = 0
 
-  /** `maxFrameBytes`: the longest frame without prefix, 6 to 16,777,215 bytes. */
   constructor(sink: RSocketFrameSink, maxFrameBytes: number) {
     this.#sink = sink
-    this.#maxFrameBytes = maxFrameBytes
+    this.maxFrameBytes = maxFrameBytes
   }
 
   /** Bytes held of a frame that is not whole yet. */
@@ -59,13 +59,13 @@ export class RSocketFrameReader {
   /** Bytes of the frame at `at` with its prefix; 0 when its length is an error. */
   #need(bytes: Uint8Array, at: number): number {
     const length = readUint24(bytes, at)
-    if (length >= FRAME_HEAD_BYTES && length <= this.#maxFrameBytes) {
+    if (length >= FRAME_HEAD_BYTES && length <= this.maxFrameBytes) {
       return LENGTH_PREFIX_BYTES + length
     }
     this.#sink.onFrameError(
       length < FRAME_HEAD_BYTES
         ? `a frame of ${length} bytes is shorter than its head of 6`
-        : `a frame of ${length} bytes is longer than the limit of ${this.#maxFrameBytes}`,
+        : `a frame of ${length} bytes is longer than the limit of ${this.maxFrameBytes}`,
     )
     return 0
   }

@@ -51,7 +51,9 @@ const MAX_HEAD_BYTES = 14
 
 export class WebSocketReader {
   readonly #sink: WebSocketSink
-  readonly #options: WebSocketReaderOptions
+  readonly #expectMasked: boolean
+  /** Of a message, over its frames; holds for frames that begin from now on. */
+  maxMessageBytes: number
   /** A head that is not whole yet. */
   readonly #head = Buffer.alloc(MAX_HEAD_BYTES)
   #headLength = 0
@@ -70,7 +72,8 @@ export class WebSocketReader {
 
   constructor(sink: WebSocketSink, options: WebSocketReaderOptions) {
     this.#sink = sink
-    this.#options = options
+    this.#expectMasked = options.expectMasked
+    this.maxMessageBytes = options.maxMessageBytes
   }
 
   receive(bytes: Uint8Array, length: number, from = 0): void {
@@ -119,7 +122,7 @@ export class WebSocketReader {
     this.#left = length
     this.#opcode = opcode
     if ((first & 0x70) !== 0) return protocolError('a reserved bit is set')
-    if (masked !== this.#options.expectMasked) {
+    if (masked !== this.#expectMasked) {
       return protocolError(masked ? 'a frame is masked' : 'a frame is not masked')
     }
     return opcode >= WS_OPCODE.close ? this.#beginControl(length) : this.#beginData(opcode, length)
@@ -143,10 +146,10 @@ export class WebSocketReader {
     }
     if (!this.#inMessage) this.#messageLength = 0
     this.#inMessage = true
-    if (this.#messageLength + length > this.#options.maxMessageBytes) {
+    if (this.#messageLength + length > this.maxMessageBytes) {
       return {
         code: WS_CLOSE.tooBig,
-        why: `a message is longer than ${this.#options.maxMessageBytes} bytes`,
+        why: `a message is longer than ${this.maxMessageBytes} bytes`,
       }
     }
     return undefined
@@ -169,13 +172,13 @@ export class WebSocketReader {
   /** Memory follows what came, not the length that a peer claims. */
   #grow(total: number): void {
     const size = Math.max(total, FIRST_MESSAGE_BYTES, this.#message.length * 2)
-    const larger = Buffer.allocUnsafeSlow(Math.min(size, this.#options.maxMessageBytes))
+    const larger = Buffer.allocUnsafeSlow(Math.min(size, this.maxMessageBytes))
     larger.set(this.#message.subarray(0, this.#messageLength))
     this.#message = larger
   }
 
   #unmask(bytes: Uint8Array, from: number, length: number): void {
-    if (!this.#options.expectMasked) return
+    if (!this.#expectMasked) return
     const mask = this.#mask
     let key = this.#maskAt
     for (let at = from; at < from + length; at++) {
