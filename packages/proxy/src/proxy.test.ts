@@ -99,6 +99,7 @@ describe('proxy', () => {
       await proxy.close()
       const [line = '', rest] = (await readFile(accessLog, 'utf8')).split('\n')
       assert.equal(rest, '')
+      assert.match(line, /"upstream_local_address":"127\.0\.0\.1:\d+"/)
       assert.partialDeepStrictEqual(JSON.parse(line), {
         method: 'GET',
         path: '/one?x="y"',

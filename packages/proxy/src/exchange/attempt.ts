@@ -58,7 +58,7 @@ export function speaksHttp2({ cluster, downstream }: Exchange): boolean {
 
 /** Writes the head and the body so far; what follows of the body is sent as it comes. */
 function sendRequest(x: Exchange, connection: UpstreamSide): void {
-  x.upstreamTls = connection.tls
+  x.sentBy = connection
   const headLength = composeRequest(x, connection, x.host)
   if (headLength === 0) return
   const { request } = x

@@ -186,6 +186,9 @@ export interface ExchangeRecord {
   readonly downstreamTls?: TlsFacts | undefined
   /** Of the connection that the answer came by. */
   readonly upstreamTls?: TlsFacts | undefined
+  /** Of that connection, too. */
+  readonly upstreamLocal?: SocketAddress | undefined
+  readonly upstreamProtocol?: 'HTTP/1.1' | 'HTTP/2' | undefined
   /** A trailer of the answer by lower-case name. */
   responseTrailer?(name: string): string | undefined
   /** Absent: every repeat that was due was made. */

@@ -258,7 +258,14 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     return this.#x.host?.endpoint
   }
   get upstreamTls(): TlsFacts | undefined {
-    return this.#x.upstreamTls
+    return this.#x.sentBy?.socket.tls
+  }
+  get upstreamLocal(): SocketAddress | undefined {
+    return this.#x.sentBy?.socket.localAddress
+  }
+  get upstreamProtocol(): ExchangeRecord['upstreamProtocol'] {
+    const { sentBy } = this.#x
+    return sentBy === undefined ? undefined : sentBy.multiplexed ? 'HTTP/2' : 'HTTP/1.1'
   }
   get upstreamAddress(): SocketAddress | undefined {
     return this.#x.host?.endpoint.address

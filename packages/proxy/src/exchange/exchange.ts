@@ -14,7 +14,7 @@
  * `reply-locally.ts`.
  */
 import type { VirtualHost } from '@weft/model'
-import { giveWriteMemory, type TlsFacts, takeWriteMemory } from '@weft/net'
+import { giveWriteMemory, takeWriteMemory } from '@weft/net'
 import type { CompiledForward, CompiledRoute, CompiledTarget, Host } from '@weft/traffic'
 import { type HeadTarget, MessageHead, OutBuffer } from '@weft/wire'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
@@ -99,7 +99,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   host: Host | undefined
   pool: HttpPool | undefined
   connection: UpstreamSide | undefined
-  upstreamTls: TlsFacts | undefined
+  /** Stays when the exchange has ended. */
+  sentBy: UpstreamSide | undefined
   attempts = 0
   tried: Set<Host> | undefined
   hash: number | undefined
@@ -191,7 +192,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.target = undefined
     this.cluster = undefined
     this.host = undefined
-    this.upstreamTls = undefined
+    this.sentBy = undefined
     this.attempts = 0
     this.tried = undefined
     this.hash = undefined

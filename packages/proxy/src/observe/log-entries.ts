@@ -12,7 +12,6 @@ export class ExchangeEntry implements LogFacts {
   #record: ExchangeRecord
   readonly #header = (name: string): string | undefined => this.#record.requestHeader(name)
   readonly connectionTerminationDetails = undefined
-  readonly upstreamLocalAddress = undefined
 
   constructor(record: ExchangeRecord) {
     this.#record = record
@@ -131,6 +130,14 @@ export class ExchangeEntry implements LogFacts {
   get upstreamAddress(): SocketAddress | undefined {
     return this.#record.upstreamAddress
   }
+  get upstreamLocalAddress(): SocketAddress | undefined {
+    const local = this.#record.upstreamLocal
+    // Nobody had asked before its socket was gone.
+    return local?.host === '' ? undefined : local
+  }
+  get upstreamProtocol(): string | undefined {
+    return this.#record.upstreamProtocol
+  }
   get upstreamTransportFailureReason(): string | undefined {
     return textOf(this.#record.failureDetail)
   }
@@ -155,6 +162,7 @@ const NOT_HTTP = {
   firstByteMs: undefined,
   downstreamDirectAddress: undefined,
   upstreamHostname: undefined,
+  upstreamProtocol: undefined,
   filterChain: undefined,
   requestHeader: none,
   responseHeader: none,

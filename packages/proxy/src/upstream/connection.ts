@@ -7,7 +7,7 @@
  *          └───────────┴─────────┴──► gone
  */
 import { renderAddress } from '@weft/model'
-import type { Socket, SocketHandler, Timed, TlsFacts } from '@weft/net'
+import type { Socket, SocketHandler, Timed } from '@weft/net'
 import type { OutBuffer } from '@weft/wire'
 import { flushTo } from '../exchange/shared-out.ts'
 import { connectUpstream, towards } from '../tls/connect-upstream.ts'
@@ -51,10 +51,6 @@ export class UpstreamConnection implements SocketHandler, UpstreamSide, Timed {
   /** The request it carries is not the first one. */
   get reused(): boolean {
     return this.served > 1
-  }
-
-  get tls(): TlsFacts | undefined {
-    return this.socket.tls
   }
 
   get waitingBytes(): number {

@@ -1,5 +1,5 @@
 /** One request on an HTTP/2 connection to an endpoint: an exchange's upstream side. */
-import type { Socket, TlsFacts } from '@weft/net'
+import type { Socket } from '@weft/net'
 import { H2_ERROR, type HeadTarget, type Http2Stream, type OutBuffer } from '@weft/wire'
 import { out } from '../exchange/shared-out.ts'
 import { StreamSocket } from '../exchange/stream-socket.ts'
@@ -22,8 +22,8 @@ export class UpstreamStream implements UpstreamSide {
     this.reused = reused
   }
 
-  get tls(): TlsFacts | undefined {
-    return this.#connection.socket.tls
+  get socket(): Socket {
+    return this.#connection.socket
   }
 
   get waitingBytes(): number {

@@ -2,7 +2,7 @@
  * Who uses an upstream, an exchange or the copy of one, and what it uses: an
  * HTTP/1.1 connection for one message, or a stream of an HTTP/2 connection.
  */
-import type { Socket, TlsFacts } from '@weft/net'
+import type { Socket } from '@weft/net'
 import type { HeadTarget, OutBuffer } from '@weft/wire'
 import type { Failure } from '../exchange/failures.ts'
 
@@ -11,8 +11,8 @@ export interface UpstreamSide {
   readonly multiplexed: boolean
   /** The request it carries is not the first one. */
   readonly reused: boolean
-  /** Of its connection; absent: plaintext. */
-  readonly tls: TlsFacts | undefined
+  /** Its connection's. */
+  readonly socket: Socket
   /** Of the request, that the upstream has not taken yet. */
   readonly waitingBytes: number
   /** Sends what `out` holds: `headLength` bytes of the head, then body. False: `onUpstreamDrain` follows. */

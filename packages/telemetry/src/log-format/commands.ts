@@ -202,6 +202,7 @@ export const KNOWN: Readonly<Record<string, Command>> = {
   BYTES_RECEIVED: plain((facts) => facts.bytesReceived),
   BYTES_SENT: plain((facts) => facts.bytesSent),
   UPSTREAM_CLUSTER: plain((facts) => facts.upstreamCluster),
+  UPSTREAM_PROTOCOL: plain((facts) => facts.upstreamProtocol),
   UPSTREAM_CLUSTER_RAW: plain((facts) => facts.upstreamCluster),
   UPSTREAM_HOST: plain((facts) => {
     const found = UPSTREAM(facts)

@@ -41,6 +41,8 @@ export interface LogFacts extends AccessLogEntry {
   readonly upstreamTls?: LogTls | undefined
   /** What a filter left behind, by its name. */
   metadata?(filter: string): Readonly<Record<string, unknown>> | undefined
+  /** `HTTP/1.1`, `HTTP/2`. */
+  readonly upstreamProtocol?: string | undefined
   readonly upstreamHostname: string | undefined
   readonly filterChain: string | undefined
   /** By lower-case name. */
