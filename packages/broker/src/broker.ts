@@ -8,6 +8,7 @@ import type { SocketAddress } from '@weft/model'
 import { type Listening, type Socket, TimerWheel, type Transport } from '@weft/net'
 import { RSOCKET_ERROR, RSocketFrameReader, type Setup } from '@weft/wire'
 import { BrokerService } from './broker-service.ts'
+import { readConnectionEvent } from './connection-event.ts'
 import { BrokerCounters } from './counters.ts'
 import { Forwarder } from './forward.ts'
 import { type Hello, readHello } from './hello.ts'
@@ -42,6 +43,8 @@ export interface BrokerDeps {
   /** Told of connections that were let in, and of their end. */
   readonly onOpen?: (leg: Leg) => void
   readonly onGone?: (leg: Leg) => void
+  /** It wants no requests any more, or wants them again: `Leg.isServing`. */
+  readonly onServing?: (leg: Leg) => void
   /** Absent: by name alone. */
   readonly router?: (parts: RouterParts) => Router
 }
@@ -191,6 +194,7 @@ export class Broker implements LegOwner {
 
   onOpen(leg: Leg): void {
     this.#unauthenticated--
+    leg.isServing = leg.facts.instance?.resting !== true
     const older = this.registry.add(leg)
     this.#deps.onOpen?.(leg)
     if (older === undefined) return
@@ -200,7 +204,12 @@ export class Broker implements LegOwner {
     older.close()
   }
 
-  onMetadataPush(_leg: Leg, _metadata: Uint8Array): void {}
+  onMetadataPush(leg: Leg, metadata: Uint8Array): void {
+    const status = readConnectionEvent(metadata)?.status
+    if (status !== 'serving' && status !== 'draining') return
+    leg.isServing = status === 'serving'
+    this.#deps.onServing?.(leg)
+  }
 
   onGone(leg: Leg): void {
     if (!this.#legs.delete(leg)) return

@@ -85,6 +85,7 @@ function readWeftHello(content: Uint8Array, base: Base): Hello | string {
       labels: textsOf(json.labels),
       weight: Math.max(1, countOf(json.weight) ?? 1),
       zone: textOf(json.zone) ?? '',
+      resting: json.status === 'draining',
       services: servicesOf(json.services, 'name'),
     },
   }
@@ -112,6 +113,7 @@ function readAlibabaHello(
       labels: textsOf(json.metadata),
       weight: Math.max(1, countOf(json.powerRating) ?? 1),
       zone: '',
+      resting: false,
       services: servicesOf(published, 'service'),
     },
   }

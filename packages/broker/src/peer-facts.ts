@@ -35,6 +35,8 @@ export interface InstanceFacts {
   /** Share among the instances of a service, > 0. */
   readonly weight: number
   readonly zone: string
+  /** It begins without wanting requests, and will say when it does. */
+  readonly resting: boolean
   readonly services: readonly OfferedService[]
 }
 

@@ -40,7 +40,7 @@ export function pickLeg(
 
 /** May get new requests: it is there, stays, and leases what it was asked to lease. */
 function isEligible(leg: Leg, nowMs: number): boolean {
-  if (!leg.isOpen || leg.draining || leg.isFull) return false
+  if (!leg.isOpen || leg.draining || !leg.isServing || leg.isFull) return false
   if (!leg.facts.setup.lease) return true
   const { lease } = leg
   return lease !== undefined && lease.requests > 0 && nowMs < lease.untilMs

@@ -1,34 +1,37 @@
 /**
  * A connection that dials out to a broker and stays: reconnects for ever with full jitter, keeps
- * itself alive, is up only when the broker has answered (SETUP itself has no answer), and sends
- * what one turn of the event loop has in one write.
+ * itself alive, and is up only when the broker has answered (SETUP itself has no answer).
  */
-import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import { backoffMs, type Clock, type Logger } from '@weft/base'
-import type { SocketAddress } from '@weft/model'
 import {
   COMPOSITE_MIME,
   METADATA_ID,
-  RSocketFrameReader,
   type RSocketPayload,
   RSocketPeer,
   type RSocketStream,
   renderBearer,
   renderComposite,
   renderKeepalive,
+  renderMetadataPush,
   renderRoutingTags,
   renderSetup,
 } from '@weft/wire'
+import { EVENT_MIME, readConnectionEvent } from '../connection-event.ts'
 import { HELLO_MIME } from '../hello.ts'
+import {
+  type BrokerTarget,
+  type Carrier,
+  MAX_FRAME_BYTES,
+  openCarrier,
+  renderTarget,
+} from './carrier.ts'
 
 export interface LinkOptions {
-  readonly broker: SocketAddress
-  /** Absent: plaintext. */
-  readonly tls?: { readonly caPem?: string; readonly serverName: string }
-  /** The content of the hello entry. */
-  readonly hello: Readonly<Record<string, unknown>>
-  readonly token?: string
+  readonly target: BrokerTarget
+  /** The content of the hello entry, of each connection anew. */
+  readonly hello: () => Readonly<Record<string, unknown>>
+  /** The bearer token of each connection; undefined: none. */
+  readonly token?: () => string | undefined
 }
 
 export interface LinkDeps {
@@ -42,19 +45,23 @@ export interface LinkDeps {
 
 const KEEPALIVE_MS = 20_000
 const LIFETIME_MS = 60_000
+/** From dialling to the broker's answer. */
+const OPEN_LIMIT_MS = 5_000
 const BACKOFF = { baseMs: 50, maxMs: 5_000 }
-const MAX_FRAME_BYTES = 0xff_ff_ff
 const EMPTY = new Uint8Array(0)
 
 export class Link {
   readonly #options: LinkOptions
   readonly #deps: LinkDeps
   #peer: RSocketPeer | undefined
-  #socket: Socket | undefined
+  #carrier: Carrier | undefined
   #failures = 0
   #heardAtMs = 0
   #cancelTimer: (() => void) | undefined
   #closed = false
+  #problem: string | undefined
+  /** The broker has said that it goes: what is new goes elsewhere if it can. */
+  leaving = false
 
   constructor(options: LinkOptions, deps: LinkDeps) {
     this.#options = options
@@ -66,30 +73,36 @@ export class Link {
     return this.#peer
   }
 
-  open(): void {
-    const { broker, tls } = this.#options
-    const at = { host: broker.host, port: broker.port }
-    const socket =
-      tls === undefined
-        ? connectTcp({ ...at, noDelay: true })
-        : connectTls({
-            ...at,
-            servername: tls.serverName,
-            ...(tls.caPem === undefined ? {} : { ca: tls.caPem }),
-          })
-    this.#socket = socket
-    const peer = this.#attach(socket)
-    socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
-      socket.setNoDelay(true)
-      this.#introduce(peer)
-    })
-    socket.on('error', (error) => this.#deps.log.debug('link failed', { error }))
-    socket.once('close', () => this.#gone(peer))
+  get broker(): string {
+    return renderTarget(this.#options.target)
   }
 
-  #attach(socket: Socket): RSocketPeer {
-    let isCorked = false
-    const peer = new RSocketPeer(
+  /** Why there is no connection, as far as anybody said; undefined: there is one. */
+  get problem(): string | undefined {
+    return this.#peer === undefined ? this.#problem : undefined
+  }
+
+  open(): void {
+    this.leaving = false
+    const carrier = openCarrier(this.#options.target, {
+      onOpen: () => this.#introduce(peer),
+      onFrame: (bytes, from, to) => {
+        this.#heardAtMs = this.#deps.clock.monotonicMs()
+        peer.onFrame(bytes, from, to)
+      },
+      onBroken: (why) => peer.onFrameError(why),
+      onClose: (why) => this.#gone(peer, why),
+    })
+    this.#carrier = carrier
+    const peer = this.#peerOn(carrier)
+    this.#cancelTimer = this.#deps.clock.after(OPEN_LIMIT_MS, () => {
+      this.#problem = `no answer in ${OPEN_LIMIT_MS} ms`
+      carrier.destroy()
+    })
+  }
+
+  #peerOn(carrier: Carrier): RSocketPeer {
+    return new RSocketPeer(
       {
         role: 'connecting',
         sendFrameBytes: MAX_FRAME_BYTES,
@@ -97,44 +110,27 @@ export class Link {
         maxStreams: 16_384,
       },
       {
-        write(frame) {
-          if (!isCorked) {
-            isCorked = true
-            socket.cork()
-            setImmediate(() => {
-              isCorked = false
-              socket.uncork()
-            })
-          }
-          socket.write(frame)
-        },
+        write: (frame) => carrier.write(frame),
         onSetup: () => undefined,
         onRequest: (stream, payload) => this.#deps.onRequest(stream, payload),
         onLease() {},
-        onMetadataPush() {},
+        onMetadataPush: (metadata) => this.#onEvent(metadata),
         onFatal: (code, message) => {
-          this.#deps.log.warn('the broker ends the connection', { code, message })
-          socket.end()
+          this.#problem = message
+          this.#deps.log.warn('the broker ends the connection', {
+            broker: this.broker,
+            code,
+            message,
+          })
+          carrier.end()
         },
       },
     )
-    const reader = new RSocketFrameReader(
-      {
-        closed: false,
-        onFrame: (bytes, from, to) => peer.onFrame(bytes, from, to),
-        onFrameError: (why) => peer.onFrameError(why),
-      },
-      MAX_FRAME_BYTES,
-    )
-    socket.on('data', (bytes: Buffer) => {
-      this.#heardAtMs = this.#deps.clock.monotonicMs()
-      reader.receive(bytes, bytes.length)
-    })
-    return peer
   }
 
   #introduce(peer: RSocketPeer): void {
-    const { hello, token } = this.#options
+    const hello = this.#options.hello()
+    const token = this.#options.token?.()
     const entries = [{ mime: HELLO_MIME, content: Buffer.from(JSON.stringify(hello)) }]
     const credentials = { mime: METADATA_ID.authentication, content: renderBearer(token ?? '') }
     peer.write(
@@ -153,27 +149,21 @@ export class Link {
         },
       }),
     )
-    const metadata = renderComposite([
-      { mime: METADATA_ID.routing, content: renderRoutingTags(['weft.broker.hello']) },
-    ])
-    peer.request(
-      'rr',
-      { data: EMPTY, metadata },
-      {
-        onItem: () => this.#up(peer),
-        onComplete() {},
-        onError: (code, message) =>
-          this.#deps.log.warn('the broker does not take us', { code, message }),
-        onRequestN() {},
-        onCancel() {},
+    askHello(peer).then(
+      () => this.#up(peer),
+      (error: unknown) => {
+        this.#problem = String(error instanceof Error ? error.message : error)
       },
     )
   }
 
   #up(peer: RSocketPeer): void {
+    if (peer.closed) return
+    this.#cancelTimer?.()
     this.#failures = 0
+    this.#problem = undefined
     this.#peer = peer
-    this.#deps.log.info('link is up', { broker: this.#options.broker })
+    this.#deps.log.info('link is up', { broker: this.broker })
     this.#deps.onState?.(true)
     this.#keepAlive(peer)
   }
@@ -182,7 +172,7 @@ export class Link {
     const { clock } = this.#deps
     this.#cancelTimer = clock.after(KEEPALIVE_MS, () => {
       if (clock.monotonicMs() - this.#heardAtMs > LIFETIME_MS) {
-        this.#socket?.destroy()
+        this.#carrier?.destroy()
         return
       }
       peer.write(renderKeepalive(true, 0, EMPTY))
@@ -190,12 +180,32 @@ export class Link {
     })
   }
 
-  #gone(peer: RSocketPeer): void {
+  #onEvent(metadata: Uint8Array): void {
+    if (readConnectionEvent(metadata)?.goaway !== undefined) this.leaving = true
+  }
+
+  /**
+   * Tells the broker whether requests are wanted. Resolves when it has heard so: frames are
+   * handled in the order in which they are sent, and the question behind it was answered.
+   */
+  async say(status: 'serving' | 'draining'): Promise<void> {
+    const peer = this.#peer
+    if (peer === undefined) return
+    const content = Buffer.from(JSON.stringify({ status }))
+    peer.write(renderMetadataPush(renderComposite([{ mime: EVENT_MIME, content }])))
+    await askHello(peer).catch(() => {})
+  }
+
+  #gone(peer: RSocketPeer, why: string | undefined): void {
     this.#cancelTimer?.()
     const wasUp = this.#peer === peer
     this.#peer = undefined
-    peer.close('the connection to the broker is lost')
-    if (wasUp) this.#deps.onState?.(false)
+    if (why !== undefined) this.#problem = why
+    peer.close(LINK_LOST)
+    if (wasUp) {
+      this.#deps.log.info('link is down', { broker: this.broker, why: why ?? 'it was closed' })
+      this.#deps.onState?.(false)
+    }
     if (this.#closed) return
     const delayMs = backoffMs(BACKOFF, this.#failures++, this.#deps.random)
     this.#cancelTimer = this.#deps.clock.after(delayMs, () => this.open())
@@ -204,7 +214,28 @@ export class Link {
   close(): void {
     this.#closed = true
     this.#cancelTimer?.()
-    this.#socket?.end()
-    this.#socket?.destroySoon()
+    this.#carrier?.end()
   }
+}
+
+const LINK_LOST = 'WEFT-502 the connection to the broker is lost'
+
+/** Resolves when the broker has answered. */
+function askHello(peer: RSocketPeer): Promise<void> {
+  const metadata = renderComposite([
+    { mime: METADATA_ID.routing, content: renderRoutingTags(['weft.broker.hello']) },
+  ])
+  return new Promise((resolve, reject) => {
+    peer.request(
+      'rr',
+      { data: EMPTY, metadata },
+      {
+        onItem: () => resolve(),
+        onComplete: () => resolve(),
+        onError: (_code, message) => reject(new Error(message)),
+        onRequestN() {},
+        onCancel() {},
+      },
+    )
+  })
 }

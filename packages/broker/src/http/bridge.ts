@@ -59,7 +59,11 @@ export class HttpBridge {
   }
 
   #onRequest(kind: WorkloadKind, request: IncomingMessage, response: ServerResponse): void {
-    serveHttp(request, response, this.#peerOf(kind))
+    const peer = this.#peerOf(kind)
+    serveHttp(request, response, {
+      pick: (tried) => (tried.length === 0 ? peer : undefined),
+      admitRetry: () => false,
+    })
   }
 
   #peerOf(kind: WorkloadKind): LocalPeer['peer'] | undefined {

@@ -16,12 +16,17 @@ import {
   type RSocketStream,
   readRoutingTags,
 } from '@weft/wire'
-import { forwardedFields, rawHeadersOf } from './fields.ts'
+import { forwardedFields, isIdempotent, rawHeadersOf } from './fields.ts'
+
+/** Where an application listens. */
+export type ApplicationAddress = SocketAddress | { readonly path: string }
 
 export interface CallHttpOptions {
-  readonly application: SocketAddress
+  readonly application: ApplicationAddress
   /** Keeps connections to the application. */
   readonly agent: Agent
+  /** The application has nothing to do with the request any more. */
+  onEnd?(): void
 }
 
 export function callHttp(
@@ -31,57 +36,111 @@ export function callHttp(
 ): void {
   const opened = openHttpServerCall(stream, payload)
   if (opened === undefined) callPlain(stream, payload, options)
-  else relay(opened.head, opened.call, options)
+  else {
+    const isWhole = stream.interaction !== 'channel'
+    new HttpRelay(opened.head, opened.call, isWhole ? payload.data : undefined, options).open()
+  }
 }
 
 function send(head: HttpRequestEntry, { application, agent }: CallHttpOptions): ClientRequest {
+  const at =
+    'path' in application
+      ? { socketPath: application.path }
+      : { host: application.host, port: application.port }
   return askHttp({
-    agent,
-    ...{ host: application.host, port: application.port, method: head.method, path: head.path },
+    ...{ ...at, agent, method: head.method, path: head.path, setHost: false },
     headers: ['host', head.authority, ...rawHeadersOf(head.fields)],
-    setHost: false,
   })
 }
 
-function relay(head: HttpRequestEntry, call: HttpServerCall, options: CallHttpOptions): void {
-  const request = send(head, options)
-  let answer: IncomingMessage | undefined
-  let isOver = false
-  request.once('response', (response) => {
-    answer = response
+class HttpRelay {
+  readonly #head: HttpRequestEntry
+  readonly #call: HttpServerCall
+  /** Absent: it comes in pieces. */
+  readonly #body: Uint8Array | undefined
+  readonly #options: CallHttpOptions
+  #request: ClientRequest
+  #answer: IncomingMessage | undefined
+  #isOver = false
+  #wasRepeated = false
+
+  constructor(
+    head: HttpRequestEntry,
+    call: HttpServerCall,
+    body: Uint8Array | undefined,
+    options: CallHttpOptions,
+  ) {
+    this.#head = head
+    this.#call = call
+    this.#body = body
+    this.#options = options
+    this.#request = this.#send()
+  }
+
+  open(): void {
+    this.#call.receive({
+      onBody: (bytes) => this.#request.write(bytes),
+      onEnd: (trailers) => {
+        if (trailers.length > 0) this.#request.addTrailers(Object.fromEntries(trailers))
+        this.#request.end()
+      },
+      onWritable: () => void this.#answer?.resume(),
+      onAbort: () => {
+        this.#isOver = true
+        this.#request.destroy()
+      },
+    })
+  }
+
+  #send(): ClientRequest {
+    const request = send(this.#head, this.#options)
+    request.once('close', () => {
+      if (this.#request === request) this.#options.onEnd?.()
+    })
+    request.once('response', (response) => this.#onAnswer(response))
+    request.once('error', (error: NodeJS.ErrnoException) => this.#onError(error))
+    request.on('drain', () => this.#call.resume())
+    return request
+  }
+
+  #onAnswer(response: IncomingMessage): void {
+    const call = this.#call
+    this.#answer = response
     call.head({ status: response.statusCode ?? 502, fields: forwardedFields(response.rawHeaders) })
     response.on('data', (chunk: Buffer) => {
       if (!call.write(chunk)) response.pause()
     })
     response.once('end', () => {
-      isOver = true
+      this.#isOver = true
       call.end(forwardedFields(response.rawTrailers))
     })
-    response.once('error', () => call.fail(RSOCKET_ERROR.canceled, 'WEFT-502 the answer was cut'))
-  })
-  request.once('error', (error: NodeJS.ErrnoException) => {
-    if (!isOver && answer === undefined) failed(call, error)
-  })
-  request.on('drain', () => call.resume())
-  call.receive({
-    onBody: (bytes) => request.write(bytes),
-    onEnd(trailers) {
-      if (trailers.length > 0) request.addTrailers(Object.fromEntries(trailers))
-      request.end()
-    },
-    onWritable: () => void answer?.resume(),
-    onAbort() {
-      isOver = true
-      request.destroy()
-    },
-  })
-}
+    response.once('error', () => {
+      if (!this.#isOver) call.fail(RSOCKET_ERROR.canceled, 'WEFT-502 the answer was cut')
+    })
+  }
 
-/** Nobody listens: then nothing was processed. */
-function failed(call: HttpServerCall, { code }: NodeJS.ErrnoException): void {
-  if (code === 'ECONNREFUSED') {
-    call.fail(RSOCKET_ERROR.rejected, 'WEFT-503 the application does not listen')
-  } else call.fail(RSOCKET_ERROR.canceled, 'WEFT-502 the application went away')
+  #onError(error: NodeJS.ErrnoException): void {
+    if (this.#isOver || this.#answer !== undefined) return
+    if (this.#isStale(error)) {
+      this.#wasRepeated = true
+      this.#request = this.#send()
+      this.#request.end(this.#body)
+      return
+    }
+    this.#isOver = true
+    if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') {
+      // Nobody listens: then nothing was processed.
+      this.#call.fail(RSOCKET_ERROR.rejected, 'WEFT-503 the application does not listen')
+    } else this.#call.fail(RSOCKET_ERROR.canceled, 'WEFT-502 the application went away')
+  }
+
+  /** The application closed a kept connection while the request was on its way to it. */
+  #isStale({ code }: NodeJS.ErrnoException): boolean {
+    if (!this.#request.reusedSocket || this.#wasRepeated || this.#body === undefined) return false
+    const isReset = code === 'ECONNRESET' || code === 'EPIPE'
+    const key = this.#head.fields.find(([name]) => name === 'idempotency-key')
+    return isReset && isIdempotent(this.#head.method, key)
+  }
 }
 
 function callPlain(stream: RSocketStream, payload: RSocketPayload, options: CallHttpOptions): void {
@@ -91,6 +150,7 @@ function callPlain(stream: RSocketStream, payload: RSocketPayload, options: Call
       RSOCKET_ERROR.invalid,
       'an HTTP application takes requests with a route and no channels',
     )
+    options.onEnd?.()
     return
   }
   const { service, method } = parseGsv(key)
@@ -115,6 +175,7 @@ function callPlain(stream: RSocketStream, payload: RSocketPayload, options: Call
       else if (stream.maySend && stream.credit > 0) stream.next({ data: body }, true)
     })
   })
+  request.once('close', () => options.onEnd?.())
   request.once('error', (error) => stream.fail(RSOCKET_ERROR.canceled, `WEFT-502 ${error.message}`))
   request.end(payload.data)
 }

@@ -37,3 +37,18 @@ function nominatedBy(value: string): string[] {
 export function rawHeadersOf(fields: Fields): string[] {
   return fields.flat()
 }
+
+/** RFC 9110, section 9.2.2. */
+const IDEMPOTENT: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'TRACE',
+  'PUT',
+  'DELETE',
+])
+
+/** Whether sending it twice does no harm, by its method or because it carries a key for that. */
+export function isIdempotent(method: string | undefined, key: unknown): boolean {
+  return IDEMPOTENT.has(method ?? 'GET') || key !== undefined
+}

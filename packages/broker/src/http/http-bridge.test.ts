@@ -50,7 +50,7 @@ before(async () => {
   const address = await broker.listen({ kind: 'tcp', address: { host: '127.0.0.1', port: 0 } })
   const link = (hello: object, onRequest: Parameters<typeof callHttp>[2] | undefined) => {
     const made = new Link(
-      { broker: address, hello: { v: 1, ...hello } },
+      { target: { kind: 'tcp', address }, hello: () => ({ v: 1, ...hello }) },
       {
         ...{ clock: realClock, log: silentLogger, random: Math.random },
         onRequest: (stream, payload) =>
@@ -68,7 +68,12 @@ before(async () => {
     { application: { host: '127.0.0.1', port: appPort }, agent },
   )
   const caller = link({ instance: 'caller', app: 'caller' }, undefined)
-  front = createServer((request, response) => serveHttp(request, response, caller.peer))
+  front = createServer((request, response) =>
+    serveHttp(request, response, {
+      pick: (tried) => (tried.length === 0 ? caller.peer : undefined),
+      admitRetry: () => true,
+    }),
+  )
   await listen(front)
   await eventually(() => assert.ok(links.every(({ peer }) => peer !== undefined)))
 })

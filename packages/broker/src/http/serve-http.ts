@@ -1,6 +1,9 @@
 /**
  * HTTP requests that are answered over RSocket: the broker's bridge for callers of the mesh, and
  * the agent's proxy for the calls of its application.
+ *
+ * A request goes to another connection only when that does no harm: nobody has processed it (the
+ * code REJECTED says so), or its connection is lost and its method is idempotent.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import {
@@ -8,52 +11,39 @@ import {
   HttpClientCall,
   type HttpRequestEntry,
   type HttpResponseEntry,
+  RSOCKET_ERROR,
   type RSocketPeer,
 } from '@weft/wire'
-import { forwardedFields, rawHeadersOf } from './fields.ts'
+import { forwardedFields, isIdempotent, rawHeadersOf } from './fields.ts'
 import { answerOfError } from './status-of-error.ts'
 
-/** @param peer Whom to ask; undefined: nobody can be asked now. */
+/** Where requests go. */
+export interface HttpPeers {
+  /** A connection that was not tried; undefined: there is none. */
+  pick(tried: readonly RSocketPeer[]): RSocketPeer | undefined
+  /** Whether the mesh can bear one repeat more. Asked before each. */
+  admitRetry(): boolean
+}
+
+/** Of one request, beyond the first try. */
+const MAX_RETRIES = 2
+const EMPTY = Buffer.alloc(0)
+
 export function serveHttp(
   request: IncomingMessage,
   response: ServerResponse,
-  peer: RSocketPeer | undefined,
+  peers: HttpPeers,
 ): void {
-  if (peer === undefined) {
-    fail(response, 503, 'WEFT-503 no connection to a broker\n', true)
-    return
-  }
   const length = Number(request.headers['content-length'] ?? Number.NaN)
   const hasBody = request.headers['transfer-encoding'] !== undefined || length > 0
-  if (!hasBody) begin(request, response, peer, EMPTY)
+  const exchange = new HttpExchange(request, response, peers)
+  if (!hasBody) exchange.begin(EMPTY)
   else if (length <= CHUNK_BYTES) {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.once('end', () => begin(request, response, peer, Buffer.concat(chunks)))
+    request.once('end', () => exchange.begin(Buffer.concat(chunks)))
     request.once('error', () => response.destroy())
-  } else begin(request, response, peer, undefined)
-}
-
-const EMPTY = Buffer.alloc(0)
-
-function begin(
-  request: IncomingMessage,
-  response: ServerResponse,
-  peer: RSocketPeer,
-  body: Buffer | undefined,
-): void {
-  const sink = new Answer(request, response)
-  const call = new HttpClientCall(peer, headOf(request), body, sink)
-  sink.call = call
-  response.once('close', () => {
-    if (!sink.isOver) call.abort()
-  })
-  if (body !== undefined) return
-  request.on('data', (chunk: Buffer) => {
-    if (!call.write(chunk)) request.pause()
-  })
-  request.once('end', () => call.end(forwardedFields(request.rawTrailers)))
-  request.once('error', () => call.abort())
+  } else exchange.begin(undefined)
 }
 
 /** A proxy is asked for whole URLs; a server for paths on its host. */
@@ -69,16 +59,47 @@ function headOf(request: IncomingMessage): HttpRequestEntry {
   }
 }
 
-class Answer {
+class HttpExchange {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
-  call: HttpClientCall | undefined
-  isOver = false
+  readonly #peers: HttpPeers
+  readonly #tried: RSocketPeer[] = []
+  #body: Buffer | undefined
+  #call: HttpClientCall | undefined
+  #isOver = false
 
-  constructor(request: IncomingMessage, response: ServerResponse) {
+  constructor(request: IncomingMessage, response: ServerResponse, peers: HttpPeers) {
     this.#request = request
     this.#response = response
-    response.on('drain', () => this.call?.resume())
+    this.#peers = peers
+  }
+
+  /** @param body The whole body; undefined: it is read as the other side takes it. */
+  begin(body: Buffer | undefined): void {
+    this.#body = body
+    const peer = this.#peers.pick(this.#tried)
+    if (peer === undefined) {
+      fail(this.#response, 503, 'WEFT-503 no connection to a broker\n', true)
+      return
+    }
+    this.#ask(peer)
+    const response = this.#response
+    response.on('drain', () => this.#call?.resume())
+    response.once('close', () => {
+      if (!this.#isOver) this.#call?.abort()
+    })
+    if (body !== undefined) return
+    const request = this.#request
+    request.on('data', (chunk: Buffer) => {
+      if (this.#call?.write(chunk) === false) request.pause()
+    })
+    request.once('end', () => this.#call?.end(forwardedFields(request.rawTrailers)))
+    request.once('error', () => this.#call?.abort())
+  }
+
+  #ask(peer: RSocketPeer): void {
+    this.#tried.push(peer)
+    this.#call = new HttpClientCall(peer, headOf(this.#request), this.#body, this)
   }
 
   onHead({ status, fields }: HttpResponseEntry): void {
@@ -90,7 +111,7 @@ class Answer {
   }
 
   onEnd(trailers: HttpResponseEntry['fields']): void {
-    this.isOver = true
+    this.#isOver = true
     if (trailers.length > 0) this.#response.addTrailers(Object.fromEntries(trailers))
     this.#response.end()
   }
@@ -100,14 +121,33 @@ class Answer {
   }
 
   onFailure(code: number, message: string): void {
-    this.isOver = true
+    if (this.#isOver) return
+    if (this.#response.headersSent) {
+      this.#isOver = true
+      this.#response.destroy()
+      return
+    }
+    const next = this.#mayRepeat(code) ? this.#peers.pick(this.#tried) : undefined
+    if (next !== undefined && this.#peers.admitRetry()) {
+      this.#ask(next)
+      return
+    }
+    this.#isOver = true
     const { status, body, isRetrySafe } = answerOfError(code, message)
-    if (this.#response.headersSent) this.#response.destroy()
-    else fail(this.#response, status, body, isRetrySafe)
+    fail(this.#response, status, body, isRetrySafe)
+  }
+
+  #mayRepeat(code: number): boolean {
+    if (this.#body === undefined || this.#tried.length > MAX_RETRIES) return false
+    if (this.#response.destroyed) return false
+    if (code === RSOCKET_ERROR.rejected) return true
+    const isLost = this.#tried.at(-1)?.closed === true
+    return isLost && isIdempotent(this.#request.method, this.#request.headers['idempotency-key'])
   }
 }
 
 function fail(response: ServerResponse, status: number, body: string, isRetrySafe: boolean): void {
+  if (response.destroyed) return
   response.writeHead(status, {
     'content-type': 'text/plain; charset=utf-8',
     'content-length': Buffer.byteLength(body),

@@ -28,6 +28,7 @@ export function openMeshBroker(
     ...deps,
     onOpen: (leg) => feeds.add(leg),
     onGone: (leg) => feeds.remove(leg),
+    onServing: (leg) => feeds.onServing(leg),
     router: (parts) =>
       new MeshRouter({
         ...parts,

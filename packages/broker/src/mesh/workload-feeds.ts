@@ -80,16 +80,22 @@ export class WorkloadFeeds {
     kind.legs.add(leg)
     this.#byLeg.set(leg, kind)
     this.version++
-    kind.opened?.reportHealth(true)
+    reportHealthOf(kind)
   }
 
   remove(leg: Leg): void {
     const kind = this.#byLeg.get(leg)
     if (kind === undefined || !kind.legs.delete(leg)) return
     this.version++
+    reportHealthOf(kind)
     if (kind.legs.size > 0) return
-    kind.opened?.reportHealth(false)
     kind.cancelClose = this.#deps.clock.after(this.#options.graceMs, () => this.#close(kind))
+  }
+
+  /** A connection wants no requests any more, or wants them again. */
+  onServing(leg: Leg): void {
+    const kind = this.#byLeg.get(leg)
+    if (kind !== undefined) reportHealthOf(kind)
   }
 
   #open(workload: Workload, services: readonly OfferedName[]): WorkloadKind {
@@ -108,7 +114,7 @@ export class WorkloadFeeds {
       this.#byAddress.set(renderAddress(endpoint), kind)
       await feed.open()
       kind.opened = feed
-      feed.reportHealth(kind.legs.size > 0)
+      reportHealthOf(kind)
       return feed
     }
     const kind: WorkloadKind = {
@@ -142,6 +148,10 @@ export class WorkloadFeeds {
     this.#kinds.clear()
     await Promise.all(kinds.map(async (kind) => (await kind.feed).close()))
   }
+}
+
+function reportHealthOf({ opened, legs }: WorkloadKind): void {
+  opened?.reportHealth([...legs].some(({ isServing }) => isServing))
 }
 
 /** Of services that dial out, where nobody says otherwise. */

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { request as askHttp, createServer, type Server } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, test } from 'node:test'
+import { realClock, silentLogger } from '@weft/base'
+import type { SocketAddress } from '@weft/model'
+import { createHandleTransport } from '@weft/net'
+import { eventually } from '@weft/testkit'
+import { Broker } from '../broker.ts'
+import type { ListenOptions } from '../listen.ts'
+import type { BrokerTarget } from './carrier.ts'
+import { HttpAgent, type HttpAgentOptions } from './http-agent.ts'
+
+const ANY = { host: '127.0.0.1', port: 0 }
+const deps = { clock: realClock, log: silentLogger, random: Math.random }
+const closing: (() => void | Promise<void>)[] = []
+let home = ''
+let socketPath = ''
+
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'weft-agent-'))
+  socketPath = join(home, 'app.sock')
+})
+
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+  await rm(home, { recursive: true })
+})
+
+async function openBroker(kind: ListenOptions['kind'] = 'tcp') {
+  const broker = new Broker({ id: 'b' }, { transport: createHandleTransport(), ...deps })
+  const { port } = await broker.listen({ kind, address: ANY })
+  closing.push(() => broker.close())
+  const target: BrokerTarget =
+    kind === 'tcp'
+      ? { kind, address: { host: '127.0.0.1', port } }
+      : { kind, url: `ws://127.0.0.1:${port}/` }
+  return { broker, target }
+}
+
+async function openAgent(options: Pick<HttpAgentOptions, 'brokers'> & Partial<HttpAgentOptions>) {
+  const agent = new HttpAgent(
+    {
+      ...{ links: options.brokers.length, app: 'caller', namespace: 'default', labels: {} },
+      ...{ instance: `i${closing.length}`, zone: '', services: [], outbound: ANY },
+      ...options,
+    },
+    deps,
+  )
+  closing.push(() => agent.close())
+  await agent.open()
+  return agent
+}
+
+/** Listens at `socketPath`, which is no port. */
+async function openApplication(answer: (release: () => void) => void = (release) => release()) {
+  const server: Server = createServer((request, response) => {
+    answer(() => response.end(`${request.method} ${request.url} ${request.headers.host}`))
+  })
+  closing.push(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  await new Promise<void>((resolve) => server.listen(socketPath, resolve))
+  return server
+}
+
+interface Answer {
+  readonly status: number
+  readonly body: string
+}
+
+function ask(proxy: SocketAddress | undefined, url: string, method = 'GET'): Promise<Answer> {
+  const { host = '', port = 0 } = proxy ?? {}
+  return new Promise((resolve, reject) => {
+    const request = askHttp({ host, port, path: url, method, agent: false }, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('error', reject)
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
+      )
+    })
+    request.on('error', reject)
+    request.end()
+  })
+}
+
+const REVIEWS = { app: 'reviews', services: [{ name: 'reviews', port: 9080 }] }
+
+for (const kind of ['tcp', 'websocket'] as const) {
+  test(`an application on a Unix socket is called through a broker over ${kind}`, async () => {
+    const { broker, target } = await openBroker(kind)
+    await openApplication()
+    const application = { path: socketPath }
+    const server = await openAgent({ ...REVIEWS, brokers: [target], application })
+    const caller = await openAgent({ brokers: [target] })
+    await eventually(() => assert.equal(server.status().isApplicationUp, true))
+    await eventually(async () =>
+      assert.deepEqual(await ask(caller.outbound, 'http://reviews/0?x=1'), {
+        status: 200,
+        body: 'GET /0?x=1 reviews',
+      }),
+    )
+    assert.equal(broker.openStreams, 0)
+    assert.equal(server.status().serving, 0)
+  })
+}
+
+test('who has no application yet is not called; nor who has lost it', async () => {
+  const { target } = await openBroker()
+  const application = { path: socketPath }
+  const agent = await openAgent({ ...REVIEWS, brokers: [target], application })
+  const caller = await openAgent({ brokers: [target] })
+  await eventually(() => assert.ok(agent.status().links[0]?.isUp && caller.status().links[0]?.isUp))
+  const early = await ask(caller.outbound, 'http://reviews/')
+  assert.equal(early.status, 503)
+  assert.match(early.body, /no responder can take/)
+  const server = await openApplication()
+  await eventually(async () =>
+    assert.equal((await ask(caller.outbound, 'http://reviews/')).status, 200),
+  )
+  server.close()
+  server.closeAllConnections()
+  await eventually(() => assert.equal(agent.status().isApplicationUp, false))
+})
+
+test('links to two brokers: either may end, and calls go on', async () => {
+  const [first, second] = [await openBroker(), await openBroker()]
+  await openApplication()
+  const brokers = [first.target, second.target] as const
+  await openAgent({ ...REVIEWS, brokers, application: { path: socketPath } })
+  const caller = await openAgent({ brokers })
+  const answersAtBoth = async () => {
+    for (let i = 0; i < 8; i++) {
+      assert.equal((await ask(caller.outbound, 'http://reviews/')).status, 200)
+    }
+    assert.ok(caller.status().links.every(({ isUp }) => isUp))
+  }
+  await eventually(answersAtBoth)
+  for (const leg of [...first.broker.legs]) leg.abort('test')
+  first.broker.close()
+  for (let i = 0; i < 20; i++) {
+    assert.equal((await ask(caller.outbound, 'http://reviews/')).status, 200)
+  }
+  await eventually(() => assert.match(caller.status().links[0]?.problem ?? '', /ECONNREFUSED/))
+})
+
+test('a drain takes nothing new, ends what is under way, and then closes', async () => {
+  const { broker, target } = await openBroker()
+  const held: (() => void)[] = []
+  await openApplication((release) => held.push(release))
+  const application = { path: socketPath }
+  const agent = await openAgent({ ...REVIEWS, brokers: [target], application })
+  const caller = await openAgent({ brokers: [target] })
+  await eventually(() =>
+    assert.ok(agent.status().isApplicationUp && caller.status().links[0]?.isUp),
+  )
+  const slow = ask(caller.outbound, 'http://reviews/slow')
+  await eventually(() => assert.equal(held.length, 1))
+  const drained = agent.drain(10_000)
+  await eventually(async () =>
+    assert.equal((await ask(caller.outbound, 'http://reviews/new')).status, 503),
+  )
+  assert.equal(held.length, 1, 'nothing new came to the application')
+  for (const release of held) release()
+  assert.equal((await slow).status, 200)
+  await drained
+  await eventually(() => assert.equal(broker.registry.services.size, 0))
+})
+
+test('no broker: 503 that says so, and the status says why', async () => {
+  const target = { kind: 'tcp', address: { host: '127.0.0.1', port: 1 } } as const
+  const agent = await openAgent({ brokers: [target] })
+  const answer = await ask(agent.outbound, 'http://reviews/')
+  assert.deepEqual(answer, { status: 503, body: 'WEFT-503 no connection to a broker\n' })
+  await eventually(() => assert.match(agent.status().links[0]?.problem ?? '', /ECONNREFUSED/))
+})

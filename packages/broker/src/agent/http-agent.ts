@@ -1,0 +1,236 @@
+/**
+ * An ordinary HTTP application in the mesh without a port of its own: its links dial out to the
+ * brokers, what comes in over them is asked of the application on this machine, and what the
+ * application asks through its HTTP proxy goes out over them.
+ *
+ *     application ──HTTP_PROXY──► server ──► one of the links that are up ──► broker
+ *     application ◄──HTTP──────── callHttp ◄── link ◄──────────────────────── broker
+ */
+import { Agent, createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type Clock, type Logger, sleep } from '@weft/base'
+import type { SocketAddress } from '@weft/model'
+import type { RSocketPayload, RSocketPeer, RSocketStream } from '@weft/wire'
+import { RSOCKET_ERROR } from '@weft/wire'
+import { type ApplicationAddress, callHttp } from '../http/call-http.ts'
+import { type HttpPeers, serveHttp } from '../http/serve-http.ts'
+import type { BrokerTarget } from './carrier.ts'
+import { Link } from './link.ts'
+import { watchPort } from './watch-port.ts'
+
+export interface HttpAgentOptions {
+  /** At least one; links go to them in turn. */
+  readonly brokers: readonly [BrokerTarget, ...BrokerTarget[]]
+  /** Connections altogether, at least 1. */
+  readonly links: number
+  /** Unique to this process, for its life. */
+  readonly instance: string
+  readonly app: string
+  readonly namespace: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly zone: string
+  /** Under which names callers of the mesh know it; none: it only calls. */
+  readonly services: readonly { readonly name: string; readonly port: number }[]
+  /** Who answers; absent: it only calls. */
+  readonly application?: ApplicationAddress
+  /** Where the application's HTTP proxy listens, loopback; absent: nowhere. */
+  readonly outbound?: SocketAddress
+  /** Asked for each connection. */
+  readonly token?: () => string | undefined
+}
+
+export interface HttpAgentDeps {
+  readonly clock: Clock
+  readonly log: Logger
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** Something about `status()` is different. */
+  onChange?(): void
+}
+
+export interface HttpAgentStatus {
+  readonly links: readonly {
+    readonly broker: string
+    readonly isUp: boolean
+    /** Why it is not up, as far as anybody said. */
+    readonly problem: string | undefined
+  }[]
+  /** Whether the application answers; absent: there is none to ask. */
+  readonly isApplicationUp: boolean | undefined
+  /** Requests of others that it has under way. */
+  readonly serving: number
+}
+
+/** Repeats per request that are paid back over time, and how many may come at once. */
+const RETRY_SHARE = 0.2
+const RETRY_BURST = 10
+const DRAIN_LOOK_MS = 20
+
+export class HttpAgent implements HttpPeers {
+  readonly #options: HttpAgentOptions
+  readonly #deps: HttpAgentDeps
+  readonly #links: readonly Link[]
+  readonly #agent = new Agent({ keepAlive: true })
+  #server: Server | undefined
+  #stopWatching: (() => void) | undefined
+  #isApplicationUp = false
+  #draining = false
+  #serving = 0
+  #retryTokens = RETRY_BURST
+
+  constructor(options: HttpAgentOptions, deps: HttpAgentDeps) {
+    this.#options = options
+    this.#deps = deps
+    const { brokers, links } = options
+    this.#links = Array.from({ length: links }, (_, slot) => {
+      const target = brokers[slot % brokers.length] ?? brokers[0]
+      return new Link(
+        {
+          target,
+          hello: () => this.#hello(slot),
+          ...(options.token === undefined ? {} : { token: options.token }),
+        },
+        {
+          ...deps,
+          onRequest: (stream, payload) => this.#onRequest(stream, payload),
+          onState: () => this.#onLinkState(),
+        },
+      )
+    })
+  }
+
+  /** Where the application's HTTP proxy is. */
+  get outbound(): SocketAddress | undefined {
+    const bound = this.#server?.address() as AddressInfo | string | null | undefined
+    if (bound === undefined || bound === null || typeof bound === 'string') return undefined
+    return { host: bound.address, port: bound.port }
+  }
+
+  status(): HttpAgentStatus {
+    return {
+      links: this.#links.map(({ broker, peer, problem }) => ({
+        broker,
+        isUp: peer !== undefined,
+        problem,
+      })),
+      isApplicationUp: this.#options.application === undefined ? undefined : this.#isApplicationUp,
+      serving: this.#serving,
+    }
+  }
+
+  /** Opens the proxy and dials. @throws The system's error when the proxy cannot listen. */
+  async open(): Promise<void> {
+    const { outbound, application } = this.#options
+    if (outbound !== undefined) this.#server = await this.#listen(outbound)
+    for (const link of this.#links) link.open()
+    if (application === undefined) return
+    this.#stopWatching = watchPort(application, this.#deps.clock, (isUp) => {
+      this.#isApplicationUp = isUp
+      this.#deps.log.info(isUp ? 'the application answers' : 'the application does not answer')
+      this.#tell()
+      this.#deps.onChange?.()
+    })
+  }
+
+  #listen(address: SocketAddress): Promise<Server> {
+    const server = createServer((request, response) => serveHttp(request, response, this))
+    server.on('connect', (_request, socket) => {
+      socket.end(
+        'HTTP/1.1 501 Not Implemented\r\ncontent-length: 0\r\nconnection: close\r\n' +
+          'x-weft-error: the mesh encrypts by itself: call http://, not https://\r\n\r\n',
+      )
+    })
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host: address.host, port: address.port }, () => resolve(server))
+    })
+  }
+
+  #hello(slot: number): Readonly<Record<string, unknown>> {
+    const { instance, app, namespace, labels, zone, services } = this.#options
+    return {
+      v: 1,
+      ...{ instance, app, ns: namespace, link: slot, labels, zone, services },
+      features: ['http', 'mpush', 'goaway'],
+      status: this.#wantsRequests ? 'serving' : 'draining',
+    }
+  }
+
+  get #wantsRequests(): boolean {
+    return this.#isApplicationUp && !this.#draining
+  }
+
+  /** What a link said when it opened may be old news by now. */
+  #onLinkState(): void {
+    this.#tell()
+    this.#deps.onChange?.()
+  }
+
+  #tell(): Promise<unknown> {
+    if (this.#options.services.length === 0) return Promise.resolve()
+    const status = this.#wantsRequests ? 'serving' : 'draining'
+    return Promise.all(this.#links.map((link) => link.say(status)))
+  }
+
+  #onRequest(stream: RSocketStream, payload: RSocketPayload): void {
+    const { application } = this.#options
+    if (application === undefined || this.#draining) {
+      stream.fail(RSOCKET_ERROR.rejected, 'WEFT-503 the application takes no requests')
+      return
+    }
+    this.#serving++
+    callHttp(stream, payload, {
+      application,
+      agent: this.#agent,
+      onEnd: () => {
+        this.#serving--
+      },
+    })
+  }
+
+  // HttpPeers
+
+  /** At random among the links that are up; those of brokers that go come last. */
+  pick(tried: readonly RSocketPeer[]): RSocketPeer | undefined {
+    if (tried.length === 0) {
+      this.#retryTokens = Math.min(RETRY_BURST, this.#retryTokens + RETRY_SHARE)
+    }
+    const up = this.#links.filter(({ peer }) => peer !== undefined && !tried.includes(peer))
+    const staying = up.filter(({ leaving }) => !leaving)
+    const from = staying.length > 0 ? staying : up
+    return from[Math.floor(this.#deps.random() * from.length)]?.peer
+  }
+
+  admitRetry(): boolean {
+    if (this.#retryTokens < 1) return false
+    this.#retryTokens--
+    return true
+  }
+
+  /**
+   * Takes no more requests, waits for those that are under way, then closes.
+   *
+   * @param deadlineMs After so long it closes all the same, in milliseconds.
+   */
+  async drain(deadlineMs: number): Promise<void> {
+    const { clock } = this.#deps
+    const endMs = clock.monotonicMs() + deadlineMs
+    this.#stopWatching?.()
+    // First the brokers, so that none of them sends anything to who refuses it.
+    this.#isApplicationUp = false
+    await Promise.race([this.#tell(), sleep(clock, deadlineMs)])
+    this.#draining = true
+    while (this.#serving > 0 && clock.monotonicMs() < endMs) await sleep(clock, DRAIN_LOOK_MS)
+    this.close()
+  }
+
+  /** Closes at once. */
+  close(): void {
+    this.#draining = true
+    this.#stopWatching?.()
+    for (const link of this.#links) link.close()
+    this.#server?.close()
+    this.#server?.closeAllConnections()
+    this.#agent.destroy()
+  }
+}
