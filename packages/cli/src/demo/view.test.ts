@@ -52,7 +52,19 @@ test('shows the page’s address and a command for each step of the tour', () =>
 test('says where the control plane is when it is not at its usual port', () => {
   const other = { ...view, controlFlag: 'http://127.0.0.1:4000' }
   const lines = renderDemo(other, 50, plainStyle)
-  assert.equal(lines.filter((line) => line.includes('--control http://127.0.0.1:4000')).length, 5)
+  const applied = lines.filter((line) => line.includes('npx weft apply'))
+  assert.equal(applied.length, 5)
+  for (const line of applied) assert.match(line, /--control http:\/\/127\.0\.0\.1:4000/)
+})
+
+test('says how a browser is signed in at the control plane', () => {
+  const text = renderDemo(view, 50, plainStyle).join('\n')
+  assert.match(text, /control {2}http:\/\/127\.0\.0\.1:15014 {3}\(npx weft dashboard prints a link/)
+  const other = { ...view, controlFlag: 'http://127.0.0.1:4000' }
+  assert.match(
+    renderDemo(other, 50, plainStyle).join('\n'),
+    /\(npx weft dashboard --control http:\/\/127\.0\.0\.1:4000 prints/,
+  )
 })
 
 test('is shorter on a low terminal, and keeps every row of the table and every command', () => {

@@ -38,7 +38,7 @@ function layOut(view: DemoView, isWordy: boolean, style: Style): readonly string
     '',
     `  page     ${style.cyan(`${view.url}/productpage`)}   (sign in as jason)`,
     `  mesh     ${view.meshDir}   (watched: edit a file and save it)`,
-    `  control  ${view.controlUrl}`,
+    `  control  ${view.controlUrl}   (${dashboardOf(view)} prints a link that opens it signed in)`,
     '',
     ...renderCalls(view.calls, style),
     '',
@@ -84,6 +84,10 @@ function renderTour(view: DemoView, isWordy: boolean, style: Style): readonly st
     return isWordy ? [line, style.dim(`     ${padEnd('', 26)} ${step.look}`)] : [line]
   })
   return [style.bold('Take the tour in a second terminal:'), ...lines]
+}
+
+function dashboardOf({ weft, controlFlag }: DemoView): string {
+  return `${weft} dashboard${controlFlag === undefined ? '' : ` --control ${controlFlag}`}`
 }
 
 function percent(ratio: number): string {

@@ -307,12 +307,23 @@ describe('R77: the console', () => {
   })
 
   test('R77: who is signed out is told so in words and as an alert', async () => {
-    const { status, body } = await stage.call({
-      path: '/console',
-      headers: { accept: 'text/html', cookie: 'weft-session=x' },
-    })
-    assert.equal(status, 401)
-    assert.match(body, /role="alert">Run <code>weft dashboard<\/code>/)
+    for (const path of ['/', '/console']) {
+      const { status, body } = await stage.call({
+        path,
+        headers: { accept: 'text/html', cookie: 'weft-session=x' },
+      })
+      assert.equal(status, 401)
+      assert.match(body, /role="alert">To sign in, run <code>weft dashboard<\/code>/)
+    }
+  })
+
+  test('the address by itself leads a signed-in browser to the console, and a program to the list', async () => {
+    const { cookie } = await signIn()
+    const browser = await stage.call({ path: '/', headers: { cookie, accept: 'text/html,*/*' } })
+    assert.equal(browser.status, 303)
+    assert.equal(browser.headers.location, '/console')
+    const program = await stage.call({ path: '/', headers: { cookie, accept: '*/*' } })
+    assert.match(program.body, /^GET +\//)
   })
 
   test('R77: every answer says that it is no page of others and is not kept', async () => {

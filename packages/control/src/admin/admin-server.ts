@@ -19,7 +19,7 @@ import type { Authenticated } from './access/operators.ts'
 import { denialOf, NOBODY, type Operator } from './access/roles.ts'
 import { originProblem } from './access/same-origin.ts'
 import { adminEndpoints } from './catalog.ts'
-import { signedOut } from './console.ts'
+import { signedOut, toConsole } from './console.ts'
 import {
   type AdminAnswer,
   type AdminEndpoint,
@@ -233,7 +233,7 @@ class AdminApi {
     const isOpen = 'answer' in found && (found.access === 'public' || found.access === 'code')
     if (!known.ok && !isOpen) return this.#unknown(request, url.pathname, known.problem)
     const operator = known.ok ? known.operator : NOBODY
-    if (url.pathname === '/') return textAnswer(help())
+    if (url.pathname === '/') return wantsHtml(request) ? toConsole() : textAnswer(help())
     if (!('answer' in found)) return found
     return this.#call(found, request, { url, operator, cookie, cookieName, isTls })
   }
@@ -255,9 +255,8 @@ class AdminApi {
       this.#toldAtMs = nowMs
       this.#log.warn('the admin API was called by nobody', { from: fromOf(request), path, problem })
     }
-    const isBrowser = /text\/html/.test(request.headers.accept ?? '')
-    const answer =
-      isBrowser && path.startsWith('/console') ? signedOut() : jsonAnswer({ error: problem }, 401)
+    const isPage = path === '/' || path.startsWith('/console')
+    const answer = isPage && wantsHtml(request) ? signedOut() : jsonAnswer({ error: problem }, 401)
     return { ...answer, headers: { ...answer.headers, 'www-authenticate': 'Bearer realm="weft"' } }
   }
 
@@ -359,6 +358,11 @@ function pathOf({ url = '/' }: IncomingMessage): string {
 function fromOf({ socket }: IncomingMessage): string {
   const { remoteAddress, remotePort } = socket
   return remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort}`
+}
+
+/** A person with a browser, not a program. */
+function wantsHtml({ headers }: IncomingMessage): boolean {
+  return /text\/html/.test(headers.accept ?? '')
 }
 
 function textOf(value: string | string[] | undefined): string | undefined {

@@ -147,11 +147,16 @@ td { overflow-wrap: anywhere; }
 /** For who comes without a session. */
 export const SIGNED_OUT_PAGE = `<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>Weft: signed out</title></head>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Weft: signed out</title>
+</head>
 <body>
 <main>
 <h1>Nobody is signed in here</h1>
-<p role="alert">Run <code>weft dashboard</code> and open the link that it prints. A link is good once and for ten minutes.</p>
+<p role="alert">To sign in, run <code>weft dashboard</code> (or <code>npx weft dashboard</code>) and open the link that it prints.</p>
+<p>A link is good once and for ten minutes. On the control plane's own machine nothing else is needed; on others say who you are with <code>--control URL --token-file FILE</code>.</p>
 </main>
 </body>
 </html>

@@ -97,6 +97,11 @@ export function signedOut(): AdminAnswer {
   return { ...fileAnswer(SIGNED_OUT_PAGE, HTML), status: 401 }
 }
 
+/** For a browser that opened the address which `weft up` and `weft demo` print. */
+export function toConsole(): AdminAnswer {
+  return { status: 303, contentType: HTML, body: '', headers: { location: '/console' } }
+}
+
 function fileAnswer(body: string, contentType: string): AdminAnswer {
   return { status: 200, contentType, body, headers: { 'content-security-policy': CONSOLE_CSP } }
 }
