@@ -11,6 +11,7 @@ import {
   RSocketPeer,
   type RSocketStream,
   type RSocketStreamHandler,
+  renderBearer,
   renderComposite,
   renderRoutingTags,
   renderSetup,
@@ -34,6 +35,9 @@ export interface HelloOptions {
   readonly lease?: boolean
   readonly labels?: Record<string, string>
   readonly sendFrameBytes?: number
+  readonly namespace?: string
+  /** A bearer token, shown in SETUP. */
+  readonly token?: string
 }
 
 export async function openBroker(
@@ -67,6 +71,7 @@ export function setupOf(hello: HelloOptions): Setup {
     instance: hello.instance ?? `i${++instances}`,
     app: hello.app ?? 'app',
     link: hello.link ?? 0,
+    ...(hello.namespace === undefined ? {} : { ns: hello.namespace }),
     labels: hello.labels ?? {},
     services: (hello.services ?? []).map((each) =>
       typeof each === 'string' ? { name: each } : each,
@@ -85,6 +90,9 @@ export function setupOf(hello: HelloOptions): Setup {
       data: Buffer.alloc(0),
       metadata: renderComposite([
         { mime: HELLO_MIME, content: Buffer.from(JSON.stringify(content)) },
+        ...(hello.token === undefined
+          ? []
+          : [{ mime: METADATA_ID.authentication, content: renderBearer(hello.token) }]),
       ]),
     },
   }

@@ -7,6 +7,7 @@ import type { Clock, Logger } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
 import { type Listening, type Socket, TimerWheel, type Transport } from '@weft/net'
 import { RSOCKET_ERROR, RSocketFrameReader, type Setup } from '@weft/wire'
+import { placeInstance } from './auth/place-instance.ts'
 import { BrokerService } from './broker-service.ts'
 import { readConnectionEvent } from './connection-event.ts'
 import { BrokerCounters } from './counters.ts'
@@ -45,6 +46,8 @@ export interface BrokerDeps {
   readonly onGone?: (leg: Leg) => void
   /** It wants no requests any more, or wants them again: `Leg.isServing`. */
   readonly onServing?: (leg: Leg) => void
+  /** What a peer says of its connection afterwards, such as a new token. */
+  readonly onMetadataPush?: (leg: Leg, metadata: Uint8Array) => void
   /** Absent: by name alone. */
   readonly router?: (parts: RouterParts) => Router
 }
@@ -188,7 +191,9 @@ export class Broker implements LegOwner {
     if (typeof hello === 'string') return hello
     const identity = (await this.#deps.authenticate?.(leg, hello)) ?? ANONYMOUS
     if (typeof identity === 'string') return identity
-    const { metadataForm, isAlibaba, instance, features } = hello
+    const { metadataForm, isAlibaba, features } = hello
+    const instance = placeInstance(hello.instance, identity)
+    if (typeof instance === 'string') return instance
     return { setup, metadataForm, isAlibaba, instance, features, identity }
   }
 
@@ -205,6 +210,7 @@ export class Broker implements LegOwner {
   }
 
   onMetadataPush(leg: Leg, metadata: Uint8Array): void {
+    this.#deps.onMetadataPush?.(leg, metadata)
     const status = readConnectionEvent(metadata)?.status
     if (status !== 'serving' && status !== 'draining') return
     leg.isServing = status === 'serving'

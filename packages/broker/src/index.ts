@@ -1,4 +1,12 @@
 /** The RSocket data plane. */
+export { type BrokerTarget, type LinkTls, renderTarget } from './agent/carrier.ts'
+export { HttpAgent, type HttpAgentOptions, type HttpAgentStatus } from './agent/http-agent.ts'
+export {
+  type Authentication,
+  type AuthenticationOptions,
+  openAuthentication,
+} from './auth/open-authentication.ts'
+export { openServerTls } from './auth/server-tls.ts'
 export { Broker, type BrokerDeps, type BrokerOptions, type DrainOptions } from './broker.ts'
 export { HELLO_MIME } from './hello.ts'
 export { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'

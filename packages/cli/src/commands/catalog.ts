@@ -4,6 +4,7 @@ import { agent } from './agent.ts'
 import { apply } from './apply.ts'
 import { auth } from './auth.ts'
 import { bootstrap } from './bootstrap.ts'
+import { broker } from './broker.ts'
 import { ca } from './ca.ts'
 import { can } from './can.ts'
 import { completionFor } from './completion.ts'
@@ -30,6 +31,7 @@ const members = {
   control,
   proxy,
   agent,
+  broker,
   bootstrap,
   'join-token': joinToken,
   validate,

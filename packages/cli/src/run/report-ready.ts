@@ -6,7 +6,7 @@
 
 /** Sent as `{ weft: … }`, so that it cannot be mistaken for somebody else's message. */
 export interface ReadyReport {
-  readonly kind: 'control' | 'gateway' | 'sidecar' | 'agent'
+  readonly kind: 'control' | 'gateway' | 'sidecar' | 'agent' | 'broker'
   readonly pid: number
   /** Ports by what they are for: `xds`, `admin`, `outbound`, `app`, `http`. */
   readonly ports: Readonly<Record<string, number>>

@@ -7,7 +7,7 @@
  */
 import type { Clock, LogScopes } from '@weft/base'
 import type { WorkloadApi } from '@weft/xds'
-import { ServedIdentity } from '../identity/workload-api/serve-identity.ts'
+import { type HeldIdentity, ServedIdentity } from '../identity/workload-api/serve-identity.ts'
 import {
   type IdentityOptions,
   type IdentityStatus,
@@ -39,6 +39,8 @@ export interface AgentDeps {
 
 export interface Agent {
   status(): IdentityStatus
+  /** Certificate, key and bundles; undefined as long as there is no certificate that is still good. */
+  held(): HeldIdentity | undefined
   /** Resolves with the first certificate, when socket and files are there. */
   readonly ready: Promise<void>
   /** Told of every certificate and bundle. Returns how to stop. */
@@ -92,6 +94,7 @@ export async function startAgent(
   })
   return {
     status: () => identity.status(),
+    held: () => served.held,
     ready,
     onChange: (changed) => served.onChange(changed),
     close,
