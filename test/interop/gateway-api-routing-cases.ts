@@ -225,7 +225,7 @@ ${['all', 'wide', 'near', 'own']
   {
     name: 'a grant lets a route use a service of another namespace',
     yaml: `${GATEWAY}
-${httpRoute('r', '  rules: [{backendRefs: [{name: v9, namespace: $NS-other, port: 8080}]}]')}
+${httpRoute('r', '  rules: [{backendRefs: [{name: v9, namespace: $NS-other, port: 1}]}]')}
 ---
 apiVersion: gateway.networking.k8s.io/v1beta1
 kind: ReferenceGrant
@@ -237,9 +237,9 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {name: v9, namespace: $NS-other}
-spec: {type: ExternalName, externalName: localhost, ports: [{name: http, port: 8080}]}
+spec: {type: ExternalName, externalName: localhost, ports: [{name: http, port: 1}]}
 `,
-    // Nobody listens there: what matters is that it is a connect failure, not the 500 of a refusal.
+    // Nobody listens on port 1: what matters is that it is a connect failure, not the 500 of a refusal.
     rows: [[{ path: '/' }, { status: 503 }]],
   },
   {
