@@ -11,6 +11,7 @@
 import type { MessageHead } from '@weft/wire'
 import { ascii, ChunkedDecoder, mayForwardTrailer, OutBuffer, SPAN } from '@weft/wire'
 import type { GrpcMessages } from './grpc.ts'
+import { MAX_KEPT_BYTES } from './room-for.ts'
 
 export type BodyFraming = 'none' | 'fixed' | 'chunked' | 'untilClose' | 'stream'
 
@@ -22,6 +23,7 @@ export interface BodyDecoder {
   end(): void
 }
 
+const TRAILER_BYTES = 256
 const LAST_CHUNK = ascii('0\r\n')
 const CRLF = ascii('\r\n')
 
@@ -44,8 +46,10 @@ export class BodyRelay {
   decoder: BodyDecoder | undefined
   /** Of a request: copies are to be sent when it is complete. */
   mirrorsWait = false
-  /** Trailers that may go on, as lines; absent when there were none. */
+  /** Trailers that may go on, as lines; absent when there were none. Gone with the message. */
   trailers: OutBuffer | undefined
+  /** Where trailers are kept, from one message to the next: gRPC has them in every answer. */
+  #lines: OutBuffer | undefined
   readonly #decoder = new ChunkedDecoder()
 
   start(framing: BodyFraming, length: number, chunkedOut: boolean): void {
@@ -60,6 +64,9 @@ export class BodyRelay {
     this.mirrorsWait = false
     this.webContentType = ''
     this.trailers = undefined
+    if (this.#lines !== undefined && this.#lines.bytes.length > MAX_KEPT_BYTES) {
+      this.#lines = undefined
+    }
     if (framing === 'chunked') this.#decoder.reset()
   }
 
@@ -154,7 +161,9 @@ export class BodyRelay {
   }
 
   takeTrailers(trailers: MessageHead, bytes: Buffer): void {
-    const lines = new OutBuffer(256)
+    this.#lines ??= new OutBuffer(TRAILER_BYTES)
+    const lines = this.#lines
+    lines.clear()
     for (let i = 0; i < trailers.count; i++) {
       if (!mayForwardTrailer(trailers, bytes, i)) continue
       lines.copy(bytes, trailers.spans[i * SPAN] as number, trailers.lineEnd(i))

@@ -18,6 +18,7 @@ import type { ExchangeRecord } from './contract.ts'
 import type { Exchange } from './exchange.ts'
 import type { FilterMetadata } from './exchange-facts.ts'
 import { failureDetails, failureFlag } from './failures.ts'
+import { grpcStatusIn } from './grpc.ts'
 
 export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord {
   readonly #x: Exchange
@@ -182,11 +183,8 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     // Without a head of an answer, `answer` is still the last exchange's.
     if (!responseHeadDone) return undefined
     const lines = answer.trailers
-    const inTrailers =
-      lines === undefined
-        ? null
-        : /^grpc-status:[ \t]*(\d{1,3})/im.exec(lines.bytes.toString('latin1', 0, lines.length))
-    return inTrailers?.[1] ?? this.responseHeader('grpc-status')
+    const inTrailers = lines === undefined ? undefined : grpcStatusIn(lines.bytes, lines.length)
+    return inTrailers ?? this.responseHeader('grpc-status')
   }
   responseTrailer(name: string): string | undefined {
     const { answer, responseHeadDone } = this.#x

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { asGrpcReply, GrpcMessages, isGrpc, parseGrpcTimeout, renderGrpcTimeout } from './grpc.ts'
+import fc from 'fast-check'
+import {
+  asGrpcReply,
+  GrpcMessages,
+  grpcStatusIn,
+  isGrpc,
+  parseGrpcTimeout,
+  renderGrpcTimeout,
+} from './grpc.ts'
 
 describe('gRPC', () => {
   test('a deadline is read in every unit, and nothing else is', () => {
@@ -64,4 +72,18 @@ describe('gRPC', () => {
       assert.equal(messages.count, 4)
     }
   })
+})
+
+test('grpc-status in lines of trailers is read as the expression for it reads it', () => {
+  const name = fc.constantFrom('grpc-status', 'Grpc-Status', 'grpc-statusx', 'grpc-message', 'x')
+  const blank = fc.constantFrom('', ' ', '\t ', '  ')
+  const value = fc.constantFrom('0', '16', '7 no', '', 'a', '007', '1234', 'grpc-status: 3')
+  const property = fc.property(fc.array(fc.tuple(name, blank, value), { maxLength: 4 }), (all) => {
+    const text = all.map(([name, blank, value]) => `${name}:${blank}${value}\r\n`).join('')
+    // What stands behind the lines belongs to an earlier message.
+    const bytes = Buffer.from(`${text}grpc-status: 9\r\n`, 'latin1')
+    const wanted = /^grpc-status:[ \t]*(\d{1,3})/im.exec(text)?.[1]
+    assert.equal(grpcStatusIn(bytes, text.length), wanted)
+  })
+  fc.assert(property, { numRuns: 1_000, seed: 7 })
 })

@@ -1,4 +1,5 @@
 /** What gRPC adds to HTTP (its `PROTOCOL-HTTP2.md`): deadlines, a status of its own, messages in bodies. */
+import { ascii, equalsIgnoreCase } from '@weft/wire'
 import type { LocalReply } from './write-response.ts'
 
 const UNIT_MS: Readonly<Record<string, number>> = {
@@ -75,6 +76,32 @@ function percentEncoded(text: string): string {
       : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
   }
   return encoded
+}
+
+const STATUS_NAME = ascii('grpc-status:')
+const MAX_STATUS_DIGITS = 3
+const LF = 0x0a
+const ZERO = 0x30
+const DIGITS = '0123456789'
+
+/** Up to three digits of `grpc-status` in lines of trailers; nearly always it is one. */
+export function grpcStatusIn(lines: Buffer, length: number): string | undefined {
+  for (let at = 0; at < length; at = lines.indexOf(LF, at) + 1 || length) {
+    const end = at + STATUS_NAME.length
+    if (end >= length || !equalsIgnoreCase(lines, at, end, STATUS_NAME)) continue
+    let from = end
+    while (lines[from] === 0x20 || lines[from] === 0x09) from++
+    let to = from
+    while (to < length && to - from < MAX_STATUS_DIGITS && isDigit(lines[to])) to++
+    if (to === from) continue
+    if (to === from + 1) return DIGITS[(lines[from] as number) - ZERO]
+    return lines.toString('latin1', from, to)
+  }
+  return undefined
+}
+
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= ZERO && byte <= ZERO + 9
 }
 
 const PREFIX_BYTES = 5

@@ -75,8 +75,16 @@ function copyOf(x: Exchange, isHttp2: boolean): RequestCopy {
   copy.append(x.held.bytes.subarray(0, x.held.length))
   const isStream = request.framing === 'stream' && x.head.contentLength < 0
   const open = request.framing === 'chunked' || isStream
-  const { trailers } = request
+  const trailers = linesOf(request.trailers)
   return { isHttp2, bytes: copy.bytes, headLength, length: copy.length, open, trailers }
+}
+
+/** The request's own go with it; the copy may be sent later. */
+function linesOf(lines: OutBuffer | undefined): OutBuffer | undefined {
+  if (lines === undefined) return undefined
+  const copy = new OutBuffer(lines.length)
+  copy.copy(lines.bytes, 0, lines.length)
+  return copy
 }
 
 interface RequestCopy {

@@ -20,6 +20,7 @@ import {
 import type { Exchange } from './exchange.ts'
 import { GrpcMessages } from './grpc.ts'
 import { spellNames } from './header-case.ts'
+import { keepAliveSeconds } from './keep-alive.ts'
 import { attemptFailed, retryAnswer } from './retrying.ts'
 import { out } from './shared-out.ts'
 import { pauseAnswer } from './slow-sides.ts'
@@ -399,11 +400,9 @@ function releaseUpstream(x: Exchange, surplus: boolean): void {
 function noteKeepAlive(x: Exchange): void {
   const { response, responseBytes, host, cluster } = x
   const at = response.findKnown(FIELD['keep-alive']) * SPAN
-  const value = responseBytes.toString('latin1', response.spans[at + 2], response.spans[at + 3])
-  const found = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(value)
-  if (found !== null && host !== undefined) {
-    cluster?.poolOf(host).noteKeepAlive(Number(found[1]) * 1_000)
-  }
+  const from = response.spans[at + 2] as number
+  const seconds = keepAliveSeconds(responseBytes, from, response.spans[at + 3] as number)
+  if (seconds >= 0 && host !== undefined) cluster?.poolOf(host).noteKeepAlive(seconds * 1_000)
 }
 
 /** The upstream ended or lost the connection. `error` is absent after an orderly end. */

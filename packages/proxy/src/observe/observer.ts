@@ -277,11 +277,15 @@ function grpcEndingOf(record: ExchangeRecord): GrpcEnding | undefined {
 const LAST_GRPC_STATUS = 16
 /** As Envoy counts what is no status of gRPC: an upstream must not invent labels. */
 const INVALID_GRPC_STATUS = '-1'
+/** As they may be said, in one or two digits, and as they are counted. */
+const GRPC_STATUSES = new Map<string, string>()
+for (let status = 0; status <= LAST_GRPC_STATUS; status++) {
+  GRPC_STATUSES.set(String(status).padStart(2, '0'), String(status))
+  GRPC_STATUSES.set(String(status), String(status))
+}
 
 function knownGrpcStatus(text: string): string {
-  return /^\d{1,2}$/.test(text) && Number(text) <= LAST_GRPC_STATUS
-    ? String(Number(text))
-    : INVALID_GRPC_STATUS
+  return GRPC_STATUSES.get(text) ?? INVALID_GRPC_STATUS
 }
 
 function entryOf(record: ExchangeRecord): LogFacts {

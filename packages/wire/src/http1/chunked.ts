@@ -7,7 +7,7 @@
  *
  * Data is not copied: `next` says where in the caller's bytes it lies.
  */
-import { CR, FIELD_VALUE, HEX_VALUE, LF, SEMICOLON } from './bytes.ts'
+import { CR, FIELD_VALUE, HEX_VALUE, LF, LOWER, SEMICOLON } from './bytes.ts'
 import { FIELD } from './field-names.ts'
 import { MessageHead, SPAN } from './message-head.ts'
 import { parseFields, scanForLineEnd } from './parse-fields.ts'
@@ -178,9 +178,14 @@ export function mayForwardTrailer(trailers: MessageHead, bytes: Buffer, index: n
   const at = index * SPAN
   const known = trailers.spans[at + 5] as number
   if (known !== 0 && known !== FIELD['grpc-status']) return false
-  const name = bytes.toString('latin1', trailers.spans[at], trailers.spans[at + 1]).toLowerCase()
-  return !FORBIDDEN.has(name) && !/^(content-|x-forwarded-|x-envoy-|x-weft-|if-)/.test(name)
+  const from = trailers.spans[at] as number
+  const initial = LOWER[bytes[from] as number] as number
+  if (MAY_BE_FORBIDDEN[initial] === 0) return true
+  const name = bytes.toString('latin1', from, trailers.spans[at + 1]).toLowerCase()
+  return !FORBIDDEN.has(name) && !FORBIDDEN_PREFIXES.some((prefix) => name.startsWith(prefix))
 }
+
+const FORBIDDEN_PREFIXES = ['content-', 'x-forwarded-', 'x-envoy-', 'x-weft-', 'if-']
 
 const FORBIDDEN = new Set([
   'age',
@@ -205,3 +210,7 @@ const FORBIDDEN = new Set([
   'www-authenticate',
   'x-real-ip',
 ])
+
+/** First letters of the names above: those of gRPC, which come with every call, are not among them. */
+const MAY_BE_FORBIDDEN = new Uint8Array(256)
+for (const name of [...FORBIDDEN, ...FORBIDDEN_PREFIXES]) MAY_BE_FORBIDDEN[name.charCodeAt(0)] = 1

@@ -26,6 +26,8 @@ export function pieceOf(text: Uint8Array): Piece {
   return { length: text.length, fours: new DataView(memory.buffer) }
 }
 
+const NO_VIEW = new DataView(new ArrayBuffer(0))
+
 export class OutBuffer {
   bytes: Buffer
   length = 0
@@ -34,7 +36,7 @@ export class OutBuffer {
   readonly #leave: ((memory: Buffer) => void) | undefined
   /** Of `bytes` when it was `#viewed` last. */
   #viewed: Buffer | undefined
-  #view: DataView = new DataView(new ArrayBuffer(0))
+  #view: DataView = NO_VIEW
 
   /**
    * @param room Gives at least so many bytes.
