@@ -222,7 +222,8 @@ class HttpRequest implements RequestCall {
   }
 
   get route(): GsvRoute {
-    return { group: '', service: this.key, method: '', version: '', endpoint: '', sticky: false }
+    const service = this.key.replace(/:\d+$/, '')
+    return { group: '', service, method: '', version: '', endpoint: '', sticky: false }
   }
 
   get tags(): ReadonlyMap<string, string> {

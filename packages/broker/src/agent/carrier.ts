@@ -11,8 +11,8 @@ export type BrokerTarget =
   | {
       readonly kind: 'tcp'
       readonly address: SocketAddress
-      /** Absent: plaintext. */
-      readonly tls?: LinkTls
+      /** Asked for each connection, as certificates are renewed; absent: plaintext. */
+      readonly tls?: () => LinkTls
     }
   /** `ws:` or `wss:`; certificates are judged by the roots that Node has. */
   | { readonly kind: 'websocket'; readonly url: string }
@@ -62,7 +62,7 @@ function openStream(
   handler: CarrierHandler,
 ): Carrier {
   const socket =
-    tls === undefined ? connectTcp({ ...address, noDelay: true }) : secure(address, tls)
+    tls === undefined ? connectTcp({ ...address, noDelay: true }) : secure(address, tls())
   const reader = new RSocketFrameReader(
     {
       closed: false,

@@ -207,12 +207,19 @@ export class HttpAgent implements HttpPeers {
     return true
   }
 
-  /**
-   * Takes no more requests, waits for those that are under way, then closes.
-   *
-   * @param deadlineMs After so long it closes all the same, in milliseconds.
-   */
+  /** Takes no more requests, waits for those that are under way, then closes. */
   async drain(deadlineMs: number): Promise<void> {
+    await this.rest(deadlineMs)
+    this.close()
+  }
+
+  /**
+   * Takes no more requests and resolves when those that are under way have ended; the
+   * application's own calls go on.
+   *
+   * @param deadlineMs After so long it resolves all the same, in milliseconds.
+   */
+  async rest(deadlineMs: number): Promise<void> {
     const { clock } = this.#deps
     const endMs = clock.monotonicMs() + deadlineMs
     this.#stopWatching?.()
@@ -221,7 +228,6 @@ export class HttpAgent implements HttpPeers {
     await Promise.race([this.#tell(), sleep(clock, deadlineMs)])
     this.#draining = true
     while (this.#serving > 0 && clock.monotonicMs() < endMs) await sleep(clock, DRAIN_LOOK_MS)
-    this.close()
   }
 
   /** Closes at once. */

@@ -84,7 +84,24 @@ export class Link {
 
   open(): void {
     this.leaving = false
-    const carrier = openCarrier(this.#options.target, {
+    let carrier: Carrier
+    try {
+      carrier = this.#dial((frame) => carrier.write(frame))
+    } catch (error) {
+      this.#retry(messageOf(error))
+      return
+    }
+    this.#carrier = carrier
+    this.#cancelTimer = this.#deps.clock.after(OPEN_LIMIT_MS, () => {
+      this.#problem = `no answer in ${OPEN_LIMIT_MS} ms`
+      carrier.destroy()
+    })
+  }
+
+  /** @throws When the certificates that are to be shown cannot be read. */
+  #dial(write: (frame: Uint8Array) => void): Carrier {
+    const peer = this.#peerFor(write)
+    return openCarrier(this.#options.target, {
       onOpen: () => this.#introduce(peer),
       onFrame: (bytes, from, to) => {
         this.#heardAtMs = this.#deps.clock.monotonicMs()
@@ -93,15 +110,9 @@ export class Link {
       onBroken: (why) => peer.onFrameError(why),
       onClose: (why) => this.#gone(peer, why),
     })
-    this.#carrier = carrier
-    const peer = this.#peerOn(carrier)
-    this.#cancelTimer = this.#deps.clock.after(OPEN_LIMIT_MS, () => {
-      this.#problem = `no answer in ${OPEN_LIMIT_MS} ms`
-      carrier.destroy()
-    })
   }
 
-  #peerOn(carrier: Carrier): RSocketPeer {
+  #peerFor(write: (frame: Uint8Array) => void): RSocketPeer {
     return new RSocketPeer(
       {
         role: 'connecting',
@@ -110,7 +121,7 @@ export class Link {
         maxStreams: 16_384,
       },
       {
-        write: (frame) => carrier.write(frame),
+        write,
         onSetup: () => undefined,
         onRequest: (stream, payload) => this.#deps.onRequest(stream, payload),
         onLease() {},
@@ -122,7 +133,7 @@ export class Link {
             code,
             message,
           })
-          carrier.end()
+          this.#carrier?.end()
         },
       },
     )
@@ -130,7 +141,14 @@ export class Link {
 
   #introduce(peer: RSocketPeer): void {
     const hello = this.#options.hello()
-    const token = this.#options.token?.()
+    let token: string | undefined
+    try {
+      token = this.#options.token?.()
+    } catch (error) {
+      this.#problem = messageOf(error)
+      this.#carrier?.destroy()
+      return
+    }
     const entries = [{ mime: HELLO_MIME, content: Buffer.from(JSON.stringify(hello)) }]
     const credentials = { mime: METADATA_ID.authentication, content: renderBearer(token ?? '') }
     peer.write(
@@ -152,7 +170,7 @@ export class Link {
     askHello(peer).then(
       () => this.#up(peer),
       (error: unknown) => {
-        this.#problem = String(error instanceof Error ? error.message : error)
+        this.#problem = messageOf(error)
       },
     )
   }
@@ -206,6 +224,11 @@ export class Link {
       this.#deps.log.info('link is down', { broker: this.broker, why: why ?? 'it was closed' })
       this.#deps.onState?.(false)
     }
+    this.#retry(this.#problem)
+  }
+
+  #retry(problem: string | undefined): void {
+    this.#problem = problem
     if (this.#closed) return
     const delayMs = backoffMs(BACKOFF, this.#failures++, this.#deps.random)
     this.#cancelTimer = this.#deps.clock.after(delayMs, () => this.open())
@@ -219,6 +242,10 @@ export class Link {
 }
 
 const LINK_LOST = 'WEFT-502 the connection to the broker is lost'
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
 
 /** Resolves when the broker has answered. */
 function askHello(peer: RSocketPeer): Promise<void> {

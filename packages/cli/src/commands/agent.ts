@@ -1,5 +1,11 @@
 import { join, resolve } from 'node:path'
 import { type Command, UsageError } from '../command.ts'
+import {
+  BROKER_AGENT_OPTIONS,
+  brokerAgentOf,
+  MAX_SOCKET_BYTES,
+  refuseOptions,
+} from '../run/broker-agent-options.ts'
 import { openLogs } from '../run/process-logs.ts'
 import {
   durationMsOf,
@@ -10,16 +16,31 @@ import {
   workloadOf,
 } from '../run/sidecar-options.ts'
 
-/** Of `sun_path`, without the byte that ends it (unix(7)); macOS has fewer. */
-const MAX_SOCKET_BYTES = 103
+const BROKER_FORM = Object.keys(BROKER_AGENT_OPTIONS).filter((name) => name !== 'broker')
+const IDENTITY_FORM = [
+  'service-account',
+  'socket',
+  'cert-dir',
+  'cert-ttl',
+  'control',
+  'state',
+  'join-token',
+]
 
 export const agent: Command = {
   name: 'agent',
   group: 'run a mesh',
-  summary: 'give a workload its identity without a proxy: Workload API, SDS, files',
-  synopsis: '--service-account NAME [--socket PATH] [--cert-dir DIR] [options]',
+  summary: 'join without a sidecar: dial out to a broker, or get an identity as files and API',
+  synopsis:
+    '--broker ADDRESS… [--service NAME[:PORT] --app-port PORT] [-- CMD…] | --service-account NAME',
   description: [
-    'Gets a certificate from the control plane, renews it, and hands it to one workload:',
+    'With --broker: connects an ordinary HTTP application outward to brokers. It needs no port that',
+    'others reach and no code of ours: requests of others come in over the connection and go to its',
+    'port on loopback or its Unix socket, and what it calls through HTTP_PROXY goes out over it, by the',
+    "mesh's routes. Others call it only while it answers. On SIGTERM it takes nothing new, ends what is",
+    'under way, and then ends CMD.',
+    '',
+    'Without --broker: gets a certificate from the control plane, renews it, and hands it to one workload,',
     "by SPIFFE's Workload API (X.509 and JWT SVIDs, bundles) and by Envoy's SDS (the secrets default",
     'and ROOTCA) on one Unix socket, and with --cert-dir as files that change in one step: cert-chain.pem,',
     'key.pem, root-cert.pem, spiffe-bundles.json (as gRPC reads them, see `weft bootstrap grpc`).',
@@ -28,6 +49,7 @@ export const agent: Command = {
     '`weft run` needs no agent: its sidecar serves the same to CMD.',
   ].join('\n'),
   options: {
+    ...BROKER_AGENT_OPTIONS,
     name: WORKLOAD_OPTIONS.name,
     namespace: WORKLOAD_OPTIONS.namespace,
     'service-account': WORKLOAD_OPTIONS['service-account'],
@@ -53,15 +75,31 @@ export const agent: Command = {
     'log-level': WORKLOAD_OPTIONS['log-level'],
   },
   operands: { min: 0, max: 0 },
-  exits: {},
+  takesCommand: true,
+  exits: {
+    126: 'CMD cannot be run',
+    127: 'there is no such CMD',
+  },
   examples: [
+    'weft agent --broker broker:7878 --service reviews:9080 --app-port 9080 -- node reviews.js',
+    'weft agent --broker tcps://b1:7879 --broker tcps://b2:7879 --token-file token --service cart --app-socket /run/cart.sock',
     'weft agent -n shop --service-account cart --socket /run/weft/cart/workload.sock',
     'weft agent --service-account cart --cert-dir /run/weft/cart/certs',
   ],
 
   async run(args, terminal) {
+    if (args.list('broker').length > 0) {
+      refuseOptions(args, IDENTITY_FORM, 'and --broker do not go together')
+      const run = await brokerAgentOf(args, terminal)
+      const { runBrokerAgent } = await import('../run/run-broker-agent.ts')
+      return runBrokerAgent(run, terminal, openLogs(args, terminal))
+    }
+    refuseOptions(args, BROKER_FORM, 'needs --broker ADDRESS')
+    if (args.command.length > 0) throw new UsageError('a command after -- needs --broker ADDRESS')
     if (args.value('service-account') === undefined) {
-      throw new UsageError('weft agent needs --service-account NAME: who the workload is')
+      throw new UsageError(
+        'weft agent needs --broker ADDRESS to dial out, or --service-account NAME: who the workload is',
+      )
     }
     const workload = workloadOf(args, args.value('service-account') ?? 'agent')
     const identity = identityOptionsOf(args, workload, terminal)
