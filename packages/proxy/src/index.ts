@@ -1,4 +1,5 @@
 import type { Agent, AgentDeps, AgentOptions } from './agent/agent.ts'
+import type { TokenAnswer, TokenOrder } from './agent/ask-token.ts'
 
 export type { Agent, AgentOptions } from './agent/agent.ts'
 export { CERTIFICATE_FILES } from './agent/certificate-file-names.ts'
@@ -25,4 +26,12 @@ export { sendable } from './workers/worker-sockets.ts'
 /** An identity without a proxy, see `agent/agent.ts`; loaded when it is wanted. */
 export async function startAgent(options: AgentOptions, deps: AgentDeps): Promise<Agent> {
   return (await import('./agent/agent.ts')).startAgent(options, deps)
+}
+
+/** A token for a workload that the caller vouches for, see `agent/ask-token.ts`. */
+export async function askToken(
+  order: TokenOrder,
+  deps: Pick<AgentDeps, 'clock'>,
+): Promise<TokenAnswer> {
+  return (await import('./agent/ask-token.ts')).askToken(order, deps.clock)
 }

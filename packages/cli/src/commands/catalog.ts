@@ -20,6 +20,7 @@ import { proxy } from './proxy.ts'
 import { run } from './run.ts'
 import { simulate } from './simulate.ts'
 import { status } from './status.ts'
+import { token } from './token.ts'
 import { up } from './up.ts'
 import { validate } from './validate.ts'
 import { version } from './version.ts'
@@ -34,6 +35,7 @@ const members = {
   broker,
   bootstrap,
   'join-token': joinToken,
+  token,
   validate,
   apply,
   delete: deleteCommand,

@@ -54,6 +54,10 @@ export class BrokerTls {
     return this.#context
   }
 
+  get isReady(): boolean {
+    return this.#context !== undefined
+  }
+
   close(): void {
     this.#cancel()
     this.#stopHearing?.()

@@ -46,8 +46,9 @@ export async function runBroker(
   const opened = await open(options, limits, terminal, logs)
   const { broker, tls } = opened
   try {
-    if (options.listeners.some(({ isTls }) => isTls)) {
-      logs.logger('broker').info('TLS waits for a certificate')
+    const isWaiting = !tls.isReady && options.listeners.some(({ isTls }) => isTls)
+    if (isWaiting) {
+      logs.logger('broker').warn('TLS waits for a certificate of the control plane')
       if ((await Promise.race([tls.ready, stopped])) !== undefined) return 0
     }
     const addresses = await listen(options.listeners, opened)
@@ -109,12 +110,18 @@ async function openAgent(
   const instance = instanceOf(workload, random)
   const nodeId = `broker~127.0.0.1~${instance}.${namespace}~${namespace}.svc.cluster.local`
   const agent = await startAgent({ identity, workload, nodeId }, { clock, random, logs })
+  // With the certificate but without the keys for tokens the first to dial in would be refused.
   await new Promise<void>((resolve) => {
     const cancel = clock.after(IDENTITY_MS, resolve)
-    void agent.ready.then(() => {
+    const look = () => {
+      const bundles = [...(agent.held()?.bundles.values() ?? [])]
+      if (!bundles.some(({ jwtKeys }) => jwtKeys.length > 0)) return
       cancel()
+      stop()
       resolve()
-    })
+    }
+    const stop = agent.onChange(look)
+    look()
   })
   return agent
 }

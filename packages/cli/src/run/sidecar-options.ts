@@ -312,7 +312,7 @@ function parseLocality(text: string | undefined): Locality {
 }
 
 /** Names end up in DNS names and node ids (RFC 1123 label). */
-function checkName(option: string, name: string): void {
+export function checkName(option: string, name: string): void {
   if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) return
   throw new UsageError(
     `--${option} must be lower-case letters, digits and dashes, at most 63, got '${name}'`,
