@@ -15,6 +15,7 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
   can: ['a/pay'],
   policy: ['diff', '-'],
   get: ['services'],
+  token: ['create', '--service-account', 'a'],
   simulate: ['--call', '{"host":"a"}'],
 }
 const SERVICE = 'apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}]}\n'

@@ -6,7 +6,7 @@ import { type Command, CommandError, EXIT_UNREACHABLE, UsageError } from '../com
 import { DEFAULT_XDS, isLoopback, isTlsAddress, parseConnect } from '../run/addresses.ts'
 import { bootstrapFile } from '../run/bootstrap.ts'
 import { checkName, WORKLOAD_OPTIONS } from '../run/sidecar-options.ts'
-import type { Terminal } from '../terminal/terminal.ts'
+import { howToCallWeft, type Terminal } from '../terminal/terminal.ts'
 
 const DEFAULT_TTL = '1h'
 const DEFAULT_AUDIENCE = 'weft-broker'
@@ -111,8 +111,8 @@ async function ask(who: Who, args: Arguments, terminal: Terminal): Promise<Made>
   const lifetimeSeconds = Math.floor(ttlMs / 1_000)
   const answer = await askToken({ target, proof, ...who, audiences, lifetimeSeconds }, terminal)
   if (!answer.ok) {
-    const exit = answer.isUnreachable ? EXIT_UNREACHABLE : 1
-    throw new CommandError(`Cannot get a token from ${control}: ${answer.problem}`, exit)
+    if (answer.isUnreachable) throw unreachable(control, answer.problem, terminal)
+    throw new CommandError(`Cannot get a token from ${control}: ${answer.problem}`)
   }
   const leftMs = answer.notAfterMs - terminal.clock.nowMs()
   if (leftMs < ttlMs - 60_000) {
@@ -142,12 +142,16 @@ async function proofOf(
   try {
     return (await readFile(file, 'utf8')).trim()
   } catch (cause) {
-    throw new CommandError(
-      `Cannot get a token: no control plane of this user is at ${target.host}:${target.port}`,
-      EXIT_UNREACHABLE,
-      { cause },
-    )
+    const where = `${target.host}:${target.port}`
+    throw unreachable(where, 'none of this user has left its secret', terminal, cause)
   }
+}
+
+function unreachable(where: string, why: string, { env }: Terminal, cause?: unknown): CommandError {
+  return new CommandError(`Cannot reach a control plane at ${where} (${why})`, EXIT_UNREACHABLE, {
+    cause,
+    hint: `Start one with \`${howToCallWeft(env)} up\`, or name another with --control`,
+  })
 }
 
 async function sign(who: Who, args: Arguments, terminal: Terminal): Promise<Made> {
