@@ -34,6 +34,8 @@ export {
   CertificateAuthority,
   DEFAULT_CA_POLICY,
   type IssueOutcome,
+  keyIdOf,
+  type UpstreamRoot,
 } from './ca/certificate-authority.ts'
 export { isSealed, openSealedKey, sealKey } from './ca/sealed-key.ts'
 export type { JsonWebKey } from './jwt/json-web-key.ts'

@@ -3,7 +3,9 @@
  * modules) is loaded by the first call that needs it, hence the promises.
  */
 
+import type { Clock } from '@weft/base'
 import type { CheckMessages } from './authorization/check-messages.ts'
+import type { CertificateCall, CertificateReply } from './certificates/ask-certificate.ts'
 import type { CertificateMessages } from './certificates/certificate-messages.ts'
 import type {
   AdsClient,
@@ -20,6 +22,7 @@ import type { WorkloadApi, WorkloadApiDeps } from './workload-api/open-workload-
 import type { WorkloadSource } from './workload-api/workload-source.ts'
 
 export type { CheckAnswer, CheckMessages, CheckQuestion } from './authorization/check-messages.ts'
+export type { CertificateCall, CertificateReply } from './certificates/ask-certificate.ts'
 export type {
   CertificateMessages,
   CertificateQuestion,
@@ -129,6 +132,14 @@ export async function loadRateLimitMessages(): Promise<RateLimitMessages> {
 /** Loaded by whoever asks for a certificate. */
 export async function loadCertificateMessages(): Promise<CertificateMessages> {
   return await import('./certificates/certificate-messages.ts')
+}
+
+/** One call of an authority. Never rejects: what goes wrong on the way is gRPC's UNAVAILABLE. */
+export async function askCertificate(
+  call: CertificateCall,
+  clock: Clock,
+): Promise<CertificateReply> {
+  return (await import('./certificates/ask-certificate.ts')).askCertificate(call, clock)
 }
 
 /** As `loadCertificateMessages`, of the service for JWT-SVIDs and bundles. */

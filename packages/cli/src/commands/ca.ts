@@ -168,7 +168,13 @@ function renderCa(status: CaStatus, { red, green, bold }: Style): string {
     ({ holder, lacks }) => `  waits for ${holder}: no ${lacks}`,
   )
   const { earliestStep } = rotation
+  const { upstream } = status
   const facts = [
+    ...(upstream === undefined
+      ? []
+      : [
+          `upstream CA ${upstream.address}: ${upstream.state}, ${upstream.signed} signed since the start${upstream.lastSigned === undefined ? '' : `, the last at ${upstream.lastSigned}`}`,
+        ]),
     ...(status.signerNotAfter === undefined ? [] : [`signs until ${status.signerNotAfter}`]),
     `rotation: ${rotation.stage} (${STAGES[rotation.stage]}), bundle version ${rotation.bundleVersion}`,
     ...(earliestStep === undefined ? [] : [`  goes on at ${earliestStep} at the earliest`]),

@@ -9,6 +9,7 @@ import { type Option, UsageError } from '../command.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { parseAddress } from './addresses.ts'
 import { bootstrapFolder } from './bootstrap.ts'
+import { delegatesOf, UPSTREAM_CA_OPTIONS, upstreamCaOf } from './upstream-ca-options.ts'
 
 const DEFAULT_XDS_TLS = '127.0.0.1:15012'
 /** What nobody gets a shorter certificate than, unless an option says so. */
@@ -34,6 +35,7 @@ export const CA_OPTIONS = {
     placeholder: 'FILE',
     describe: 'seals the CA keys on disk (or WEFT_CA_PASSPHRASE)',
   },
+  ...UPSTREAM_CA_OPTIONS,
   'token-issuers': {
     kind: 'value',
     placeholder: 'FILE',
@@ -77,6 +79,10 @@ export async function caOptionsOf(
 ): Promise<Pick<ControlPlaneOptions, 'xdsTls' | 'insecureXds' | 'ca'>> {
   const secure = args.value('xds-tls') ?? (args.value('xds') ? undefined : DEFAULT_XDS_TLS)
   const ownCa = args.value('ca-certs')
+  const upstream = upstreamCaOf(args, terminal)
+  if (upstream !== undefined && ownCa !== undefined) {
+    throw new UsageError('--upstream-ca and --ca-certs both say who signs: give one of them')
+  }
   const passphrase = await passphraseOf(args, terminal)
   const issuersFile = args.value('token-issuers')
   const federationFile = args.value('federation')
@@ -94,6 +100,8 @@ export async function caOptionsOf(
         ...(maxLeafMs === undefined ? {} : { maxLeafMs }),
         ...shorterThan(leafMs, maxLeafMs),
       },
+      delegates: delegatesOf(args),
+      ...(upstream === undefined ? {} : { upstream }),
       ...(ownCa === undefined ? {} : { ownCaFolder: resolve(terminal.cwd, ownCa) }),
       ...(passphrase === undefined ? {} : { passphrase }),
       ...(federationFile === undefined

@@ -8,6 +8,7 @@ import {
   trustedRoots,
   type Waiting,
 } from '@weft/identity'
+import type { UpstreamStatus } from './upstream/upstream-ca.ts'
 
 export interface CaStatus {
   /**
@@ -19,7 +20,9 @@ export interface CaStatus {
   readonly problems: readonly string[]
   readonly trustDomain: string
   readonly roots: readonly RootStatus[]
-  /** Of the certificate that signs, ISO 8601. */
+  /** The CA that signs for this one, where there is such. */
+  readonly upstream?: UpstreamStatus
+  /** Of the certificate that signs here, ISO 8601. */
   readonly signerNotAfter?: string
   readonly rotation: RotationStatus
   readonly holders: readonly BundleHolder[]
@@ -50,6 +53,7 @@ interface RotationStatus {
 interface Facts {
   readonly ca: CertificateAuthority | undefined
   readonly problem: string | undefined
+  readonly upstream: UpstreamStatus | undefined
   readonly trustDomain: string
   readonly holders: readonly BundleHolder[]
   readonly issued: CaStatus['issued']
@@ -62,7 +66,9 @@ const ROOT_NOTICE_MS = 30 * DAY_MS
 /** A signer of ours is renewed at half its life: so near its end something is wrong. */
 const SIGNER_NOTICE_MS = 7 * DAY_MS
 
-export function caStatus({ ca, problem, trustDomain, holders, issued, nowMs }: Facts): CaStatus {
+export function caStatus({ ca, problem, upstream, ...facts }: Facts): CaStatus {
+  const { trustDomain, holders, issued, nowMs } = facts
+  const forwarding = upstream === undefined ? {} : { upstream }
   if (ca === undefined) {
     return {
       state: 'unavailable',
@@ -72,10 +78,11 @@ export function caStatus({ ca, problem, trustDomain, holders, issued, nowMs }: F
       rotation: { stage: 'steady', bundleVersion: 0, waitingFor: [] },
       holders,
       issued,
+      ...forwarding,
     }
   }
-  const problems = expiryProblems(ca, nowMs)
-  const { bundle, earliestStepMs } = ca
+  const problems = [...expiryProblems(ca, nowMs), ...upstreamProblems(upstream)]
+  const { bundle, earliestStepMs, signerNotAfterMs } = ca
   return {
     state: problems.length === 0 ? 'ok' : 'degraded',
     problems,
@@ -86,7 +93,8 @@ export function caStatus({ ca, problem, trustDomain, holders, issued, nowMs }: F
       notAfter: iso(root.notAfterMs),
       sha256: hashOf(root),
     })),
-    signerNotAfter: iso(ca.signerNotAfterMs),
+    ...forwarding,
+    ...(signerNotAfterMs === undefined ? {} : { signerNotAfter: iso(signerNotAfterMs) }),
     rotation: {
       stage: bundle.kind,
       bundleVersion: bundle.version,
@@ -104,8 +112,17 @@ export function expiryProblems(ca: CertificateAuthority, nowMs: number): readonl
   const signer = ca.signerNotAfterMs
   return [
     ...ending('the root certificate', root, ROOT_NOTICE_MS, nowMs),
-    ...ending('the signing certificate', signer, SIGNER_NOTICE_MS, nowMs),
+    ...(signer === undefined
+      ? []
+      : ending('the signing certificate', signer, SIGNER_NOTICE_MS, nowMs)),
   ]
+}
+
+function upstreamProblems(upstream: UpstreamStatus | undefined): readonly string[] {
+  if (upstream?.problem === undefined) return []
+  const { address, problem, nextTry } = upstream
+  const next = nextTry === undefined ? '' : `; it is tried again at ${nextTry}`
+  return [`the upstream CA ${address} does not sign: ${problem}${next}`]
 }
 
 function ending(what: string, atMs: number, noticeMs: number, nowMs: number): readonly string[] {

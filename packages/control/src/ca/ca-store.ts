@@ -81,7 +81,7 @@ function withKeys(state: CaState, change: ChangeKey): CaState {
   const roots = state.roots.map(({ rootKeyPem, signer, ...rest }) => ({
     ...rest,
     ...(rootKeyPem === undefined ? {} : { rootKeyPem: change(rootKeyPem) }),
-    signer: { ...signer, keyPem: change(signer.keyPem) },
+    ...(signer === undefined ? {} : { signer: { ...signer, keyPem: change(signer.keyPem) } }),
   }))
   const { jwtKeys } = state
   if (jwtKeys === undefined) return { ...state, roots }

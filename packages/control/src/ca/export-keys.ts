@@ -12,6 +12,9 @@ export async function exportCaKeys(folder: string, passphrase?: string): Promise
   const active = state?.roots.find(({ keyId }) => keyId === state.bundle.active.keyId)
   if (active === undefined) throw new Error(`Cannot export the CA: ${folder} holds none`)
   const { signer, rootPem } = active
+  if (signer === undefined) {
+    throw new Error(`Cannot export the CA: its keys are with the upstream CA, ${folder} has none`)
+  }
   const chainPem = `${signer.chainPem}${rootPem}`
   const [own = rootPem] = chainPem.split(/(?<=-----END CERTIFICATE-----\n)/)
   return {

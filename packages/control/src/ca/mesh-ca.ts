@@ -19,6 +19,7 @@ import {
   readPem,
   type SpiffeBundle,
   trustedRoots,
+  type UpstreamRoot,
   writePem,
 } from '@weft/identity'
 import { renderSpiffeId, type SpiffeId } from '@weft/model'
@@ -28,12 +29,17 @@ import type { CaMetrics } from './ca-metrics.ts'
 import { type CaStatus, caStatus, expiryProblems } from './ca-status.ts'
 import { fileCaStore, memoryCaStore } from './ca-store.ts'
 import { CallLimits } from './call-limits.ts'
+import { subjectOf } from './delegates.ts'
 import { type ConnectedHolder, IssuedCertificates } from './holders.ts'
 import type { JoinTokens } from './join-tokens.ts'
 import type { CaOptions } from './options.ts'
 import { authorityFilesOf, ownCaOf, readOwnCa } from './own-ca-files.ts'
-import { issueServerIdentity, type ServerIdentity } from './server-identity.ts'
+import { OwnCertificate } from './own-certificate.ts'
+import { CONTROL_PLANE_DNS_NAMES, isControlPlane } from './server-identity.ts'
+import { type Signed, type SignRequest, signCertificate } from './sign.ts'
 import type { TokenIssuers } from './token-issuers.ts'
+import { probeUpstream } from './upstream/probe-upstream.ts'
+import { UpstreamCa } from './upstream/upstream-ca.ts'
 
 export interface MeshCaDeps {
   readonly clock: Clock
@@ -73,11 +79,14 @@ export class MeshCa {
   readonly #proofs = new PossessionProofs()
   readonly #failures: CallLimits
   readonly #issues: CallLimits
+  readonly #upstream: UpstreamCa | undefined
+  readonly #own: OwnCertificate
   #ca: CertificateAuthority | undefined
+  /** Before an upstream CA told its root for the first time. */
+  #openUnder: ((root: UpstreamRoot) => Promise<CertificateAuthority>) | undefined
   /** Why there is none. */
   #problem: string | undefined = 'it is not open yet'
   #trustDomain = ''
-  #server: ServerIdentity | undefined
   #toldBundle = ''
   #toldSequence: number | undefined
   #waiting = 0
@@ -100,6 +109,19 @@ export class MeshCa {
       { burst: limits.issueBurst ?? 1_000, perSecond: limits.issuesPerSecond ?? 50 },
       nowMs,
     )
+    const { upstream } = options
+    /** Roots of our own say nothing of who the other one is. */
+    const told = () => (this.#ca?.signerNotAfterMs === undefined ? this.#ca?.bundlePem : undefined)
+    this.#upstream =
+      upstream === undefined ? undefined : new UpstreamCa(upstream, { ...deps, told })
+    this.#own = new OwnCertificate(
+      { ...options, upstream: this.#upstream },
+      {
+        ...deps,
+        sign: (ca, asked) => this.#sign(ca, asked),
+        onBundle: (ca) => this.#lookAgain(ca),
+      },
+    )
   }
 
   /** Never throws: see above. */
@@ -107,21 +129,22 @@ export class MeshCa {
     const { clock, log } = this.#deps
     const { folder, passphrase, policy } = this.#options
     this.#trustDomain = trustDomain
-    try {
-      const own = await this.#ownCa(documents)
-      const ca = await CertificateAuthority.open(
+    const store = folder === undefined ? memoryCaStore() : fileCaStore(folder, passphrase)
+    const openCa = (first?: AuthorityFiles | UpstreamRoot) =>
+      CertificateAuthority.open(
         trustDomain,
-        {
-          store: folder === undefined ? memoryCaStore() : fileCaStore(folder, passphrase),
-          wallMs: () => clock.nowMs(),
-          monotonicMs: () => clock.monotonicMs(),
-        },
+        { store, wallMs: () => clock.nowMs(), monotonicMs: () => clock.monotonicMs() },
         { ...DEFAULT_CA_POLICY, maxLeafMs: MAX_LEAF_MS, ...policy },
-        own,
+        first,
       )
-      this.#ca = ca
-      this.#problem = undefined
-      if (own !== undefined) await this.#takeOwn(ca, own)
+    try {
+      if (this.#upstream === undefined) {
+        const own = await this.#ownCa(documents)
+        this.#ca = await openCa(own)
+        if (own !== undefined) await this.#takeOwn(this.#ca, own)
+      } else if ((await store.load()) === undefined) this.#openUnder = openCa
+      else this.#ca = await openCa()
+      await this.#own.read()
     } catch (error) {
       this.#problem = messageOf(error)
       log.error('the CA is not available: nobody gets a certificate until this is repaired', {
@@ -143,7 +166,7 @@ export class MeshCa {
 
   /** For the xDS port; `undefined` when there is none. */
   get serverTls(): XdsTls | undefined {
-    return this.#server?.tls
+    return this.#own.tlsOf(this.#trustDomain)
   }
 
   /** Who a peer is, for anything but certificates. */
@@ -163,33 +186,37 @@ export class MeshCa {
     }
     const attested = await this.prove(peer, question.metadata)
     if (!attested.ok) return attested
-    const identity = renderSpiffeId(attested.id)
-    // A clock that was moved: our own signer is renewed before anybody is sent away for it.
-    if (this.#deps.clock.nowMs() >= this.#ca.signerNotAfterMs) await this.#look()
-    if (!this.#issues.take(identity)) return this.#limited(`too many certificates for ${identity}`)
     const { validitySeconds, metadata } = question
-    const lifetimeMs = validitySeconds > 0 ? validitySeconds * 1_000 : undefined
-    const outcome = this.#ca.issue(csr, attested.id, lifetimeMs)
-    if (!outcome.ok) {
-      const isExpired = this.#deps.clock.nowMs() >= this.#ca.signerNotAfterMs
-      metrics.notSigned(isExpired ? 'ca_error' : 'csr_error')
-      if (isExpired) return unavailable(outcome.problem)
-      return { ok: false, code: 'invalidArgument', problem: `the CSR: ${outcome.problem}` }
+    const subject = subjectOf(attested.id, metadata, this.#options.delegates ?? [])
+    if (!subject.ok) return subject
+    const { id, isDelegated } = subject
+    const identity = renderSpiffeId(id)
+    // A clock that was moved: our own signer is renewed before anybody is sent away for it.
+    if (this.#deps.clock.nowMs() >= (this.#ca.signerNotAfterMs ?? Infinity)) await this.#look()
+    if (!this.#issues.take(identity)) return this.#limited(`too many certificates for ${identity}`)
+    const signed = await this.#sign(this.#ca, {
+      csr,
+      id,
+      ...(validitySeconds > 0 ? { lifetimeMs: validitySeconds * 1_000 } : {}),
+      ...(isDelegated && isControlPlane(id) ? { dnsNames: CONTROL_PLANE_DNS_NAMES } : {}),
+    })
+    if (!signed.ok) {
+      metrics.notSigned(signed.code === 'unavailable' ? 'ca_error' : 'csr_error')
+      return signed
     }
     metrics.count('issued')
-    const { svid, bundle } = outcome
-    this.#issued.note(identity, metadata.NODE_ID, {
-      rootKeyId: bundle.active.keyId,
-      notAfterMs: svid.notAfterMs,
-    })
+    const { rootKeyId, notAfterMs, serialNumber } = signed
+    this.#issued.note(identity, metadata.NODE_ID, { rootKeyId, notAfterMs })
     this.#deps.log.info('certificate issued', {
       identity,
       by: attested.by,
-      serial: svid.serialNumber,
-      notAfter: new Date(svid.notAfterMs).toISOString(),
+      ...(isDelegated ? { delegate: renderSpiffeId(attested.id) } : {}),
+      serial: serialNumber,
+      notAfter: new Date(notAfterMs).toISOString(),
     })
-    const chain = svid.chain.map((der) => writePem('CERTIFICATE', der))
-    return { ok: true, chainPem: [...chain, bundle.active.pem] }
+    const chain = signed.chain.map((der) => writePem('CERTIFICATE', der))
+    // Another control plane tells its proxies a new root before anything is signed under it.
+    return { ok: true, chainPem: [...chain, isDelegated ? this.#ca.bundlePem : signed.rootPem] }
   }
 
   /** Who asks, by a proof that may be used up by it. Whoever fails too often is not listened to. */
@@ -232,6 +259,7 @@ export class MeshCa {
     return caStatus({
       ca: this.#ca,
       problem: this.#problem,
+      upstream: this.#upstream?.status(),
       trustDomain: this.#trustDomain,
       holders: this.holders(),
       issued: { total: this.#issued.total, living: this.#issued.living(nowMs) },
@@ -263,7 +291,7 @@ export class MeshCa {
 
   /** @throws {Error} When it cannot be done now; the message says why. */
   async rotate(): Promise<void> {
-    await this.#need().rotate()
+    await this.#needOwn().rotate()
     await this.#look()
   }
 
@@ -275,7 +303,7 @@ export class MeshCa {
 
   /** @throws {Error} As `rotate`, or when the files do not fit. */
   async import(files: AuthorityFiles): Promise<void> {
-    await this.#need().import(files)
+    await this.#needOwn().import(files)
     await this.#look()
   }
 
@@ -313,6 +341,21 @@ export class MeshCa {
     throw new Error(`Cannot do this: the CA is not available: ${this.#problem}`)
   }
 
+  #needOwn(): CertificateAuthority {
+    if (this.#upstream === undefined) return this.#need()
+    const { address } = this.#upstream
+    throw new Error(
+      `Cannot do this: the root is that of the upstream CA ${address}, change it there`,
+    )
+  }
+
+  async #sign(ca: CertificateAuthority, asked: SignRequest): Promise<Signed> {
+    const before = ca.bundle
+    const signed = await signCertificate(ca, this.#upstream, asked, this.#deps.clock.nowMs())
+    if (ca.bundle !== before) this.#lookAgain(ca)
+    return signed
+  }
+
   #limited(problem: string): Extract<CertificateAnswer, { readonly ok: false }> {
     this.#deps.metrics().count('limited')
     return { ok: false, code: 'resourceExhausted', problem }
@@ -346,6 +389,7 @@ export class MeshCa {
       if (this.#isClosed) return
       this.#cancel?.()
       try {
+        if (this.#openUnder !== undefined) await this.#openFromUpstream(this.#openUnder)
         if (this.#ca !== undefined) await this.#step(this.#ca)
       } catch (error) {
         this.#deps.log.error('the CA cannot go on; it stays as it is', { error })
@@ -362,11 +406,12 @@ export class MeshCa {
   }
 
   async #step(ca: CertificateAuthority): Promise<void> {
-    const { clock } = this.#deps
     const before = ca.bundle
     // Who holds what costs a look at every stream; while nothing moves, nobody asks.
     const holders = before.kind === 'steady' ? [] : this.holders()
-    await ca.advance(holders)
+    const isNextUsed =
+      before.kind !== 'distributing' || this.#upstream?.signsUnder === before.next.keyId
+    await ca.advance(holders, this.#upstream === undefined || isNextUsed)
     this.#waiting = ca.waitingFor(holders).length
     if (ca.bundle !== before) this.#tellStage(ca)
     if (ca.bundlePem !== this.#toldBundle) {
@@ -378,19 +423,27 @@ export class MeshCa {
       this.#toldSequence = sequence
       this.#deps.onSpiffeBundle()
     }
-    const isDue = this.#server === undefined || clock.nowMs() >= this.#server.renewAtMs
-    if (isDue || this.#server?.rootKeyId !== ca.bundle.active.keyId) this.#renewServer(ca)
+    await this.#own.refresh(ca)
     this.#remind()
   }
 
-  #renewServer(ca: CertificateAuthority): void {
-    const { clock, random, log, onServerIdentity } = this.#deps
-    try {
-      this.#server = issueServerIdentity(ca, clock.nowMs(), random)
-      onServerIdentity(this.#server.tls)
-    } catch (error) {
-      log.error('the control plane keeps its old certificate', { error })
+  async #openFromUpstream(
+    openUnder: (root: UpstreamRoot) => Promise<CertificateAuthority>,
+  ): Promise<void> {
+    const upstream = this.#upstream
+    if (upstream === undefined || !upstream.isReady) return
+    const outcome = await probeUpstream(upstream, this.#trustDomain)
+    if (!outcome.ok) {
+      this.#problem = outcome.problem
+      return
     }
+    this.#ca = await openUnder({ rootPem: writePem('CERTIFICATE', outcome.signed.root) })
+    this.#openUnder = undefined
+  }
+
+  #lookAgain(ca: CertificateAuthority): void {
+    this.#tellStage(ca)
+    void this.#look()
   }
 
   #tellStage({ bundle }: CertificateAuthority): void {

@@ -2,8 +2,10 @@
 import type { CaPolicy } from '@weft/identity'
 import type { SocketAddress } from '@weft/model'
 import type { XdsTls } from '@weft/xds'
+import type { Delegate } from './delegates.ts'
 import type { FederatedDomain } from './federation/federation-options.ts'
 import type { TokenIssuer } from './token-issuers.ts'
+import type { UpstreamCaOptions } from './upstream/upstream-options.ts'
 
 export interface CaOptions {
   /** Keeps the CA and the join tokens; absent: they end with the process. */
@@ -12,6 +14,10 @@ export interface CaOptions {
   readonly passphrase?: string
   /** The user's own CA: a folder with Istio's `cacerts` files. */
   readonly ownCaFolder?: string
+  /** Signs in place of a CA of this mesh's own. */
+  readonly upstream?: UpstreamCaOptions
+  /** Control planes for which this one is the upstream CA. */
+  readonly delegates?: readonly Delegate[]
   readonly issuers?: readonly TokenIssuer[]
   /** Where the secret goes by which this machine's user joins without a setting; absent: nowhere. */
   readonly bootstrapFolder?: string

@@ -31,9 +31,10 @@ import {
   signingKey,
 } from '../jwt/jwt-keys.ts'
 import { type JwtSvid, signJwtSvid } from '../jwt/jwt-svid.ts'
-import { readCertificate } from '../x509/certificate.ts'
-import { readCertificateRequest } from '../x509/certificate-request.ts'
-import { readPem } from '../x509/pem.ts'
+import { type Certificate, readCertificate } from '../x509/certificate.ts'
+import { type CertificateRequest, readCertificateRequest } from '../x509/certificate-request.ts'
+import { readPem, writePem } from '../x509/pem.ts'
+import { signerProblem } from '../x509/svid-rules.ts'
 import type { Roots } from '../x509/verify-svid.ts'
 import {
   Authority,
@@ -42,6 +43,7 @@ import {
   createRoot,
   type IssuedSvid,
 } from './authority.ts'
+import { checkedAuthority } from './imported-authority.ts'
 import { KeyLedger } from './key-ledger.ts'
 
 const HOUR_MS = 3_600_000
@@ -72,13 +74,19 @@ export const DEFAULT_CA_POLICY: CaPolicy = {
   jwt: DEFAULT_JWT_POLICY,
 }
 
-/** One root with what signs under it. */
+/** One root with what signs under it here. */
 interface RootState {
   readonly keyId: string
   readonly rootPem: string
   /** Of the root itself; absent where its owner keeps it elsewhere. */
   readonly rootKeyPem?: string
-  readonly signer: AuthorityFiles
+  /** Absent: an upstream CA signs. */
+  readonly signer?: AuthorityFiles
+}
+
+/** What another CA signs under: it is trusted here, its key is elsewhere. */
+export interface UpstreamRoot {
+  readonly rootPem: string
 }
 
 /** What is stored. Holds private keys. */
@@ -109,13 +117,17 @@ export type IssueOutcome =
   | { readonly ok: true; readonly svid: IssuedSvid; readonly bundle: TrustBundle }
   | { readonly ok: false; readonly problem: string }
 
+export type ClaimOutcome =
+  | { readonly ok: true; readonly request: CertificateRequest }
+  | { readonly ok: false; readonly problem: string }
+
 export type JwtOutcome =
   | { readonly ok: true; readonly svid: JwtSvid }
   | { readonly ok: false; readonly problem: string }
 
 export class CertificateAuthority {
   #state: CaState
-  #signer: Authority
+  #signer: Authority | undefined
   readonly #policy: CaPolicy
   readonly #deps: CaDeps
   readonly #keys: KeyLedger
@@ -141,7 +153,7 @@ export class CertificateAuthority {
     trustDomain: string,
     deps: CaDeps,
     policy: CaPolicy = DEFAULT_CA_POLICY,
-    imported?: AuthorityFiles,
+    imported?: AuthorityFiles | UpstreamRoot,
   ): Promise<CertificateAuthority> {
     const stored = await deps.store.load()
     if (stored !== undefined) {
@@ -155,7 +167,9 @@ export class CertificateAuthority {
     const root =
       imported === undefined
         ? newRootState(trustDomain, deps.wallMs(), policy)
-        : importedRootState(trustDomain, imported)
+        : 'keyPem' in imported
+          ? importedRootState(trustDomain, imported, deps.wallMs())
+          : upstreamRootState(trustDomain, imported)
     const state = { trustDomain, bundle: steady(bundleRootOf(root)), roots: [root] }
     await deps.store.save(state)
     return new CertificateAuthority(state, policy, deps)
@@ -181,9 +195,9 @@ export class CertificateAuthority {
     return new Map([[this.trustDomain, readPem(this.bundlePem, 'CERTIFICATE')]])
   }
 
-  /** Wall clock, milliseconds: of what signs now. */
-  get signerNotAfterMs(): number {
-    return this.#signer.notAfterMs
+  /** Wall clock, milliseconds: of what signs now; `undefined`: an upstream CA does. */
+  get signerNotAfterMs(): number | undefined {
+    return this.#signer?.notAfterMs
   }
 
   /**
@@ -197,19 +211,32 @@ export class CertificateAuthority {
     lifetimeMs?: number,
     dnsNames?: readonly string[],
   ): IssueOutcome {
-    const read = readCertificateRequest(csrDer)
-    if (!read.ok) return read
-    const { request } = read
     const nowMs = this.#deps.wallMs()
-    if (nowMs >= this.#signer.notAfterMs) {
+    const signer = this.#signer
+    if (signer === undefined) {
+      return {
+        ok: false,
+        problem:
+          'an upstream CA signs under the root in force: name it, or rotate to a root of your own',
+      }
+    }
+    if (nowMs >= signer.notAfterMs) {
       return { ok: false, problem: 'the CA certificate has expired: rotate or import another' }
     }
-    const taken = this.#keys.claim(request.keyHash, renderSpiffeId(id))
-    if (taken !== undefined) return { ok: false, problem: taken }
+    const claimed = this.claim(csrDer, id)
+    if (!claimed.ok) return claimed
     const { leafMs, minLeafMs, maxLeafMs } = this.#policy
     const life = Math.min(Math.max(lifetimeMs ?? leafMs, minLeafMs), maxLeafMs)
-    const svid = this.#signer.issue(request, id, { nowMs, lifetimeMs: life }, dnsNames)
+    const svid = signer.issue(claimed.request, id, { nowMs, lifetimeMs: life }, dnsNames)
     return { ok: true, svid, bundle: this.bundle }
+  }
+
+  /** Whether the request is one, and its key nobody else's: what is asked before anybody signs. */
+  claim(csrDer: Uint8Array, id: SpiffeId): ClaimOutcome {
+    const read = readCertificateRequest(csrDer)
+    if (!read.ok) return read
+    const taken = this.#keys.claim(read.request.keyHash, renderSpiffeId(id))
+    return taken === undefined ? read : { ok: false, problem: taken }
   }
 
   /**
@@ -243,14 +270,16 @@ export class CertificateAuthority {
    * Begins the way to a new root: ours, or the user's own (Istio's `cacerts` files have the same
    * content).
    */
-  rotate(imported?: AuthorityFiles): Promise<void> {
+  rotate(imported?: AuthorityFiles | UpstreamRoot): Promise<void> {
     return this.#change((state) => {
       const { trustDomain } = state
       const nowMs = this.#deps.wallMs()
       const next =
         imported === undefined
           ? newRootState(trustDomain, nowMs, this.#policy)
-          : importedRootState(trustDomain, imported)
+          : 'keyPem' in imported
+            ? importedRootState(trustDomain, imported, nowMs)
+            : upstreamRootState(trustDomain, imported)
       const bundle = introduce(state.bundle, bundleRootOf(next), nowMs)
       return { ...state, bundle, roots: [...state.roots, next] }
     })
@@ -261,9 +290,8 @@ export class CertificateAuthority {
    * over at once, and what is in use already changes nothing.
    */
   import(files: AuthorityFiles): Promise<void> {
-    const { keyId } = importedRootState(this.trustDomain, files)
-    if (keyId !== this.bundle.active.keyId) return this.rotate(files)
-    return this.#change((state) => withImportedSigner(state, files))
+    if (rootKeyIdOf(files) !== this.bundle.active.keyId) return this.rotate(files)
+    return this.#change((state) => withImportedSigner(state, files, this.#deps.wallMs()))
   }
 
   /** Goes back, while nobody has a certificate of the new root. */
@@ -271,11 +299,16 @@ export class CertificateAuthority {
     return this.#change((state) => withoutRetired({ ...state, bundle: abandon(state.bundle) }))
   }
 
-  /** To be called now and then, and when a proxy acknowledged something. */
-  advance(holders: readonly BundleHolder[]): Promise<void> {
+  /**
+   * To be called now and then, and when a proxy acknowledged something.
+   *
+   * @param maySwitch Whether the next root can sign already: an upstream CA chooses when it does.
+   */
+  advance(holders: readonly BundleHolder[], maySwitch = true): Promise<void> {
     return this.#change((state) => {
       const nowMs = this.#deps.wallMs()
-      const bundle = advance(state.bundle, holders, nowMs, this.#rotation)
+      const isHeld = state.bundle.kind === 'distributing' && !maySwitch
+      const bundle = isHeld ? state.bundle : advance(state.bundle, holders, nowMs, this.#rotation)
       const moved = bundle === state.bundle ? state : withoutRetired({ ...state, bundle })
       return withFreshJwtKeys(withFreshSigner(moved, nowMs, this.#policy), nowMs, this.#policy)
     })
@@ -321,19 +354,44 @@ function newRootState(trustDomain: string, nowMs: number, policy: CaPolicy): Roo
   }
 }
 
-/** @throws {Error} When the parts do not belong together, or may not sign for the trust domain. */
-function importedRootState(trustDomain: string, imported: AuthorityFiles): RootState {
-  const [root] = readPem(imported.rootPem, 'CERTIFICATE')
-  if (root === undefined) throw new Error('Cannot import CA: the root file has no certificate')
-  const { subjectKeyId, serialNumber } = readCertificate(root)
-  // Opening it checks that key, chain and trust domain fit.
-  new Authority(imported, trustDomain)
-  return { keyId: subjectKeyId ?? serialNumber, rootPem: imported.rootPem, signer: imported }
+/** @throws {Error} As `checkedAuthority`. */
+function importedRootState(
+  trustDomain: string,
+  imported: AuthorityFiles,
+  nowMs: number,
+): RootState {
+  const signer = checkedAuthority(imported, trustDomain, nowMs)
+  return { keyId: rootKeyIdOf(signer), rootPem: signer.rootPem, signer }
 }
 
-function withImportedSigner(state: CaState, signer: AuthorityFiles): CaState {
+/** @throws {Error} When there is no root. */
+function rootKeyIdOf({ rootPem }: AuthorityFiles): string {
+  const [root] = readPem(rootPem, 'CERTIFICATE')
+  if (root === undefined) throw new Error('Cannot import CA: the root file has no certificate')
+  return keyIdOf(readCertificate(root))
+}
+
+/** @throws {Error} When it is no root that may vouch for the trust domain. */
+function upstreamRootState(trustDomain: string, { rootPem }: UpstreamRoot): RootState {
+  const [root] = readPem(rootPem, 'CERTIFICATE')
+  if (root === undefined) throw new Error('Cannot trust the upstream CA: it told no root')
+  const certificate = readCertificate(root)
+  const problem = signerProblem(certificate, trustDomain, 0)
+  if (problem !== undefined) throw new Error(`Cannot trust the upstream CA's root: ${problem}`)
+  return { keyId: keyIdOf(certificate), rootPem: writePem('CERTIFICATE', root) }
+}
+
+/** By which a root is known. */
+export function keyIdOf({ subjectKeyId, serialNumber }: Certificate): string {
+  return subjectKeyId ?? serialNumber
+}
+
+function withImportedSigner(state: CaState, files: AuthorityFiles, nowMs: number): CaState {
   const active = activeOf(state)
-  const { chainPem, keyPem } = active.signer
+  const { chainPem, keyPem } = active.signer ?? {}
+  // What is in force stays in force, also when it has expired.
+  if (files.chainPem === chainPem && files.keyPem === keyPem) return state
+  const signer = checkedAuthority(files, state.trustDomain, nowMs)
   if (signer.chainPem === chainPem && signer.keyPem === keyPem) return state
   const roots = state.roots.map((each) => (each === active ? { ...each, signer } : each))
   return { ...state, roots }
@@ -351,8 +409,9 @@ function activeOf({ bundle, roots }: CaState): RootState {
   return active
 }
 
-function signerOf(state: CaState): Authority {
-  return new Authority(activeOf(state).signer, state.trustDomain)
+function signerOf(state: CaState): Authority | undefined {
+  const { signer } = activeOf(state)
+  return signer === undefined ? undefined : new Authority(signer, state.trustDomain)
 }
 
 function withoutRetired(state: CaState): CaState {
@@ -364,7 +423,7 @@ function withoutRetired(state: CaState): CaState {
 function withFreshSigner(state: CaState, nowMs: number, policy: CaPolicy): CaState {
   const active = activeOf(state)
   const { rootKeyPem, rootPem } = active
-  if (rootKeyPem === undefined) return state
+  if (rootKeyPem === undefined || active.signer === undefined) return state
   const { notBeforeMs, notAfterMs } = new Authority(active.signer, state.trustDomain)
   if (nowMs < (notBeforeMs + notAfterMs) / 2) return state
   const root = new Authority({ chainPem: '', rootPem, keyPem: rootKeyPem }, state.trustDomain)

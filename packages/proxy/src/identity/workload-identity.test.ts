@@ -13,7 +13,7 @@ import {
 } from '@weft/identity'
 import { serviceAccountId } from '@weft/model'
 import { eventually, FakeClock } from '@weft/testkit'
-import type { CertificateAnswer, CertificateCall } from './ask-certificate.ts'
+import type { CertificateCall, CertificateReply } from '@weft/xds'
 import { type IdentityOptions, WorkloadIdentity } from './workload-identity.ts'
 
 const HOUR_MS = 3_600_000
@@ -50,7 +50,7 @@ async function authority(clock: FakeClock, leafMs = HOUR_MS) {
   )
   const calls: CertificateCall[] = []
   const state = { problem: undefined as string | undefined, code: UNAVAILABLE }
-  const ask = async (call: CertificateCall): Promise<CertificateAnswer> => {
+  const ask = async (call: CertificateCall): Promise<CertificateReply> => {
     calls.push(call)
     const { problem, code } = state
     if (problem !== undefined) return { ok: false, code, problem }
@@ -69,7 +69,7 @@ const METADATA = { NAMESPACE: 'shop', SERVICE_ACCOUNT: 'cart' }
 
 async function started(
   clock: FakeClock,
-  ask: (call: CertificateCall) => Promise<CertificateAnswer>,
+  ask: (call: CertificateCall) => Promise<CertificateReply>,
   options: Partial<IdentityOptions> = {},
 ) {
   const identity = new WorkloadIdentity(

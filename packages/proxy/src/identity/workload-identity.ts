@@ -13,7 +13,7 @@ import { readFile } from 'node:fs/promises'
 import { backoffMs, type Clock, type Logger } from '@weft/base'
 import { provePossession, readPem, renewAtMs, writePem } from '@weft/identity'
 import { parseSpiffeId, type SocketAddress } from '@weft/model'
-import { askCertificate, type CertificateAnswer, type CertificateCall } from './ask-certificate.ts'
+import { askCertificate, type CertificateCall, type CertificateReply } from '@weft/xds'
 import { newRequest, readSvid, type Svid } from './svid.ts'
 import { SvidStore } from './svid-store.ts'
 
@@ -59,7 +59,7 @@ interface IdentityDeps {
   readonly random: () => number
   readonly log: Logger
   /** Default: over the network. */
-  readonly ask?: (call: CertificateCall, clock: Clock) => Promise<CertificateAnswer>
+  readonly ask?: (call: CertificateCall, clock: Clock) => Promise<CertificateReply>
 }
 
 const BACKOFF = { baseMs: 1_000, maxMs: 60_000 }

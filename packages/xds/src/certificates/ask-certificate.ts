@@ -4,10 +4,9 @@ import { type ClientHttp2Session, connect } from 'node:http2'
 import { connect as connectSocket } from 'node:net'
 import { connect as connectTls, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
 import type { Clock } from '@weft/base'
-import { writePem } from '@weft/identity'
 import { renderAddress, type SocketAddress } from '@weft/model'
-import { CONTROL_PLANE_NAME, loadCertificateMessages } from '@weft/xds'
-import type { Svid } from './svid.ts'
+import { CONTROL_PLANE_NAME } from '../client/control-plane-name.ts'
+import { decodeCertificateResponse, encodeCertificateRequest } from './certificate-messages.ts'
 
 const METHOD = '/istio.v1.auth.IstioCertificateService/CreateCertificate'
 const ANSWER_MS = 10_000
@@ -25,12 +24,20 @@ export interface CertificateCall {
   readonly metadata: Readonly<Record<string, string>>
   /** How the authority is known; absent: it is asked in plaintext, which is for this machine. */
   readonly server?: ServerTrust
+  /** The DNS name that its certificate must have; absent: a control plane's. */
+  readonly serverName?: string
   /** What proves who asks: a token, or the certificate that is to be replaced, over TLS always. */
   readonly proof:
     | { readonly kind: 'token'; readonly token: string }
-    | { readonly kind: 'svid'; readonly svid: Svid; readonly rootsPem: string }
+    | { readonly kind: 'svid'; readonly svid: ShownCertificate; readonly rootsPem: string }
     /** The socket itself says who asks (peer credentials). */
     | { readonly kind: 'none' }
+}
+
+interface ShownCertificate {
+  /** The leaf first. */
+  readonly chainPem: string
+  readonly keyPem: string
 }
 
 /** By roots, or before anything is known by the SHA-256 of one's DER, hex. */
@@ -38,7 +45,7 @@ type ServerTrust =
   | { readonly kind: 'roots'; readonly rootsPem: string }
   | { readonly kind: 'pins'; readonly pins: readonly string[] }
 
-export type CertificateAnswer =
+export type CertificateReply =
   | { readonly ok: true; readonly chainPem: readonly string[] }
   /** `code` is gRPC's. */
   | { readonly ok: false; readonly code: number; readonly problem: string }
@@ -47,10 +54,9 @@ export type CertificateAnswer =
 export async function askCertificate(
   call: CertificateCall,
   clock: Clock,
-): Promise<CertificateAnswer> {
-  const messages = await loadCertificateMessages()
+): Promise<CertificateReply> {
   const { csrPem, validitySeconds, metadata } = call
-  const message = messages.encodeCertificateRequest({ csrPem, validitySeconds, metadata })
+  const message = encodeCertificateRequest({ csrPem, validitySeconds, metadata })
   const trusted = await rootsOf(call, clock)
   if (trusted.problem !== undefined) {
     return { ok: false, code: UNAVAILABLE, problem: trusted.problem }
@@ -58,7 +64,7 @@ export async function askCertificate(
   return new Promise((resolve) => {
     const session = openSession(call, trusted.rootsPem)
     let answer = Buffer.alloc(0)
-    const end = (result: CertificateAnswer) => {
+    const end = (result: CertificateReply) => {
       cancel()
       session.destroy()
       resolve(result)
@@ -79,7 +85,7 @@ export async function askCertificate(
       if (status !== 0) return fail(decode(headers['grpc-message']), status)
       try {
         const body = answer.subarray(PREFIX_BYTES)
-        end({ ok: true, chainPem: messages.decodeCertificateResponse(body) })
+        end({ ok: true, chainPem: decodeCertificateResponse(body) })
       } catch {
         fail('the answer cannot be read')
       }
@@ -148,7 +154,7 @@ function rootByPin(
       end(
         root === undefined
           ? { problem: 'the authority is not the one that the join token names' }
-          : { rootsPem: writePem('CERTIFICATE', root) },
+          : { rootsPem: new X509Certificate(root).toString() },
       )
     })
   })
@@ -169,7 +175,7 @@ function shownBy(socket: TLSSocket): readonly Buffer[] {
 }
 
 function openSession(
-  { target, proof }: CertificateCall,
+  { target, proof, serverName = CONTROL_PLANE_NAME }: CertificateCall,
   rootsPem: string | undefined,
 ): ClientHttp2Session {
   if ('path' in target) {
@@ -179,7 +185,7 @@ function openSession(
   if (rootsPem === undefined) return connect(`http://${renderAddress(target)}`)
   return connect(`https://${renderAddress(target)}`, {
     ca: rootsPem,
-    servername: CONTROL_PLANE_NAME,
+    servername: serverName,
     ...(proof.kind === 'svid' ? { cert: proof.svid.chainPem, key: proof.svid.keyPem } : {}),
   })
 }
