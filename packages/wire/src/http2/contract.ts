@@ -38,17 +38,6 @@ export interface HeadTarget {
   headLength: number
 }
 
-/** What the messages of HTTP/2 carry in front of the fields of a request. */
-export interface PseudoFields {
-  method: string
-  /** Ignored for CONNECT without `protocol`. */
-  path: string
-  authority: string
-  scheme: string
-  /** Extended CONNECT (RFC 8441), e.g. `websocket`: `method` is then CONNECT whatever it says. */
-  protocol: string | undefined
-}
-
 /** Called from inside `receive`, `drained` and `close`. A handler must not throw. */
 export interface Http2Handler {
   /** `out` was empty and is not any more: flush it at the end of the loop turn. */
@@ -215,39 +204,11 @@ export interface Http2SessionApi {
   /** `out` was written out (`pendingBytes` is up to date): streams that waited go on. */
   drained(): void
   /**
-   * Client: opens a stream. Fields of `head` with `cuts[i] === 1`, Host and hop-by-hop ones
-   * stay here; `extra` are further lines `name: value\r\n`, `extra[0..extraLength)`.
+   * Client: opens a stream. The head lies as text of HTTP/1.1 (start line, lines, empty line) in
+   * `bytes[from..to)`; Host becomes `:authority`, and what only HTTP/1.1 has stays here.
    *
    * @returns `undefined` when `canOpen` is false.
    */
-  sendRequest(
-    pseudo: PseudoFields,
-    head: MessageHead,
-    bytes: Buffer,
-    cuts: Uint8Array,
-    extra: Buffer,
-    extraLength: number,
-    endStream: boolean,
-  ): Http2Stream | undefined
-  /** Server: a response; interim when `status` is below 200. `head` is absent for answers of our own. */
-  sendResponse(
-    stream: Http2Stream,
-    status: number,
-    head: MessageHead | undefined,
-    bytes: Buffer,
-    cuts: Uint8Array,
-    extra: Buffer,
-    extraLength: number,
-    endStream: boolean,
-  ): void
-  /** Either: a head that lies as text of HTTP/1.1 (start line, lines, empty line) in `bytes[from..to)`. */
-  sendResponseText(
-    stream: Http2Stream,
-    bytes: Buffer,
-    from: number,
-    to: number,
-    endStream: boolean,
-  ): void
   sendRequestText(
     scheme: string,
     bytes: Buffer,
@@ -255,6 +216,14 @@ export interface Http2SessionApi {
     to: number,
     endStream: boolean,
   ): Http2Stream | undefined
+  /** Server: a response, text as above; interim when its status is below 200. */
+  sendResponseText(
+    stream: Http2Stream,
+    bytes: Buffer,
+    from: number,
+    to: number,
+    endStream: boolean,
+  ): void
   /**
    * Copies the bytes. All are taken, always; but with `false` the owner has to stop
    * sending until `onWritable`.

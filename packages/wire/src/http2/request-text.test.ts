@@ -1,14 +1,27 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { readRequestText } from './request-text.ts'
+import { RequestText, readRequestText } from './request-text.ts'
+
+/** As in a session, one for all. */
+const found = new RequestText()
 
 function read(text: string) {
   // Bytes around the text must not be looked at.
   const bytes = Buffer.from(`host: before\r\n${text}host: after\r\n\r\n`, 'latin1')
   const from = 'host: before\r\n'.length
-  const { pseudo, linesFrom } = readRequestText('https', bytes, from, from + text.length)
-  return { ...pseudo, lines: bytes.toString('latin1', linesFrom, from + text.length) }
+  readRequestText(found, bytes, from, from + text.length)
+  const part = (from: number, to: number) => bytes.toString('latin1', from, to)
+  const { connect, extended, linesFrom } = found
+  const target = part(found.targetFrom, found.targetTo)
+  return {
+    method: part(found.methodFrom, found.methodTo),
+    path: connect ? '' : target,
+    authority: connect ? target : part(found.hostFrom, found.hostTo),
+    protocol: extended ? part(found.protocolFrom, found.protocolTo) : undefined,
+    head: found.head,
+    lines: part(linesFrom, from + text.length),
+  }
 }
 
 describe('pseudo-fields of a request that lies as text', () => {
@@ -18,7 +31,7 @@ describe('pseudo-fields of a request that lies as text', () => {
       method: 'GET',
       path: '/a?b=c',
       authority: 'a.example:80',
-      scheme: 'https',
+      head: false,
       protocol: undefined,
       lines,
     })
@@ -53,7 +66,7 @@ describe('pseudo-fields of a request that lies as text', () => {
     const value = fc.constantFrom('', 'a', 'upgrade', 'Upgrade, b', 'c ,upgrade', 'host: d', '\xe9')
     const blank = fc.constantFrom('', ' ', '\t ', '  ')
     const fields = fc.array(fc.tuple(name, blank, value, blank), { maxLength: 7 })
-    const method = fc.constantFrom('GET', 'CONNECT', 'M-SEARCH')
+    const method = fc.constantFrom('GET', 'HEAD', 'CONNECT', 'M-SEARCH', 'head')
     const property = fc.property(method, fields, (method, fields) => {
       const lines = fields.map(([name, before, value, after]) => {
         return `${name}:${before}${value}${after}\r\n`
@@ -67,7 +80,7 @@ describe('pseudo-fields of a request that lies as text', () => {
         method,
         path: method === 'CONNECT' ? '' : '/t',
         authority: method === 'CONNECT' ? '/t' : (valuesOf('host')[0] ?? ''),
-        scheme: 'https',
+        head: method === 'HEAD',
         protocol: upgrades ? valuesOf('upgrade')[0] : undefined,
         lines: `${lines.join('')}\r\n`,
       })

@@ -3,10 +3,9 @@
  * for one. Bytes that do not fit a window are copied once into their stream's queue;
  * the owner is told to stop, so a queue is as long as one call of `sendData`.
  */
-import type { MessageHead } from '../http1/message-head.ts'
 import type { OutBuffer } from '../http1/out-buffer.ts'
 import type { AbuseGuard } from './abuse.ts'
-import type { Http2Handler, Http2Memory, PseudoFields } from './contract.ts'
+import type { Http2Handler, Http2Memory } from './contract.ts'
 import {
   beginFrame,
   DEFAULT_WINDOW,
@@ -18,6 +17,7 @@ import {
   MAX_WINDOW,
 } from './frames.ts'
 import { HeadWriter } from './head-writer.ts'
+import type { RequestText } from './request-text.ts'
 import type { Http2Stream } from './stream.ts'
 
 interface Session {
@@ -54,37 +54,30 @@ export class SendSide {
 
   request(
     stream: Http2Stream,
-    pseudo: PseudoFields,
-    head: MessageHead | undefined,
+    scheme: string,
+    text: RequestText,
     bytes: Buffer,
-    cuts: Uint8Array,
-    extra: Buffer,
-    extraFrom: number,
-    extraTo: number,
+    to: number,
     endStream: boolean,
   ): void {
     const at = this.#beginHead()
-    this.heads.beginRequest(pseudo)
-    if (head !== undefined) this.heads.fields(head, bytes, cuts, true)
-    this.heads.lines(extra, extraFrom, extraTo, true)
+    this.heads.beginRequest(scheme, text, bytes)
+    this.heads.lines(bytes, text.linesFrom, to, true)
     this.#endHead(stream, at, endStream)
   }
 
+  /** @param from Of the lines. */
   response(
     stream: Http2Stream,
     status: number,
-    head: MessageHead | undefined,
     bytes: Buffer,
-    cuts: Uint8Array,
-    extra: Buffer,
-    extraFrom: number,
-    extraTo: number,
+    from: number,
+    to: number,
     endStream: boolean,
   ): void {
     const at = this.#beginHead()
     this.heads.beginResponse(status)
-    if (head !== undefined) this.heads.fields(head, bytes, cuts, false)
-    this.heads.lines(extra, extraFrom, extraTo, false)
+    this.heads.lines(bytes, from, to, false)
     this.#endHead(stream, at, endStream && status >= 200)
   }
 
@@ -177,14 +170,14 @@ export class SendSide {
     return at
   }
 
-  trailers(stream: Http2Stream, lines: Buffer): void {
+  trailers(stream: Http2Stream, lines: Buffer, from: number, to: number): void {
     if (stream.queue !== undefined) {
-      stream.queueTrailers = Buffer.from(lines)
+      stream.queueTrailers = Buffer.from(lines.subarray(from, to))
       return
     }
     const at = this.#beginHead()
     this.heads.beginTrailers()
-    this.heads.lines(lines, 0, lines.length, false)
+    this.heads.lines(lines, from, to, true)
     // Nothing but the end: an empty block would be no trailers.
     if (this.#session.out.length === at + HEADER_BYTES) {
       this.#session.out.length = at
@@ -248,7 +241,9 @@ export class SendSide {
       this.#waiting.delete(stream)
     }
     if (ends) this.#ended(stream)
-    else if (queueTrailers !== undefined) this.trailers(stream, queueTrailers)
+    else if (queueTrailers !== undefined) {
+      this.trailers(stream, queueTrailers, 0, queueTrailers.length)
+    }
     return true
   }
 

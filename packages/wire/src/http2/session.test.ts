@@ -3,7 +3,6 @@ import { test } from 'node:test'
 import { newEnd, settle, taken } from './session-fixture.ts'
 
 const text = (value: string) => Buffer.from(value, 'latin1')
-const none = Buffer.alloc(0)
 
 function pair(server = {}, client = {}) {
   const ends = { server: newEnd('server', server), client: newEnd('client', client) }
@@ -102,6 +101,17 @@ test('a body that goes on arriving while it waits is joined without moving it ea
   assert.equal(stream.queuedBytes, 0)
 })
 
+test('what only HTTP/1.1 has stays here, however often it comes', () => {
+  const { server, client } = pair()
+  const lines = 'connection: close\r\nkeep-alive: a\r\ntransfer-encoding:\r\nte: gzip\r\n'
+  const head = text(`GET / HTTP/1.1\r\nhost: a\r\n${lines}X-Y: z \r\n\r\n`)
+  for (const id of [1, 3, 5]) {
+    client.session.sendRequestText('http', head, 0, head.length, true)
+    settle(client, server)
+    assert.equal(server.told.text(id), 'GET / HTTP/1.1\r\nhost: a\r\nx-y: z\r\n\r\n')
+  }
+})
+
 test('an upgrade goes as extended CONNECT and arrives as one', () => {
   const { server, client } = pair({ allowConnect: true })
   assert.equal(client.session.peerAllowsConnect, true)
@@ -127,7 +137,8 @@ test('GOAWAY lets running streams finish and opens no more', () => {
   assert.equal(client.session.canOpen, false)
   const stream = server.told.streams.get(1)
   assert.ok(stream)
-  server.session.sendResponse(stream, 204, undefined, none, new Uint8Array(0), none, 0, true)
+  const answer = Buffer.from('HTTP/1.1 204 No Content\r\n\r\n', 'latin1')
+  server.session.sendResponseText(stream, answer, 0, answer.length, true)
   settle(client, server)
   assert.deepEqual(client.told.log.slice(-2), [
     'headers 1 end "HTTP/1.1 204 \\r\\n\\r\\n"',

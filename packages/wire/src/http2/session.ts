@@ -10,7 +10,6 @@
  * What a peer may do a thousand times is counted in `abuse.ts`.
  */
 import { LF } from '../http1/bytes.ts'
-import type { MessageHead } from '../http1/message-head.ts'
 import { OutBuffer } from '../http1/out-buffer.ts'
 import { AbuseGuard } from './abuse.ts'
 import {
@@ -20,7 +19,6 @@ import {
   type Http2Options,
   type Http2SessionApi,
   newHttp2Counters,
-  type PseudoFields,
 } from './contract.ts'
 import { ControlFrames } from './control-frames.ts'
 import { FrameReader, type FrameSink } from './frame-reader.ts'
@@ -37,7 +35,7 @@ import {
 } from './frames.ts'
 import { type HeadOwner, HeadReader } from './head-reader.ts'
 import { ReceiveSide } from './receive-side.ts'
-import { readRequestText } from './request-text.ts'
+import { RequestText, readRequestText } from './request-text.ts'
 import { SendSide } from './send-side.ts'
 import { Http2Stream } from './stream.ts'
 
@@ -52,8 +50,8 @@ const OUT_BYTES = 1_024
 const PING_BYTES = Buffer.from('weftping', 'latin1')
 /** Streams we reset lately: frames for them were on their way and are no breach. */
 const REMEMBERED = 1_024
-const NO_BYTES = Buffer.alloc(0)
-const NO_CUTS = new Uint8Array(0)
+/** Of the request that is written at this moment. */
+const requestText = new RequestText()
 
 /** `HTTP/1.1 200 …` */
 const STATUS_AT = 9
@@ -357,23 +355,6 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
 
   // ---- what the owner calls
 
-  sendRequest(
-    pseudo: PseudoFields,
-    head: MessageHead,
-    bytes: Buffer,
-    cuts: Uint8Array,
-    extra: Buffer,
-    extraLength: number,
-    endStream: boolean,
-  ): Http2Stream | undefined {
-    if (!this.canOpen) return undefined
-    const stream = this.#newStream(this.#nextId)
-    this.#nextId += 2
-    stream.headRequest = pseudo.method === 'HEAD'
-    this.#send.request(stream, pseudo, head, bytes, cuts, extra, 0, extraLength, endStream)
-    return stream
-  }
-
   sendRequestText(
     scheme: string,
     bytes: Buffer,
@@ -382,27 +363,12 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     endStream: boolean,
   ): Http2Stream | undefined {
     if (!this.canOpen) return undefined
-    const { pseudo, linesFrom } = readRequestText(scheme, bytes, from, to)
+    readRequestText(requestText, bytes, from, to)
     const stream = this.#newStream(this.#nextId)
     this.#nextId += 2
-    stream.headRequest = pseudo.method === 'HEAD'
-    const send = this.#send
-    send.request(stream, pseudo, undefined, NO_BYTES, NO_CUTS, bytes, linesFrom, to, endStream)
+    stream.headRequest = requestText.head
+    this.#send.request(stream, scheme, requestText, bytes, to, endStream)
     return stream
-  }
-
-  sendResponse(
-    stream: Http2Stream,
-    status: number,
-    head: MessageHead | undefined,
-    bytes: Buffer,
-    cuts: Uint8Array,
-    extra: Buffer,
-    extraLength: number,
-    endStream: boolean,
-  ): void {
-    if (stream.closed || stream.localEnded) return
-    this.#send.response(stream, status, head, bytes, cuts, extra, 0, extraLength, endStream)
   }
 
   sendResponseText(
@@ -416,8 +382,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     const status = statusAt(bytes, from + STATUS_AT)
     let at = from + STATUS_AT
     while (bytes[at] !== LF) at++
-    const send = this.#send
-    send.response(stream, status, undefined, NO_BYTES, NO_CUTS, bytes, at + 1, to, endStream)
+    this.#send.response(stream, status, bytes, at + 1, to, endStream)
   }
 
   sendData(
@@ -433,7 +398,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
 
   sendTrailers(stream: Http2Stream, lines: Buffer, from: number, to: number): void {
     if (stream.closed || stream.localEnded) return
-    this.#send.trailers(stream, lines.subarray(from, to))
+    this.#send.trailers(stream, lines, from, to)
   }
 
   consumed(stream: Http2Stream, count: number): void {

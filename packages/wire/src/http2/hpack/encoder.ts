@@ -6,7 +6,7 @@
  * Credentials are never indexed: neither here nor, by their form, at any later hop
  * (RFC 7541, section 7.1.3). Strings go plain: a mesh has bandwidth, not time.
  */
-import { LOWER } from '../../http1/bytes.ts'
+import { COLON, CR, LF, LOWER, SPACE } from '../../http1/bytes.ts'
 import { hashName } from '../../http1/field-names.ts'
 import type { OutBuffer } from '../../http1/out-buffer.ts'
 import { DynamicTable } from './dynamic-table.ts'
@@ -49,7 +49,8 @@ for (const [i, entry] of STATIC_ENTRIES.entries()) {
   if (first === i) place(staticNames, entry.hash, i + 1)
 }
 
-function fieldHash(nameHash: number, bytes: Uint8Array, from: number, to: number): number {
+/** The hash of a name, continued over a value. */
+export function fieldHash(nameHash: number, bytes: Uint8Array, from: number, to: number): number {
   let hash = nameHash
   for (let i = from; i < to; i++) hash = (Math.imul(hash, 31) + (bytes[i] as number)) | 0
   return hash
@@ -85,51 +86,75 @@ export class HpackEncoder {
     this.#resized = -1
   }
 
-  /** A field whose name may be in any case; `nameHash` is that of `field-names.ts`. */
-  field(
-    bytes: Uint8Array,
+  /**
+   * Writes a field that has a place in the dynamic table; the name may be in any case.
+   *
+   * @param hash That of `field-names.ts`, continued over the value.
+   * @returns `false` when it has none: `field` writes it.
+   */
+  indexed(
+    hash: number,
+    name: Uint8Array,
     nameFrom: number,
     nameTo: number,
+    value: Uint8Array,
     from: number,
     to: number,
-    nameHash: number,
-  ): void {
-    const hash = fieldHash(nameHash, bytes, from, to)
-    const slot = spread(hash) & (SLOTS - 1)
-    const inserted = this.#slots[slot] as number
+  ): boolean {
+    const inserted = this.#slots[spread(hash) & (SLOTS - 1)] as number
     const nth = this.#table.inserted - inserted
-    if (inserted > 0 && nth < this.#table.count) {
-      const entry = this.#table.get(nth) as HpackEntry
-      if (isField(entry, bytes, nameFrom, nameTo, from, to)) {
-        this.#integer(0x80, 7, STATIC + 1 + nth)
-        return
-      }
-    }
-    const known = this.#static(hash, bytes, nameFrom, nameTo, from, to)
+    if (inserted === 0 || nth >= this.#table.count) return false
+    const entry = this.#table.get(nth) as HpackEntry
+    if (!isField(entry, name, nameFrom, nameTo, value, from, to)) return false
+    this.#integer(0x80, 7, STATIC + 1 + nth)
+    return true
+  }
+
+  /**
+   * Any other field.
+   *
+   * @param nameHash That of `field-names.ts`.
+   */
+  field(
+    hash: number,
+    nameHash: number,
+    name: Uint8Array,
+    nameFrom: number,
+    nameTo: number,
+    value: Uint8Array,
+    from: number,
+    to: number,
+  ): void {
+    const known = this.#static(hash, name, nameFrom, nameTo, value, from, to)
     if (known > 0) {
       this.#integer(0x80, 7, known)
       return
     }
+    const slot = spread(hash) & (SLOTS - 1)
     const form = this.#formOf(hash, slot, nameHash, to - from + nameTo - nameFrom)
-    this.#literal(form, bytes, nameFrom, nameTo, from, to, nameHash)
-    if (form === INDEXED) this.#remember(slot, bytes, nameFrom, nameTo, from, to)
+    const index = this.#staticName(nameHash, name, nameFrom, nameTo)
+    this.#integer(form, form === INDEXED ? 6 : 4, index)
+    if (index === 0) this.#name(name, nameFrom, nameTo)
+    this.#integer(0, 7, to - from)
+    this.#out.copy(value as Buffer, from, to)
+    if (form === INDEXED) this.#remember(slot, name, nameFrom, nameTo, value, from, to)
   }
 
   #static(
     hash: number,
-    bytes: Uint8Array,
+    name: Uint8Array,
     nameFrom: number,
     nameTo: number,
+    value: Uint8Array,
     from: number,
     to: number,
   ): number {
     for (let slot = spread(hash) & (STATIC_SLOTS - 1); ; slot = (slot + 1) & (STATIC_SLOTS - 1)) {
       const index = staticFields[slot] as number
       if (index === 0) return 0
+      if (fieldHashes[index] !== hash) continue
       const entry = STATIC_ENTRIES[index - 1] as HpackEntry
-      if (fieldHashes[index] === hash && isField(entry, bytes, nameFrom, nameTo, from, to)) {
-        return index
-      }
+      if (isField(entry, name, nameFrom, nameTo, value, from, to)) return index
     }
   }
 
@@ -141,60 +166,44 @@ export class HpackEncoder {
     return PLAIN
   }
 
-  #literal(
-    form: number,
-    bytes: Uint8Array,
-    nameFrom: number,
-    nameTo: number,
-    from: number,
-    to: number,
-    nameHash: number,
-  ): void {
-    const name = this.#staticName(nameHash, bytes, nameFrom, nameTo)
-    this.#integer(form, form === INDEXED ? 6 : 4, name)
-    const out = this.#out
-    if (name === 0) {
-      const length = nameTo - nameFrom
-      this.#integer(0, 7, length)
-      out.reserve(length)
-      for (let i = 0; i < length; i++) {
-        out.bytes[out.length + i] = LOWER[bytes[nameFrom + i] as number] as number
-      }
-      out.length += length
-    }
-    this.#integer(0, 7, to - from)
-    out.copy(bytes as Buffer, from, to)
-  }
-
-  #staticName(nameHash: number, bytes: Uint8Array, from: number, to: number): number {
+  #staticName(nameHash: number, name: Uint8Array, from: number, to: number): number {
     let slot = spread(nameHash) & (STATIC_SLOTS - 1)
     for (;;) {
       const index = staticNames[slot] as number
       if (index === 0) return 0
       const entry = STATIC_ENTRIES[index - 1] as HpackEntry
-      if (entry.hash === nameHash && isName(entry, bytes, from, to)) return index
+      if (entry.hash === nameHash && isName(entry, name, from, to)) return index
       slot = (slot + 1) & (STATIC_SLOTS - 1)
     }
   }
 
+  #name(name: Uint8Array, from: number, to: number): void {
+    const length = to - from
+    this.#integer(0, 7, length)
+    const out = this.#out
+    out.reserve(length)
+    const { bytes, length: at } = out
+    for (let i = 0; i < length; i++) bytes[at + i] = LOWER[name[from + i] as number] as number
+    out.length = at + length
+  }
+
   #remember(
     slot: number,
-    bytes: Uint8Array,
+    name: Uint8Array,
     nameFrom: number,
     nameTo: number,
+    value: Uint8Array,
     from: number,
     to: number,
   ): void {
     const nameLength = nameTo - nameFrom
     const line = new Uint8Array(nameLength + 4 + to - from)
-    for (let i = 0; i < nameLength; i++) {
-      line[i] = LOWER[bytes[nameFrom + i] as number] as number
-    }
-    line[nameLength] = 0x3a
-    line[nameLength + 1] = 0x20
-    for (let i = from; i < to; i++) line[nameLength + 2 + i - from] = bytes[i] as number
-    line[line.length - 2] = 0x0d
-    line[line.length - 1] = 0x0a
+    for (let i = 0; i < nameLength; i++) line[i] = LOWER[name[nameFrom + i] as number] as number
+    line[nameLength] = COLON
+    line[nameLength + 1] = SPACE
+    for (let i = from; i < to; i++) line[nameLength + 2 + i - from] = value[i] as number
+    line[line.length - 2] = CR
+    line[line.length - 1] = LF
     this.#table.insert(new HpackEntry(line, nameLength))
     this.#slots[slot] = this.#table.inserted
   }
@@ -218,25 +227,26 @@ export class HpackEncoder {
   }
 }
 
-function isName(entry: HpackEntry, bytes: Uint8Array, from: number, to: number): boolean {
+function isName(entry: HpackEntry, name: Uint8Array, from: number, to: number): boolean {
   if (entry.nameLength !== to - from) return false
   const { line } = entry
-  for (let i = from; i < to; i++) if (line[i - from] !== LOWER[bytes[i] as number]) return false
+  for (let i = from; i < to; i++) if (line[i - from] !== LOWER[name[i] as number]) return false
   return true
 }
 
 function isField(
   entry: HpackEntry,
-  bytes: Uint8Array,
+  name: Uint8Array,
   nameFrom: number,
   nameTo: number,
+  value: Uint8Array,
   from: number,
   to: number,
 ): boolean {
   const { line, nameLength } = entry
   if (line.length - nameLength - 4 !== to - from) return false
-  if (!isName(entry, bytes, nameFrom, nameTo)) return false
+  if (!isName(entry, name, nameFrom, nameTo)) return false
   const shift = nameLength + 2 - from
-  for (let i = from; i < to; i++) if (line[i + shift] !== bytes[i]) return false
+  for (let i = from; i < to; i++) if (line[i + shift] !== value[i]) return false
   return true
 }
