@@ -102,13 +102,12 @@ export class MeshApi {
     return services
   }
 
-  /** @param proxy `namespace/workload`, or a workload of namespace `default`. */
+  /** @param proxy `namespace/workload`, or a workload: of namespace `default`, else of any. */
   async resources<T extends ResourceType>(
     type: T,
     proxy: string,
   ): Promise<readonly Resources[T][]> {
-    const name = proxy.includes('/') ? proxy : `default/${proxy}`
-    const query = new URLSearchParams({ proxy: name, type })
+    const query = new URLSearchParams({ proxy, type })
     const { resources } = await this.#ask<{ resources: readonly Resources[T][] }>(
       'GET',
       `/v1/resources?${query}`,
@@ -237,7 +236,7 @@ function refusalOf(name: string, status: number, text: string, value: unknown): 
     })
   }
   if (status === 403) return new CommandError(`Not allowed: ${error}`)
-  return new CommandError(`The control plane at ${name} answered ${status}: ${text}`)
+  return new CommandError(`The control plane at ${name} answered ${status}: ${error}`)
 }
 
 function parseJson(text: string): unknown {

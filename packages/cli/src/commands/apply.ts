@@ -1,7 +1,16 @@
-import { type Command, UsageError } from '../command.ts'
+import { type Command, CommandError, UsageError } from '../command.ts'
 import { API_OPTIONS } from '../input/control-access.ts'
 import { readSources } from '../input/read-sources.ts'
-import { DIR_OPTION, destinationOf } from '../input/where-to-write.ts'
+import { type Destination, DIR_OPTION, destinationOf } from '../input/where-to-write.ts'
+import {
+  type Applied,
+  awaitApplied,
+  LOOK_EVERY_MS,
+  renderApplied,
+} from '../inspect/await-applied.ts'
+import { isWell } from '../inspect/status.ts'
+import type { ObjectName } from '../mesh-api.ts'
+import { howToCallWeft, type Terminal } from '../terminal/terminal.ts'
 
 export const apply: Command = {
   name: 'apply',
@@ -10,7 +19,11 @@ export const apply: Command = {
   synopsis: '-f FILE|DIR|- [--control URL | --dir DIR] [--json]',
   description: [
     'Nothing is written when anything is invalid. One file per object; an object that is there already',
-    'is replaced. Traffic follows within a second.',
+    'is replaced. Then the proxies are waited for, at most two seconds, and what is not in force is told,',
+    'e.g. a route to a host that does not exist; with --dir nobody is asked.',
+    '',
+    'With --json: {"ok","problems","objects","skipped","status":[{"kind","namespace","name","inForce",',
+    '"summary"}]}.',
   ].join('\n'),
   options: {
     file: {
@@ -49,8 +62,13 @@ export const apply: Command = {
     const ok = results.every((result) => result.ok)
     const problems = results.flatMap((result) => result.problems)
     const objects = results.flatMap((result) => result.objects)
+    const became = await whatBecameOf(objects, destination, terminal)
     if (args.flag('json')) {
-      terminal.out(`${JSON.stringify({ ok, problems, objects, skipped })}\n`)
+      const status = became?.statuses.map((one) => {
+        const { kind, namespace, name, summary } = one
+        return { kind, namespace, name, inForce: isWell(one), summary }
+      })
+      terminal.out(`${JSON.stringify({ ok, problems, objects, skipped, status })}\n`)
       return ok ? 0 : 1
     }
     const shown = problems.filter(({ severity }) => severity !== 'info')
@@ -62,6 +80,23 @@ export const apply: Command = {
       terminal.out(`${terminal.style.dim(`${object} skipped: the mesh does not read this kind`)}\n`)
     }
     if (!ok) terminal.err('Not everything was applied.\n')
+    if (became !== undefined) terminal.err(renderApplied(became, howToCallWeft(terminal.env)))
     return ok ? 0 : 1
   },
+}
+
+/** Absent when nobody can say: a folder by itself, or a caller who may change and not look. */
+async function whatBecameOf(
+  objects: readonly ObjectName[],
+  { status }: Destination,
+  { clock }: Terminal,
+): Promise<Applied | undefined> {
+  if (status === undefined || objects.length === 0) return undefined
+  const pause = () => new Promise<void>((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+  try {
+    return await awaitApplied(objects, status, { clock, pause })
+  } catch (error) {
+    if (error instanceof CommandError) return undefined
+    throw error
+  }
 }

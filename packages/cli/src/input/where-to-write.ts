@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import type { ApplyResult, DeleteResult } from '@weft/control'
 import type { Arguments } from '../arguments.ts'
 import { type Option, UsageError } from '../command.ts'
+import type { MeshStatus } from '../inspect/status.ts'
 import { MeshApi, type ObjectName } from '../mesh-api.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { apiTargetOf } from './control-access.ts'
@@ -18,6 +19,8 @@ export const DIR_OPTION: Option = {
 export interface Destination {
   apply(text: string, file: string): Promise<ApplyResult>
   delete(objects: readonly ObjectName[]): Promise<DeleteResult>
+  /** What became of the objects; a folder by itself does not know. */
+  status?(): Promise<MeshStatus>
 }
 
 /** @throws {UsageError} When an option is wrong. */
@@ -27,7 +30,14 @@ export async function meshApiOf(args: Arguments, terminal: Terminal): Promise<Me
 
 export async function destinationOf(args: Arguments, terminal: Terminal): Promise<Destination> {
   const dir = args.value('dir')
-  if (dir === undefined) return meshApiOf(args, terminal)
+  if (dir === undefined) {
+    const api = await meshApiOf(args, terminal)
+    return {
+      apply: (text, file) => api.apply(text, file),
+      delete: (objects) => api.delete(objects),
+      status: () => api.status(),
+    }
+  }
   if (args.value('control') !== undefined) {
     throw new UsageError('--dir and --control exclude each other')
   }

@@ -101,10 +101,16 @@ export const resources: AdminEndpoint = {
   answer({ query, caller }, plane) {
     const wanted = query.get('proxy') ?? ''
     const seen = seenProxies(caller, plane)
-    const first = seen.find((proxy) => isCalled(proxy, wanted))
+    const first =
+      seen.find((proxy) => isCalled(proxy, `default/${wanted}`)) ??
+      seen.find((proxy) => isCalled(proxy, wanted))
     if (first?.set === undefined) {
       const known = seen.map(nameOf)
-      return jsonAnswer({ error: `no proxy ${wanted} is connected`, connected: known }, 404)
+      const there = known.length === 0 ? 'none is' : `connected: ${known.slice(0, 10).join(', ')}`
+      return jsonAnswer(
+        { error: `no proxy ${wanted} is connected; ${there}`, connected: known },
+        404,
+      )
     }
     const type = query.get('type')
     if (type === null) return jsonAnswer({ proxy: nameOf(first), ...everything(first.set) })
@@ -137,7 +143,7 @@ function nameOf({ view }: ConnectedProxy): string {
   return `${view.namespace}/${view.workload}`
 }
 
-/** By `namespace/workload` or by node id; without a namespace in any. */
+/** By `namespace/workload` or by node id; without a namespace in any, `default` before others. */
 function isCalled(proxy: ConnectedProxy, wanted: string): boolean {
   return (
     wanted === nameOf(proxy) ||
