@@ -25,6 +25,7 @@ import {
   type Setup,
 } from '@weft/wire'
 import type { BrokerCounters } from './counters.ts'
+import { grantWaiting } from './credit-flow.ts'
 import type { Forwarder } from './forward.ts'
 import { LeaseGrant } from './lease-grant.ts'
 import type { BrokerLimits } from './limits.ts'
@@ -213,6 +214,8 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   #pause(): void {
     if (this.#paused) return
     this.#paused = true
+    // The kernel may take all of it at once, and then no drain follows.
+    this.outbox.whenEmpty = this.#onRoom
     this.socket.pause()
     this.owner.counters.pauses++
     // Its keepalives are not seen meanwhile: the same time counts for taking what waits.
@@ -239,14 +242,18 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
 
   onDrain(): void {
     this.outbox.onDrain()
+    this.#onRoom()
+  }
+
+  readonly #onRoom = (): void => {
+    if (!this.#paused || this.closed) return
     if (this.outbox.bytes > this.owner.limits.softOutboxBytes / 2) return
-    if (this.#paused) {
-      this.#paused = false
-      this.#heardAtMs = this.owner.clock.monotonicMs()
-      this.#armLifetime()
-      this.socket.resume()
-    }
-    this.owner.forwarder.grantWaiting(this)
+    this.#paused = false
+    this.outbox.whenEmpty = undefined
+    this.#heardAtMs = this.owner.clock.monotonicMs()
+    this.#armLifetime()
+    this.socket.resume()
+    grantWaiting(this)
   }
 
   onClose(_error: Error | undefined): void {

@@ -57,6 +57,8 @@ export class Outbox {
   /** Bytes ever put in, and ever handed to the socket: what a frame's fate is judged by. */
   appendedBytes = 0
   handedBytes = 0
+  /** Called once, when the kernel has taken everything. */
+  whenEmpty: (() => void) | undefined
 
   /** @param schedule Calls `flush` once, at the end of this turn. */
   constructor(socket: Socket, framing: Framing, schedule: (outbox: Outbox) => void) {
@@ -132,6 +134,14 @@ export class Outbox {
   /** Writes what is there, as far as the kernel takes it. */
   flush(): void {
     this.#scheduled = false
+    this.#writeAll()
+    const { whenEmpty } = this
+    if (whenEmpty === undefined || this.#blocked) return
+    this.whenEmpty = undefined
+    whenEmpty()
+  }
+
+  #writeAll(): void {
     while (!this.#blocked && !this.#socket.closed) {
       const full = this.#full.shift()
       if (full !== undefined) {
