@@ -1,4 +1,4 @@
-export { renderAddress, type SocketAddress } from './address.ts'
+export { isUnixSocket, renderAddress, type SocketAddress, unixSocketOf } from './address.ts'
 export type {
   JwtAuthentication,
   JwtKeySource,

@@ -11,7 +11,8 @@
  * buffer, belong to libuv until `oncomplete`. Reads fill the buffer given to
  * `useUserBuffer`, or the one the previous `onread` call returned.
  */
-import type { SocketAddress } from '@weft/model'
+import { isUnixSocket, type SocketAddress } from '@weft/model'
+import { createNodeTransport } from './node-transport.ts'
 import {
   type BulkBuffer,
   holdForWrite,
@@ -102,10 +103,14 @@ export function createHandleTransport({
   const internals = loadInternals()
   const shared = Buffer.allocUnsafeSlow(SHARED_READ_BYTES)
   const io = new HandleIo(internals, shared, tlsTakeover)
+  // Another kind of handle, and none of the hot paths.
+  const unix = createNodeTransport()
   return {
     name: 'handle',
-    listen: (options, accept) => listen(io, options, accept),
-    connect: (address, handler) => connect(io, address, handler),
+    listen: (options, accept) =>
+      isUnixSocket(options.address) ? unix.listen(options, accept) : listen(io, options, accept),
+    connect: (address, handler) =>
+      isUnixSocket(address) ? unix.connect(address, handler) : connect(io, address, handler),
   }
 }
 

@@ -1,10 +1,16 @@
 /**
- * TCP over public `node:net`: what runs when the handle transport's self-test
+ * TCP, and Unix sockets, over public `node:net`: what runs when the handle transport's self-test
  * fails. Outgoing connections read through `onread` into a buffer of their own;
  * accepted ones have no such public option and take `data` events.
  */
-import { createServer, type Socket as NetSocket, connect as netConnect } from 'node:net'
-import type { SocketAddress } from '@weft/model'
+import { rename } from 'node:fs/promises'
+import {
+  createServer,
+  type Socket as NetSocket,
+  connect as netConnect,
+  type Server,
+} from 'node:net'
+import { isUnixSocket, type SocketAddress } from '@weft/model'
 import type {
   AcceptedSocket,
   Listening,
@@ -24,15 +30,18 @@ function listen(
   options: ListenOptions,
   accept: (socket: AcceptedSocket) => SocketHandler,
 ): Promise<Listening> {
+  const isUnix = isUnixSocket(options.address)
   const server = createServer(
     { allowHalfOpen: true, noDelay: true, pauseOnConnect: false },
     (net) => {
-      const socket = new NodeSocket(net)
+      const socket = new NodeSocket(net, isUnix)
+      if (isUnix) socket.readdress(THIS_HOST, options.address)
       socket.handler = accept(socket)
       net.on('data', (bytes: Buffer) => socket.received(bytes, bytes.length))
     },
   )
   const { host, port } = options.address
+  if (isUnix && options.inherited === undefined) return listenUnix(server, options.address)
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     const { backlog = 4_096, reusePort = false } = options
@@ -53,12 +62,64 @@ function listen(
   })
 }
 
+/** Who connects to a Unix socket has no address, but is on this machine. */
+const THIS_HOST: SocketAddress = { host: '127.0.0.1', port: 0 }
+
+/** Abstract names begin with a zero byte. */
+function pathOf({ host }: SocketAddress): string {
+  return host.startsWith('@') ? `\0${host.slice(1)}` : host
+}
+
+let sockets = 0
+
+/**
+ * Binds beside the path and moves the socket there: so one that a dead process left gives way,
+ * and closing removes none, which another process may have taken over. Rejects with
+ * `EADDRINUSE` when somebody listens.
+ */
+async function listenUnix(server: Server, address: SocketAddress): Promise<Listening> {
+  const path = pathOf(address)
+  const isFile = address.host.startsWith('/')
+  if (isFile && (await isAnswered(path))) {
+    throw Object.assign(new Error(`listen on ${path}: EADDRINUSE`), { code: 'EADDRINUSE' })
+  }
+  const own = isFile ? `${path}.${process.pid}-${sockets++}` : path
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ path: own, backlog: 4_096 }, () => {
+      server.off('error', reject)
+      server.on('error', () => undefined)
+      resolve()
+    })
+  })
+  if (isFile) {
+    try {
+      await rename(own, path)
+    } catch (error) {
+      server.close()
+      throw error
+    }
+  }
+  return { address, handle: server, close: async () => void server.close() }
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = netConnect({ path })
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.once('error', () => resolve(false))
+  })
+}
+
 function connect(address: SocketAddress, handler: SocketHandler): Socket {
   let socket: NodeSocket | undefined
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
+  const isUnix = isUnixSocket(address)
   const net = netConnect({
-    host: address.host,
-    port: address.port,
+    ...(isUnix ? { path: pathOf(address) } : { host: address.host, port: address.port }),
     allowHalfOpen: true,
     noDelay: true,
     onread: {
@@ -69,7 +130,8 @@ function connect(address: SocketAddress, handler: SocketHandler): Socket {
       },
     },
   })
-  socket = new NodeSocket(net)
+  socket = new NodeSocket(net, isUnix)
+  if (isUnix) socket.readdress(address, THIS_HOST)
   socket.handler = handler
   net.once('connect', () => {
     if (socket?.closed === false) socket.handler.onOpen()
@@ -81,12 +143,14 @@ class NodeSocket implements AcceptedSocket {
   handler: SocketHandler = NOBODY
   closed = false
   readonly #net: NetSocket
+  readonly #isUnix: boolean
   #error: Error | undefined
   #remote: SocketAddress | undefined
   #local: SocketAddress | undefined
 
-  constructor(net: NetSocket) {
+  constructor(net: NetSocket, isUnix: boolean) {
     this.#net = net
+    this.#isUnix = isUnix
     net.on('end', () => {
       if (!this.closed) this.handler.onEnd()
     })
@@ -165,7 +229,9 @@ class NodeSocket implements AcceptedSocket {
   reset(): void {
     if (this.closed) return
     this.closed = true
-    this.#net.resetAndDestroy()
+    // Only TCP knows a reset.
+    if (this.#isUnix) this.#net.destroy()
+    else this.#net.resetAndDestroy()
   }
 }
 

@@ -23,7 +23,7 @@ export interface Transport {
     accept: (socket: AcceptedSocket) => SocketHandler,
   ): Promise<Listening>
   /**
-   * Begins to connect to a literal IP address and returns at once. `handler.onOpen`
+   * Begins to connect to a literal IP address or a Unix socket and returns at once. `handler.onOpen`
    * follows when the peer accepted, or `onClose` with an error when it did not;
    * never during this call. Bytes written before that wait.
    */

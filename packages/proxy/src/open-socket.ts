@@ -1,5 +1,5 @@
 /** Opens a listener on a socket of its own, on inherited ones, or beside those of other workers. */
-import type { SocketAddress } from '@weft/model'
+import { isUnixSocket, type SocketAddress } from '@weft/model'
 import type { SocketHandler, Transport } from '@weft/net'
 import type { OpenListener } from './listen/open-listener.ts'
 import type { ListeningSockets, SocketPlan } from './upgrade/handed-sockets.ts'
@@ -66,6 +66,8 @@ async function bindBeside(
     const listener = await open({ address: { ...address, port }, reusePort: true })
     return { listener, isShared: false }
   }
+  // There is one of a path.
+  if (isUnixSocket(address)) return { listener: await open({ address }), isShared: true }
   const probe = await transport.listen({ address }, (socket) => {
     socket.reset()
     return NOBODY

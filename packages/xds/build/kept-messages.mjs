@@ -13,7 +13,7 @@ envoy.config.accesslog.v3.{AccessLog,AccessLogFilter,AndFilter,ComparisonFilter,
 envoy.config.cluster.v3.{CircuitBreakers,CircuitBreakers.Thresholds,CircuitBreakers.Thresholds.RetryBudget,OutlierDetection,UpstreamConnectionOptions}
 envoy.config.cluster.v3.{Cluster,Cluster.CommonLbConfig,Cluster.CommonLbConfig.LocalityWeightedLbConfig,Cluster.CustomClusterType,Cluster.EdsClusterConfig,Cluster.LeastRequestLbConfig,Cluster.MaglevLbConfig,Cluster.RingHashLbConfig}
 envoy.config.cluster.v3.{Cluster.CommonLbConfig.ZoneAwareLbConfig,Cluster.RoundRobinLbConfig,Cluster.SlowStartConfig,Cluster.TransportSocketMatch}
-envoy.config.core.v3.{Address,CidrRange,SocketAddress,TcpKeepalive}
+envoy.config.core.v3.{Address,CidrRange,Pipe,SocketAddress,TcpKeepalive}
 envoy.config.core.v3.{DataSource,HeaderValue,HeaderValueOption,Locality,Metadata,Node,RuntimeFractionalPercent,TransportSocket}
 envoy.config.core.v3.{AggregatedConfigSource,ApiConfigSource,ConfigSource,SelfConfigSource,SubstitutionFormatString}
 envoy.config.core.v3.{Http1ProtocolOptions,Http1ProtocolOptions.HeaderKeyFormat,Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords,Http2ProtocolOptions,HttpProtocolOptions,KeepaliveSettings,ProxyProtocolConfig,RuntimeDouble}

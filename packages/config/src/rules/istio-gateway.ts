@@ -100,7 +100,9 @@ function checkServerPort(server: GatewayServer, path: string, findings: Findings
 /** Istio lets anything through; what names no port of this host goes nowhere. */
 function checkDefaultEndpoint(endpoint: string, path: string, findings: Findings): void {
   if (endpoint === '' || /^[^/]*:\d{1,5}$/.test(endpoint)) return
-  const message = `"${endpoint}" is not served, only 127.0.0.1:<port> and [::1]:<port> are; requests without a route are answered with 404`
+  const isUnix = endpoint.startsWith(UNIX_PREFIX)
+  if (isUnix && unixPathProblem(endpoint.slice(UNIX_PREFIX.length)) === undefined) return
+  const message = `"${endpoint}" is not served, only 127.0.0.1:<port>, [::1]:<port> and unix:///<path> are; requests without a route are answered with 404`
   findings.warning(path, 'not-acted-on', message)
 }
 

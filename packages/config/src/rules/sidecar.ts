@@ -67,9 +67,6 @@ function checkIngress(
   checkIpBind(bind, `${path}.bind`, findings)
   const problem = endpointProblem(defaultEndpoint)
   if (problem !== undefined) findings.error(`${path}.defaultEndpoint`, 'bad-address', problem)
-  else if (defaultEndpoint.startsWith(UNIX_PREFIX)) {
-    findings.warning(`${path}.defaultEndpoint`, 'not-acted-on', NO_SOCKETS)
-  }
   if (tls !== undefined) checkIngressTls(tls, port, `${path}.tls`, findings)
   checkConnectionPool(listener.connectionPool, `${path}.connectionPool`, findings)
 }
@@ -158,11 +155,7 @@ function checkSocket(bind: string, path: string, sockets: Set<string>, findings:
   if (problem !== undefined) findings.error(path, 'bad-address', problem)
   if (sockets.has(bind)) findings.error(path, 'duplicate', `${bind} is used already; change one`)
   sockets.add(bind)
-  findings.warning(path, 'not-acted-on', NO_SOCKETS)
 }
-
-const NO_SOCKETS =
-  'unix sockets are not served in this release, so the listener is left out; write an address and a port'
 
 function checkUnique(port: number, path: string, ports: Set<number>, findings: Findings): void {
   if (ports.has(port)) {

@@ -3,17 +3,19 @@
  * a person can act on; it becomes the NACK, and the last good state stays.
  */
 import { isIP } from 'node:net'
-import type {
-  AccessLogTarget,
-  Cluster,
-  Endpoints,
-  FilterChain,
-  Listener,
-  RbacFilter,
-  Resources,
-  ResourceType,
-  RouteTable,
-  Secret,
+import {
+  type AccessLogTarget,
+  type Cluster,
+  type Endpoints,
+  type FilterChain,
+  isUnixSocket,
+  type Listener,
+  type RbacFilter,
+  type Resources,
+  type ResourceType,
+  type RouteTable,
+  type Secret,
+  type SocketAddress,
 } from '@weft/model'
 import { logFormatProblem } from '@weft/telemetry'
 import { compileRbac, compileRouteTable, createClusterBalancer } from '@weft/traffic'
@@ -36,8 +38,8 @@ export function resourceProblem<T extends ResourceType>(type: T, resource: Resou
 
 function listenerProblem(listener: Listener): Problem {
   const { address, filterChains, defaultFilterChain } = listener
-  if (isIP(address.host) === 0) {
-    return `address: must be an IP address, got ${JSON.stringify(address.host)}`
+  if (!isPlace(address)) {
+    return `address: must be an IP address or the path of a Unix socket, got ${JSON.stringify(address.host)}`
   }
   const chains =
     defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain]
@@ -102,11 +104,15 @@ function clusterProblem(cluster: Cluster): Problem {
   )
 }
 
+function isPlace(address: SocketAddress): boolean {
+  return isIP(address.host) !== 0 || isUnixSocket(address)
+}
+
 function endpointsProblem(endpoints: Endpoints): Problem {
   for (const { endpoints: list } of endpoints.localities) {
     for (const { address } of list) {
-      if (isIP(address.host) !== 0) continue
-      return `endpoint: the address must be an IP address, got ${JSON.stringify(address.host)}`
+      if (isPlace(address)) continue
+      return `endpoint: the address must be an IP address or the path of a Unix socket, got ${JSON.stringify(address.host)}`
     }
   }
   return undefined

@@ -132,10 +132,13 @@ export function serverNameScore(names: readonly string[], wanted: string | undef
 /** Length of the longest prefix that holds the address plus one; 0 for no criterion, -1 for no match. */
 function prefixScore(prefixes: readonly string[], host: string): number {
   if (prefixes.length === 0) return 0
+  const family = isIP(host)
+  // A Unix socket is in no range.
+  if (family === 0) return -1
   let best = -1
   for (const prefix of prefixes) {
     const { list, bits } = parsedPrefix(prefix)
-    if (bits + 1 > best && list.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4')) best = bits + 1
+    if (bits + 1 > best && list.check(host, family === 6 ? 'ipv6' : 'ipv4')) best = bits + 1
   }
   return best
 }

@@ -18,7 +18,10 @@ export const percent = fc.oneof(
 )
 export const port = fc.integer({ min: 1, max: 65_535 })
 const ip = fc.oneof(fc.ipV4(), fc.constantFrom('::1', 'fd00::1', '2001:db8::7'))
-export const address = fc.record({ host: ip, port })
+export const address = fc.oneof(
+  { weight: 9, arbitrary: fc.record({ host: ip, port }) },
+  fc.record({ host: fc.constantFrom('/run/app.sock', '@app'), port: fc.constant(0) }),
+)
 
 /** Leaves optional fields out instead of setting them to `undefined`, as the model's types demand. */
 export function record<T, K extends keyof T = keyof T>(

@@ -14,7 +14,7 @@ import {
   type Duration,
   type DurationSchema,
 } from '@bufbuild/protobuf/wkt'
-import type { Origin, SocketAddress } from '@weft/model'
+import { isUnixSocket, type Origin, type SocketAddress } from '@weft/model'
 import {
   type Address,
   type AddressSchema,
@@ -106,7 +106,9 @@ export function unpackAny<Schema extends DescMessage>(
   return any !== undefined && anyIs(any, schema) ? anyUnpack(any, schema) : undefined
 }
 
-export function encodeAddress({ host, port }: SocketAddress): Init<typeof AddressSchema> {
+export function encodeAddress(where: SocketAddress): Init<typeof AddressSchema> {
+  const { host, port } = where
+  if (isUnixSocket(where)) return { address: { case: 'pipe', value: { path: host } } }
   const value = { address: host, portSpecifier: { case: 'portValue', value: port } } as const
   return { address: { case: 'socketAddress', value } }
 }
@@ -124,10 +126,17 @@ export function decodeAddress(
   path: string,
   problems: Problems,
 ): SocketAddress {
+  if (address?.address.case === 'pipe') {
+    const { path: host, mode } = address.address.value
+    const where = { host, port: 0 }
+    if (!isUnixSocket(where)) problems.add(`${path}.pipe.path`, 'must be absolute, or @name')
+    if (mode !== 0) problems.add(`${path}.pipe.mode`, 'is not supported')
+    return where
+  }
   if (address?.address.case !== 'socketAddress') {
     problems.add(
       path,
-      `only socket_address is supported, got ${address?.address.case ?? 'nothing'}`,
+      `only socket_address and pipe are supported, got ${address?.address.case ?? 'nothing'}`,
     )
     return { host: '', port: 0 }
   }

@@ -12,7 +12,7 @@ test('a default endpoint is an address of this host', () => {
     [':8080', { host: '127.0.0.1', port: 8080 }],
     ['0.0.0.0:8080', { host: '127.0.0.1', port: 8080 }],
     ['[::1]:8080', { host: '::1', port: 8080 }],
-    ['unix:///run/app.sock', undefined],
+    ['unix:///run/app.sock', { host: '/run/app.sock', port: 0 }],
     ['127.0.0.1:http', undefined],
     ['127.0.0.1:0', undefined],
   ] as const) {
@@ -56,4 +56,86 @@ spec: {hosts: [shop.example.com], gateways: [gw], http: [{name: cart, match: [{u
     assert.ok(discovery?.kind === 'static', name)
     assert.equal(discovery.endpoints.localities[0]?.endpoints[0]?.address.port, port)
   }
+})
+
+test('a Gateway is served at Unix sockets, each with routes of its own', () => {
+  const text = `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec:
+  servers:
+  - {port: {number: 0, name: a, protocol: HTTP}, bind: "unix:///run/a.sock", hosts: ["a.example.com"], defaultEndpoint: "unix:///run/app.sock"}
+  - {port: {number: 0, name: b, protocol: HTTP}, bind: "unix:///run/b.sock", hosts: ["b.example.com"], defaultEndpoint: "unix://@b"}
+`
+  const { documents, problems } = parseDocuments(text, { file: 'in.yaml' })
+  assert.deepEqual(problems, [])
+  const set = translate(buildSnapshot({ documents }), { ...DEFAULT_PROXY, role: 'gateway' })
+  const hosts = [...set.listener.values()].map(({ address, filterChains: [chain] }) => {
+    const routes = chain?.filter.kind === 'http' ? chain.filter.routes : undefined
+    const table = routes?.kind === 'rds' ? set.route.get(routes.name) : undefined
+    return [address, table?.virtualHosts[0]?.domains[0]]
+  })
+  assert.deepEqual(hosts, [
+    [{ host: '/run/a.sock', port: 0 }, 'a.example.com'],
+    [{ host: '/run/b.sock', port: 0 }, 'b.example.com'],
+  ])
+  const discovery = set.cluster.get('inbound|0||unix://@b')?.discovery
+  assert.ok(discovery?.kind === 'static')
+  const [place] = discovery.endpoints.localities
+  assert.deepEqual(place?.endpoints[0]?.address, { host: '@b', port: 0 })
+})
+
+test('two addresses with the same port have routes of their own', () => {
+  const text = `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec:
+  servers:
+  - {port: {number: 80, name: a, protocol: HTTP}, bind: 127.0.0.1, hosts: ["a.example.com"], defaultEndpoint: ":1"}
+  - {port: {number: 80, name: b, protocol: HTTP}, bind: 127.0.0.2, hosts: ["b.example.com"], defaultEndpoint: ":1"}
+`
+  const { documents } = parseDocuments(text, { file: 'in.yaml' })
+  const set = translate(buildSnapshot({ documents }), { ...DEFAULT_PROXY, role: 'gateway' })
+  assert.deepEqual(
+    [...set.route].map(([name, { virtualHosts }]) => [name, virtualHosts[0]?.domains[0]]),
+    [
+      ['http.80.127.0.0.1', 'a.example.com'],
+      ['http.80.127.0.0.2', 'b.example.com'],
+    ],
+  )
+})
+
+test('a Sidecar serves its application at Unix sockets, for every service that it imports', () => {
+  const text = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: cart}
+spec:
+  hosts: [cart.test]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 8080, name: http, protocol: HTTP}]
+  endpoints: [{address: 10.0.0.1}]
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: own}
+spec:
+  ingress:
+  - {port: {number: 9080, protocol: HTTP, name: http}, defaultEndpoint: "unix:///run/app.sock"}
+  egress:
+  - {port: {number: 0, protocol: HTTP, name: out}, bind: "unix:///run/out.sock", hosts: ["./*"]}
+`
+  const { documents, problems } = parseDocuments(text, { file: 'in.yaml' })
+  assert.deepEqual(problems, [])
+  const set = translate(buildSnapshot({ documents }), DEFAULT_PROXY)
+  const listener = set.listener.get('/run/out.sock_0')
+  assert.deepEqual(listener?.address, { host: '/run/out.sock', port: 0 })
+  assert.equal(listener?.bindToPort, true)
+  const domains = [...set.route.values()].flatMap(({ virtualHosts }) =>
+    virtualHosts.flatMap((host) => host.domains),
+  )
+  assert.ok(domains.includes('cart.test:8080'), domains.join())
 })

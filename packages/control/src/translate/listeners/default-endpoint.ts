@@ -1,18 +1,20 @@
 /** `defaultEndpoint` of a Gateway's server or of a Sidecar's ingress: where on this host an application listens. */
-import type { Cluster, SocketAddress } from '@weft/model'
+import { type Cluster, type SocketAddress, unixSocketOf } from '@weft/model'
 import type { ProxyScope } from '../scope.ts'
 import { inboundAppCluster } from './explicit.ts'
 import type { GatewayDoor, GatewayPort } from './gateway-ports.ts'
 
 /**
  * `127.0.0.1:8080`, `:8080`, `[::1]:8080`; any address means this host. Empty: `port` itself.
- * `undefined` for a unix socket, and for what has no port.
+ * `unix:///run/app.sock` is that socket. `undefined` for what has no port.
  */
 export function loopbackEndpoint(endpoint: string, port: number): SocketAddress | undefined {
   if (endpoint === '') return { host: '127.0.0.1', port }
+  const socket = unixSocketOf(endpoint)
+  if (socket !== undefined) return socket
   const [, host, written] = /^(.*):(\d+)$/.exec(endpoint) ?? []
   const number = Number(written)
-  if (host === undefined || endpoint.startsWith('unix:')) return undefined
+  if (host === undefined) return undefined
   if (number < 1 || number > 65_535) return undefined
   const isIpv6 = host === '[::1]' || host === '[::]' || host === '::1'
   return { host: isIpv6 ? '::1' : '127.0.0.1', port: number }

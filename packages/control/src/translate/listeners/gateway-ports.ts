@@ -17,9 +17,9 @@ export type GatewayDoor =
   | { readonly kind: 'kubernetes'; readonly listener: JudgedListener }
 
 export interface GatewayPort {
-  /** Address to bind and to be named by, e.g. `0.0.0.0`. */
+  /** Address to bind and to be named by, e.g. `0.0.0.0`, or `unix:///run/gateway.sock`. */
   readonly bind: string
-  /** The port to bind; callers may know it by another number. */
+  /** The port to bind; callers may know it by another number. 0: a Unix socket. */
   readonly port: number
   readonly doors: readonly GatewayDoor[]
 }
@@ -30,7 +30,7 @@ const GATEWAY_NAME_LABEL = 'gateway.networking.k8s.io/gateway-name'
 export function gatewayPorts(scope: ProxyScope): readonly GatewayPort[] {
   const ports = new Map<string, GatewayPort & { readonly doors: GatewayDoor[] }>()
   const add = (bind: string, number: number, door: GatewayDoor) => {
-    const port = boundPort(scope, number)
+    const port = number === 0 ? 0 : boundPort(scope, number)
     const key = `${bind}_${port}`
     const known = ports.get(key) ?? { bind, port, doors: [] }
     known.doors.push(door)
@@ -42,9 +42,7 @@ export function gatewayPorts(scope: ProxyScope): readonly GatewayPort[] {
     if (Object.keys(selector).length > 0 && !selects(selector, scope.proxy.labels)) continue
     for (const [index, server] of servers.entries()) {
       const bind = server.bind === undefined || server.bind === '' ? '0.0.0.0' : server.bind
-      if (!bind.startsWith('unix://')) {
-        add(bind, server.port.number, { kind: 'istio', gateway, server, index })
-      }
+      add(bind, server.port.number, { kind: 'istio', gateway, server, index })
     }
   }
   for (const listener of scope.snapshot.listeners) {

@@ -3,8 +3,8 @@
  * for all plain HTTP servers, one per server that terminates TLS, and one per
  * SNI rule of those that pass TLS through.
  */
-import type { FilterChain, Listener, RouteTable } from '@weft/model'
-import { MATCH_ALL } from '@weft/model'
+import type { FilterChain, Listener, RouteTable, SocketAddress } from '@weft/model'
+import { MATCH_ALL, unixSocketOf } from '@weft/model'
 import { intersectHosts } from '../../snapshot/hosts.ts'
 import { captureListener } from '../names.ts'
 import { asTargets } from '../routes/default-route.ts'
@@ -43,10 +43,7 @@ export function gatewayResources(scope: ProxyScope): RoleResources {
     if (chains.length === 0) continue
     listeners.push({
       name: captureListener(port.bind, port.port),
-      address: {
-        host: port.bind === '0.0.0.0' ? scope.proxy.bind : port.bind,
-        port: port.port,
-      },
+      address: addressOf(scope, port),
       direction: 'outbound',
       bindToPort: true,
       useOriginalDst: false,
@@ -59,6 +56,17 @@ export function gatewayResources(scope: ProxyScope): RoleResources {
   return { listeners, routes, clusters: fallbackClusters(scope, ports) }
 }
 
+function addressOf(scope: ProxyScope, { bind, port }: GatewayPort): SocketAddress {
+  return unixSocketOf(bind) ?? { host: bind === EVERYWHERE ? scope.proxy.bind : bind, port }
+}
+
+const EVERYWHERE = '0.0.0.0'
+
+/** Of a route table: one port can be bound at several addresses. */
+function portName({ bind, port }: GatewayPort): string {
+  return bind === EVERYWHERE ? String(port) : `${port}.${bind}`
+}
+
 /** HTTP when any server of the port speaks it: bytes without TLS can be only one of the two. */
 function plainChains(
   scope: ProxyScope,
@@ -67,7 +75,7 @@ function plainChains(
 ): readonly FilterChain[] {
   const http = asTargets(port.doors.filter((door) => doorProtocol(door) === 'http'))
   if (http !== undefined) {
-    const table = gatewayRouteTable(scope, `http.${port.port}`, http)
+    const table = gatewayRouteTable(scope, `http.${portName(port)}`, http)
     routes.push(table)
     return [
       {
@@ -117,7 +125,7 @@ function httpsChains(
 ): readonly FilterChain[] {
   const tls = downstreamTls(scope, door, true)
   if (tls === undefined) return []
-  const table = gatewayRouteTable(scope, `https.${port.port}.${doorName(door)}`, [door])
+  const table = gatewayRouteTable(scope, `https.${portName(port)}.${doorName(door)}`, [door])
   routes.push(table)
   return [
     {

@@ -4,7 +4,7 @@
  * the others are laid out like any captured port.
  */
 import type { FilterChain, Listener, RouteTable } from '@weft/model'
-import { MATCH_ALL } from '@weft/model'
+import { MATCH_ALL, unixSocketOf } from '@weft/model'
 import { isHttp, protocolNamed } from '../../registries/declared/port-protocol.ts'
 import { captureListener, HTTP_PROXY_ROUTES } from '../names.ts'
 import { captureRouteTable, explicitRouteTable } from '../routes/mesh-route-tables.ts'
@@ -56,12 +56,14 @@ export function boundEgress(scope: ProxyScope): BoundEgress {
   for (const one of scope.sidecar?.egress ?? []) {
     const { port, captureMode, bind = '' } = one.listener
     const number = port?.number ?? 0
-    const isBound = captureMode === 'NONE' || (isExplicit && captureMode !== 'IPTABLES')
-    if (number === 0 || (bind === '' && !isBound)) continue
-    const host = bind === '' ? LOOPBACK : bind
+    const socket = unixSocketOf(bind)
+    const isUnix = socket !== undefined
+    const isBound = isUnix || captureMode === 'NONE' || (isExplicit && captureMode !== 'IPTABLES')
+    if ((number === 0 && !isUnix) || (bind === '' && !isBound)) continue
+    const host = socket?.host ?? (bind === '' ? LOOPBACK : bind)
     const { listener, table } = egressListener(scope, one, { host, port: number, isBound })
     if (listener.filterChains.length === 0) continue
-    ports.add(number)
+    if (!isUnix) ports.add(number)
     listeners.push(listener)
     if (table !== undefined) routes.push(table)
   }
@@ -72,6 +74,7 @@ const LOOPBACK = '127.0.0.1'
 
 interface Place {
   readonly host: string
+  /** 0: a Unix socket, for every port. */
   readonly port: number
   readonly isBound: boolean
 }
@@ -109,10 +112,11 @@ function tableFor(
   name: string,
   port: number,
 ): RouteTable | undefined {
-  if (protocol === 'http_proxy') {
+  const isOfHttp = isHttp(protocolNamed(protocol) ?? 'tcp')
+  if (protocol === 'http_proxy' || (isOfHttp && port === 0)) {
     return { ...explicitRouteTable(scope), name: `${HTTP_PROXY_ROUTES} ${name}` }
   }
-  if (!isHttp(protocolNamed(protocol) ?? 'tcp')) return undefined
+  if (!isOfHttp) return undefined
   const services = [...scope.services.values()].filter(({ ports }) =>
     ports.some((one) => one.port === port),
   )
@@ -133,7 +137,7 @@ function httpOf(scope: ProxyScope, name: string, table: RouteTable, protocol: st
 function bytesOf(scope: ProxyScope, number: number): readonly FilterChain[] {
   const chains = [...scope.services.values()].flatMap((service) =>
     service.ports.flatMap((port) =>
-      port.port === number && port.protocol !== 'udp'
+      (port.port === number || number === 0) && port.protocol !== 'udp'
         ? byteChains(scope, { service, port, prefixes: [], needsServerName: true })
         : [],
     ),
