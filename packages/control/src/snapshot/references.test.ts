@@ -56,6 +56,37 @@ test('a new form that refers to nothing waits, and the old one stays in force', 
   assert.equal(conditionOf(resolved)?.status, true)
 })
 
+test('what is missing is said as it was written, with what there is and what was meant', () => {
+  const to = (destination: string, namespace = 'default') =>
+    `{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: api, namespace: ${namespace}}, spec: {hosts: [x], http: [{route: [{destination: {${destination}}}]}]}}`
+  const told = (destination: string, namespace = 'default') => {
+    const snapshot = build(undefined, SERVICE, rule('v1', 'v2'), to(destination, namespace))
+    const [condition] = snapshot.conditions.get(objectKey('VirtualService', namespace, 'api')) ?? []
+    return condition?.message ?? ''
+  }
+  assert.match(
+    told('host: apo, subset: v9'),
+    /: host apo\.default\.\S+ does not exist, did you mean api\?;/,
+  )
+  assert.match(told('host: orders'), /: host orders\.default\.\S+ does not exist;/)
+  assert.match(
+    told('host: api, port: {number: 81}'),
+    /: host api\S+ port 81 does not exist \(it has 80\);/,
+  )
+  assert.match(
+    told('host: api, subset: v3'),
+    /: subset v3 of api\S+ does not exist \(it has v1, v2\);/,
+  )
+  const foreign = told('host: apo.default.svc.cluster.local', 'shop')
+  assert.match(
+    foreign,
+    /: host apo\S+ does not exist;/,
+    'other namespaces are not told what there is',
+  )
+  const bare = build(undefined, SERVICE, route('v1'))
+  assert.match(conditionOf(bare)?.message ?? '', /\(no DestinationRule names one\)/)
+})
+
 test('a subset that is deleted under a route lives on until no route uses it', () => {
   const good = build(undefined, SERVICE, rule('v1', 'v2'), route('v2'))
   const orphaned = build(good, SERVICE, rule('v1'), route('v2'))

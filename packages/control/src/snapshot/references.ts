@@ -11,7 +11,7 @@
  * that goes away takes nothing back: its routes stay and answer 503.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { DocumentOf } from '@weft/config'
+import { type DocumentOf, nearest } from '@weft/config'
 import { type DefinedService, findService, type MeshService } from '../registries/registry.ts'
 import type { Condition } from '../status/object-status.ts'
 import { covers, resolveHost } from './hosts.ts'
@@ -25,6 +25,9 @@ import {
 
 type DestinationRule = DocumentOf<'DestinationRule'>
 type Subset = NonNullable<DestinationRule['spec']['subsets']>[number]
+
+/** Each build compares anew: in a mesh of more services nothing is suggested. */
+const MAX_COMPARED = 200
 
 export interface ReferenceInput {
   /** In order of precedence. */
@@ -71,16 +74,19 @@ export function settleReferences(
     const before = previous?.virtualServices.find((one) => isSameObject(one.document, document))
     const isOldForm = before !== undefined && isSameSpec(before.document, document)
     if (isOldForm || input.unresolved === 'serve') {
-      conditions.set(document, unresolved(missing, 'the route stays in force'))
+      conditions.set(document, unresolved(document, missing, 'the route stays in force', input))
       inForce.push(isOldForm ? before : bindVirtualService(document, domain))
     } else if (
       before !== undefined &&
       destinations(before.document).every((one) => isHereOrWas(one))
     ) {
-      conditions.set(document, unresolved(missing, 'the last good form stays in force'))
+      conditions.set(
+        document,
+        unresolved(document, missing, 'the last good form stays in force', input),
+      )
       inForce.push(before)
     } else {
-      conditions.set(document, unresolved(missing, 'not in force until it does'))
+      conditions.set(document, unresolved(document, missing, 'not in force until it does', input))
     }
   }
   const used = inForce.flatMap(({ document }) => destinations(document))
@@ -98,19 +104,58 @@ const RESOLVED: Condition = {
   message: 'all destinations exist',
 }
 
-function unresolved(missing: readonly DestinationReference[], consequence: string): Condition {
+function unresolved(
+  { metadata }: DocumentOf<'VirtualService'>,
+  missing: readonly DestinationReference[],
+  consequence: string,
+  input: ReferenceInput,
+): Condition {
   const [first] = missing
-  const what =
-    first?.subset === undefined ? `host ${first?.host}` : `subset ${first.subset} of ${first.host}`
-  const port = first?.port === undefined ? '' : ` port ${first.port}`
   const more = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
+  const what =
+    first === undefined ? '' : `${first.path}: ${whatIsMissing(first, input, metadata.namespace)}`
   return {
     type: 'ResolvedRefs',
     status: false,
     reason: 'BackendNotFound',
-    message: `${first?.path}: ${what}${port} does not exist${more}; ${consequence}`,
+    message: `${what}${more}; ${consequence}`,
     ...(first === undefined ? {} : { where: first.path }),
   }
+}
+
+/** The first that is wrong of host, port and subset, and what was probably meant. */
+function whatIsMissing(
+  reference: DestinationReference,
+  input: ReferenceInput,
+  namespace: string,
+): string {
+  const { host, port, subset } = reference
+  const service = findService(input.services, host) ?? coveringService(input.services, host)
+  if (service === undefined)
+    return `host ${host} does not exist${meantHost(host, input, namespace)}`
+  if (!hasService(input, reference)) {
+    const ports = service.ports.map((one) => one.port).join(', ')
+    return `host ${host} port ${port} does not exist (it has ${ports || 'none'})`
+  }
+  const subsets = input.destinationRules
+    .filter((rule) => covers(hostOf(rule, input.domain), host))
+    .flatMap(({ spec }) => spec.subsets ?? [])
+    .map(({ name }) => name)
+  const there =
+    subsets.length === 0 ? 'no DestinationRule names one' : `it has ${subsets.join(', ')}`
+  return `subset ${subset} of ${host} does not exist (${there})`
+}
+
+/** Among services of the writer's own namespace: it is not told what others have. */
+function meantHost(host: string, { services }: ReferenceInput, namespace: string): string {
+  if (services.size > MAX_COMPARED || host.split('.')[1] !== namespace) return ''
+  const dot = host.indexOf('.')
+  const suffix = host.slice(dot)
+  const names = [...services.keys()]
+    .filter((one) => dot > 0 && one.slice(one.indexOf('.')) === suffix)
+    .map((one) => one.slice(0, one.indexOf('.')))
+  const near = nearest(host.slice(0, dot), names)
+  return near === undefined ? '' : `, did you mean ${near}?`
 }
 
 function hasService(input: ReferenceInput, { host, port }: DestinationReference): boolean {
@@ -140,9 +185,12 @@ function hasSubset(
   if (subset === undefined) return true
   return rules.some(
     (rule) =>
-      covers(resolveHost(rule.spec.host, rule.metadata.namespace, domain), host) &&
-      rule.spec.subsets?.some((one) => one.name === subset),
+      covers(hostOf(rule, domain), host) && rule.spec.subsets?.some((one) => one.name === subset),
   )
+}
+
+function hostOf({ spec, metadata }: DestinationRule, domain: string): string {
+  return resolveHost(spec.host, metadata.namespace, domain)
 }
 
 /** The rules of now, plus those subsets of before that a route still uses and nobody defines any more. */
