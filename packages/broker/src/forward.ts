@@ -18,7 +18,6 @@ import {
   RSOCKET_ERROR,
   renderCancel,
   renderPayload,
-  renderRequestN,
   STEP_DROP,
   STEP_ITEM,
   stateOf,
@@ -26,11 +25,12 @@ import {
   UNBOUNDED_REQUEST_N,
 } from '@weft/wire'
 import { inAlibabaWords, withDataMime } from './alibaba-dialect.ts'
+import { countItem, grantWhenUsed, onRequestN } from './credit-flow.ts'
 import { GatheredMetadata } from './gathered-metadata.ts'
 import { Leg } from './leg.ts'
 import { type RequestCall, readRequestCall, type ServiceHashes } from './request-call.ts'
 import { readInitialN, writeInitialN, writeStreamId } from './rewrite.ts'
-import type { ForwardVerdict, Refusal, Router, RouteVerdict } from './router.ts'
+import type { ForwardVerdict, MessageChanges, Refusal, Router, RouteVerdict } from './router.ts'
 import { StreamEntry } from './stream-entry.ts'
 
 /** Requests up to this size can go to another responder when the first one did not take them. */
@@ -184,6 +184,26 @@ export class Forwarder {
       this.#giveUp(entry, code, message)
       return
     }
+    const { changes } = verdict
+    if (changes !== undefined) {
+      const changed = changedRequest(changes, bytes.subarray(from, to))
+      if (changed === undefined) {
+        this.#giveUp(entry, RSOCKET_ERROR.invalid, 'WEFT-400 the head of the request is in pieces')
+        return
+      }
+      entry.changes = changes.answer === undefined ? undefined : changes
+      this.#send(entry, verdict, responder, changed, 0, changed.length)
+    } else this.#send(entry, verdict, responder, bytes, from, to)
+  }
+
+  #send(
+    entry: StreamEntry,
+    verdict: ForwardVerdict,
+    responder: Leg,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+  ): void {
     const { interaction, requester } = entry
     entry.observer = verdict.observer
     entry.observer?.onBegin(interaction)
@@ -251,11 +271,15 @@ export class Forwarder {
       return
     }
     if (type === FRAME_TYPE.requestN) {
-      this.#onRequestN(entry, fromRequester, view.number)
+      onRequestN(entry, fromRequester, view.number)
       return
     }
     if (type === FRAME_TYPE.error && !fromRequester && this.#tryAgain(entry, view.number)) return
-    if (type === FRAME_TYPE.payload && !this.#countItem(entry, fromRequester, view, step)) {
+    if (entry.changes !== undefined && type === FRAME_TYPE.payload && !fromRequester) {
+      this.#onChangedAnswer(leg, entry, view)
+      return
+    }
+    if (type === FRAME_TYPE.payload && !countItem(entry, fromRequester, view, step)) {
       entry.requester.owner.counters.overruns++
       this.#breakOff(entry, RSOCKET_ERROR.invalid, 'more items than asked for')
       return
@@ -265,17 +289,24 @@ export class Forwarder {
     writeStreamId(view.bytes, view.from, fromRequester ? entry.responderId : entry.requesterId)
     to.send(view.bytes, view.from, view.to)
     if (isStreamOver(entry.state)) {
-      this.#finish(
-        entry,
-        type === FRAME_TYPE.error
-          ? view.number
-          : type === FRAME_TYPE.cancel
-            ? RSOCKET_ERROR.canceled
-            : 0,
-      )
+      this.#finish(entry, endOf(type, view.number))
       return
     }
-    if ((step & STEP_ITEM) !== 0) this.#grantWhenUsed(entry, fromRequester)
+    if ((step & STEP_ITEM) !== 0) grantWhenUsed(entry, fromRequester)
+  }
+
+  /** The first frame of an answer that somebody wants to see. */
+  #onChangedAnswer(leg: Leg, entry: StreamEntry, view: FrameView): void {
+    const { changes, responder, responderId } = entry
+    const mayRepeat = entry.held !== undefined && entry.retriesLeft > 0
+    const said = changes?.answer?.(view, mayRepeat)
+    if (said === 'again' && this.#repeat(entry, true)) {
+      if ((view.flags & FRAME_FLAG.complete) === 0) responder?.sendFrame(renderCancel(responderId))
+      return
+    }
+    entry.changes = undefined
+    if (said instanceof Uint8Array) leg.onFrame(said, 0, said.length)
+    else this.onFrame(leg, entry, view)
   }
 
   /** The stream has no verdict yet, or its metadata is not whole. */
@@ -306,66 +337,6 @@ export class Forwarder {
     }
   }
 
-  // Credit
-
-  #onRequestN(entry: StreamEntry, fromRequester: boolean, n: number): void {
-    const credit = fromRequester ? entry.toRequester : entry.toResponder
-    if (credit === undefined || n === 0 || n > UNBOUNDED_REQUEST_N) return
-    credit.ask(n)
-    this.#grant(entry, credit, fromRequester)
-  }
-
-  /** False: an item that nobody asked for. */
-  #countItem(entry: StreamEntry, fromRequester: boolean, view: FrameView, step: number): boolean {
-    const credit = fromRequester ? entry.toResponder : entry.toRequester
-    if (credit === undefined) return true
-    const bytes = view.to - view.from
-    if (fromRequester) entry.requesterItemBytes += bytes
-    else entry.responderItemBytes += bytes
-    if ((step & STEP_ITEM) === 0) return true
-    entry.shortFragments = 0
-    const whole = fromRequester ? entry.requesterItemBytes : entry.responderItemBytes
-    if (fromRequester) entry.requesterItemBytes = 0
-    else entry.responderItemBytes = 0
-    entry.requester.owner.counters.itemsForwarded++
-    entry.observer?.onItem()
-    return credit.used(whole)
-  }
-
-  #grantWhenUsed(entry: StreamEntry, fromRequester: boolean): void {
-    const credit = fromRequester ? entry.toResponder : entry.toRequester
-    if (credit?.isHalfUsed === true) this.#grant(entry, credit, !fromRequester)
-  }
-
-  /** @param toRequester Whose items are granted: the requester consumes. */
-  #grant(entry: StreamEntry, credit: CreditWindow, toRequester: boolean): void {
-    const { requester, responder } = entry
-    if (responder === undefined) return
-    const consumer = toRequester ? requester : responder
-    if (consumer.isFull) {
-      consumer.waiting.add(entry)
-      return
-    }
-    const n = credit.grant()
-    if (n === 0) return
-    if (toRequester) responder.sendFrame(renderRequestN(entry.responderId, n))
-    else requester.sendFrame(renderRequestN(entry.requesterId, n))
-  }
-
-  /** A leg takes bytes again: those who produce for it get the credit that was held back. */
-  grantWaiting(leg: Leg): void {
-    if (leg.waiting.size === 0) return
-    const waiting = [...leg.waiting]
-    leg.waiting.clear()
-    for (const entry of waiting) {
-      const { toRequester, toResponder } = entry
-      if (entry.requester === leg && toRequester !== undefined)
-        this.#grant(entry, toRequester, true)
-      if (entry.responder === leg && toResponder !== undefined)
-        this.#grant(entry, toResponder, false)
-    }
-  }
-
   // Ends
 
   #refuse(leg: Leg, id: number, interaction: Interaction, code: number, message: string): void {
@@ -387,13 +358,19 @@ export class Forwarder {
 
   /** Another responder gets a request that was certainly not processed. */
   #tryAgain(entry: StreamEntry, code: number): boolean {
+    return code === RSOCKET_ERROR.rejected && this.#repeat(entry, false)
+  }
+
+  /** @param sameToo When there is no other responder, one of those that were tried. */
+  #repeat(entry: StreamEntry, sameToo: boolean): boolean {
     const { held, responder, requester, pickAgain } = entry
-    if (code !== RSOCKET_ERROR.rejected || held === undefined || entry.retriesLeft === 0)
-      return false
+    if (held === undefined || entry.retriesLeft === 0) return false
     if (responder === undefined || pickAgain === undefined) return false
     entry.tried = [...(entry.tried ?? []), responder]
-    const next = pickAgain(entry.tried)
-    if (!(next instanceof Leg) || entry.tried.includes(next)) return false
+    let next = pickAgain(entry.tried)
+    if (next === undefined && sameToo) next = pickAgain(NONE)
+    else if (next instanceof Leg && entry.tried.includes(next)) return false
+    if (!(next instanceof Leg)) return false
     entry.retriesLeft--
     requester.owner.counters.retriedRequests++
     this.#leave(entry)
@@ -476,6 +453,19 @@ export class Forwarder {
     if (entry.interaction !== 'fnf') entry.requester.sendError(entry.requesterId, code, why)
     this.#finish(entry, code)
   }
+}
+
+/** 0 for a good end. */
+function endOf(type: number, code: number): number {
+  if (type === FRAME_TYPE.error) return code
+  return type === FRAME_TYPE.cancel ? RSOCKET_ERROR.canceled : 0
+}
+
+/** The request as it leaves, and a copy of it for who wants one. */
+function changedRequest(changes: MessageChanges, frame: Uint8Array): Uint8Array | undefined {
+  const changed = changes.request === undefined ? frame : changes.request(frame)
+  if (changed !== undefined) changes.copy?.(changed)
+  return changed
 }
 
 /** Whether this fragment is one short one too many of its payload. */

@@ -2,7 +2,7 @@
  * What decides about a request. The kernel asks once per request and follows; which policies
  * stand behind it (routes, authorization, limits, balancing) is the router's.
  */
-import type { Interaction } from '@weft/wire'
+import type { FrameView, Interaction } from '@weft/wire'
 import type { Leg } from './leg.ts'
 import type { RequestCall } from './request-call.ts'
 
@@ -39,8 +39,23 @@ export interface ForwardVerdict {
   readonly timeoutMs?: number
   /** How often a request that was certainly not processed goes to another responder; 0 or more. */
   readonly retries: number
+  /** What happens to the message itself; absent: it passes as it is. */
+  readonly changes?: MessageChanges
   /** Told of the call's fate; absent: nobody counts. */
   readonly observer?: CallObserver
+}
+
+/** Of one call; only routes that ask for it have this, and its frames are copied. */
+export interface MessageChanges {
+  /** The request as its responder gets it; undefined: its metadata cannot be changed. */
+  request?(frame: Uint8Array): Uint8Array | undefined
+  /** Takes a copy of the request, as its responder gets it. */
+  copy?(frame: Uint8Array): void
+  /**
+   * Judges the first frame of an answer. `again`: another responder gets the request, which is
+   * only asked while that is possible; a frame takes the answer's place; undefined: it passes.
+   */
+  answer?(view: FrameView, mayRepeat: boolean): 'again' | Uint8Array | undefined
 }
 
 /** Counters are resolved when a route is; nothing is looked up per frame. */

@@ -4,7 +4,7 @@ import type { CreditWindow } from '@weft/traffic'
 import type { Interaction } from '@weft/wire'
 import type { GatheredMetadata } from './gathered-metadata.ts'
 import type { Leg } from './leg.ts'
-import type { CallObserver, ForwardVerdict } from './router.ts'
+import type { CallObserver, ForwardVerdict, MessageChanges } from './router.ts'
 
 export class StreamEntry implements Timed {
   readonly requester: Leg
@@ -37,6 +37,8 @@ export class StreamEntry implements Timed {
   tried: Leg[] | undefined
   /** Chooses again among those that were not tried. */
   pickAgain: ForwardVerdict['pick'] | undefined
+  /** What looks at the answer's first frame, until it has come. */
+  changes: MessageChanges | undefined
   observer: CallObserver | undefined
   /** When the responder got it; monotonic. */
   startedAtMs = 0

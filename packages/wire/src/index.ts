@@ -93,6 +93,9 @@ export {
   type HttpRequestEntry,
   type HttpResponseEntry,
   readHttpRequest,
+  readHttpResponse,
+  renderHttpRequest,
+  renderHttpResponse,
 } from './rsocket/http-entry.ts'
 export {
   type RSocketCredentials,

@@ -14,6 +14,7 @@ import type { RSocketPayload, RSocketPeer, RSocketStream } from '@weft/wire'
 import { RSOCKET_ERROR } from '@weft/wire'
 import { type ApplicationAddress, callHttp } from '../http/call-http.ts'
 import { type HttpPeers, serveHttp } from '../http/serve-http.ts'
+import { RetryTokens } from '../retry-tokens.ts'
 import type { BrokerTarget } from './carrier.ts'
 import { Link } from './link.ts'
 import { watchPort } from './watch-port.ts'
@@ -61,9 +62,6 @@ export interface HttpAgentStatus {
   readonly serving: number
 }
 
-/** Repeats per request that are paid back over time, and how many may come at once. */
-const RETRY_SHARE = 0.2
-const RETRY_BURST = 10
 const DRAIN_LOOK_MS = 20
 
 export class HttpAgent implements HttpPeers {
@@ -76,7 +74,7 @@ export class HttpAgent implements HttpPeers {
   #isApplicationUp = false
   #draining = false
   #serving = 0
-  #retryTokens = RETRY_BURST
+  readonly #retries = new RetryTokens()
 
   constructor(options: HttpAgentOptions, deps: HttpAgentDeps) {
     this.#options = options
@@ -192,9 +190,7 @@ export class HttpAgent implements HttpPeers {
 
   /** At random among the links that are up; those of brokers that go come last. */
   pick(tried: readonly RSocketPeer[]): RSocketPeer | undefined {
-    if (tried.length === 0) {
-      this.#retryTokens = Math.min(RETRY_BURST, this.#retryTokens + RETRY_SHARE)
-    }
+    if (tried.length === 0) this.#retries.onRequest()
     const up = this.#links.filter(({ peer }) => peer !== undefined && !tried.includes(peer))
     const staying = up.filter(({ leaving }) => !leaving)
     const from = staying.length > 0 ? staying : up
@@ -202,9 +198,7 @@ export class HttpAgent implements HttpPeers {
   }
 
   admitRetry(): boolean {
-    if (this.#retryTokens < 1) return false
-    this.#retryTokens--
-    return true
+    return this.#retries.admit()
   }
 
   /** Takes no more requests, waits for those that are under way, then closes. */

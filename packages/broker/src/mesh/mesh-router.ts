@@ -5,25 +5,34 @@
  *     routes of the caller ─► fault ─► weighted target ─► endpoints ─► a leg behind one of them
  *                                                       authorization of that leg's workload
  */
-import type { RequestView } from '@weft/model'
+import { type RequestView, SAFE_RETRY } from '@weft/model'
 import {
   type Caller,
   type CallerRequest,
-  type CompiledForward,
   type FaultDecision,
   type MatchedDecision,
   matchRoute,
   pickTarget,
+  redirectLocation,
   rollFault,
 } from '@weft/traffic'
-import { gsvServiceKey, RSOCKET_ERROR } from '@weft/wire'
+import {
+  gsvServiceKey,
+  HTTP_ENTRY_MIME,
+  RSOCKET_ERROR,
+  renderComposite,
+  renderHttpResponse,
+} from '@weft/wire'
 import type { BrokerService } from '../broker-service.ts'
 import type { Leg } from '../leg.ts'
 import { type PickDeps, pickLeg } from '../pick-leg.ts'
 import type { Registry } from '../registry.ts'
 import type { RequestCall } from '../request-call.ts'
+import { RetryTokens } from '../retry-tokens.ts'
 import type { ForwardVerdict, Refusal, Router, RouteVerdict } from '../router.ts'
+import { type ChangeDeps, changesOf, copyVerdict, needsChanges } from './call-changes.ts'
 import { errorOfStatus } from './error-of-status.ts'
+import type { Mirrors } from './mirrors.ts'
 import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
 import type { WorkloadPolicy } from './workload-policy.ts'
 
@@ -31,6 +40,9 @@ export interface MeshRouterDeps extends PickDeps {
   readonly registry: Registry
   readonly service: BrokerService
   readonly feeds: WorkloadFeeds
+  readonly mirrors: Mirrors
+  /** Wall clock. */
+  readonly wallMs: () => number
   /** The kind that a request of the HTTP bridge is for: its caller's proxy has routed it. */
   bridged(leg: Leg): WorkloadKind | undefined
   /** Resolves after so many milliseconds. */
@@ -42,6 +54,7 @@ const CONFIGURATION_WAIT_MS = 5_000
 
 export class MeshRouter implements Router {
   readonly #deps: MeshRouterDeps
+  readonly #retries = new RetryTokens()
 
   constructor(deps: MeshRouterDeps) {
     this.#deps = deps
@@ -52,6 +65,8 @@ export class MeshRouter implements Router {
   }
 
   route(leg: Leg, call: RequestCall): RouteVerdict | Promise<RouteVerdict> {
+    const copy = this.#deps.mirrors.verdictFor(leg)
+    if (copy !== undefined) return copy
     const own = this.#deps.service.answer(leg, call)
     if (own !== undefined) return own
     const target = this.#deps.bridged(leg)
@@ -99,12 +114,13 @@ export class MeshRouter implements Router {
     const host = call.isHttp ? call.authority : this.#hostOf(leg, call)
     if (host === undefined) return refused(`WEFT-404 nobody offers ${gsvServiceKey(call.route)}`)
     if (policy.routes === undefined) return refused('WEFT-404 the caller has no routes')
+    this.#retries.onRequest()
     const request = withAuthority(call, host)
     const decision = matchRoute(policy.routes, request)
     if (decision.kind !== 'matched') return refused(`WEFT-404 no route to ${host}`)
     const verdict = this.#follow(leg, call, request, decision, policy)
     const fault = rollFault(decision.route.source.fault, this.#deps.random)
-    return fault === undefined ? verdict : this.#underFault(verdict, fault)
+    return fault === undefined ? verdict : this.#underFault(call, verdict, fault)
   }
 
   /** The mesh host of who offers the service: in the caller's namespace, else wherever it is. */
@@ -123,15 +139,14 @@ export class MeshRouter implements Router {
     return `${service.name}.${found.workload.namespace}:${service.port}`
   }
 
-  async #underFault(verdict: RouteVerdict, fault: FaultDecision): Promise<RouteVerdict> {
+  async #underFault(
+    call: RequestCall,
+    verdict: RouteVerdict,
+    fault: FaultDecision,
+  ): Promise<RouteVerdict> {
     if (fault.delayMs > 0) await this.#deps.sleep(fault.delayMs)
     if (fault.abort === undefined) return verdict
-    const { status } = fault.abort
-    return {
-      kind: 'refuse',
-      code: errorOfStatus(status),
-      message: `WEFT-${status} fault filter abort`,
-    }
+    return ownAnswer(call, fault.abort.status, 'fault filter abort')
   }
 
   #follow(
@@ -142,34 +157,65 @@ export class MeshRouter implements Router {
     policy: WorkloadPolicy,
   ): RouteVerdict {
     const { action } = route
-    if (action.kind === 'respond') {
-      const { status, body } = action.source
-      return status < 400
-        ? { kind: 'answer', data: Buffer.from(body) }
-        : { kind: 'refuse', code: errorOfStatus(status), message: `WEFT-${status} ${body}` }
+    if (action.kind === 'respond') return ownAnswer(call, action.source.status, action.source.body)
+    if (action.kind === 'redirect') {
+      return call.isHttp
+        ? httpAnswer(action.source.status, '', [['location', redirectLocation(action, request)]])
+        : refused('WEFT-404 a redirect has no form in RSocket')
     }
-    if (action.kind === 'redirect') return refused('WEFT-404 a redirect has no form in RSocket')
     const timeoutMs = shortest(action.source.timeoutMs, call.timeoutMs)
+    const limits = {
+      retries: (action.source.retry ?? SAFE_RETRY).attempts,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    }
+    const { random } = this.#deps
+    if (call.isHttp && needsChanges(action)) {
+      const target = pickTarget(action, random)
+      const { cluster } = target
+      const routeName = route.source.name
+      const isWhole = call.interaction !== 'channel'
+      return {
+        kind: 'forward',
+        isLasting: false,
+        pick: (tried) => this.#pick(leg, request, cluster, policy, tried),
+        changes: changesOf(
+          { leg, request, action, target, routeName, isWhole },
+          this.#changeDeps(leg, request, policy),
+        ),
+        ...limits,
+      }
+    }
     return {
       kind: 'forward',
       // Faults are rolled for each call, so a route that has one is looked at each time.
       isLasting: route.source.fault === undefined,
-      pick: (tried) => this.#pick(leg, request, action, policy, tried),
-      retries: action.source.retry?.attempts ?? 0,
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      pick: (tried) => this.#pick(leg, request, pickTarget(action, random).cluster, policy, tried),
+      ...limits,
     } satisfies ForwardVerdict
+  }
+
+  #changeDeps(leg: Leg, request: RequestView, policy: WorkloadPolicy): ChangeDeps {
+    const { random, wallMs, mirrors } = this.#deps
+    return {
+      ...{ random, wallMs },
+      admitRetry: () => this.#retries.admit(),
+      mirror: (frame, cluster) =>
+        mirrors.send(
+          frame,
+          copyVerdict((tried) => this.#pick(leg, request, cluster, policy, tried)),
+        ),
+    }
   }
 
   #pick(
     leg: Leg,
     request: RequestView,
-    action: CompiledForward,
+    cluster: string,
     policy: WorkloadPolicy,
     tried: readonly Leg[],
   ): Leg | Refusal | undefined {
     const { feeds } = this.#deps
-    const target = pickTarget(action, this.#deps.random)
-    const addresses = policy.addressesOf(target.cluster)
+    const addresses = policy.addressesOf(cluster)
     const legs: Leg[] = []
     for (const address of addresses) {
       for (const each of feeds.kindAt(address)?.legs ?? []) legs.push(each)
@@ -177,6 +223,26 @@ export class MeshRouter implements Router {
     const found = pickLeg(legs, tried, this.#deps)
     return found && this.#admit(leg, found, request)
   }
+}
+
+/** An answer of the broker's own: to HTTP callers it is one like any other, and final. */
+function ownAnswer(call: RequestCall, status: number, body: string): RouteVerdict {
+  if (call.isHttp) return httpAnswer(status, body, [])
+  return status < 400
+    ? { kind: 'answer', data: Buffer.from(body) }
+    : { kind: 'refuse', code: errorOfStatus(status), message: `WEFT-${status} ${body}` }
+}
+
+function httpAnswer(
+  status: number,
+  text: string,
+  more: readonly (readonly [string, string])[],
+): RouteVerdict {
+  const data = Buffer.from(text)
+  const length = ['content-length', String(data.length)] as const
+  const type = data.length === 0 ? [] : ([['content-type', 'text/plain']] as const)
+  const content = renderHttpResponse({ status, fields: [...more, length, ...type] })
+  return { kind: 'answer', data, metadata: renderComposite([{ mime: HTTP_ENTRY_MIME, content }]) }
 }
 
 /** The details are for the log; callers hear as little as HTTP callers do. */

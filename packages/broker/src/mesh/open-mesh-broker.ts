@@ -5,6 +5,7 @@ import { renderAddress } from '@weft/model'
 import { Broker, type BrokerDeps, type BrokerOptions } from '../broker.ts'
 import { HttpBridge } from '../http/bridge.ts'
 import { MeshRouter } from './mesh-router.ts'
+import { Mirrors } from './mirrors.ts'
 import { WorkloadFeeds, type WorkloadFeedsOptions } from './workload-feeds.ts'
 
 export interface MeshBroker {
@@ -24,6 +25,7 @@ export function openMeshBroker(
     openEndpoint: (kind) => bridge.open(kind),
     closeEndpoint: (kind) => bridge.closeKind(kind),
   })
+  const mirrors = new Mirrors()
   const broker = new Broker(options, {
     ...deps,
     onOpen: (leg) => feeds.add(leg),
@@ -32,7 +34,7 @@ export function openMeshBroker(
     router: (parts) =>
       new MeshRouter({
         ...parts,
-        feeds,
+        ...{ feeds, mirrors, wallMs: () => clock.nowMs() },
         bridged: (leg) => bridge.kindFor(leg),
         random,
         nowMs: () => clock.monotonicMs(),
@@ -40,6 +42,7 @@ export function openMeshBroker(
       }),
   })
   bridge.serve(broker)
+  mirrors.serve(broker)
   log.info('the broker asks the control plane about everyone who dials in', {
     control: 'path' in options.connect ? options.connect.path : renderAddress(options.connect),
   })
@@ -49,6 +52,7 @@ export function openMeshBroker(
     async close() {
       broker.close()
       bridge.close()
+      mirrors.close()
       await feeds.close()
     },
   }

@@ -1,0 +1,100 @@
+/**
+ * What a route does to an HTTP message beyond choosing its way: heads that are rewritten, copies,
+ * and answers that are not taken. Only routes that ask for any of it pay for it.
+ */
+import type { RequestView } from '@weft/model'
+import {
+  type CompiledForward,
+  type CompiledTarget,
+  mirrorsOf,
+  type RetryFacts,
+  retryDecision,
+} from '@weft/traffic'
+import type { Leg } from '../leg.ts'
+import type { ForwardVerdict, MessageChanges } from '../router.ts'
+import {
+  changesHeads,
+  headerContextOf,
+  responseHeadOf,
+  shadowOf,
+  withRequestHead,
+  withResponseHead,
+} from './http-head.ts'
+
+export interface ChangedCall {
+  readonly leg: Leg
+  readonly request: RequestView
+  readonly action: CompiledForward
+  /** The one that was chosen for this call. */
+  readonly target: CompiledTarget
+  readonly routeName: string
+  /** The request can be sent again as a whole. */
+  readonly isWhole: boolean
+}
+
+export interface ChangeDeps {
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** Wall clock. */
+  readonly wallMs: () => number
+  /** Whether the mesh can bear one repeat more. */
+  admitRetry(): boolean
+  /** Sends a copy; `cluster` is among the action's mirrors. */
+  mirror(frame: Uint8Array, cluster: string): void
+}
+
+/** Whether calls by this route are more than forwarded. */
+export function needsChanges(action: CompiledForward): boolean {
+  if (action.repeats || action.source.mirrors.length > 0) return true
+  return action.targets.some((target) => changesHeads(action, target))
+}
+
+export function changesOf(call: ChangedCall, deps: ChangeDeps): MessageChanges {
+  const { leg, request, action, target, routeName } = call
+  const facts = { routeName, clusterName: target.cluster, nowMs: deps.wallMs() }
+  const changes: { -readonly [K in keyof MessageChanges]: MessageChanges[K] } = {}
+  if (changesHeads(action, target)) {
+    const context = headerContextOf(leg, request, facts)
+    changes.request = (frame) => withRequestHead(frame, action, target, context)
+  }
+  if (action.source.mirrors.length > 0) {
+    changes.copy = (frame) => {
+      const hit = mirrorsOf(action.source, deps.random)
+      const copy = hit.length === 0 ? undefined : shadowOf(frame)
+      if (copy === undefined) return
+      for (const { cluster } of hit) deps.mirror(copy, cluster)
+    }
+  }
+  if (!action.repeats && target.responseHeaders.length === 0) return changes
+  let retriesMade = 0
+  changes.answer = (view, mayRepeat) => {
+    const head = responseHeadOf(view)
+    if (head === undefined) return undefined
+    const header = (name: string) => head.fields.find(([each]) => each === name)?.[1]
+    const outcome = { kind: 'response', status: head.status, header } as const
+    const retryFacts: RetryFacts = {
+      request,
+      retriesMade,
+      replayable: call.isWhole && mayRepeat,
+      responseStarted: false,
+      believeHeaders: false,
+      admitRetry: () => deps.admitRetry(),
+    }
+    if (retryDecision(action.source.retry, outcome, retryFacts).kind === 'retry') {
+      retriesMade++
+      return 'again'
+    }
+    if (target.responseHeaders.length === 0) return undefined
+    const context = headerContextOf(leg, request, facts, head)
+    return withResponseHead(view, head, target.responseHeaders, context)
+  }
+  return changes
+}
+
+/** Copies end by themselves after so long, in milliseconds. */
+const COPY_TIMEOUT_MS = 15_000
+
+/** Of a copy: nobody repeats it. */
+export function copyVerdict(pick: ForwardVerdict['pick']): ForwardVerdict {
+  return { kind: 'forward', isLasting: false, retries: 0, timeoutMs: COPY_TIMEOUT_MS, pick }
+}
