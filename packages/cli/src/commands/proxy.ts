@@ -1,7 +1,9 @@
 import { hostname } from 'node:os'
+import type { Arguments } from '../arguments.ts'
 import { type Command, UsageError } from '../command.ts'
 import { LOOPBACK, parseAddress, parsePortMap } from '../run/addresses.ts'
 import { parseConcurrency } from '../run/concurrency.ts'
+import { PROBE_OPTIONS, probePortOf } from '../run/probe-port.ts'
 import { openLogs } from '../run/process-logs.ts'
 import {
   configSourceOf,
@@ -41,6 +43,7 @@ export const proxy: Command = {
       choices: ROLES,
     },
     ...WORKLOAD_OPTIONS,
+    ...PROBE_OPTIONS,
     outbound: {
       kind: 'value',
       placeholder: 'HOST:PORT',
@@ -117,6 +120,7 @@ export const proxy: Command = {
     const transport = transportOf(args)
     const identity = identityOptionsOf(args, workload, terminal)
     const { overloadOf } = await import('../run/overload.ts')
+    const { offers, shown } = servedBy(args, role)
     const options = {
       role,
       workload,
@@ -128,7 +132,7 @@ export const proxy: Command = {
         ? { portMap: parsePortMap('map', args.pairs('map')) }
         : {
             outbound: parseAddress('outbound', args.value('outbound') ?? DEFAULT_OUTBOUND),
-            offers: offersOf(args, args.port('app-port')),
+            offers,
           }),
       ...(bind === undefined ? {} : { bindHost: bind }),
       admin,
@@ -139,8 +143,16 @@ export const proxy: Command = {
     }
     const { runProxy } = await import('../run/run-proxy.ts')
     const concurrency = parseConcurrency(workers ?? (role === 'gateway' ? 'auto' : '1'))
-    return runProxy(options, { isJson, concurrency, ...token }, terminal, openLogs(args, terminal))
+    const more = { isJson, concurrency, ...shown, ...token }
+    return runProxy(options, more, terminal, openLogs(args, terminal))
   },
+}
+
+/** What the proxy stands before, and the port where that is asked how it is. */
+function servedBy(args: Arguments, role: (typeof ROLES)[number]) {
+  const offers = role === 'gateway' ? [] : offersOf(args, args.port('app-port'))
+  const probe = probePortOf(args, offers[0])
+  return { offers, shown: probe === undefined ? {} : { probe } }
 }
 
 function machineName(): string {

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { type Command, UsageError } from '../command.ts'
 import { freePort, LOOPBACK } from '../run/addresses.ts'
+import { PROBE_OPTIONS, probePortOf } from '../run/probe-port.ts'
 import { openLogs } from '../run/process-logs.ts'
 import {
   configSourceOf,
@@ -25,6 +26,7 @@ export const run: Command = {
   ].join('\n'),
   options: {
     ...WORKLOAD_OPTIONS,
+    ...PROBE_OPTIONS,
     inbound: {
       kind: 'value',
       placeholder: 'HOST:PORT',
@@ -68,6 +70,7 @@ export const run: Command = {
         command: args.command,
         workload,
         offers,
+        probe: probePortOf(args, offers[0]),
         source: configSourceOf(args, workload, terminal),
         identity: identityOptionsOf(args, workload, terminal),
         outboundPort: args.port('outbound') ?? 0,

@@ -11,6 +11,7 @@ import {
 import { CommandError } from '../command.ts'
 import { programVersion } from '../program-version.ts'
 import { firstSignal, type Terminal } from '../terminal/terminal.ts'
+import { openProbePort, type ProbePort } from './probe-port.ts'
 import { INHERITED_TOKEN, leaveToken } from './proxy-token.ts'
 import { reportReady } from './report-ready.ts'
 import { receiveSockets, startSuccessor, tellReady } from './upgrade.ts'
@@ -22,11 +23,13 @@ export async function runProxy(
     isJson,
     concurrency,
     adminToken,
+    probe,
   }: {
     readonly isJson: boolean
     readonly concurrency: number
     /** Chosen by the user; absent: one is made and left for the user. */
     readonly adminToken?: string
+    readonly probe?: ProbePort
   },
   terminal: Terminal,
   logs: LogScopes,
@@ -45,6 +48,8 @@ export async function runProxy(
     ...(handed === undefined ? {} : { handed }),
   }
   const proxy = await openProxy(options, terminal, logs, more)
+  const isSuccessor = handed !== undefined
+  await using probePort = probe === undefined ? undefined : await openProbePort(probe, isSuccessor)
   const takeToken = await leaveTokenOf(proxy, adminToken, terminal, logs)
   const succeeded = new Promise<'succeeded'>((resolve) => {
     upgrade = upgradeOnce(proxy, logs, {
@@ -73,6 +78,7 @@ export async function runProxy(
     if (handed !== undefined) tellReady()
   }
   if ((await ended) === 'succeeded') {
+    await probePort?.[Symbol.asyncDispose]()
     await Promise.race([proxy.leave(), stopped.then(() => proxy.close())])
   } else {
     await proxy.drain()

@@ -23,6 +23,7 @@ import type { Terminal } from '../terminal/terminal.ts'
 import { LOOPBACK } from './addresses.ts'
 import { childEnvironment, type RunningChild, startChild } from './child.ts'
 import { privateSocket } from './private-socket.ts'
+import { openProbePort, type ProbePort } from './probe-port.ts'
 import { leaveToken } from './proxy-token.ts'
 import { reportReady } from './report-ready.ts'
 import { instanceOf } from './sidecar-options.ts'
@@ -31,6 +32,8 @@ export interface WorkloadRun {
   readonly command: readonly string[]
   readonly workload: Workload
   readonly offers: readonly OfferedPort[]
+  /** Absent: who has no identity asks the application itself. */
+  readonly probe: ProbePort | undefined
   readonly source: ConfigSource
   readonly identity: IdentityOptions | undefined
   readonly outboundPort: number
@@ -52,6 +55,7 @@ export async function runWorkload(
   logs: LogScopes,
 ): Promise<number> {
   let quit = () => {}
+  await using _probe = run.probe === undefined ? undefined : await openProbePort(run.probe)
   // Whoever wants the application's identity from elsewhere has said so.
   const isServed = run.identity !== undefined && terminal.env.SPIFFE_ENDPOINT_SOCKET === undefined
   await using socket = isServed ? await privateSocket(terminal) : undefined
