@@ -3,13 +3,13 @@
  *
  *     socket ─► Leg (framing, SETUP, keepalive) ─► Forwarder ─► Router (verdict) ─► Leg ─► socket
  */
-import type { Clock, Logger } from '@weft/base'
+import { type Clock, type Logger, sleep } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
 import { type Listening, type Socket, TimerWheel, type Transport } from '@weft/net'
 import { RSOCKET_ERROR, RSocketFrameReader, type Setup } from '@weft/wire'
+import { tellBrokers, tellEvent } from './announcements.ts'
 import { placeInstance } from './auth/place-instance.ts'
 import { BrokerService } from './broker-service.ts'
-import { readConnectionEvent } from './connection-event.ts'
 import { BrokerCounters } from './counters.ts'
 import { Forwarder } from './forward.ts'
 import { type Hello, readHello } from './hello.ts'
@@ -19,6 +19,7 @@ import { type ListenOptions, openListener } from './listen.ts'
 import { LocalRouter } from './local-router.ts'
 import { type Framing, LENGTH_FRAMING } from './outbox.ts'
 import type { PeerFacts, PeerIdentity } from './peer-facts.ts'
+import { type PeerNews, readPeerNews, servicesAfter } from './peer-news.ts'
 import { Registry } from './registry.ts'
 import type { Router } from './router.ts'
 import { Turn } from './turn.ts'
@@ -60,12 +61,18 @@ export interface RouterParts {
 export interface DrainOptions {
   /** From the notice until what is left is cut, in milliseconds. */
   readonly deadlineMs: number
+  /** As long are new streams still taken, so that peers can move; 0 (the default): not at all. */
+  readonly graceMs?: number
+  /** Other brokers, as URIs that peers dial. */
+  readonly replaceWith?: readonly string[]
 }
 
 /** Of legs whose frames come by no socket. */
 const NO_SOURCE = { maxFrameBytes: 0, receive() {} }
 
 const ANONYMOUS: PeerIdentity = { principal: undefined, claims: undefined }
+/** Services that one instance may offer. */
+const MAX_SERVICES = 4_096
 /** How often a drain looks whether the last stream is over. */
 const DRAIN_LOOK_MS = 20
 
@@ -82,6 +89,8 @@ export class Broker implements LegOwner {
   readonly #turn = new Turn()
   readonly #legs = new Set<Leg>()
   readonly #listening: Listening[] = []
+  #uris: readonly string[] = []
+  #events = 0
   #unauthenticated = 0
   #draining = false
 
@@ -202,6 +211,7 @@ export class Broker implements LegOwner {
     leg.isServing = leg.facts.instance?.resting !== true
     const older = this.registry.add(leg)
     this.#deps.onOpen?.(leg)
+    tellEvent(leg, { welcome: this.#welcome() })
     if (older === undefined) return
     this.#deps.log.info('a newer connection of the same link came', {
       instance: leg.facts.instance?.id ?? '',
@@ -211,10 +221,27 @@ export class Broker implements LegOwner {
 
   onMetadataPush(leg: Leg, metadata: Uint8Array): void {
     this.#deps.onMetadataPush?.(leg, metadata)
-    const status = readConnectionEvent(metadata)?.status
-    if (status !== 'serving' && status !== 'draining') return
-    leg.isServing = status === 'serving'
-    this.#deps.onServing?.(leg)
+    const news = readPeerNews(metadata, leg.facts)
+    if (news !== undefined) this.#learn(leg, news)
+  }
+
+  #learn(leg: Leg, news: PeerNews): void {
+    if (news.isServing !== undefined) {
+      leg.isServing = news.isServing
+      this.#deps.onServing?.(leg)
+    }
+    const { instance } = leg.facts
+    const services = instance === undefined ? [] : servicesAfter(instance.services, news)
+    if (services.length > MAX_SERVICES) {
+      leg.fail(RSOCKET_ERROR.connectionError, `more than ${MAX_SERVICES} services of one instance`)
+      return
+    }
+    if (instance !== undefined && services !== instance.services) {
+      this.#deps.onGone?.(leg)
+      this.registry.change(leg, services)
+      this.#deps.onOpen?.(leg)
+    }
+    if (news.seq !== undefined) tellEvent(leg, { ack: { seq: news.seq } })
   }
 
   onGone(leg: Leg): void {
@@ -229,20 +256,43 @@ export class Broker implements LegOwner {
 
   #welcome() {
     const { id } = this.#options
-    return { broker: id, brokers: [id], maxFrame: this.limits.maxFrameBytes }
+    return { broker: id, brokers: this.#uris, maxFrame: this.limits.maxFrameBytes }
+  }
+
+  /** Where brokers can be dialled, from now on: peers that take events are told. */
+  announceBrokers(uris: readonly string[]): void {
+    this.#uris = uris
+    for (const leg of this.#legs) if (leg.isOpen) this.#tellBrokers(leg, uris)
+  }
+
+  #tellBrokers(leg: Leg, uris: readonly string[]): void {
+    const { id: broker } = this.#options
+    const eventId = `${broker}-${++this.#events}`
+    tellBrokers(leg, uris, { broker, eventId, nowMs: this.clock.nowMs() })
   }
 
   /**
-   * Takes no new connections and no new streams, waits for what is open, then closes. Streams
-   * that outlive the deadline end with CANCELED.
+   * Takes no new connections, tells everyone who understands it, after the grace refuses new
+   * streams, waits for what is open, then closes. Streams that outlive the deadline end with
+   * CANCELED. CONNECTION_CLOSE is never said: clients would give up what is open.
    */
-  async drain({ deadlineMs }: DrainOptions): Promise<void> {
+  async drain({ deadlineMs, graceMs = 0, replaceWith = [] }: DrainOptions): Promise<void> {
     this.#draining = true
     await Promise.all(this.#listening.map((each) => each.close()))
-    for (const leg of this.#legs) leg.draining = true
     const endMs = this.clock.monotonicMs() + deadlineMs
+    for (const leg of this.#legs) {
+      if (!leg.isOpen) continue
+      tellEvent(leg, { goaway: { deadlineMs, replaceWith } })
+      if (leg.facts.isAlibaba) this.#tellBrokers(leg, replaceWith)
+      leg.grant?.end()
+    }
+    if (graceMs > 0) await sleep(this.clock, graceMs)
+    for (const leg of this.#legs) leg.draining = true
     while (this.openStreams > 0 && this.clock.monotonicMs() < endMs) {
-      await new Promise<void>((resolve) => this.clock.after(DRAIN_LOOK_MS, resolve))
+      await sleep(this.clock, DRAIN_LOOK_MS)
+    }
+    for (const leg of this.#legs) {
+      if (leg.isOpen) this.forwarder.endRequests(leg, 'WEFT-GOAWAY the broker goes')
     }
     this.close()
   }

@@ -86,7 +86,7 @@ function readWeftHello(content: Uint8Array, base: Base): Hello | string {
       weight: Math.max(1, countOf(json.weight) ?? 1),
       zone: textOf(json.zone) ?? '',
       resting: json.status === 'draining',
-      services: servicesOf(json.services, 'name'),
+      services: offeredServices(json.services, 'name'),
     },
   }
 }
@@ -114,7 +114,7 @@ function readAlibabaHello(
       weight: Math.max(1, countOf(json.powerRating) ?? 1),
       zone: '',
       resting: false,
-      services: servicesOf(published, 'service'),
+      services: offeredServices(published, 'service'),
     },
   }
 }
@@ -150,7 +150,8 @@ function textsOf(value: unknown): Readonly<Record<string, string>> {
   )
 }
 
-function servicesOf(value: unknown, nameField: string): readonly OfferedService[] {
+/** The services of a list; what names none is passed over. */
+export function offeredServices(value: unknown, nameField: string): readonly OfferedService[] {
   if (!Array.isArray(value)) return []
   return value.filter(isRecord).flatMap((each) => {
     const service = textOf(each[nameField])

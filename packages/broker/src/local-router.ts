@@ -4,6 +4,7 @@
  */
 import { type GsvRoute, gsvServiceKey, RSOCKET_ERROR } from '@weft/wire'
 import type { BrokerService } from './broker-service.ts'
+import { pickSticky, selectLegs } from './gsv-pick.ts'
 import type { Leg } from './leg.ts'
 import { type PickDeps, pickLeg } from './pick-leg.ts'
 import type { Registry } from './registry.ts'
@@ -36,11 +37,15 @@ export class LocalRouter implements Router {
       const message = `WEFT-404 nobody offers ${gsvServiceKey(call.route)}`
       return { kind: 'refuse', code: RSOCKET_ERROR.rejected, message }
     }
-    const { timeoutMs } = call
+    const { timeoutMs, route } = call
+    const serviceKey = gsvServiceKey(route)
     return {
       kind: 'forward',
       isLasting: true,
-      pick: (tried) => pickLeg(legs, tried, this.#deps),
+      pick: (tried) =>
+        route.sticky
+          ? pickSticky(leg, serviceKey, legs, tried, this.#deps)
+          : pickLeg(legs, tried, this.#deps),
       retries: legs.length > 1 ? RETRIES : 0,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     }
@@ -56,16 +61,5 @@ function candidates(registry: Registry, route: GsvRoute): readonly Leg[] {
   if (legs.length === 0 && route.method !== '') {
     legs = registry.find(gsvServiceKey({ ...route, service: `${route.service}.${route.method}` }))
   }
-  return route.endpoint === '' ? legs : legs.filter((leg) => isSelected(leg, route.endpoint))
-}
-
-function isSelected(leg: Leg, selector: string): boolean {
-  const colon = selector.indexOf(':')
-  const key = selector.slice(0, colon)
-  const value = selector.slice(colon + 1)
-  const { instance } = leg.facts
-  if (colon <= 0 || instance === undefined) return false
-  if (key === 'id' || key === 'uuid') return instance.id === value
-  if (key === 'ip') return leg.socket.remoteAddress.host === value
-  return instance.labels[key] === value
+  return selectLegs(legs, route)
 }

@@ -41,6 +41,7 @@ export {
   gsvServiceKey,
   parseGsv,
   readBinaryRouting,
+  renderBinaryRouting,
 } from './rsocket/alibaba.ts'
 export {
   CompositeReader,
