@@ -412,6 +412,7 @@ class Listener implements OpenListener, HttpHome {
     if (current === undefined || facts?.serverName === undefined) return true
     // Nearly all: with the scheme's own port, and as they wrote it in the handshake.
     if (authority === facts.serverName) return true
+    if (current.chains.length === 1 && current.defaultChain === undefined) return true
     const host = authority.replace(/:\d+$/, '').toLowerCase()
     if (host === facts.serverName) return true
     // The chain that a connection made for this host would have, by all that is the same of it.

@@ -7,7 +7,7 @@ import type { AbuseGuard } from './abuse.ts'
 import { H2_ERROR, type Http2Counters, type Http2Handler } from './contract.ts'
 import { FLAG, MAX_WINDOW, readUint32, SETTING, writePing, writeSettingsAck } from './frames.ts'
 import type { SendSide } from './send-side.ts'
-import type { Http2Stream } from './stream.ts'
+import type { Http2Stream, OpenStreams } from './stream.ts'
 
 interface Session {
   readonly out: OutBuffer
@@ -15,7 +15,7 @@ interface Session {
   readonly handler: Http2Handler
   readonly guard: AbuseGuard
   readonly counters: Http2Counters
-  readonly streams: ReadonlyMap<number, Http2Stream>
+  readonly streams: OpenStreams
   readonly closed: boolean
   goingAway: boolean
   peerAllowsConnect: boolean
@@ -171,7 +171,7 @@ export class ControlFrames {
     session.goingAway = true
     session.counters.goaway_received++
     if (!session.server) {
-      for (const stream of [...session.streams.values()]) {
+      for (const stream of session.streams.values()) {
         if (stream.id <= lastId || stream.closed) continue
         session.end(stream)
         session.handler.onReset(stream, H2_ERROR.refusedStream, true)

@@ -11,7 +11,7 @@ import { H2_ERROR, type HeadTarget, type Http2Counters, type Http2Handler } from
 import { FLAG, readUint32 } from './frames.ts'
 import { HeadBuilder, MALFORMED } from './head-builder.ts'
 import { HpackDecoder } from './hpack/decoder.ts'
-import type { Http2Stream } from './stream.ts'
+import type { Http2Stream, OpenStreams } from './stream.ts'
 
 export interface HeadOwner {
   readonly server: boolean
@@ -19,7 +19,7 @@ export interface HeadOwner {
   readonly handler: Http2Handler
   readonly guard: AbuseGuard
   readonly counters: Http2Counters
-  readonly streams: ReadonlyMap<number, Http2Stream>
+  readonly streams: OpenStreams
   readonly lastPeerId: number
   readonly lastAccepted: number
   /** As many streams are open as may be. */

@@ -6,14 +6,14 @@ import type { OutBuffer } from '../http1/out-buffer.ts'
 import type { AbuseGuard } from './abuse.ts'
 import { H2_ERROR, type Http2Counters, type Http2Handler } from './contract.ts'
 import { DEFAULT_WINDOW, FLAG, FRAME, writeNumberFrame } from './frames.ts'
-import type { Http2Stream } from './stream.ts'
+import type { Http2Stream, OpenStreams } from './stream.ts'
 
 interface Session {
   readonly out: OutBuffer
   readonly handler: Http2Handler
   readonly guard: AbuseGuard
   readonly counters: Http2Counters
-  readonly streams: ReadonlyMap<number, Http2Stream>
+  readonly streams: OpenStreams
   readonly closed: boolean
   touch(): void
   onStray(id: number): void

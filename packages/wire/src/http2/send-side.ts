@@ -18,13 +18,13 @@ import {
 } from './frames.ts'
 import { HeadWriter } from './head-writer.ts'
 import type { RequestText } from './request-text.ts'
-import type { Http2Stream } from './stream.ts'
+import type { Http2Stream, OpenStreams } from './stream.ts'
 
 interface Session {
   readonly out: OutBuffer
   readonly handler: Http2Handler
   readonly guard: AbuseGuard
-  readonly streams: ReadonlyMap<number, Http2Stream>
+  readonly streams: OpenStreams
   touch(): void
   maybeClose(stream: Http2Stream): void
 }

@@ -38,6 +38,7 @@ import { ReceiveSide } from './receive-side.ts'
 import { RequestText, readRequestText } from './request-text.ts'
 import { SendSide } from './send-side.ts'
 import { Http2Stream } from './stream.ts'
+import { StreamTable } from './stream-table.ts'
 
 const MAX_STREAM_ID = 0x7fff_ffff
 const STREAM_WINDOW_BYTES = 1_048_576
@@ -67,7 +68,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
   readonly handler: Http2Handler
   readonly guard: AbuseGuard
   readonly counters: Http2Counters
-  readonly streams = new Map<number, Http2Stream>()
+  readonly streams = new StreamTable<Http2Stream>()
   closed = false
   goingAway = false
   peerAllowsConnect = false
@@ -270,7 +271,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
       : Math.max(this.#streamWindow, DEFAULT_WINDOW)
     const nowMs = this.#options.now()
     const stream = new Http2Stream(id, window, this.#send.initialWindow, nowMs)
-    this.streams.set(id, stream)
+    this.streams.add(stream)
     this.counters.streams_active++
     this.guard.opened(nowMs)
     return stream
@@ -447,7 +448,7 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     if (this.closed) return
     this.#goaway(this.lastPeerId, code)
     this.closed = true
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.values()) {
       if (stream.closed) continue
       this.end(stream)
       this.handler.onReset(stream, code, false)

@@ -49,3 +49,9 @@ export class Http2Stream {
     return this.queue === undefined ? 0 : this.queueTo - this.queueFrom
   }
 }
+
+/** The streams of a session that are not closed. */
+export interface OpenStreams {
+  get(id: number): Http2Stream | undefined
+  values(): Http2Stream[]
+}
