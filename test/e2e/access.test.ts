@@ -14,12 +14,20 @@ spec:
       to: [{operation: {paths: ["/x*"]}}]
 `
 
+const STRICT = `apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: all, namespace: istio-system}
+spec:
+  mtls: {mode: STRICT}
+`
+
 test('weft can and weft describe answer for a running mesh', async () => {
   await using place = await temporaryFolder()
   const folder = place.path
   const mesh = join(folder, 'mesh')
   await mkdir(mesh)
   await writeFile(join(mesh, 'policy.yaml'), POLICY)
+  await writeFile(join(mesh, 'strict.yaml'), STRICT)
   const [xds, admin, port] = [await freePort(), await freePort(), await freePort()]
   const state = { env: { XDG_STATE_HOME: join(folder, 'state') } }
   const addresses = ['--xds', `127.0.0.1:${xds}`, '--admin', `127.0.0.1:${admin}`]
@@ -39,7 +47,12 @@ test('weft can and weft describe answer for a running mesh', async () => {
   assert.match(allowed.output, /AuthorizationPolicy default\/web rule 0\n.*policy\.yaml:6/)
   const denied = await can('--from', 'default/other', '--path', '/x/1', '--json')
   assert.equal(denied.exitCode, 1, denied.errors)
-  assert.equal(JSON.parse(denied.output).mtls.mode, 'PERMISSIVE')
+  const { mtls } = JSON.parse(denied.output)
+  assert.deepEqual([mtls.mode, mtls.policy], ['STRICT', 'istio-system/all'])
+  assert.match(mtls.origin, /strict\.yaml:5$/)
+  const plain = await can('--plaintext', '--path', '/x/1')
+  assert.equal(plain.exitCode, 1, plain.errors)
+  assert.match(plain.output, /PeerAuthentication istio-system\/all/)
   const described = await runWeft(['describe', 'default/pay', '--json', ...control], state)
   assert.equal(described.exitCode, 0, described.errors)
   assert.match(described.output, /"AuthorizationPolicy","name":"default\/web"/)

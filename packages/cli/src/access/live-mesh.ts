@@ -1,9 +1,9 @@
 /** Who is called in a running mesh: what the control plane told the proxies that are connected. */
 import { DEFAULT_PROXY } from '@weft/control'
-import type { FilterChain, Listener, OfferedPort, ResourceSet } from '@weft/model'
+import type { FilterChain, Listener, OfferedPort, Origin, ResourceSet } from '@weft/model'
 import { CommandError } from '../command.ts'
 import type { MeshApi } from '../mesh-api.ts'
-import type { Destination, ModeAt } from './destination.ts'
+import { type Destination, type ModeAt, whereOf } from './destination.ts'
 
 const INBOUND = 'weft:inbound|'
 /** Until somebody says otherwise (Istio's). */
@@ -91,15 +91,36 @@ function trustDomainOf(listeners: readonly Listener[]): string {
   return domain ?? TRUST_DOMAIN
 }
 
-/** As the chains of the port say; whose word it was they do not. */
+/** As the chains of the port say, by the word of what the listener came from. */
 function modeOf(listeners: readonly Listener[]): ModeAt {
   return (port) => {
-    const chains = listeners.flatMap((listener) => {
-      if (listener.name === `${INBOUND}${port}`) return listener.filterChains
-      return listener.filterChains.filter(({ match }) => match.destinationPort === port)
+    const places = listeners.flatMap((listener) => {
+      const { name, filterChains, origins } = listener
+      const isOwn = name === `${INBOUND}${port}`
+      const chains = isOwn
+        ? filterChains
+        : filterChains.filter(({ match }) => match.destinationPort === port)
+      return chains.length === 0 ? [] : [{ chains, origin: originFor(port, isOwn, origins) }]
     })
+    const chains = places.flatMap((place) => place.chains)
+    const said = saidBy(places.find(({ origin }) => origin !== undefined)?.origin)
     const isMutual = ({ tls }: FilterChain) => tls?.requireClientCertificate === true
-    if (!chains.some(isMutual)) return { mode: 'DISABLE' }
-    return { mode: chains.every(isMutual) ? 'STRICT' : 'PERMISSIVE' }
+    if (!chains.some(isMutual)) return { mode: 'DISABLE', ...said }
+    return { mode: chains.every(isMutual) ? 'STRICT' : 'PERMISSIVE', ...said }
   }
+}
+
+/** A listener of many ports has an origin for each port with a word of its own, and one for the rest. */
+function originFor(port: number, isOwn: boolean, origins: readonly Origin[]): Origin | undefined {
+  const all = origins.filter(({ kind }) => kind === 'PeerAuthentication')
+  if (isOwn) return all[0]
+  const ofPort = all.find(({ path }) => path === `spec.portLevelMtls[${port}]`)
+  return ofPort ?? all.find(({ path }) => path === 'spec.mtls')
+}
+
+function saidBy(origin: Origin | undefined): { policy?: string; origin?: string } {
+  if (origin === undefined) return {}
+  const where = whereOf(origin)
+  const policy = `${origin.namespace}/${origin.name}`
+  return { policy, ...(where === undefined ? {} : { origin: where }) }
 }

@@ -3,7 +3,7 @@ import { type Command, CommandError, UsageError } from '../command.ts'
 import type { DescribedKind } from '../describe/describe.ts'
 import type { Described } from '../describe/rows.ts'
 import { API_OPTIONS } from '../input/control-access.ts'
-import { readSources } from '../input/read-sources.ts'
+import { readQuietly } from '../input/scene.ts'
 import { meshApiOf } from '../input/where-to-write.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 
@@ -93,12 +93,8 @@ async function stateOf(args: Arguments, name: string, terminal: Terminal): Promi
     })
     return { mesh: meshView({ documents }), connected, problems: problems.map(problemText) }
   }
-  const sources = await readSources(paths, terminal)
-  const { validateDocuments } = await import('@weft/config')
-  const { readWorkloadTemplates } = await import('../simulate/workload-templates.ts')
-  const { documents, problems } = validateDocuments(sources)
-  const templates = readWorkloadTemplates(sources)
-  return { mesh: meshView({ documents, templates }), problems: problems.map(problemText) }
+  const scene = await readQuietly(paths, terminal)
+  return { mesh: meshView(scene), problems: scene.problems.map(problemText) }
 }
 
 interface Found {

@@ -2,7 +2,7 @@ import type { Resources } from '@weft/model'
 import type { Arguments } from '../arguments.ts'
 import { type Command, CommandError, UsageError } from '../command.ts'
 import { API_OPTIONS } from '../input/control-access.ts'
-import { readSources } from '../input/read-sources.ts'
+import { readScene } from '../input/scene.ts'
 import { meshApiOf } from '../input/where-to-write.ts'
 import type { MeshApi } from '../mesh-api.ts'
 import type { Scene } from '../simulate/perspective.ts'
@@ -84,15 +84,7 @@ function whatOf(args: Arguments): What {
 
 async function offlineScene(args: Arguments, terminal: Terminal): Promise<Scene | undefined> {
   const paths = [...args.list('file'), ...args.operands.slice(1)]
-  if (paths.length === 0) return undefined
-  const sources = await readSources(paths, terminal)
-  const { renderProblems, validateDocuments } = await import('@weft/config')
-  const { documents, problems } = validateDocuments(sources)
-  const errors = problems.filter(({ severity }) => severity === 'error')
-  const texts = new Map(sources.map(({ file, text }) => [file, text]))
-  if (errors.length > 0) terminal.err(renderProblems(errors, texts))
-  const { readWorkloadTemplates } = await import('../simulate/workload-templates.ts')
-  return { documents, templates: readWorkloadTemplates(sources) }
+  return paths.length === 0 ? undefined : readScene(paths, terminal)
 }
 
 async function readServices(scene: Scene | undefined, api: MeshApi) {

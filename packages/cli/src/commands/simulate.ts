@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { type Command, UsageError } from '../command.ts'
-import { readSources } from '../input/read-sources.ts'
+import { errorsOf, readScene } from '../input/scene.ts'
 import { type Call, type Form, parseCalls } from '../simulate/call.ts'
 import { CallError } from '../simulate/call-error.ts'
 import { SIMULATION_ERRORS, type SimulationResult } from '../simulate/result.ts'
@@ -70,19 +70,12 @@ export const simulate: Command = {
       throw new UsageError('standard input can hold the files or the call, not both')
     }
     const { calls, form } = await readCalls(given, terminal)
-    const sources = await readSources(paths, terminal)
-
-    const { renderProblems, validateDocuments } = await import('@weft/config')
-    const { documents, problems } = validateDocuments(sources)
-    const errors = problems.filter(({ severity }) => severity === 'error')
-    const texts = new Map(sources.map(({ file, text }) => [file, text]))
-    if (errors.length > 0) terminal.err(renderProblems(errors, texts))
+    const scene = await readScene(paths, terminal)
     const { simulatorOf } = await import('../simulate/simulate.ts')
     const { renderSimulation } = await import('../simulate/render.ts')
-    const { readWorkloadTemplates } = await import('../simulate/workload-templates.ts')
-    const simulator = simulatorOf({ documents, templates: readWorkloadTemplates(sources) })
+    const simulator = simulatorOf(scene)
     // What is invalid is refused by a control plane too: the answer is that of the rest.
-    const leftOut = errors.map(
+    const leftOut = errorsOf(scene).map(
       ({ file, line, object, message }) =>
         `left out, since invalid: ${object === undefined ? '' : `${object.kind} ${object.namespace}/${object.name} `}(${file}:${line}): ${message}`,
     )

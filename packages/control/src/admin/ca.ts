@@ -5,6 +5,7 @@ import { denial, mayIn } from './access/roles.ts'
 import {
   type AdminAnswer,
   type AdminEndpoint,
+  answerInRange,
   jsonAnswer,
   type PlaneView,
   readObject,
@@ -106,14 +107,11 @@ export const createJoinToken: AdminEndpoint = {
     if (!mayIn(caller, 'admin', namespace)) {
       return jsonAnswer({ error: denial(caller, 'joinTokens.create', 'admin', namespace) }, 403)
     }
-    try {
+    return answerInRange(async () => {
       const { token, ...info } = await identities.tokens.create(options)
       // Whoever gets it knows the CA by this and trusts nobody on first sight.
-      return jsonAnswer({ ...info, token: [token, ...identities.ca.pins()].join('@') })
-    } catch (error) {
-      if (error instanceof RangeError) return jsonAnswer({ error: error.message }, 400)
-      throw error
-    }
+      return { ...info, token: [token, ...identities.ca.pins()].join('@') }
+    })
   },
 }
 

@@ -94,6 +94,16 @@ export function jsonAnswer(value: unknown, status = 200): AdminAnswer {
   }
 }
 
+/** @param make Its `RangeError` is the caller's: 400. */
+export async function answerInRange(make: () => Promise<unknown>): Promise<AdminAnswer> {
+  try {
+    return jsonAnswer(await make())
+  } catch (error) {
+    if (error instanceof RangeError) return jsonAnswer({ error: error.message }, 400)
+    throw error
+  }
+}
+
 export function textAnswer(body: string | Iterable<string>, status = 200): AdminAnswer {
   return { status, contentType: 'text/plain; charset=utf-8', body }
 }

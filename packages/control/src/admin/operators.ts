@@ -1,7 +1,13 @@
 /** `/v1/whoami`, `/v1/can`, `/v1/operator-tokens…`, `/v1/audit`: what `weft auth` asks. */
 import { isGrant, type OperatorTokenOptions } from './access/operator-tokens.ts'
 import { type Access, denial, mayEverywhere, mayIn } from './access/roles.ts'
-import { type AdminAnswer, type AdminEndpoint, jsonAnswer, readObject } from './endpoint.ts'
+import {
+  type AdminAnswer,
+  type AdminEndpoint,
+  answerInRange,
+  jsonAnswer,
+  readObject,
+} from './endpoint.ts'
 
 const MAX_AUDIT = 1_000
 const DEFAULT_AUDIT = 100
@@ -57,14 +63,11 @@ export const createOperatorToken: AdminEndpoint = {
   async answer({ body, caller, about }, { operators }) {
     const options = readOptions(readObject(body) ?? {})
     if (typeof options === 'string') return jsonAnswer({ error: options }, 400)
-    try {
+    return answerInRange(async () => {
       const made = await operators.tokens.create(options, caller.user)
       about(`operator token ${made.id} of ${made.user}`)
-      return jsonAnswer(made)
-    } catch (error) {
-      if (error instanceof RangeError) return jsonAnswer({ error: error.message }, 400)
-      throw error
-    }
+      return made
+    })
   },
 }
 

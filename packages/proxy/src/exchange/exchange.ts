@@ -99,7 +99,6 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   host: Host | undefined
   pool: HttpPool | undefined
   connection: UpstreamSide | undefined
-  /** Stays when the exchange has ended. */
   sentBy: UpstreamSide | undefined
   attempts = 0
   tried: Set<Host> | undefined

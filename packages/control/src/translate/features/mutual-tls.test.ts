@@ -223,3 +223,24 @@ spec: {mtls: {mode: STRICT}}`
   )
   assert.equal(listenerOf(false)?.defaultFilterChain?.name, 'virtualInbound')
 })
+
+test('a listener names the PeerAuthentications that decide about its ports', () => {
+  const text =
+    security('all', 'istio-system', '{mtls: {mode: STRICT}}') +
+    security(
+      'cart',
+      'shop',
+      '{selector: {matchLabels: {app: cart}}, portLevelMtls: {8080: {mode: DISABLE}}}',
+    )
+  const originsOf = (view: Partial<ProxyView>, name: string) =>
+    resources(view, text)
+      .listener.get(name)
+      ?.origins.map(({ kind, namespace, name: own, path }) => [kind, `${namespace}/${own}`, path])
+  const all = ['PeerAuthentication', 'istio-system/all', 'spec.mtls']
+  const ofPort = ['PeerAuthentication', 'shop/cart', 'spec.portLevelMtls[8080]']
+  assert.deepEqual(originsOf({ offers: [OFFER] }, 'weft:inbound|80'), [ofPort])
+  const other = { ...OFFER, port: 81, appPort: 81 }
+  assert.deepEqual(originsOf({ offers: [other] }, 'weft:inbound|81'), [all])
+  assert.deepEqual(originsOf({ capture: { kind: 'redirect' } }, 'virtualInbound'), [all])
+  assert.deepEqual(originsOf({ offers: [OFFER], hasIdentity: false }, 'weft:inbound|80'), [])
+})

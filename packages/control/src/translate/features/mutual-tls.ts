@@ -11,6 +11,7 @@ import {
   type DownstreamTls,
   type FilterChain,
   type FilterChainMatch,
+  type Origin,
   renderSpiffeId,
   type SubjectAltNameMatch,
   serviceAccountId,
@@ -19,7 +20,11 @@ import {
 } from '@weft/model'
 import type { MeshService, PortProtocol, ServiceInstance } from '../../registries/registry.ts'
 import type { MeshSettings } from '../../snapshot/mesh-settings.ts'
-import { type MutualTlsMode, mutualTlsMode } from '../../snapshot/peer-authentications.ts'
+import {
+  type MutualTlsMode,
+  mutualTlsDecision,
+  mutualTlsMode,
+} from '../../snapshot/peer-authentications.ts'
 import type { ProxyScope } from '../scope.ts'
 
 /** SDS names of what every proxy has itself (Istio's names). */
@@ -251,4 +256,21 @@ function distinct(chains: readonly FilterChain[]): readonly FilterChain[] {
     const key = JSON.stringify(match)
     return !seen.has(key) && seen.add(key)
   })
+}
+
+/** The PeerAuthentications that decide about a listener; each of `ports` has the names of one. */
+export function peerAuthenticationOrigins(
+  { snapshot, mesh, proxy }: ProxyScope,
+  ports: readonly (readonly number[])[],
+): readonly Origin[] {
+  const { peerAuthentications } = snapshot
+  if (peerAuthentications.length === 0 || !proxy.hasIdentity) return []
+  const origins = ports.flatMap((names) => {
+    const found = mutualTlsDecision(peerAuthentications, proxy, names, mesh.rootNamespace)
+    const { policy, path } = found
+    if (policy === undefined || path === undefined) return []
+    return [{ ...policy.origin, path, line: policy.lineOf(path) }]
+  })
+  const key = ({ namespace, name, path }: Origin) => [namespace, name, path].join(' ')
+  return [...new Map(origins.map((origin) => [key(origin), origin])).values()]
 }

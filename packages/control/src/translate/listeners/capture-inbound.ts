@@ -8,7 +8,7 @@ import { isHttp } from '../../registries/declared/port-protocol.ts'
 import type { DefinedService, PortProtocol } from '../../registries/registry.ts'
 import { plainCluster } from '../clusters/outbound.ts'
 import { underInboundPool } from '../features/inbound-pool.ts'
-import { inboundChains } from '../features/mutual-tls.ts'
+import { inboundChains, peerAuthenticationOrigins } from '../features/mutual-tls.ts'
 import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, inboundCluster } from '../names.ts'
 import type { ProxyScope } from '../scope.ts'
 import { inboundAppCluster, inboundRoutes } from './explicit.ts'
@@ -54,7 +54,10 @@ export function captureInbound(scope: ProxyScope): CaptureInbound {
           ...passing,
         ],
         ...(last === undefined ? {} : { defaultFilterChain: last }),
-        origins: [],
+        origins: peerAuthenticationOrigins(scope, [
+          [],
+          ...chains.flatMap(({ match: { destinationPort: port } }) => (port ? [[port]] : [])),
+        ]),
       },
       ...listeners,
     ],

@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseDocuments } from '@weft/config'
+import type { ResourceSet } from '@weft/model'
 import { buildSnapshot } from '../../snapshot/build.ts'
 import { DEFAULT_PROXY } from '../proxy-view.ts'
 import { translate } from '../translate.ts'
 import { loopbackEndpoint } from './default-endpoint.ts'
+
+/** What a proxy gets of a text that has nothing wrong with it. */
+function resources(text: string, role: 'gateway' | 'sidecar'): ResourceSet {
+  const { documents, problems } = parseDocuments(text, { file: 'in.yaml' })
+  assert.deepEqual(problems, [])
+  return translate(buildSnapshot({ documents }), { ...DEFAULT_PROXY, role })
+}
 
 test('a default endpoint is an address of this host', () => {
   for (const [text, expected] of [
@@ -35,9 +43,7 @@ kind: VirtualService
 metadata: {name: shop}
 spec: {hosts: [shop.example.com], gateways: [gw], http: [{name: cart, match: [{uri: {prefix: /cart}}], directResponse: {status: 204}}]}
 `
-  const { documents, problems } = parseDocuments(text, { file: 'in.yaml' })
-  assert.deepEqual(problems, [])
-  const set = translate(buildSnapshot({ documents }), { ...DEFAULT_PROXY, role: 'gateway' })
+  const set = resources(text, 'gateway')
   const names = set.route
     .get('http.80')
     ?.virtualHosts.map(({ domains, routes }) => [domains[0], ...routes.map(({ name }) => name)])
@@ -68,9 +74,7 @@ spec:
   - {port: {number: 0, name: a, protocol: HTTP}, bind: "unix:///run/a.sock", hosts: ["a.example.com"], defaultEndpoint: "unix:///run/app.sock"}
   - {port: {number: 0, name: b, protocol: HTTP}, bind: "unix:///run/b.sock", hosts: ["b.example.com"], defaultEndpoint: "unix://@b"}
 `
-  const { documents, problems } = parseDocuments(text, { file: 'in.yaml' })
-  assert.deepEqual(problems, [])
-  const set = translate(buildSnapshot({ documents }), { ...DEFAULT_PROXY, role: 'gateway' })
+  const set = resources(text, 'gateway')
   const hosts = [...set.listener.values()].map(({ address, filterChains: [chain] }) => {
     const routes = chain?.filter.kind === 'http' ? chain.filter.routes : undefined
     const table = routes?.kind === 'rds' ? set.route.get(routes.name) : undefined
@@ -96,8 +100,7 @@ spec:
   - {port: {number: 80, name: a, protocol: HTTP}, bind: 127.0.0.1, hosts: ["a.example.com"], defaultEndpoint: ":1"}
   - {port: {number: 80, name: b, protocol: HTTP}, bind: 127.0.0.2, hosts: ["b.example.com"], defaultEndpoint: ":1"}
 `
-  const { documents } = parseDocuments(text, { file: 'in.yaml' })
-  const set = translate(buildSnapshot({ documents }), { ...DEFAULT_PROXY, role: 'gateway' })
+  const set = resources(text, 'gateway')
   assert.deepEqual(
     [...set.route].map(([name, { virtualHosts }]) => [name, virtualHosts[0]?.domains[0]]),
     [
@@ -128,9 +131,7 @@ spec:
   egress:
   - {port: {number: 0, protocol: HTTP, name: out}, bind: "unix:///run/out.sock", hosts: ["./*"]}
 `
-  const { documents, problems } = parseDocuments(text, { file: 'in.yaml' })
-  assert.deepEqual(problems, [])
-  const set = translate(buildSnapshot({ documents }), DEFAULT_PROXY)
+  const set = resources(text, 'sidecar')
   const listener = set.listener.get('/run/out.sock_0')
   assert.deepEqual(listener?.address, { host: '/run/out.sock', port: 0 })
   assert.equal(listener?.bindToPort, true)

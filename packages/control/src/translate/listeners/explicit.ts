@@ -12,7 +12,7 @@ import { resolveHost } from '../../snapshot/hosts.ts'
 import { plainCluster } from '../clusters/outbound.ts'
 import { ANY_REQUEST } from '../features/http-match.ts'
 import { underInboundPool } from '../features/inbound-pool.ts'
-import { inboundChains } from '../features/mutual-tls.ts'
+import { inboundChains, peerAuthenticationOrigins } from '../features/mutual-tls.ts'
 import { HTTP_PROXY_ROUTES, inboundCluster } from '../names.ts'
 import { forwardTo, plainRoute, virtualHost } from '../routes/default-route.ts'
 import type { ProxyScope } from '../scope.ts'
@@ -70,7 +70,7 @@ export function explicitInbound(scope: ProxyScope, offer: OfferedPort): Listener
       },
       [{ name, match: MATCH_ALL, filter }],
     ),
-    origins: [],
+    origins: peerAuthenticationOrigins(scope, [[offer.appPort, port]]),
   }
 }
 
