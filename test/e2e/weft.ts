@@ -97,6 +97,12 @@ export async function ownerToken(adminPort: number): Promise<string> {
   return (await readFile(file, 'utf8')).trim()
 }
 
+/** What a control plane leaves for programs of its user, by its xDS address. */
+export async function bootstrapSecret(xds: string): Promise<string> {
+  const file = join(STATE, 'weft', 'bootstrap', `${xds.replace(':', '-')}.token`)
+  return (await readFile(file, 'utf8')).trim()
+}
+
 /** The same for the admin port of a proxy. */
 export async function proxyToken(adminPort: number): Promise<string> {
   const file = join(STATE, 'weft', 'bootstrap', `127.0.0.1-${adminPort}.proxy-token`)

@@ -5,7 +5,7 @@
 import { createRequire } from 'node:module'
 import { connect as connectTls } from 'node:tls'
 import { HELLO_MIME } from '@weft/broker'
-import { METADATA_ID, renderComposite, renderRoutingTags } from '@weft/wire'
+import { METADATA_ID, renderBearer, renderComposite, renderRoutingTags } from '@weft/wire'
 import { WebSocket } from 'ws'
 
 const require = createRequire(import.meta.url)
@@ -25,6 +25,13 @@ export interface DialOptions {
   /** What requests are answered with; default: their own data. */
   readonly answer?: string
   readonly onFireAndForget?: (data: string) => void
+  /** A bearer token, shown in SETUP. */
+  readonly token?: string
+  /** The broker's certificate is one of the mesh, which has no DNS name. */
+  readonly isSvid?: boolean
+  /** Shown in TLS. */
+  readonly certPem?: string
+  readonly keyPem?: string
 }
 
 /** Asks for `key`; answers are texts in order, an error is `#code message`. */
@@ -54,7 +61,11 @@ function setupMetadata(options: DialOptions): Buffer {
     labels,
     services: services.map((name) => ({ name })),
   }
-  return renderComposite([{ mime: HELLO_MIME, content: Buffer.from(JSON.stringify(hello)) }])
+  const entries = [{ mime: HELLO_MIME, content: Buffer.from(JSON.stringify(hello)) }]
+  const { token } = options
+  if (token === undefined) return renderComposite(entries)
+  const credentials = { mime: METADATA_ID.authentication, content: renderBearer(token) }
+  return renderComposite([...entries, credentials])
 }
 
 function routing(key: string): Buffer {
@@ -89,7 +100,8 @@ const alpha: ProgramKind = {
   },
 }
 
-function alphaTransport({ carrier, port, caPem }: DialOptions): unknown {
+function alphaTransport(options: DialOptions): unknown {
+  const { carrier, port, caPem, certPem, keyPem, isSvid = false } = options
   if (carrier === 'ws') {
     const { WebsocketClientTransport } = require('rsocket-websocket-client') as Loose
     return new WebsocketClientTransport({
@@ -103,7 +115,11 @@ function alphaTransport({ carrier, port, caPem }: DialOptions): unknown {
     ...(carrier === 'tls'
       ? {
           socketCreator: () =>
-            connectTls({ host: '127.0.0.1', port, ca: caPem, servername: 'localhost' }),
+            connectTls({
+              ...{ host: '127.0.0.1', port, ca: caPem, servername: 'localhost' },
+              ...(certPem === undefined ? {} : { cert: certPem, key: keyPem }),
+              ...(isSvid ? { checkServerIdentity: () => undefined } : {}),
+            }),
         }
       : {}),
   })

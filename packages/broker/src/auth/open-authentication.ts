@@ -1,6 +1,6 @@
 /** Authentication from its options: key sets, revocations and the mesh's identity, put together. */
 import type { Clock, Logger } from '@weft/base'
-import { type Roots, renderJwtKeySet, type SpiffeBundle } from '@weft/identity'
+import type { Roots, SpiffeBundle } from '@weft/identity'
 import { parseSpiffeId } from '@weft/model'
 import { parseKeySet, type VerificationKey } from '@weft/traffic'
 import { Authenticator } from './authenticator.ts'
@@ -59,6 +59,8 @@ export interface Authentication {
 }
 
 const DEFAULT_TRUST_DOMAIN = 'cluster.local'
+/** How long a token by an unknown key waits for news of the key. */
+const NEWS_MS = 1_000
 
 /** @throws {Error} When a list or a key set that was named cannot be read at the start. */
 export async function openAuthentication(
@@ -78,7 +80,7 @@ export async function openAuthentication(
       : new Revocations(options.revokedFile, { clock, log, onChange })
   await revocations?.open()
   await Promise.all(feeds.map(({ feed }) => feed.open()))
-  const keys = new MeshKeys(mesh)
+  const keys = new MeshKeys(mesh, clock)
   const stopHearing = mesh?.onChange(() => {
     if (keys.read()) onChange()
   })
@@ -87,7 +89,9 @@ export async function openAuthentication(
     {
       tokens: {
         issuers: feeds.map(({ issuer, feed }) => ({ issuer, keys: feed, ...options })),
-        ...(mesh === undefined ? {} : { meshKeys: (name) => keys.of(name) }),
+        ...(mesh === undefined
+          ? {}
+          : { meshKeys: (name) => keys.of(name), meshNews: () => keys.news() }),
         audiences: options.audiences,
         get trustDomain() {
           return trustDomain()
@@ -121,14 +125,28 @@ export async function openAuthentication(
 /** What the mesh's bundles hold, read once for each change. */
 class MeshKeys {
   readonly #mesh: MeshIdentity | undefined
+  readonly #clock: Clock
+  #waiting: (() => void)[] = []
   #text = ''
   #keys = new Map<string, readonly VerificationKey[]>()
   roots: Roots = new Map()
   trustDomain: string | undefined
 
-  constructor(mesh: MeshIdentity | undefined) {
+  constructor(mesh: MeshIdentity | undefined, clock: Clock) {
     this.#mesh = mesh
+    this.#clock = clock
     this.read()
+  }
+
+  /** Resolves when something is new, or after a second. */
+  news(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(NEWS_MS, resolve)
+      this.#waiting.push(() => {
+        cancel()
+        resolve()
+      })
+    })
   }
 
   of(trustDomain: string): readonly VerificationKey[] {
@@ -142,13 +160,21 @@ class MeshKeys {
     const parsed = parseSpiffeId(held.svid.id)
     this.trustDomain = parsed.ok ? parsed.id.trustDomain : undefined
     this.roots = new Map([...held.bundles].map(([name, { roots }]) => [name, roots]))
-    const sets = [...held.bundles].map(([name, bundle]) => [name, renderJwtKeySet(bundle)] as const)
+    const sets = [...held.bundles].map(([name, bundle]) => [name, keySetOf(bundle)] as const)
     const text = JSON.stringify(sets)
     if (text === this.#text) return false
     this.#text = text
     this.#keys = new Map(sets.map(([name, set]) => [name, keysIn(set)]))
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resolve of waiting) resolve()
     return true
   }
+}
+
+/** SPIFFE's `use` says what a key is for in its own words, which readers of key sets do not know. */
+function keySetOf({ jwtKeys }: SpiffeBundle): string {
+  return JSON.stringify({ keys: jwtKeys.map(({ use: _use, ...key }) => key) })
 }
 
 /** A bundle without keys for tokens is no error: nobody of it has one. */

@@ -31,6 +31,8 @@ export interface TokenRules {
   readonly issuers: readonly TokenIssuer[]
   /** Keys of JWT-SVIDs by trust domain; absent: no control plane says. */
   readonly meshKeys?: (trustDomain: string) => readonly VerificationKey[]
+  /** Resolves with the next news of them, or soon. */
+  readonly meshNews?: () => Promise<void>
   /** Of JWT-SVIDs; one of them must be in `aud`. */
   readonly audiences: readonly string[]
   /** To which people of configured issuers belong. */
@@ -66,7 +68,11 @@ export async function judgeToken(
   const { jwt } = parsed
   const id = tokenId(text, jwt)
   if (id.some((each) => rules.isRevoked(each))) return refused('Jwt is revoked')
-  return jwt.issuer === undefined ? judgeSvid(jwt, rules, nowMs) : judgeIssued(jwt, rules, nowMs)
+  const issuers = rules.issuers.filter((each) => isIssuerOf(each, jwt))
+  // An SVID may have an issuer, which says nothing.
+  return issuers.length === 0
+    ? judgeSvid(jwt, rules, nowMs)
+    : judgeIssued(jwt, issuers, rules, nowMs)
 }
 
 function tokenId(text: string, { payload }: UnverifiedJwt): readonly string[] {
@@ -74,15 +80,22 @@ function tokenId(text: string, { payload }: UnverifiedJwt): readonly string[] {
   return typeof payload.jti === 'string' ? [payload.jti, hash] : [hash]
 }
 
-function judgeSvid(jwt: UnverifiedJwt, rules: TokenRules, nowMs: number): TokenJudgement {
+async function judgeSvid(
+  jwt: UnverifiedJwt,
+  rules: TokenRules,
+  nowMs: number,
+): Promise<TokenJudgement> {
   const { sub } = jwt.payload
   const parsed = typeof sub === 'string' ? parseSpiffeId(sub) : undefined
   if (parsed?.ok !== true || rules.meshKeys === undefined) {
     return refused(tokenProblemText('issuer'))
   }
-  const keys = rules.meshKeys(parsed.id.trustDomain)
+  const { trustDomain } = parsed.id
+  // The first token of a mesh makes its key: the news of it may come a moment after the token.
+  if (!hasKeyFor(jwt, rules.meshKeys(trustDomain))) await rules.meshNews?.()
+  const keys = rules.meshKeys(trustDomain)
   // The trust domain stands in for the issuer: its keys are looked at and no others.
-  const issuer = `spiffe://${parsed.id.trustDomain}`
+  const issuer = `spiffe://${trustDomain}`
   const provider = { issuer, audiences: rules.audiences, ...shared(rules) }
   const verified = verifyJwt({ ...jwt, issuer }, provider, keys, nowMs)
   if (!verified.ok) return refused(tokenProblemText(verified.problem))
@@ -94,10 +107,10 @@ function judgeSvid(jwt: UnverifiedJwt, rules: TokenRules, nowMs: number): TokenJ
 
 async function judgeIssued(
   jwt: UnverifiedJwt,
+  issuers: readonly TokenIssuer[],
   rules: TokenRules,
   nowMs: number,
 ): Promise<TokenJudgement> {
-  const issuers = rules.issuers.filter((each) => isIssuerOf(each, jwt))
   let problem = tokenProblemText('issuer')
   for (const issuer of issuers) {
     if (!hasKeyFor(jwt, issuer.keys.keys)) await issuer.keys.renew()

@@ -110,18 +110,12 @@ async function openAgent(
   const instance = instanceOf(workload, random)
   const nodeId = `broker~127.0.0.1~${instance}.${namespace}~${namespace}.svc.cluster.local`
   const agent = await startAgent({ identity, workload, nodeId }, { clock, random, logs })
-  // With the certificate but without the keys for tokens the first to dial in would be refused.
   await new Promise<void>((resolve) => {
     const cancel = clock.after(IDENTITY_MS, resolve)
-    const look = () => {
-      const bundles = [...(agent.held()?.bundles.values() ?? [])]
-      if (!bundles.some(({ jwtKeys }) => jwtKeys.length > 0)) return
+    void agent.ready.then(() => {
       cancel()
-      stop()
       resolve()
-    }
-    const stop = agent.onChange(look)
-    look()
+    })
   })
   return agent
 }
