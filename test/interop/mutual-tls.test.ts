@@ -30,6 +30,22 @@ const JUDGE = `require('node:http')
     response.writeHead(isAsked && request.url === '/asked/in' ? 200 : 403, { 'x-peer': peer }).end('judged')
   })
   .listen(process.env.PORT, '127.0.0.1', () => console.log('the judge is up'))`
+/** An issuer of tokens: its keys for everybody, and who asked for them. */
+const ISSUER = `const pair = require('node:crypto').generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const asked = []
+require('node:http').createServer((request, response) => {
+  if (request.url === '/jwks') {
+    asked.push(request.headers['x-forwarded-client-cert'] ?? 'nobody')
+    const jwk = pair.publicKey.export({ format: 'jwk' })
+    return response.end(JSON.stringify({ keys: [{ ...jwk, kid: 'k', alg: 'ES256' }] }))
+  }
+  const pack = (value) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const exp = Math.floor(Date.now() / 1000) + 600
+  const text = pack({ alg: 'ES256', kid: 'k' }) + '.' + pack({ iss: 'issuer', sub: 'ann', exp })
+  const key = { key: pair.privateKey, dsaEncoding: 'ieee-p1363' }
+  const signature = require('node:crypto').sign('sha256', Buffer.from(text), key)
+  response.end(JSON.stringify({ token: text + '.' + signature.toString('base64url'), asked: asked.join(' ') }))
+}).listen(process.env.PORT, '127.0.0.1', () => console.log('the issuer is up'))`
 let outbound = 0
 let inbound = 0
 
@@ -58,6 +74,13 @@ before(async () => {
       ...['--service-account', 'judge', '--', process.execPath, '--eval', JUDGE],
     ],
     'the judge is up',
+  )
+  await start(
+    [
+      ...['run', ...control.slice(0, 2), '--service', 'issuer', '--port', '80', '--app-port', '0'],
+      ...['--service-account', 'issuer', '--', process.execPath, '--eval', ISSUER],
+    ],
+    'the issuer is up',
   )
   await start(
     [
@@ -172,6 +195,41 @@ spec:
     assert.ok((await call(outbound, 'cart', 'http://cart/asked/in')) !== undefined)
   })
   assert.ok((await throughMesh()) !== undefined)
+})
+
+test('keys of an issuer in the mesh are fetched over mutual TLS, also where nothing else is let in (R62)', async () => {
+  policy('STRICT')
+  writeFileSync(
+    join(mesh, 'tokens.yaml'),
+    `apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: default}
+spec:
+  selector: {matchLabels: {app: cart}}
+  jwtRules: [{issuer: issuer, jwksUri: "http://issuer.default.svc.cluster.local/jwks"}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: tokens, namespace: default}
+spec:
+  selector: {matchLabels: {app: cart}}
+  action: DENY
+  rules: [{from: [{source: {notRequestPrincipals: ["issuer/ann"]}}], to: [{operation: {paths: ["/token/*"]}}]}]
+`,
+  )
+  const issued = async () => {
+    const heard = await call(outbound, 'issuer', 'http://issuer/token')
+    assert.ok(heard !== undefined)
+    return heard as { readonly token?: string; readonly asked?: string }
+  }
+  await eventually(async () => {
+    assert.equal(await call(outbound, 'cart', 'http://cart/token/none'), undefined)
+    const authorization = `Bearer ${(await issued()).token}`
+    assert.ok(await call(outbound, 'cart', 'http://cart/token/good', { authorization }))
+  })
+  const { asked = '' } = await issued()
+  assert.match(asked, /URI=spiffe:\/\/cluster\.local\/ns\/default\/sa\/cart/)
+  assert.doesNotMatch(asked, /nobody/)
 })
 
 test('a real Envoy with a certificate of the mesh is let in where plaintext is not', {

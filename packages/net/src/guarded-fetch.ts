@@ -6,7 +6,7 @@
  *     https only, unless the host is allowed by name ── redirects are refused
  *     every address that the name has is checked ── the one that was checked is connected to
  */
-import type { IncomingMessage } from 'node:http'
+import type { Agent, IncomingMessage } from 'node:http'
 import { isIP, type LookupFunction } from 'node:net'
 import type { PeerCertificate } from 'node:tls'
 import { type Cidr, type Clock, cidrContains, parseCidr, parseIp } from '@weft/base'
@@ -21,6 +21,8 @@ export interface FetchRules {
   readonly allowedHosts: readonly string[]
   /** Where the operator says that the host is; absent: where its name leads. */
   readonly endpoint?: { readonly host: string; readonly port: number }
+  /** Connects to `endpoint` for plain http: over the mutual TLS of a mesh. Absent: over TCP. */
+  readonly agent?: Agent
   readonly resolve?: Resolve
   /** PEM; absent: what the system trusts. */
   readonly ca?: string | readonly string[]
@@ -106,7 +108,7 @@ function get(
   addresses: readonly string[],
   rules: FetchRules,
 ): Promise<Fetched> {
-  const { clock, timeoutMs, maxBytes, endpoint, ca, checkServerIdentity } = rules
+  const { clock, timeoutMs, maxBytes, endpoint, agent, ca, checkServerIdentity } = rules
   const isTls = url.protocol === 'https:'
   return new Promise((resolve) => {
     const end = (result: Fetched): void => {
@@ -137,7 +139,7 @@ function get(
           .request({ ...secure, host: endpoint?.host ?? host }, take)
       : process
           .getBuiltinModule('node:http')
-          .request({ ...options, host: endpoint?.host ?? host }, take)
+          .request({ ...options, agent: agent ?? false, host: endpoint?.host ?? host }, take)
     const cancelTimer = clock.after(timeoutMs, () => end(problem(`no answer in ${timeoutMs} ms`)))
     sent.on('error', (error) => end(problem(error.message)))
     sent.end()

@@ -169,14 +169,18 @@ test('claims go into fields of which the client has none left', async (t) => {
   assert.deepEqual([proxy.seen()['x-sub'], proxy.seen()['x-admin']], [undefined, undefined])
 })
 
-async function remote(t: TestContext, uri = (port: number) => `http://idp.test:${port}/jwks`) {
+async function remote(
+  t: TestContext,
+  uri = (port: number) => `http://idp.test:${port}/jwks`,
+  timeoutMs = 5_000,
+) {
   const issuer = await openIssuer()
   t.after(() => issuer.close())
   const keys = {
     kind: 'remote',
     uri: uri(issuer.port),
     cluster: 'idp',
-    timeoutMs: 5_000,
+    timeoutMs,
     cacheMs: 300_000,
   } as const
   const more = { idp: issuer.port }
@@ -245,6 +249,36 @@ test('R62, F29: no keys, no way in', async (t) => {
     const answer = await proxy.ask('GET', bearer(issuer.token()))
     assert.deepEqual([answer.status, answer.body], [401, 'Jwks remote fetch is failed'])
     assert.equal((await proxy.ask('GET')).status, 200, 'who brings no token is not concerned')
+  }
+})
+
+test('R62, F29: an issuer that never answers, or is gone, is not waited for longer than it may take', async (t) => {
+  const { issuer, proxy } = await remote(t, undefined, 50)
+  issuer.failure = 'silence'
+  const all = await Promise.all(
+    Array.from({ length: 20 }, () => proxy.ask('GET', bearer(issuer.token()))),
+  )
+  assert.deepEqual(new Set(all.map(({ status }) => status)), new Set([401]))
+  assert.equal(issuer.asked(), 1, 'one question for all who wait')
+  const gone = await remote(t)
+  gone.issuer.close()
+  const answer = await gone.proxy.ask('GET', bearer(gone.issuer.token()))
+  assert.deepEqual([answer.status, answer.body], [401, 'Jwks remote fetch is failed'])
+})
+
+test('F29: what an issuer gave before holds through garbage, 10 MB and silence', async (t) => {
+  const { issuer, proxy } = await remote(t)
+  assert.equal((await proxy.ask('GET', bearer(issuer.token()))).status, 200)
+  for (const failure of [
+    { status: 500, body: '' },
+    { status: 200, body: '<html>' },
+    { status: 200, body: ' '.repeat(10_000_000) },
+    'silence',
+  ] as const) {
+    issuer.failure = failure
+    // A key that nobody knows makes it ask again; the known one is believed all the same.
+    void proxy.ask('GET', bearer(issuer.token({}, { kid: 'unknown' }))).catch(() => undefined)
+    assert.equal((await proxy.ask('GET', bearer(issuer.token()))).status, 200)
   }
 })
 

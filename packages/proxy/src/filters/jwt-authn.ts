@@ -6,6 +6,8 @@ import type { JwtProvider } from '@weft/model'
 import { guardedFetch } from '@weft/net'
 import { FIRST_PICK } from '@weft/traffic'
 import { type FieldChanges, isFieldValue } from '../exchange/request-changes.ts'
+import { towards } from '../tls/connect-upstream.ts'
+import { agentFor } from './ext-authz/agents.ts'
 import { FilterMemory } from './filter-memory.ts'
 import type { BindFilter, FilterCall, FilterScope, FilterVerdict } from './http-filter.ts'
 import { type Accepted, type Outcome, TokenSearch } from './jwt-authn/decide.ts'
@@ -203,7 +205,7 @@ function remoteKeys({ keys }: JwtProvider, scope: FilterScope): RemoteKeys | und
         maxBytes: MAX_KEY_SET_BYTES,
         allowedHosts: deps.keyHosts ?? [],
         ...(deps.resolve === undefined ? {} : { resolve: deps.resolve }),
-        ...(declared === undefined ? {} : { endpoint: declared }),
+        ...declared,
       })
     }
     const { clock, log } = deps
@@ -217,10 +219,16 @@ function remoteKeys({ keys }: JwtProvider, scope: FilterScope): RemoteKeys | und
 function endpointOf(
   uri: string,
   keys: Extract<JwtProvider['keys'], { kind: 'remote' }>,
-  { runtime }: FilterScope,
+  { runtime, deps }: FilterScope,
 ) {
   if (keys.cluster.startsWith(UNDECLARED)) return undefined
   // What a discovery document names may be elsewhere.
   if (!URL.canParse(uri) || new URL(uri).origin !== new URL(keys.uri).origin) return undefined
-  return runtime.clusters.get(keys.cluster)?.pick(FIRST_PICK)?.endpoint.address
+  const cluster = runtime.clusters.get(keys.cluster)
+  const endpoint = cluster?.pick(FIRST_PICK)?.endpoint
+  if (cluster === undefined || endpoint === undefined) return undefined
+  const called = towards(cluster.model, endpoint)
+  // One with a proxy of the mesh takes nothing else where STRICT is in force.
+  const isMesh = called.tls !== undefined
+  return { endpoint: endpoint.address, ...(isMesh ? { agent: agentFor(called, deps) } : {}) }
 }

@@ -8,8 +8,8 @@ import type { JwtProvider } from '@weft/model'
 export interface Issuer {
   readonly port: number
   readonly issuer: string
-  /** What it answers in place of its keys; `undefined`: its keys. */
-  failure: { readonly status: number; readonly body: string } | undefined
+  /** What it answers in place of its keys; `undefined`: its keys; `silence`: nothing, ever. */
+  failure: { readonly status: number; readonly body: string } | 'silence' | undefined
   /** How often it was asked. */
   asked(): number
   /** A new key signs from now on; the old ones are there no more. */
@@ -30,6 +30,7 @@ export async function openIssuer(name = 'https://issuer.example'): Promise<Issue
   const server = createServer((request, response) => {
     asked++
     const { failure } = issuer
+    if (failure === 'silence') return
     if (failure !== undefined) response.writeHead(failure.status).end(failure.body)
     else if (request.url?.includes('openid-configuration') === true) {
       response.end(
