@@ -81,7 +81,7 @@ export class ClientStream implements ClientSide {
     if (exchange === undefined) return
     const { head, headBytes, request } = exchange
     const { authorityStart, authorityEnd } = head
-    exchange.authority = headBytes.toString('latin1', authorityStart, authorityEnd)
+    exchange.authority = this.#connection.authorityOf(headBytes, authorityStart, authorityEnd)
     if (!last) request.start('stream', 0, false)
     this.#connection.configured(this, exchange)
   }

@@ -43,6 +43,7 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
   #drainStep: 'none' | 'announced' | 'final' = 'none'
   #openedMs = 0
   #served = 0
+  #authority = ''
   #idleSinceMs = 0
   #pingWaits = false
   #cancelPing: (() => void) | undefined
@@ -104,6 +105,14 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
     return this.#home.whenPublished(wake)
   }
 
+  /** Nearly all requests of a connection name the same one: one string serves them, its hash included. */
+  authorityOf(bytes: Buffer, from: number, to: number): string {
+    if (!spells(bytes, from, to, this.#authority)) {
+      this.#authority = bytes.toString('latin1', from, to)
+    }
+    return this.#authority
+  }
+
   /** RFC 9110, section 15.5.20: the client took this connection for another host's. */
   misdirected(authority: string): boolean {
     return isMisdirected(this.#home, this.socket, this.#runtime?.manager, authority)
@@ -150,7 +159,7 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
     const client = new ClientStream(this, this.#link, stream)
     stream.user = client
     const exchange = this.#home.exchanges.take(client, runtime)
-    exchange.startedMs = this.#deps.clock.monotonicMs()
+    exchange.startedMs = stream.openedMs
     client.exchange = exchange
     const { maxRequestsPerConnection: most } = runtime.manager
     if (most !== undefined && ++this.#served >= most) this.drain()
@@ -287,4 +296,10 @@ export class Http2Connection implements SocketHandler, HttpConnection, Timed {
       })
     })
   }
+}
+
+function spells(bytes: Buffer, from: number, to: number, text: string): boolean {
+  if (to - from !== text.length) return false
+  for (let i = 0; i < text.length; i++) if (bytes[from + i] !== text.charCodeAt(i)) return false
+  return true
 }

@@ -24,8 +24,13 @@ export function startAttempt(x: Exchange, fresh: boolean, nowMs: number): void {
   const host = chooseHost(x)
   if (host !== undefined) connectTo(x, host, fresh, atMs)
   else if (!x.finished && x.cluster?.model.discovery.kind === 'forwardProxy') {
-    resolveNamed(x, (found) => connectTo(x, found, fresh, x.deps.clock.monotonicMs()))
+    connectToNamed(x, fresh)
   }
+}
+
+// Apart from `startAttempt`, which would keep its variables for the closure each time.
+function connectToNamed(x: Exchange, fresh: boolean): void {
+  resolveNamed(x, (found) => connectTo(x, found, fresh, x.deps.clock.monotonicMs()))
 }
 
 function connectTo(x: Exchange, host: Host, fresh: boolean, nowMs: number): void {

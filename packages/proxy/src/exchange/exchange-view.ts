@@ -20,6 +20,9 @@ import type { FilterMetadata } from './exchange-facts.ts'
 import { failureDetails, failureFlag } from './failures.ts'
 import { grpcStatusIn } from './grpc.ts'
 
+/** `POST` as a number. */
+const POST = 0x504f5354
+
 export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord {
   readonly #x: Exchange
   #method = ''
@@ -42,10 +45,10 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   get method(): string {
     if (this.#method === '') {
       const { headBytes, head } = this.#x
-      // The one method that most requests have needs no new string.
-      this.#method = isGet(headBytes, head)
-        ? 'GET'
-        : headBytes.toString('latin1', 0, head.methodEnd)
+      // The methods that most requests have need no new string.
+      if (isGet(headBytes, head)) this.#method = 'GET'
+      else if (isPost(headBytes, head)) this.#method = 'POST'
+      else this.#method = headBytes.toString('latin1', 0, head.methodEnd)
     }
     return this.#method
   }
@@ -277,6 +280,10 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   get requestId(): string {
     return this.#x.madeRequestId() ?? this.requestHeader('x-request-id') ?? ''
   }
+}
+
+function isPost(bytes: Buffer, head: MessageHead): boolean {
+  return head.methodEnd === 4 && bytes.readInt32BE(0) === POST
 }
 
 function isGet(bytes: Buffer, head: MessageHead): boolean {

@@ -74,7 +74,8 @@ export function cutLine(head: MessageHead, bytes: Buffer, name: string): void {
 }
 
 export function cutNames(head: MessageHead, bytes: Buffer, names: readonly EncodedName[]): void {
-  for (const { hash, lower, known } of names) {
+  for (let n = 0; n < names.length; n++) {
+    const { hash, lower, known } = names[n] as EncodedName
     if (known !== 0) {
       cutKnown(head, known)
       continue
@@ -108,7 +109,9 @@ export function copyKept(head: MessageHead, bytes: Buffer, out: OutBuffer): void
 
 /** Lines of the configuration; those whose value comes out empty are left out, as in Envoy. */
 export function writeLines(encoded: EncodedHeaders, context: HeaderContext, out: OutBuffer): void {
-  for (const line of encoded.lines) {
+  const { lines } = encoded
+  for (let i = 0; i < lines.length; i++) {
+    const line = lines[i] as (typeof lines)[number]
     if (line.kind === 'ready') {
       out.piece(line.piece)
       continue

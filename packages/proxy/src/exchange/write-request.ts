@@ -205,7 +205,7 @@ function cutOurs(plan: RequestPlan): void {
   cutKnown(head, FIELD['x-envoy-attempt-count'])
   cutKnown(head, FIELD['x-envoy-expected-rq-timeout-ms'])
   // Wishes that were for this hop: the next one would add its repeats to ours.
-  for (const wish of WISHES) if (head.at[wish] !== 0) cutKnown(head, wish)
+  for (let i = 0; i < WISHES.length; i++) cutKnown(head, WISHES[i] as number)
   if (head.at[FIELD['x-forwarded-client-cert']] !== 0) {
     const isKept = keepsClientCert(plan.clientCert, plan.view.downstreamTls)
     if (!isKept) cutKnown(head, FIELD['x-forwarded-client-cert'])

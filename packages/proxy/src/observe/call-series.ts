@@ -58,8 +58,8 @@ export class CallSeries {
   ): void {
     if (this.#epoch !== this.#istio.httpEpoch) this.#forget()
     const known =
-      grpc === undefined && flags === '-'
-        ? this.#plain.get(status)
+      flags === '-'
+        ? this.#plain.get(plainKeyOf(status, grpc))
         : this.#flagged.get(keyOf(status, flags, grpc))
     const slot = known ?? this.#resolve(status, flags, grpc)
     this.#istio.recordHttp(slot, durationMs, requestBytes, responseBytes)
@@ -90,7 +90,7 @@ export class CallSeries {
     // Resolving may have pushed another series out: slots kept so far are not to be trusted.
     if (this.#epoch !== this.#istio.httpEpoch) this.#forget()
     if (this.#plain.size + this.#flagged.size >= MAX_ENDINGS) this.#forget()
-    if (grpc === undefined && flags === '-') this.#plain.set(status, slot)
+    if (flags === '-') this.#plain.set(plainKeyOf(status, grpc), slot)
     else this.#flagged.set(keyOf(status, flags, grpc), slot)
     return slot
   }
@@ -100,6 +100,16 @@ export class CallSeries {
     this.#flagged.clear()
     this.#epoch = this.#istio.httpEpoch
   }
+}
+
+const STATUSES = 1_000
+
+/** A number for both statuses: nearly all calls end without a flag, and need no text for a key. */
+function plainKeyOf(status: number, grpc: GrpcEnding | undefined): number {
+  if (grpc === undefined) return status
+  // From -1 (none that gRPC knows) to 16; none at all is apart from 0.
+  const said = grpc.status === '' ? -2 : Number(grpc.status)
+  return status + STATUSES * (said + 3)
 }
 
 function keyOf(status: number, flags: string, grpc: GrpcEnding | undefined): string {

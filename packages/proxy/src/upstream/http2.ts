@@ -99,9 +99,9 @@ export class Http2Upstream implements SocketHandler, Timed {
     this.#served++
     if (maxRequestsPerConnection > 0 && this.#served >= maxRequestsPerConnection)
       this.#retired = true
-    const ageMs = deps.clock.monotonicMs() - this.#openedMs
-    if (maxConnectionDurationMs !== undefined && ageMs >= maxConnectionDurationMs) {
-      this.#retired = true
+    if (maxConnectionDurationMs !== undefined) {
+      const ageMs = deps.clock.monotonicMs() - this.#openedMs
+      if (ageMs >= maxConnectionDurationMs) this.#retired = true
     }
     user.onUpstreamReady(new UpstreamStream(this, user, this.#served > 1))
   }

@@ -82,6 +82,8 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
   readonly #control: ControlFrames
   readonly #streamWindow: number
   #nextId = 1
+  /** When the bytes at hand came; -1: nobody has asked yet. */
+  #receivedMs = -1
   #goawayId = MAX_STREAM_ID
   #resetIds: Int32Array | undefined
   #resetNext = 0
@@ -156,7 +158,9 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
   }
 
   receive(bytes: Buffer, length: number): void {
-    if (!this.closed) this.#reader.receive(bytes, length)
+    if (this.closed) return
+    this.#receivedMs = -1
+    this.#reader.receive(bytes, length)
   }
 
   drained(): void {
@@ -269,12 +273,19 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     const window = this.#control.settingsAcked
       ? this.#streamWindow
       : Math.max(this.#streamWindow, DEFAULT_WINDOW)
-    const nowMs = this.#options.now()
+    const nowMs = this.#openingMs()
     const stream = new Http2Stream(id, window, this.#send.initialWindow, nowMs)
     this.streams.add(stream)
     this.counters.streams_active++
     this.guard.opened(nowMs)
     return stream
+  }
+
+  /** Streams that the peer opened with the bytes of one `receive` came at one time. */
+  #openingMs(): number {
+    if (!this.server) return this.#options.now()
+    if (this.#receivedMs < 0) this.#receivedMs = this.#options.now()
+    return this.#receivedMs
   }
 
   isIdle(id: number): boolean {
