@@ -9,6 +9,7 @@ import type { Broker } from '../broker.ts'
 import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
 import type { WorkloadKind } from '../mesh/workload-feeds.ts'
 import type { PeerFacts } from '../peer-facts.ts'
+import { isApiRequest, serveApi } from './api-gateway.ts'
 import { serveHttp } from './serve-http.ts'
 
 /** Nobody in particular: who calls was decided before, or is decided by the request. */
@@ -60,6 +61,10 @@ export class HttpBridge {
 
   #onRequest(kind: WorkloadKind, request: IncomingMessage, response: ServerResponse): void {
     const peer = this.#peerOf(kind)
+    if (isApiRequest(request) && !takesHttp(kind)) {
+      serveApi(request, response, peer)
+      return
+    }
     serveHttp(request, response, {
       pick: (tried) => (tried.length === 0 ? peer : undefined),
       admitRetry: () => false,
@@ -87,4 +92,10 @@ export class HttpBridge {
   close(): void {
     for (const kind of [...this.#servers.keys()]) this.closeKind(kind)
   }
+}
+
+/** Whether whoever answers reads HTTP messages; others are asked in RSocket's own way. */
+function takesHttp({ legs }: WorkloadKind): boolean {
+  for (const { facts } of legs) if (facts.features.has('http')) return true
+  return false
 }
