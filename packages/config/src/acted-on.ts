@@ -81,7 +81,13 @@ export const IDLE_MESH_FIELDS: readonly IdleField[] = [
     'meshMTLS.cipherSuites',
     'verifyCertificateAtClient',
     'dnsRefreshRate',
-    'defaultConfig',
+    ...['discoveryAddress', 'concurrency', 'drainDuration', 'terminationDrainDuration'].map(
+      (name) => `defaultConfig.${name}`,
+    ),
+    ...['holdApplicationUntilProxyStarts', 'proxyMetadata', 'tracing', 'statNameLength'].map(
+      (name) => `defaultConfig.${name}`,
+    ),
+    ...['proxyAdminPort', 'statusPort'].map((name) => `defaultConfig.${name}`),
     'defaultTrafficPolicy',
     'defaultInboundHttpRetryPolicy',
   ),

@@ -28,7 +28,10 @@ test('what is set wins, the rest is default', () => {
   )
   assert.deepEqual(
     problems.map(({ path, code }) => [path, code]),
-    [['data.mesh.defaultConfig', 'not-acted-on']],
+    [
+      ['data.mesh.defaultConfig.somethingOfTomorrow', 'unknown-field'],
+      ['data.mesh.defaultConfig.holdApplicationUntilProxyStarts', 'not-acted-on'],
+    ],
   )
   assert.deepEqual(meshConfig.outboundTrafficPolicy, { mode: 'REGISTRY_ONLY' })
   assert.equal(meshConfig.accessLogFile, '/dev/stdout')
@@ -53,5 +56,18 @@ test('settings that are no YAML are reported, not thrown', () => {
   assert.deepEqual(
     problems.map(({ code }) => code),
     ['syntax'],
+  )
+})
+
+test('what stands in front of the gateways is acted on', () => {
+  const { meshConfig, problems } = read(
+    'defaultConfig:\n  gatewayTopology: {numTrustedProxies: 2, forwardClientCertDetails: SANITIZE_SET}',
+  )
+  assert.deepEqual(problems, [])
+  assert.equal(meshConfig.defaultConfig?.gatewayTopology?.numTrustedProxies, 2)
+  const bad = read('defaultConfig: {gatewayTopology: {numTrustedProxies: -1}}')
+  assert.deepEqual(
+    bad.problems.map(({ path, severity }) => [path, severity]),
+    [['data.mesh.defaultConfig.gatewayTopology.numTrustedProxies', 'error']],
   )
 })

@@ -20,21 +20,30 @@ import {
 import { localityLbSetting } from './destination-rule.ts'
 import { duration, labels, stringList } from './istio-common.ts'
 
-const proxyConfig = object(
-  {
-    discoveryAddress: string(),
-    concurrency: integer({ min: 0 }),
-    drainDuration: duration(),
-    terminationDrainDuration: duration(),
-    holdApplicationUntilProxyStarts: boolean(),
-    proxyMetadata: map(string()),
-    tracing: anything(),
-    statNameLength: integer(),
-    proxyAdminPort: integer({ min: 0, max: 65535 }),
-    statusPort: integer({ min: 0, max: 65535 }),
-  },
-  { isOpen: true },
-)
+const proxyConfig = object({
+  discoveryAddress: string(),
+  concurrency: integer({ min: 0 }),
+  drainDuration: duration(),
+  terminationDrainDuration: duration(),
+  holdApplicationUntilProxyStarts: boolean(),
+  proxyMetadata: map(string()),
+  tracing: anything(),
+  statNameLength: integer(),
+  proxyAdminPort: integer({ min: 0, max: 65535 }),
+  statusPort: integer({ min: 0, max: 65535 }),
+  gatewayTopology: object({
+    numTrustedProxies: integer({ min: 0, max: 4294967295 }),
+    forwardClientCertDetails: oneOfValues(
+      'UNDEFINED',
+      'SANITIZE',
+      'FORWARD_ONLY',
+      'APPEND_FORWARD',
+      'SANITIZE_SET',
+      'ALWAYS_FORWARD_ONLY',
+    ),
+    proxyProtocol: object({}),
+  }),
+})
 
 const labelSelector = object({
   matchLabels: labels(),

@@ -5,7 +5,13 @@
  */
 import { parseDurationMs } from '@weft/base'
 import type { LocalityLbSettings, MeshConfig } from '@weft/config'
-import type { AccessLogFields, AccessLogTarget, RetryPolicy, TlsParameters } from '@weft/model'
+import type {
+  AccessLogFields,
+  AccessLogTarget,
+  ForwardClientCert,
+  RetryPolicy,
+  TlsParameters,
+} from '@weft/model'
 import { logFormatProblem } from '@weft/telemetry'
 import { type AuthorizationProvider, authorizationProviders } from './authorization-providers.ts'
 import type { LabelSelector } from './label-selector.ts'
@@ -29,6 +35,8 @@ export interface MeshSettings {
   readonly accessLogFile: string
   /** Absent: Weft's JSON line. */
   readonly accessLogFormat?: AccessLogTarget['format']
+  /** What stands in front of the gateways. */
+  readonly gatewayTopology: GatewayTopology
   /** HTTP/1.1 ports are called with HTTP/2 unless a DestinationRule says otherwise. */
   readonly h2Upgrade: boolean
   /** Istio's default: on, for clusters with outlier detection. `undefined`: off. */
@@ -56,6 +64,14 @@ export interface MeshSettings {
   }
 }
 
+export interface GatewayTopology {
+  /** Proxies in front, each of which adds an entry to `x-forwarded-for`. */
+  readonly trustedProxies: number
+  readonly forwardClientCert?: ForwardClientCert
+  /** Connections begin with a PROXY protocol header. */
+  readonly proxyProtocol: boolean
+}
+
 type MeshTlsParameters = Pick<TlsParameters, 'minVersion' | 'ecdhCurves' | 'cipherSuites'>
 
 /** Connect failures and refused streams only, twice, elsewhere. */
@@ -80,6 +96,7 @@ export const DEFAULT_MESH: MeshSettings = {
   connectTimeoutMs: 10_000,
   defaultRetry: SAFE_RETRY,
   accessLogFile: '',
+  gatewayTopology: { trustedProxies: 0, proxyProtocol: false },
   h2Upgrade: false,
   localityLb: {},
   normalizePath: true,
@@ -110,6 +127,7 @@ export function meshSettings(config: MeshConfig): MeshSettings {
         ? SAFE_RETRY
         : readRetryPolicy(config.defaultHttpRetryPolicy),
     accessLogFile: config.accessLogFile,
+    gatewayTopology: readTopology(config.defaultConfig?.gatewayTopology),
     h2Upgrade: config.h2UpgradePolicy === 'UPGRADE',
     ...readPathNormalization(config.pathNormalization?.normalization),
     ...accessLogFormat(config.accessLogFormat, config.accessLogEncoding),
@@ -123,6 +141,33 @@ export function meshSettings(config: MeshConfig): MeshSettings {
     meshMtls: readTls({ ...config.meshMTLS, cipherSuites: [] }),
     authorizationProviders: authorizationProviders(config.extensionProviders),
     ...(keepalive === undefined ? {} : { tcpKeepalive: keepalive }),
+  }
+}
+
+type WrittenTopology = NonNullable<NonNullable<MeshConfig['defaultConfig']>['gatewayTopology']>
+
+/** What is told where a gateway tells anything (Istio's). */
+const CERTIFICATE_DETAILS: ForwardClientCert['details'] = ['cert', 'subject', 'uri', 'dns']
+
+const CERTIFICATE_MODES = {
+  UNDEFINED: undefined,
+  SANITIZE: undefined,
+  FORWARD_ONLY: 'forwardOnly',
+  APPEND_FORWARD: 'appendForward',
+  SANITIZE_SET: 'sanitizeSet',
+  ALWAYS_FORWARD_ONLY: 'alwaysForwardOnly',
+} as const satisfies Record<string, ForwardClientCert['mode'] | undefined>
+
+function readTopology({
+  numTrustedProxies = 0,
+  forwardClientCertDetails = 'UNDEFINED',
+  proxyProtocol,
+}: WrittenTopology = {}): GatewayTopology {
+  const mode = CERTIFICATE_MODES[forwardClientCertDetails]
+  return {
+    trustedProxies: numTrustedProxies,
+    ...(mode === undefined ? {} : { forwardClientCert: { mode, details: CERTIFICATE_DETAILS } }),
+    proxyProtocol: proxyProtocol !== undefined,
   }
 }
 

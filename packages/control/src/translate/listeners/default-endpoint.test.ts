@@ -140,3 +140,32 @@ spec:
   )
   assert.ok(domains.includes('cart.test:8080'), domains.join())
 })
+
+test('what stands in front of the gateways is for gateways only (R44)', () => {
+  const text = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    defaultConfig:
+      gatewayTopology: {numTrustedProxies: 2, forwardClientCertDetails: APPEND_FORWARD, proxyProtocol: {}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec: {servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: ["*"], defaultEndpoint: ":1"}]}
+`
+  const front = resources(text, 'gateway').listener.get('0.0.0.0_80')
+  const filter = front?.filterChains[0]?.filter
+  assert.ok(filter?.kind === 'http')
+  assert.equal(filter.xffTrustedHops, 2)
+  assert.equal(filter.forwardClientCert?.mode, 'appendForward')
+  assert.equal(front?.proxyProtocol, 'required')
+  for (const { filterChains, proxyProtocol } of resources(text, 'sidecar').listener.values()) {
+    assert.equal(proxyProtocol, undefined)
+    for (const { filter } of filterChains) {
+      assert.equal(filter.kind === 'http' ? filter.xffTrustedHops : 0, 0)
+    }
+  }
+})

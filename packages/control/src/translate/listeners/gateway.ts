@@ -47,6 +47,7 @@ export function gatewayResources(scope: ProxyScope): RoleResources {
       direction: 'outbound',
       bindToPort: true,
       useOriginalDst: false,
+      ...(scope.mesh.gatewayTopology.proxyProtocol ? { proxyProtocol: 'required' } : {}),
       filterChains: distinctChains(chains),
       origins: port.doors.map((door) =>
         door.kind === 'istio' ? istioOrigin(door) : kubernetesOrigin(door),

@@ -22,13 +22,16 @@ export function httpManager(
   routes: RouteSource,
   upgrades: readonly string[] = ['websocket'],
 ): HttpConnectionManager {
+  const { gatewayTopology } = mesh
+  const forwardClientCert = face === 'outside' ? gatewayTopology.forwardClientCert : undefined
   return {
     kind: 'http',
     statPrefix,
     routes,
     filters: face === 'mesh' ? [] : [{ kind: 'cors' }, { kind: 'fault' }],
     useRemoteAddress: face === 'outside',
-    xffTrustedHops: 0,
+    xffTrustedHops: face === 'outside' ? gatewayTopology.trustedProxies : 0,
+    ...(forwardClientCert === undefined ? {} : { forwardClientCert }),
     normalizePath: mesh.normalizePath,
     mergeSlashes: mesh.mergeSlashes,
     ...(mesh.escapedSlashes === undefined ? {} : { escapedSlashes: mesh.escapedSlashes }),
