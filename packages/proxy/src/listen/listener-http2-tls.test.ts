@@ -151,7 +151,7 @@ test('a listener that offers only HTTP/1.1 does not speak HTTP/2 to who would ra
   await close()
 })
 
-test('a host that another chain serves is misdirected; the connection lives on', async () => {
+test('R49: a host that another chain serves is misdirected; the connection lives on', async () => {
   const { port, close } = await serve([
     { hosts: ['a.test', '*.a.test'], alpn: BOTH },
     { hosts: ['b.test'], alpn: BOTH },
@@ -180,7 +180,7 @@ test('a host that another chain serves is misdirected; the connection lives on',
   await close()
 })
 
-test('HTTP/1.1 over TLS is misdirected, too, and the connection serves its own host again', async () => {
+test('R49: HTTP/1.1 over TLS is misdirected, too, and the connection serves its own host again', async () => {
   const { port, close } = await serve([
     { hosts: ['a.test', '*.a.test'], alpn: ['http/1.1'] },
     { hosts: ['b.test'], alpn: ['http/1.1'] },
