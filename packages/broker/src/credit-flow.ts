@@ -32,7 +32,7 @@ export function countItem(
   if (fromRequester) entry.requesterItemBytes = 0
   else entry.responderItemBytes = 0
   entry.requester.owner.counters.itemsForwarded++
-  entry.observer?.onItem()
+  entry.observer?.onItem(entry, fromRequester, view)
   return credit.used(whole)
 }
 

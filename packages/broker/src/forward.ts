@@ -178,6 +178,7 @@ export class Forwarder {
     from: number,
     to: number,
   ): void {
+    entry.observer = verdict.observer
     const responder = verdict.pick(NONE)
     if (!(responder instanceof Leg)) {
       const { code, message } = responder ?? NOBODY
@@ -205,8 +206,7 @@ export class Forwarder {
     to: number,
   ): void {
     const { interaction, requester } = entry
-    entry.observer = verdict.observer
-    entry.observer?.onBegin(interaction)
+    entry.requestBytes = to - from
     if (interaction === 'stream' || interaction === 'channel') {
       entry.toRequester = new CreditWindow()
       entry.toRequester.ask(readInitialN(bytes, from))
@@ -354,6 +354,7 @@ export class Forwarder {
     this.#forgetParked(entry)
     entry.requester.streams.delete(entry.requesterId)
     this.#refuse(entry.requester, entry.requesterId, entry.interaction, code, message)
+    entry.observer?.onEnd(entry, code)
   }
 
   /** Another responder gets a request that was certainly not processed. */
@@ -403,11 +404,12 @@ export class Forwarder {
       responder.latencyMs += (tookMs - responder.latencyMs) * RECENT
     }
     entry.held = undefined
-    entry.observer?.onEnd(interaction, code)
+    entry.observer?.onEnd(entry, code)
   }
 
   #onTimeout(entry: StreamEntry): void {
     entry.requester.owner.counters.timedOutRequests++
+    entry.timedOut = true
     this.#breakOff(entry, RSOCKET_ERROR.canceled, 'WEFT-504 timeout')
   }
 

@@ -2,9 +2,10 @@
  * What decides about a request. The kernel asks once per request and follows; which policies
  * stand behind it (routes, authorization, limits, balancing) is the router's.
  */
-import type { FrameView, Interaction } from '@weft/wire'
+import type { FrameView } from '@weft/wire'
 import type { Leg } from './leg.ts'
 import type { RequestCall } from './request-call.ts'
+import type { StreamEntry } from './stream-entry.ts'
 
 export interface Router {
   /** Grows when verdicts that were given may be wrong now. */
@@ -58,10 +59,10 @@ export interface MessageChanges {
   answer?(view: FrameView, mayRepeat: boolean): 'again' | Uint8Array | undefined
 }
 
-/** Counters are resolved when a route is; nothing is looked up per frame. */
+/** Counts calls; what it needs to know of one is in its entry. */
 export interface CallObserver {
-  onBegin(interaction: Interaction): void
+  /** A whole item passed. */
+  onItem(entry: StreamEntry, fromRequester: boolean, view: FrameView): void
   /** `code`: 0 for a good end, else of `RSOCKET_ERROR` or of the application. */
-  onEnd(interaction: Interaction, code: number): void
-  onItem(): void
+  onEnd(entry: StreamEntry, code: number): void
 }

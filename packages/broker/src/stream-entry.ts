@@ -40,6 +40,11 @@ export class StreamEntry implements Timed {
   /** What looks at the answer's first frame, until it has come. */
   changes: MessageChanges | undefined
   observer: CallObserver | undefined
+  /** For observers: the status of an HTTP answer, 0 before it; and sizes of frames. */
+  status = 0
+  requestBytes = 0
+  answerBytes = 0
+  timedOut = false
   /** When the responder got it; monotonic. */
   startedAtMs = 0
   deadlineTick = 0

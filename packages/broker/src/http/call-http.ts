@@ -131,7 +131,11 @@ class HttpRelay {
     if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') {
       // Nobody listens: then nothing was processed.
       this.#call.fail(RSOCKET_ERROR.rejected, 'WEFT-503 the application does not listen')
-    } else this.#call.fail(RSOCKET_ERROR.canceled, 'WEFT-502 the application went away')
+    } else
+      this.#call.fail(
+        RSOCKET_ERROR.canceled,
+        `WEFT-502 the application went away (${error.code ?? error.message})`,
+      )
   }
 
   /** The application closed a kept connection while the request was on its way to it. */

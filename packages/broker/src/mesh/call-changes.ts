@@ -11,7 +11,7 @@ import {
   retryDecision,
 } from '@weft/traffic'
 import type { Leg } from '../leg.ts'
-import type { ForwardVerdict, MessageChanges } from '../router.ts'
+import type { CallObserver, ForwardVerdict, MessageChanges } from '../router.ts'
 import {
   changesHeads,
   headerContextOf,
@@ -95,6 +95,7 @@ export function changesOf(call: ChangedCall, deps: ChangeDeps): MessageChanges {
 const COPY_TIMEOUT_MS = 15_000
 
 /** Of a copy: nobody repeats it. */
-export function copyVerdict(pick: ForwardVerdict['pick']): ForwardVerdict {
-  return { kind: 'forward', isLasting: false, retries: 0, timeoutMs: COPY_TIMEOUT_MS, pick }
+export function copyVerdict(pick: ForwardVerdict['pick'], observer: CallObserver): ForwardVerdict {
+  const timeoutMs = COPY_TIMEOUT_MS
+  return { kind: 'forward', isLasting: false, retries: 0, timeoutMs, pick, observer }
 }

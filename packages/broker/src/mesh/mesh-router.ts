@@ -6,6 +6,7 @@
  *                                                       authorization of that leg's workload
  */
 import { type RequestView, SAFE_RETRY } from '@weft/model'
+import { PEER_HEADER } from '@weft/telemetry'
 import {
   type Caller,
   type CallerRequest,
@@ -31,6 +32,7 @@ import type { RequestCall } from '../request-call.ts'
 import { RetryTokens } from '../retry-tokens.ts'
 import type { ForwardVerdict, Refusal, Router, RouteVerdict } from '../router.ts'
 import { type ChangeDeps, changesOf, copyVerdict, needsChanges } from './call-changes.ts'
+import type { CallMetrics } from './call-metrics.ts'
 import { errorOfStatus } from './error-of-status.ts'
 import type { Mirrors } from './mirrors.ts'
 import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
@@ -41,6 +43,7 @@ export interface MeshRouterDeps extends PickDeps {
   readonly service: BrokerService
   readonly feeds: WorkloadFeeds
   readonly mirrors: Mirrors
+  readonly metrics: CallMetrics
   /** Wall clock. */
   readonly wallMs: () => number
   /** The kind that a request of the HTTP bridge is for: its caller's proxy has routed it. */
@@ -84,6 +87,10 @@ export class MeshRouter implements Router {
       kind: 'forward',
       isLasting: false,
       retries: 1,
+      observer: this.#deps.metrics.observerOf({
+        caller: undefined,
+        peerHeader: call.header(PEER_HEADER),
+      }),
       pick: (tried) => {
         const found = pickLeg([...kind.legs], tried, this.#deps)
         return found && this.#admit(leg, found, request)
@@ -166,6 +173,10 @@ export class MeshRouter implements Router {
     const timeoutMs = shortest(action.source.timeoutMs, call.timeoutMs)
     const limits = {
       retries: (action.source.retry ?? SAFE_RETRY).attempts,
+      observer: this.#deps.metrics.observerOf({
+        caller: this.#deps.feeds.kindOf(leg),
+        peerHeader: undefined,
+      }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     }
     const { random } = this.#deps
@@ -195,14 +206,17 @@ export class MeshRouter implements Router {
   }
 
   #changeDeps(leg: Leg, request: RequestView, policy: WorkloadPolicy): ChangeDeps {
-    const { random, wallMs, mirrors } = this.#deps
+    const { random, wallMs, mirrors, metrics, feeds } = this.#deps
     return {
       ...{ random, wallMs },
       admitRetry: () => this.#retries.admit(),
       mirror: (frame, cluster) =>
         mirrors.send(
           frame,
-          copyVerdict((tried) => this.#pick(leg, request, cluster, policy, tried)),
+          copyVerdict(
+            (tried) => this.#pick(leg, request, cluster, policy, tried),
+            metrics.copyObserver(feeds.kindOf(leg)),
+          ),
         ),
     }
   }

@@ -2,8 +2,10 @@
 
 import { sleep } from '@weft/base'
 import { renderAddress } from '@weft/model'
+import type { MetricsRegistry } from '@weft/telemetry'
 import { Broker, type BrokerDeps, type BrokerOptions } from '../broker.ts'
 import { HttpBridge } from '../http/bridge.ts'
+import { CallMetrics } from './call-metrics.ts'
 import { MeshRouter } from './mesh-router.ts'
 import { Mirrors } from './mirrors.ts'
 import { WorkloadFeeds, type WorkloadFeedsOptions } from './workload-feeds.ts'
@@ -11,11 +13,14 @@ import { WorkloadFeeds, type WorkloadFeedsOptions } from './workload-feeds.ts'
 export interface MeshBroker {
   readonly broker: Broker
   readonly feeds: WorkloadFeeds
+  /** Metrics of all calls, under Istio's names. */
+  readonly registry: MetricsRegistry
   close(): Promise<void>
 }
 
 export function openMeshBroker(
-  options: BrokerOptions & WorkloadFeedsOptions & { readonly bridgeHost: string },
+  options: BrokerOptions &
+    WorkloadFeedsOptions & { readonly bridgeHost: string; readonly version?: string },
   deps: BrokerDeps,
 ): MeshBroker {
   const { clock, log, random } = deps
@@ -26,6 +31,7 @@ export function openMeshBroker(
     closeEndpoint: (kind) => bridge.closeKind(kind),
   })
   const mirrors = new Mirrors()
+  const metrics = new CallMetrics({ version: options.version ?? '' }, feeds)
   const broker = new Broker(options, {
     ...deps,
     onOpen: (leg) => feeds.add(leg),
@@ -34,7 +40,7 @@ export function openMeshBroker(
     router: (parts) =>
       new MeshRouter({
         ...parts,
-        ...{ feeds, mirrors, wallMs: () => clock.nowMs() },
+        ...{ feeds, mirrors, metrics, wallMs: () => clock.nowMs() },
         bridged: (leg) => bridge.kindFor(leg),
         random,
         nowMs: () => clock.monotonicMs(),
@@ -49,6 +55,7 @@ export function openMeshBroker(
   return {
     broker,
     feeds,
+    registry: metrics.registry,
     async close() {
       broker.close()
       bridge.close()

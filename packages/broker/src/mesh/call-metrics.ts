@@ -1,0 +1,162 @@
+/**
+ * Calls through the broker under Istio's names. The broker is both ends' proxy: the caller's end
+ * is reported for callers that dialled in, the other one for whoever answers.
+ */
+import {
+  IstioMetrics,
+  MetricsRegistry,
+  type Peer,
+  parsePeerHeader,
+  peerOf,
+  UNKNOWN_PEER,
+} from '@weft/telemetry'
+import { type FrameView, RSOCKET_ERROR } from '@weft/wire'
+import type { CallObserver } from '../router.ts'
+import type { StreamEntry } from '../stream-entry.ts'
+import { responseHeadOf } from './http-head.ts'
+import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
+
+export interface CallMetricsOptions {
+  /** For `istio_build`. */
+  readonly version: string
+}
+
+export interface ObservedCall {
+  /** Who asks, if it dialled in: then its end is reported, too. */
+  readonly caller: WorkloadKind | undefined
+  /** Whom its proxy says it is, where it did not. */
+  readonly peerHeader: string | undefined
+}
+
+const SERIES = { maxSeries: 5_000, expiryMs: 0 }
+
+export class CallMetrics {
+  readonly registry = new MetricsRegistry()
+  readonly #istio: IstioMetrics
+  readonly #feeds: WorkloadFeeds
+  /** Of a caller that dialled in, whatever it asks. */
+  readonly #observers = new WeakMap<WorkloadKind, CallObserver>()
+
+  constructor(options: CallMetricsOptions, feeds: WorkloadFeeds) {
+    this.#istio = new IstioMetrics(this.registry, { ...SERIES, ...options })
+    this.#feeds = feeds
+  }
+
+  observerOf({ caller, peerHeader }: ObservedCall): CallObserver {
+    if (caller === undefined) {
+      const named = peerHeader === undefined ? undefined : parsePeerHeader(peerHeader)
+      return this.#observer(undefined, named === undefined ? UNKNOWN_PEER : peerOf(named))
+    }
+    let observer = this.#observers.get(caller)
+    if (observer === undefined) {
+      observer = this.#observer(caller, peerOfKind(caller))
+      this.#observers.set(caller, observer)
+    }
+    return observer
+  }
+
+  /** Of a copy: only who gets it is counted. */
+  copyObserver(caller: WorkloadKind | undefined): CallObserver {
+    return this.#observer(undefined, caller === undefined ? UNKNOWN_PEER : peerOfKind(caller))
+  }
+
+  #observer(caller: WorkloadKind | undefined, source: Peer): CallObserver {
+    const slots = new Slots(this.#istio, source)
+    return {
+      onItem(entry, fromRequester, view) {
+        if (fromRequester) return
+        entry.answerBytes += view.to - view.from
+        if (entry.status === 0) entry.status = statusOf(view)
+      },
+      onEnd: (entry, code) => {
+        const { responder } = entry
+        const answering = responder && this.#feeds.kindOf(responder)
+        if (caller !== undefined) slots.record('source', answering, entry, code)
+        if (answering !== undefined) slots.record('destination', answering, entry, code)
+      },
+    }
+  }
+}
+
+/** Label sets of one caller: they are few, and looked up for each call. */
+class Slots {
+  readonly #istio: IstioMetrics
+  readonly #source: Peer
+  #epoch = -1
+  #known = new Map<WorkloadKind | undefined, Map<string, number>>()
+
+  constructor(istio: IstioMetrics, source: Peer) {
+    this.#istio = istio
+    this.#source = source
+  }
+
+  record(
+    reporter: 'source' | 'destination',
+    answering: WorkloadKind | undefined,
+    entry: StreamEntry,
+    code: number,
+  ): void {
+    const istio = this.#istio
+    if (istio.httpEpoch !== this.#epoch) {
+      this.#known = new Map()
+      this.#epoch = istio.httpEpoch
+    }
+    const [status, flags] = resultOf(entry, code)
+    const key = `${reporter}${status}${flags}`
+    let ofKind = this.#known.get(answering)
+    if (ofKind === undefined) {
+      ofKind = new Map()
+      this.#known.set(answering, ofKind)
+    }
+    let slot = ofKind.get(key)
+    if (slot === undefined) {
+      slot = this.#slot(reporter, answering, status, flags)
+      ofKind.set(key, slot)
+    }
+    const tookMs = entry.startedAtMs === 0 ? 0 : entry.requester.owner.nowMs - entry.startedAtMs
+    istio.recordHttp(slot, Math.max(0, tookMs), entry.requestBytes, entry.answerBytes)
+  }
+
+  #slot(
+    reporter: 'source' | 'destination',
+    answering: WorkloadKind | undefined,
+    responseCode: number,
+    responseFlags: string,
+  ): number {
+    const [service] = answering?.services ?? []
+    const namespace = answering?.workload.namespace ?? 'unknown'
+    const name = service?.name ?? 'unknown'
+    const host = service === undefined ? 'unknown' : `${name}.${namespace}.svc.cluster.local`
+    return this.#istio.httpSlot({
+      reporter,
+      source: this.#source,
+      destination: answering === undefined ? UNKNOWN_PEER : peerOfKind(answering),
+      service: { host, name, namespace },
+      ...{ responseCode, responseFlags },
+      securityPolicy: reporter === 'source' ? 'unknown' : 'none',
+      protocol: 'http',
+      grpcStatus: '',
+    })
+  }
+}
+
+/** Status and flags as the access log of a sidecar would have them. */
+function resultOf({ status, timedOut, responder }: StreamEntry, code: number): [number, string] {
+  if (code === 0) return [status === 0 ? 200 : status, '-']
+  if (timedOut) return [504, 'UT']
+  if (code === RSOCKET_ERROR.canceled) return [0, 'DC']
+  if (code === RSOCKET_ERROR.denied) return [403, 'UAEX']
+  if (code === RSOCKET_ERROR.rejected) return [503, responder === undefined ? 'UH' : 'UF']
+  return [code === RSOCKET_ERROR.invalid ? 400 : 500, '-']
+}
+
+/** 200 for what is none of HTTP. */
+function statusOf(view: FrameView): number {
+  return responseHeadOf(view)?.status ?? 200
+}
+
+function peerOfKind({ workload }: WorkloadKind): Peer {
+  const { name, namespace, labels, cluster } = workload
+  const app = labels.app ?? name
+  return peerOf({ name, namespace, app, version: labels.version ?? 'latest', cluster })
+}
