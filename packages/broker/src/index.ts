@@ -1,4 +1,6 @@
 /** The RSocket data plane. */
+export { type BrokerAdmin, openBrokerAdmin } from './admin/admin-server.ts'
+export type { LeaseRow, LinkRow } from './admin/link-list.ts'
 export { type BrokerTarget, type LinkTls, renderTarget } from './agent/carrier.ts'
 export { HttpAgent, type HttpAgentOptions, type HttpAgentStatus } from './agent/http-agent.ts'
 export {

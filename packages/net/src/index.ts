@@ -1,3 +1,4 @@
+export { ADMIN_HEADERS, AdminAccess, foreignCall } from './admin-access.ts'
 export { type Fetched, type FetchRules, guardedFetch } from './guarded-fetch.ts'
 export { createHandleTransport } from './handle-transport.ts'
 export { createMemoryTransport, type MemoryOptions } from './memory-transport.ts'

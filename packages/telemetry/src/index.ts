@@ -41,6 +41,7 @@ export {
 } from './peer.ts'
 export { CONTENT_TYPES, type ExpositionFormat, formatFor, renderMetrics } from './prometheus.ts'
 export { OVERFLOW, SeriesTable, type SeriesTableOptions } from './series-table.ts'
+export { readStats, renderStatsJson, renderStatsText } from './stat-names.ts'
 export {
   parseB3,
   parseTraceparent,

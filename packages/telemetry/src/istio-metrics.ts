@@ -41,7 +41,7 @@ export interface ServiceLabels {
 }
 
 export interface HttpCallLabels extends CallLabels {
-  readonly protocol: 'http' | 'grpc'
+  readonly protocol: 'http' | 'grpc' | 'rsocket'
   /** 0 when the client left before there was a status. */
   readonly responseCode: number
   /** Empty when the call was not gRPC. */

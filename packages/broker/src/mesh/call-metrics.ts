@@ -102,7 +102,8 @@ class Slots {
       this.#epoch = istio.httpEpoch
     }
     const [status, flags] = resultOf(entry, code)
-    const key = `${reporter}${status}${flags}`
+    const protocol = protocolOf(entry)
+    const key = `${reporter}${protocol}${status}${flags}`
     let ofKind = this.#known.get(answering)
     if (ofKind === undefined) {
       ofKind = new Map()
@@ -110,7 +111,7 @@ class Slots {
     }
     let slot = ofKind.get(key)
     if (slot === undefined) {
-      slot = this.#slot(reporter, answering, status, flags)
+      slot = this.#slot(reporter, answering, protocol, status, flags)
       ofKind.set(key, slot)
     }
     const tookMs = entry.startedAtMs === 0 ? 0 : entry.requester.owner.nowMs - entry.startedAtMs
@@ -120,6 +121,7 @@ class Slots {
   #slot(
     reporter: 'source' | 'destination',
     answering: WorkloadKind | undefined,
+    protocol: 'http' | 'rsocket',
     responseCode: number,
     responseFlags: string,
   ): number {
@@ -134,10 +136,15 @@ class Slots {
       service: { host, name, namespace },
       ...{ responseCode, responseFlags },
       securityPolicy: reporter === 'source' ? 'unknown' : 'none',
-      protocol: 'http',
+      protocol,
       grpcStatus: '',
     })
   }
+}
+
+/** By who answers, or would have: HTTP goes to HTTP applications behind an agent. */
+function protocolOf({ responder, requester }: StreamEntry): 'http' | 'rsocket' {
+  return (responder ?? requester).facts.features.has('http') ? 'http' : 'rsocket'
 }
 
 /** Status and flags as the access log of a sidecar would have them. */

@@ -13,7 +13,7 @@ import { WorkloadFeeds, type WorkloadFeedsOptions } from './workload-feeds.ts'
 export interface MeshBroker {
   readonly broker: Broker
   readonly feeds: WorkloadFeeds
-  /** Metrics of all calls, under Istio's names. */
+  /** Has the metrics of all calls, under Istio's names. */
   readonly registry: MetricsRegistry
   close(): Promise<void>
 }

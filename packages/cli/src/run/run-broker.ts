@@ -4,17 +4,20 @@ import type { LogScopes } from '@weft/base'
 import {
   type Authentication,
   Broker,
+  type BrokerAdmin,
   type BrokerDeps,
   type BrokerLimits,
   DEFAULT_LIMITS,
   type MeshBroker,
   openAuthentication,
+  openBrokerAdmin,
   openMeshBroker,
 } from '@weft/broker'
 import { renderAddress } from '@weft/model'
 import { createNodeTransport, pickTransport, type Transport } from '@weft/net'
 import { type Agent, startAgent } from '@weft/proxy'
 import { CommandError, UsageError } from '../command.ts'
+import { programVersion } from '../program-version.ts'
 import { columns } from '../terminal/columns.ts'
 import { firstSignal, type Terminal } from '../terminal/terminal.ts'
 import type { BrokerListener, BrokerRunOptions } from './broker-options.ts'
@@ -26,6 +29,8 @@ import { instanceOf } from './sidecar-options.ts'
 const IDENTITY_MS = 5_000
 /** A workload that is gone may come back: its place in the mesh is kept for so long. */
 const GRACE_MS = 30_000
+
+type BrokerState = 'PRE_INITIALIZING' | 'LIVE' | 'DRAINING'
 
 interface Opened {
   readonly broker: Broker
@@ -45,19 +50,32 @@ export async function runBroker(
   const stopped = firstSignal(terminal, () => process.exit(130))
   const opened = await open(options, limits, terminal, logs)
   const { broker, tls } = opened
+  let state: BrokerState = 'PRE_INITIALIZING'
+  let admin: BrokerAdmin | undefined
   try {
+    admin = await openAdmin(options, opened, () => state, logs)
     const isWaiting = !tls.isReady && options.listeners.some(({ isTls }) => isTls)
     if (isWaiting) {
       logs.logger('broker').warn('TLS waits for a certificate of the control plane')
       if ((await Promise.race([tls.ready, stopped])) !== undefined) return 0
     }
     const addresses = await listen(options.listeners, opened)
-    const up = { ready: true, id: options.id, control: controlText(options), ...addresses }
+    state = 'LIVE'
+    const up = {
+      ready: true,
+      id: options.id,
+      control: controlText(options),
+      ...addresses,
+      admin: `http://${renderAddress(admin.address)}`,
+    }
     terminal.out(isJson ? `${JSON.stringify(up)}\n` : renderUp(up))
-    reportReady({ kind: 'broker', ports: portsOf(addresses) })
+    const ports = { ...portsOf(addresses), admin: admin.address.port }
+    reportReady({ kind: 'broker', ports })
     await stopped
+    state = 'DRAINING'
     await broker.drain({ deadlineMs: options.drainMs })
   } finally {
+    await admin?.close()
     await close(opened)
   }
   return 0
@@ -95,8 +113,31 @@ async function open(
   }
   const { connect, bridgeHost } = control
   const cluster = options.workload.cluster
-  const mesh = openMeshBroker({ id, limits, connect, cluster, graceMs: GRACE_MS, bridgeHost }, deps)
+  const version = await programVersion()
+  const mesh = openMeshBroker(
+    { id, limits, connect, cluster, graceMs: GRACE_MS, bridgeHost, version },
+    deps,
+  )
   return { broker: mesh.broker, authentication, agent, mesh, tls }
+}
+
+async function openAdmin(
+  { id, admin: address, adminToken, workload }: BrokerRunOptions,
+  { broker, mesh }: Opened,
+  state: () => BrokerState,
+  logs: LogScopes,
+): Promise<BrokerAdmin> {
+  const { namespace, serviceAccount } = workload
+  const version = `weft/${await programVersion()}/node-${process.versions.node}`
+  const token = adminToken === undefined ? {} : { token: adminToken }
+  const info = { version, id, namespace, service_account: serviceAccount }
+  const registry = mesh === undefined ? {} : { registry: mesh.registry }
+  try {
+    const log = logs.logger('admin')
+    return await openBrokerAdmin({ address, info, ...token }, { broker, state, log, ...registry })
+  } catch (cause) {
+    return failed(cause, `Cannot open the admin port on ${renderAddress(address)}`)
+  }
 }
 
 /** The broker's certificate, and with it the keys by which tokens of the mesh are verified. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { AdminAccess } from './access.ts'
+import { AdminAccess } from '@weft/net'
 import { adminEndpoints } from './catalog.ts'
 
 const HERE = { host: '127.0.0.1', port: 15_000 }

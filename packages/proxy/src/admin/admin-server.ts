@@ -9,12 +9,11 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
-import { isIP } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Logger } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
-import { AdminAccess } from './access.ts'
+import { ADMIN_HEADERS, AdminAccess, foreignCall } from '@weft/net'
 import { adminEndpoints } from './catalog.ts'
 import { type AdminAnswer, type ProxyView, textAnswer } from './endpoint.ts'
 
@@ -86,7 +85,7 @@ async function serve(
 ): Promise<void> {
   request.resume()
   const { method = 'GET', headers } = request
-  const isForeign = refusalOf(callOf(request)) !== undefined
+  const isForeign = foreignCall(callOf(request).header) !== undefined
   const refusal = access.refusal(method, pathOf(request.url), headers.authorization)
   // What a page of another origin asks is answered as such, below.
   if (refusal !== undefined && !isForeign) {
@@ -113,16 +112,8 @@ async function serve(
   }
 }
 
-/** R77: nothing here is a page, and nothing here may be part of one. */
 function headersOf({ contentType }: AdminAnswer) {
-  return {
-    'content-type': contentType,
-    'cache-control': 'no-cache, max-age=0',
-    'x-content-type-options': 'nosniff',
-    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-    'cross-origin-resource-policy': 'same-origin',
-    'referrer-policy': 'no-referrer',
-  }
+  return { 'content-type': contentType, ...ADMIN_HEADERS }
 }
 
 function callOf(request: IncomingMessage): AdminCall {
@@ -152,7 +143,7 @@ export function answerFor(
   call: AdminCall,
   proxy: ProxyView,
 ): AdminAnswer & { readonly allow?: string } {
-  const refusal = refusalOf(call)
+  const refusal = foreignCall(call.header)
   if (refusal !== undefined) return textAnswer(`${refusal.problem}\n`, refusal.status)
   const [path = '/', query = ''] = call.target.split(/\?(.*)/s)
   const endpoint = adminEndpoints[path === '/' ? '/help' : path]
@@ -165,30 +156,4 @@ export function answerFor(
     return { ...textAnswer(`Method ${call.method} not allowed, ${allow} required\n`, 405), allow }
   }
   return endpoint.answer({ query: new URLSearchParams(query), header: call.header }, proxy)
-}
-
-/** Why a call must not be answered at all. */
-function refusalOf(
-  call: AdminCall,
-): { readonly status: 421 | 403; readonly problem: string } | undefined {
-  const host = call.header('host')
-  if (host !== undefined && !isLocalHost(host)) {
-    const problem = 'the Host header must be an address or localhost: names can lead anywhere'
-    return { status: 421, problem }
-  }
-  const origin = call.header('origin')
-  if (origin !== undefined && origin !== `http://${host}`) {
-    return { status: 403, problem: 'pages of another origin may not talk to this port' }
-  }
-  const site = call.header('sec-fetch-site')
-  if (site === 'cross-site' || site === 'same-site') {
-    return { status: 403, problem: 'pages of another origin may not talk to this port' }
-  }
-  return undefined
-}
-
-function isLocalHost(host: string): boolean {
-  const name = host.replace(/:\d+$/, '')
-  if (name.startsWith('[') && name.endsWith(']')) return isIP(name.slice(1, -1)) === 6
-  return name === '' || isIP(name) === 4 || /^(?:[^.]+\.)*localhost$/i.test(name)
 }

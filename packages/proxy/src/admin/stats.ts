@@ -1,7 +1,8 @@
 /** Counters, gauges and histograms as text, JSON or Prometheus: Envoy's `/stats`. */
+
+import { readStats, renderStatsJson, renderStatsText } from '@weft/telemetry'
 import { type AdminEndpoint, JSON_TYPE, textAnswer } from './endpoint.ts'
 import { parseNameFilter } from './name-filter.ts'
-import { readStats, renderStatsJson, renderStatsText } from './stat-names.ts'
 import { prometheusStats } from './stats-prometheus.ts'
 
 export const stats: AdminEndpoint = {

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { FilterOverrides, HttpFilterConfig, Route } from '@weft/model'
-import { MetricsRegistry } from '@weft/telemetry'
-import { readStats } from '../admin/stat-names.ts'
+import { MetricsRegistry, readStats } from '@weft/telemetry'
 import {
   engineDeps,
   forwardTo,

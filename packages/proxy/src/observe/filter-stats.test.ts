@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MetricsRegistry, renderMetrics } from '@weft/telemetry'
-import { readStats, renderStatsText } from '../admin/stat-names.ts'
+import { MetricsRegistry, readStats, renderMetrics, renderStatsText } from '@weft/telemetry'
 import { RegistryFilterStats } from './filter-stats.ts'
 
 test("filters count under Envoy's names, in both forms", () => {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MetricsRegistry, renderMetrics } from '@weft/telemetry'
-import { readStats, renderStatsText } from '../admin/stat-names.ts'
+import { MetricsRegistry, readStats, renderMetrics, renderStatsText } from '@weft/telemetry'
 import { RegistryHttp2Stats } from './http2-stats.ts'
 
 test("HTTP/2 counts under Envoy's names, in both forms, and nothing twice", () => {

@@ -1,9 +1,10 @@
 /**
- * Who may do what on the admin port of a proxy. On loopback everybody of this machine may look, as
+ * Who may do what on the admin port of a data plane. On loopback everybody of this machine may look, as
  * with Envoy: keys, tokens and other secrets are in none of the answers. To change something takes
  * the token of the proxy; and on an address that others reach, everything but `/ready` does.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { isIP } from 'node:net'
 import type { SocketAddress } from '@weft/model'
 
 const PREFIX = 'wpt_'
@@ -50,4 +51,46 @@ export class AdminAccess {
 function isSame(a: string, b: string): boolean {
   const hash = (text: string) => createHash('sha256').update(text).digest()
   return timingSafeEqual(hash(a), hash(b))
+}
+
+/** R77: nothing on an admin port is a page, and nothing there may be part of one. */
+export const ADMIN_HEADERS = {
+  'cache-control': 'no-cache, max-age=0',
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+} as const
+
+export interface ForeignCall {
+  readonly status: 421 | 403
+  readonly problem: string
+}
+
+/**
+ * Why a call must not be answered at all. A browser on the same machine is the way around a port on
+ * loopback: a `Host` that is a name may be a page's own that was made to point here (DNS rebinding),
+ * and other headers tell that a page of another origin asks.
+ *
+ * @param header By lower-case name.
+ */
+export function foreignCall(header: (name: string) => string | undefined): ForeignCall | undefined {
+  const host = header('host')
+  if (host !== undefined && !isLocalHost(host)) {
+    const problem = 'the Host header must be an address or localhost: names can lead anywhere'
+    return { status: 421, problem }
+  }
+  const origin = header('origin')
+  const site = header('sec-fetch-site')
+  const isElsewhere = origin !== undefined && origin !== `http://${host}`
+  if (isElsewhere || site === 'cross-site' || site === 'same-site') {
+    return { status: 403, problem: 'pages of another origin may not talk to this port' }
+  }
+  return undefined
+}
+
+function isLocalHost(host: string): boolean {
+  const name = host.replace(/:\d+$/, '')
+  if (name.startsWith('[') && name.endsWith(']')) return isIP(name.slice(1, -1)) === 6
+  return name === '' || isIP(name) === 4 || /^(?:[^.]+\.)*localhost$/i.test(name)
 }

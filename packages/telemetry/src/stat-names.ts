@@ -3,7 +3,7 @@
  * instead of `envoy_cluster_upstream_rq_total{envoy_cluster_name="<name>"}`.
  * What has no such name keeps Prometheus' form.
  */
-import type { HistogramMetric, Metric, MetricsRegistry } from '@weft/telemetry'
+import type { HistogramMetric, Metric, MetricsRegistry } from './metrics.ts'
 
 export interface Stat {
   readonly name: string
