@@ -1,7 +1,7 @@
 /** What do bodies of 100 B to 1 MB cost on their way down and up? Targets: performance.md §13. */
-import { type Place, runScenario, type Scenario, type Work } from '../kit/contest.ts'
-import { launchEnvoy, launchHaproxy, launchNginx, launchWeft, nginxProxyTo } from '../kit/launch.ts'
-import { cluster, httpListener } from '../kit/resources.ts'
+import { runScenario, type Scenario, type Work } from '../kit/contest.ts'
+import { nginxProxyTo } from '../kit/launch.ts'
+import { oneHop, plainHttp } from '../kit/one-hop.ts'
 import { postScript, wrk } from '../kit/wrk.ts'
 
 const SIZES = [100, 10_000, 100_000, 1_000_000] as const
@@ -25,54 +25,18 @@ function up(size: number): Work {
   }
 }
 
-function resources({ ports: [port = 0], origin }: Place) {
-  return {
-    listeners: [httpListener(port, 'app')],
-    clusters: [cluster('app', [origin])],
-    secrets: [],
-  }
-}
-
 const body: Scenario = {
   name: 'body',
   summary: 'CPU per request with bodies of 100 B to 1 MB, down and up, plain HTTP/1.1.',
   unit: 'request',
   needs: ['wrk'],
-  contenders: [
-    {
-      name: 'weft',
-      launches: (place) => [launchWeft(place.dir, place.ports[0] ?? 0, resources(place))],
-    },
-    {
-      name: 'haproxy',
-      program: 'haproxy',
-      launches: ({ dir, ports: [port = 0], origin }) => [
-        launchHaproxy(
-          dir,
-          port,
-          'http',
-          `frontend f\n  bind 127.0.0.1:${port}\n  default_backend b\nbackend b\n  server a 127.0.0.1:${origin}\n`,
-        ),
-      ],
-    },
-    {
-      name: 'nginx',
-      program: 'nginx',
-      launches: ({ dir, ports: [port = 0], origin }) => [
-        launchNginx(
-          dir,
-          port,
-          `${nginxProxyTo(origin)}
+  contenders: oneHop({
+    resources: plainHttp,
+    nginx: (port, origin) => ({
+      http: `${nginxProxyTo(origin)}
   server { listen 127.0.0.1:${port}; proxy_request_buffering off; location / { proxy_pass http://app; } }`,
-        ),
-      ],
-    },
-    {
-      name: 'envoy',
-      program: 'envoy',
-      launches: (place) => [launchEnvoy(place.dir, place.ports[0] ?? 0, resources(place))],
-    },
-  ],
+    }),
+  }),
   works: [...SIZES.map(down), ...SIZES.map(up)],
 }
 

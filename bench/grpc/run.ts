@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { connect, type IncomingHttpHeaders } from 'node:http2'
 import { type Place, runScenario, type Scenario } from '../kit/contest.ts'
 import { h2load } from '../kit/h2load.ts'
-import { launchEnvoy, launchHaproxy, launchNginx, launchWeft } from '../kit/launch.ts'
+import { oneHop } from '../kit/one-hop.ts'
 import { cluster, httpListener, type ResourceFiles } from '../kit/resources.ts'
 
 const PATH = '/bench.Echo/Call'
@@ -78,41 +78,14 @@ const grpc: Scenario = {
   unit: 'call',
   needs: ['h2load'],
   origin: new URL('../kit/grpc-origin.ts', import.meta.url),
-  contenders: [
-    {
-      name: 'weft',
-      launches: (place) => [launchWeft(place.dir, place.ports[0] ?? 0, resources(place))],
-    },
-    {
-      name: 'haproxy',
-      program: 'haproxy',
-      launches: ({ dir, ports: [port = 0], origin }) => [
-        launchHaproxy(
-          dir,
-          port,
-          'http',
-          `frontend f\n  bind 127.0.0.1:${port} proto h2\n  default_backend b\nbackend b\n  server a 127.0.0.1:${origin} proto h2\n`,
-        ),
-      ],
-    },
-    {
-      name: 'nginx',
-      program: 'nginx',
-      launches: ({ dir, ports: [port = 0], origin }) => [
-        launchNginx(
-          dir,
-          port,
-          `upstream app { server 127.0.0.1:${origin}; keepalive 128; keepalive_requests 100000000; }
+  contenders: oneHop({
+    resources,
+    haproxy: { bind: 'proto h2', server: 'proto h2' },
+    nginx: (port, origin) => ({
+      http: `upstream app { server 127.0.0.1:${origin}; keepalive 128; keepalive_requests 100000000; }
   server { listen 127.0.0.1:${port} http2; location / { grpc_pass grpc://app; } }`,
-        ),
-      ],
-    },
-    {
-      name: 'envoy',
-      program: 'envoy',
-      launches: (place) => [launchEnvoy(place.dir, place.ports[0] ?? 0, resources(place))],
-    },
-  ],
+    }),
+  }),
   works: [100, 10_000].map((bytes) => ({
     name: `unary, ${bytes} B each way`,
     load: (port: number, seconds: number, shared: string) => calls(port, seconds, shared, bytes),

@@ -18,9 +18,9 @@ import {
   pickContenders,
   startOrigin,
 } from '../kit/contest.ts'
-import { launchEnvoy, launchHaproxy, launchNginx, launchWeft, nginxProxyTo } from '../kit/launch.ts'
+import { launchWeft, nginxProxyTo } from '../kit/launch.ts'
+import { oneHop, plainHttp } from '../kit/one-hop.ts'
 import { markdownTable } from '../kit/outcome.ts'
-import { cluster, httpListener } from '../kit/resources.ts'
 
 const CONTENDERS = ['weft', 'haproxy', 'nginx', 'envoy'].join(', ')
 const HELP = `Usage: npm run bench -- startup [options]
@@ -35,52 +35,21 @@ const CLI = fileURLToPath(new URL('../../packages/cli/', import.meta.url))
 /** Weft puts its heap in order a second after it started. */
 const IDLE_MS = 2_500
 
-function resources({ ports: [port = 0], origin }: Place) {
-  return {
-    listeners: [httpListener(port, 'app')],
-    clusters: [cluster('app', [origin])],
-    secrets: [],
-  }
+/** As it is installed: not by a Node that has to find the right one first. */
+const installed: Contender = {
+  name: 'weft',
+  launches(place) {
+    const { args, port } = launchWeft(place.dir, place.ports[0] ?? 0, plainHttp(place))
+    return [{ command: `${CLI}bin/weft`, args: args.slice(args.indexOf('proxy')), port }]
+  },
 }
-
-const contenders: readonly Contender[] = [
-  {
-    name: 'weft',
-    launches: (place) => {
-      const { args, port } = launchWeft(place.dir, place.ports[0] ?? 0, resources(place))
-      // As it is installed: not by a Node that has to find the right one first.
-      return [{ command: `${CLI}bin/weft`, args: args.slice(args.indexOf('proxy')), port }]
-    },
-  },
-  {
-    name: 'haproxy',
-    program: 'haproxy',
-    launches: ({ dir, ports: [port = 0], origin }) => [
-      launchHaproxy(
-        dir,
-        port,
-        'http',
-        `listen l\n  bind 127.0.0.1:${port}\n  server a 127.0.0.1:${origin}\n`,
-      ),
-    ],
-  },
-  {
-    name: 'nginx',
-    program: 'nginx',
-    launches: ({ dir, ports: [port = 0], origin }) => [
-      launchNginx(
-        dir,
-        port,
-        `${nginxProxyTo(origin)}\n  server { listen 127.0.0.1:${port}; location / { proxy_pass http://app; } }`,
-      ),
-    ],
-  },
-  {
-    name: 'envoy',
-    program: 'envoy',
-    launches: (place) => [launchEnvoy(place.dir, place.ports[0] ?? 0, resources(place))],
-  },
-]
+const contenders: readonly Contender[] = oneHop({
+  resources: plainHttp,
+  nginx: (port, origin) => ({
+    http: `${nginxProxyTo(origin)}
+  server { listen 127.0.0.1:${port}; location / { proxy_pass http://app; } }`,
+  }),
+}).map((one) => (one.name === 'weft' ? installed : one))
 
 interface Start {
   readonly readyMs: number
