@@ -14,7 +14,7 @@ import { after, before, describe, test } from 'node:test'
 import { eventually, freePort } from '@weft/testkit'
 import { type App, startApp } from './echo.ts'
 import { type Mesh, startMesh } from './mesh.ts'
-import { missing, nginxSite } from './peers.ts'
+import { apacheSite, missing, missingApache, nginxSite } from './peers.ts'
 
 const SECRET = 'the secret handler'
 
@@ -171,6 +171,7 @@ describe('AuthorizationPolicy at a gateway', () => {
   let app: App
   let stream: App
   let peer: Awaited<ReturnType<typeof nginxSite>> | undefined
+  let apache: Awaited<ReturnType<typeof apacheSite>> | undefined
   const dir = mkdtempSync(join(tmpdir(), 'weft-authorization-'))
   let gateway = 0
   let tcp = 0
@@ -185,6 +186,10 @@ describe('AuthorizationPolicy at a gateway', () => {
     servlet.listen(0, '127.0.0.1')
     await once(servlet, 'listening')
     peer = missing('nginx') === false ? await nginxSite(NGINX, dir) : undefined
+    apache =
+      missingApache() === false
+        ? await apacheSite({ secret: SECRET, open: 'open' }, dir)
+        : undefined
     mesh = await startMesh()
     gateway = await freePort()
     tcp = await freePort()
@@ -194,6 +199,7 @@ describe('AuthorizationPolicy at a gateway', () => {
       'node.test': (decoding.address() as AddressInfo).port,
       'servlet.test': (servlet.address() as AddressInfo).port,
       ...(peer === undefined ? {} : { 'nginx.test': peer.port }),
+      ...(apache === undefined ? {} : { 'apache.test': apache.port }),
     }
     mesh.write('mesh.yaml', meshYaml(gateway, tcp, backends))
     await mesh.startGateway('edge', ['--namespace', 'default', '--concurrency', '1'])
@@ -205,6 +211,7 @@ describe('AuthorizationPolicy at a gateway', () => {
     agent.destroy()
     await mesh[Symbol.asyncDispose]()
     await peer?.[Symbol.asyncDispose]()
+    await apache?.[Symbol.asyncDispose]()
     decoding.close()
     servlet.close()
     rmSync(dir, { recursive: true, force: true })
@@ -264,12 +271,22 @@ describe('AuthorizationPolicy at a gateway', () => {
   })
 
   test('no spelling of a path reaches a handler that is denied (R48)', async () => {
+    const hosts = [
+      ...['node.test', 'servlet.test'],
+      ...(peer === undefined ? [] : ['nginx.test']),
+      ...(apache === undefined ? [] : ['apache.test']),
+    ]
+    for (const host of hosts) {
+      assert.equal((await visit(gateway, host, '/admin')).body, SECRET, host)
+    }
     mesh.write(
       'policy.yaml',
       policy('DENY', '[{to: [{operation: {paths: [/admin, "/admin/*"]}}]}]'),
     )
     await becomes('/admin', 403)
-    const hosts = ['node.test', 'servlet.test', ...(peer === undefined ? [] : ['nginx.test'])]
+    for (const host of hosts) {
+      assert.equal((await visit(gateway, host, '/admin')).status, 403, host)
+    }
     let passed = 0
     for (const host of hosts) {
       const all = spellings().filter((path) => path.startsWith('/'))

@@ -141,6 +141,56 @@ http {
   return { port, [Symbol.asyncDispose]: stop }
 }
 
+/** Of Debian; another system's Apache takes no part. */
+const APACHE_MODULES = '/usr/lib/apache2/modules'
+
+/** Why Apache cannot take part; `false` when it can. */
+export function missingApache(): string | false {
+  return existsSync(join(APACHE_MODULES, 'mod_mpm_event.so')) ? missing('apache2') : 'no apache2'
+}
+
+/**
+ * Apache as loose as it can be set: escaped slashes are decoded. `/admin` and all below answer
+ * `secret`, everything else `open`.
+ */
+export async function apacheSite(
+  { secret, open }: { readonly secret: string; readonly open: string },
+  dir: string,
+): Promise<AsyncDisposable & { readonly port: number }> {
+  const port = await freePort()
+  const file = (name: string, text: string) => {
+    const path = join(dir, name)
+    writeFileSync(path, text)
+    return path
+  }
+  const [hidden, shown] = [file('secret.txt', secret), file('open.txt', open)]
+  const modules = ['mpm_event', 'authz_core', 'alias'].map(
+    (name) => `LoadModule ${name}_module ${APACHE_MODULES}/mod_${name}.so`,
+  )
+  const config = file(
+    'apache.conf',
+    `${modules.join('\n')}
+ServerName 127.0.0.1
+Listen 127.0.0.1:${port}
+PidFile ${join(dir, 'apache.pid')}
+DefaultRuntimeDir ${dir}
+DocumentRoot ${dir}
+ErrorLog ${join(dir, 'apache.log')}
+Mutex file:${dir}
+AllowEncodedSlashes On
+AcceptPathInfo On
+StartServers 1
+AliasMatch "^/admin(/.*)?$" "${hidden}"
+AliasMatch "^/.*$" "${shown}"
+<Directory "/">
+  Require all granted
+</Directory>
+`,
+  )
+  const stop = await running(programPath('apache2') ?? '', ['-X', '-f', config, '-d', dir], [port])
+  return { port, [Symbol.asyncDispose]: stop }
+}
+
 /** nginx that takes gRPC over HTTP/2 and passes it on to `port`. */
 export async function grpcFront(port: number, dir: string): Promise<Peer> {
   const ports = { http1: 0, http2: await freePort(), tls: 0 }
