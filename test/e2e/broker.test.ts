@@ -116,6 +116,38 @@ describe('weft broker', () => {
     )
   })
 
+  test('tells on its admin port and by weft get who is connected, and counts the calls', async () => {
+    await using mesh = await openBroker()
+    const admin = `127.0.0.1:${mesh.ports.admin}`
+    const cart = { app: 'cart', services: ['com.acme.Cart'], answer: 'from cart' }
+    await mesh.dial({ ...cart, token: await mesh.token('shop', 'cart') })
+    const caller = await mesh.dial({ app: 'web', token: await mesh.token('shop', 'web') })
+    await eventually(
+      () => caller.response('com.acme.Cart.add', 'x'),
+      ([answer]) => answer === 'from cart',
+    )
+    const shown = await runWeft(['get', 'links', '--broker', admin])
+    assert.match(
+      shown.output,
+      /shop\/cart .* cluster\.local\/ns\/shop\/sa\/cart .* com\.acme\.Cart/,
+    )
+    const { output } = await runWeft(['get', 'links', '--broker', admin, '--name', 'web', '--json'])
+    assert.deepEqual(
+      JSON.parse(output).map(({ app }: { app: string }) => app),
+      ['web'],
+    )
+    assert.match((await runWeft(['get', 'leases', '--broker', admin])).output, /Nobody/)
+    assert.equal((await runWeft(['get', 'links', '--broker', '127.0.0.1:1'])).exitCode, 3)
+    const stats = await (await fetch(`http://${admin}/stats/prometheus`)).text()
+    assert.match(stats, /^weft_rsocket_connections\{state="open"\} 2$/m)
+    const calls = stats.split('\n').filter((line) => /^istio_requests_total.* [1-9]/.test(line))
+    const isOurs = (line: string) =>
+      /source_workload="web"/.test(line) &&
+      /destination_workload="cart"/.test(line) &&
+      /request_protocol="rsocket",response_code="200"/.test(line)
+    assert.ok(calls.some(isOurs), stats)
+  })
+
   test('policies see who the token says, not who the program says it is', async () => {
     await using mesh = await openBroker()
     await writeFile(

@@ -1,3 +1,4 @@
+import type { LeaseRow, LinkRow } from '@weft/broker'
 import type { Resources } from '@weft/model'
 import type { Arguments } from '../arguments.ts'
 import { type Command, CommandError, UsageError } from '../command.ts'
@@ -5,11 +6,22 @@ import { API_OPTIONS } from '../input/control-access.ts'
 import { readScene } from '../input/scene.ts'
 import { meshApiOf } from '../input/where-to-write.ts'
 import type { MeshApi } from '../mesh-api.ts'
+import { parseAddress } from '../run/addresses.ts'
 import type { Scene } from '../simulate/perspective.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 
-const WHAT = ['services', 'routes', 'clusters', 'endpoints', 'listeners'] as const
+const WHAT = [
+  'services',
+  'routes',
+  'clusters',
+  'endpoints',
+  'listeners',
+  'links',
+  'leases',
+] as const
 type What = (typeof WHAT)[number]
+/** As `weft broker` opens its admin port. */
+const DEFAULT_BROKER = '127.0.0.1:7880'
 
 const TYPES = {
   routes: 'route',
@@ -27,6 +39,8 @@ export const get: Command = {
   description: [
     'Asks the control plane; with -f nothing needs to run: the answer is what it would send.',
     'FROM names the object, the file and the line that made it so.',
+    'links and leases are of a broker, which is asked itself: who is connected, and how many requests',
+    'responders allow.',
   ].join('\n'),
   options: {
     from: {
@@ -41,6 +55,11 @@ export const get: Command = {
       placeholder: 'FILE',
       describe: 'answer from these files, without a control plane',
     },
+    broker: {
+      kind: 'value',
+      placeholder: 'HOST:PORT',
+      describe: `links, leases: admin port of the broker (${DEFAULT_BROKER})`,
+    },
     name: { kind: 'value', placeholder: 'TEXT', describe: 'only what has this text in its name' },
   },
   operands: { min: 1, max: Number.POSITIVE_INFINITY, choices: WHAT },
@@ -49,10 +68,12 @@ export const get: Command = {
     'weft get services',
     'weft get routes --from default/productpage-v1',
     'weft get clusters --from shop/cart -f mesh/ --json',
+    'weft get links --broker 127.0.0.1:7880',
   ],
 
   async run(args, terminal) {
     const what = whatOf(args)
+    if (what === 'links' || what === 'leases') return showBroker(what, args, terminal)
     const from = args.value('from')
     if (what !== 'services' && from === undefined) {
       throw new UsageError(`weft get ${what} needs to know whose: --from default/productpage-v1`)
@@ -74,6 +95,27 @@ export const get: Command = {
     )
     return 0
   },
+}
+
+async function showBroker(
+  what: 'links' | 'leases',
+  args: Arguments,
+  terminal: Terminal,
+): Promise<number> {
+  const admin = parseAddress('broker', args.value('broker') ?? DEFAULT_BROKER)
+  const file = args.value('token-file')
+  const { readTokenFile } = await import('../run/proxy-token.ts')
+  const token = file === undefined ? args.value('token') : await readTokenFile(file, terminal)
+  const { askBroker, renderLeases, renderLinks } = await import('../inspect/broker-links.ts')
+  const answer = await askBroker(`/${what}`, admin, token)
+  const text = args.value('name') ?? ''
+  const isWanted = ({ app }: { readonly app: string }) => app.includes(text)
+  const links = ((answer.links ?? []) as readonly LinkRow[]).filter(isWanted)
+  const leases = ((answer.leases ?? []) as readonly LeaseRow[]).filter(isWanted)
+  const table = () => (what === 'links' ? renderLinks(links) : renderLeases(leases))
+  const rows = what === 'links' ? links : leases
+  terminal.out(args.flag('json') ? `${JSON.stringify(rows)}\n` : table())
+  return 0
 }
 
 function whatOf(args: Arguments): What {
@@ -105,7 +147,7 @@ async function readResources<T extends keyof Resources>(
 }
 
 async function renderResources(
-  what: Exclude<What, 'services'>,
+  what: Exclude<What, 'services' | 'links' | 'leases'>,
   resources: readonly Resources[keyof Resources][],
 ): Promise<string> {
   const tables = await import('../inspect/tables.ts')
