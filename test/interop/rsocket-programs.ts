@@ -51,7 +51,7 @@ export interface ProgramKind {
 
 let instances = 0
 
-function setupMetadata(options: DialOptions): Buffer {
+export function setupMetadata(options: DialOptions): Buffer {
   const { services, app = 'program', namespace = 'default', labels = {} } = options
   const hello = {
     v: 1,
