@@ -166,6 +166,21 @@ function spellings(): readonly string[] {
   )
 }
 
+/** @returns How many spellings were let in; none of them to what is denied. */
+async function spelledInAllWays(gateway: number, host: string): Promise<number> {
+  const all = spellings().filter((path) => path.startsWith('/'))
+  let passed = 0
+  for (let from = 0; from < all.length; from += 8) {
+    const part = all.slice(from, from + 8)
+    const answers = await Promise.all(part.map((path) => visit(gateway, host, path)))
+    for (const [index, { status, body }] of answers.entries()) {
+      assert.notEqual(body, SECRET, `${host} ${part[index]}`)
+      if (status === 200) passed++
+    }
+  }
+  return passed
+}
+
 describe('AuthorizationPolicy at a gateway', () => {
   let mesh: Mesh
   let app: App
@@ -288,17 +303,7 @@ describe('AuthorizationPolicy at a gateway', () => {
       assert.equal((await visit(gateway, host, '/admin')).status, 403, host)
     }
     let passed = 0
-    for (const host of hosts) {
-      const all = spellings().filter((path) => path.startsWith('/'))
-      for (let from = 0; from < all.length; from += 8) {
-        const part = all.slice(from, from + 8)
-        const answers = await Promise.all(part.map((path) => visit(gateway, host, path)))
-        for (const [index, { status, body }] of answers.entries()) {
-          assert.notEqual(body, SECRET, `${host} ${part[index]}`)
-          if (status === 200) passed++
-        }
-      }
-    }
+    for (const host of hosts) passed += await spelledInAllWays(gateway, host)
     assert.ok(passed > 0, 'some spellings mean another path and pass')
   })
 })
