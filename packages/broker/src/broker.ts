@@ -53,7 +53,7 @@ export interface BrokerDeps {
   readonly router?: (parts: RouterParts) => Router
 }
 
-export interface RouterParts {
+interface RouterParts {
   readonly registry: Registry
   readonly service: BrokerService
 }

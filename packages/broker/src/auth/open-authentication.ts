@@ -9,7 +9,7 @@ import { Revocations } from './revocations.ts'
 import { rootsOf } from './server-tls.ts'
 
 /** The broker's own certificate, and whom the mesh trusts. */
-export interface MeshIdentity {
+interface MeshIdentity {
   /** Undefined as long as there is none that is still good. */
   held():
     | {

@@ -64,7 +64,7 @@ export interface MeshSettings {
   }
 }
 
-export interface GatewayTopology {
+interface GatewayTopology {
   /** Proxies in front, each of which adds an entry to `x-forwarded-for`. */
   readonly trustedProxies: number
   readonly forwardClientCert?: ForwardClientCert

@@ -89,7 +89,7 @@ export interface CompositeEntry {
   readonly content: Uint8Array
 }
 
-export function renderCompositeEntry(entry: CompositeEntry): Buffer {
+function renderCompositeEntry(entry: CompositeEntry): Buffer {
   const { content } = entry
   const type = renderMime(entry.mime)
   const bytes = Buffer.allocUnsafe(type.length + 3 + content.length)

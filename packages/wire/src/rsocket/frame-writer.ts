@@ -71,11 +71,6 @@ export function renderPayload(streamId: number, payload: RSocketPayload, flags: 
   return renderCarrier(FRAME_TYPE.payload, flags, streamId, payload, 0)
 }
 
-/** The item that carries nothing and ends the sender's half. */
-export function renderComplete(streamId: number): Buffer {
-  return renderPayload(streamId, { data: EMPTY }, FRAME_FLAG.complete)
-}
-
 function renderCarrier(
   type: number,
   flags: number,

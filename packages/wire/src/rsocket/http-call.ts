@@ -35,7 +35,7 @@ const WINDOW = 16
 type Fields = HttpResponseEntry['fields']
 
 /** What a side is told of the other one's message. */
-export interface HttpBodySink {
+interface HttpBodySink {
   /** Bytes of the body; they are the sink's. False: no more until `resume`. */
   onBody(bytes: Uint8Array): boolean
   onEnd(trailers: Fields): void

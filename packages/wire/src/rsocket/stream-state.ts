@@ -45,7 +45,7 @@ export function isResponderOpen(state: number): boolean {
 }
 
 /** The request itself is not whole yet: PAYLOADs of the requester belong to it. */
-export function isRequestUnfinished(state: number): boolean {
+function isRequestUnfinished(state: number): boolean {
   return (state & REQUEST_UNFINISHED) !== 0
 }
 

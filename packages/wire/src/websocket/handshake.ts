@@ -6,7 +6,7 @@ import { parseRequestHead } from '../http1/parse-request.ts'
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const MAX_HEAD_BYTES = 16_384
 
-export interface WebSocketRequest {
+interface WebSocketRequest {
   /** Path with query, as sent. */
   readonly path: string
   readonly authority: string
