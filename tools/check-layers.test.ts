@@ -26,6 +26,7 @@ test('tests may use devDependencies, sources may not', () => {
   const manifest = { devDependencies: { '@weft/testkit': '0.1.0' } }
   const text = "import { FakeClock } from '@weft/testkit'"
   assert.deepEqual(layerProblems('wire', manifest, new Map([['src/a.test.ts', text]])), [])
+  assert.deepEqual(layerProblems('wire', manifest, new Map([['src/a-fixture.ts', text]])), [])
   assert.equal(layerProblems('wire', manifest, new Map([['src/a.ts', text]])).length, 1)
 })
 
