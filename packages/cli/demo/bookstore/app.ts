@@ -51,7 +51,8 @@ export interface AppRoute {
 export interface AppOptions {
   readonly service: string
   readonly version: string
-  readonly port: number
+  /** Or the path of a socket file. */
+  readonly port: number | string
   /** What is asked by name, e.g. `fetch`; `HTTP_PROXY` decides what stands behind a name. */
   readonly routes: readonly AppRoute[]
 }
@@ -84,7 +85,8 @@ export function startApp(options: AppOptions): void {
       response.end('internal error\n')
     })
   })
-  server.listen(options.port, '127.0.0.1')
+  if (typeof options.port === 'number') server.listen(options.port, '127.0.0.1')
+  else server.listen(options.port)
   server.on('error', (error) => {
     console.error(`${options.service}: ${error.message}`)
     process.exit(1)
@@ -156,9 +158,9 @@ function endWithParent(): void {
   }, 500).unref()
 }
 
-/** `--port` is not needed: `weft run` says in PORT where the application shall listen. */
-export function portFromEnvironment(): number {
-  return Number(process.env.PORT ?? 9080)
+/** `weft run` says in PORT where the application shall listen; `weft agent` may name a file. */
+export function portFromEnvironment(): number | string {
+  return process.env.WEFT_APP_SOCKET ?? Number(process.env.PORT ?? 9080)
 }
 
 export function versionFromEnvironment(): string {

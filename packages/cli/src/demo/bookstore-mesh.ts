@@ -1,9 +1,9 @@
 /**
- * The demo's processes: control plane, ingress gateway, and the bookstore's six
- * workloads, each application behind its own sidecar.
+ * The demo's processes: control plane, ingress gateway, and the bookstore's six workloads, each
+ * application behind its own sidecar – or without one, dialling out to a broker.
  */
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bookstoreFile, EXAMPLE_DIR } from '../program-files.ts'
 import { freePort, LOOPBACK } from '../run/addresses.ts'
@@ -20,7 +20,7 @@ export interface BookstoreMesh {
   readonly logDir: string
   /** The last lines that the gateway printed. */
   gatewayLog(): string
-  /** Admin ports of the proxies by workload name; the gateway is `ingress`. */
+  /** Admin ports of the proxies by workload name; the gateway is `ingress`, the broker `broker`. */
   readonly adminPorts: ReadonlyMap<string, number>
   readonly control: WeftProcess
   readonly processes: readonly WeftProcess[]
@@ -31,7 +31,11 @@ export interface BookstoreMesh {
   kill(): void
 }
 
+/** How the bookstore's applications are in the mesh. */
+export type DemoKind = 'sidecars' | 'broker'
+
 const INGRESS = 'ingress'
+export const BROKER = 'broker'
 const PREFERRED_HTTP_PORT = 8080
 export const PREFERRED_ADMIN_PORT = 15_014
 const STOP_GRACE_MS = 1_500
@@ -43,6 +47,7 @@ const NOT_INHERITED = /^(?:https?_proxy|no_proxy|all_proxy|node_use_env_proxy|po
 export async function startBookstore(
   env: Readonly<Record<string, string | undefined>>,
   usesUsualPorts: boolean,
+  kind: DemoKind,
 ): Promise<BookstoreMesh> {
   const home = await mkdtemp(join(tmpdir(), 'weft-demo-'))
   const processes: WeftProcess[] = []
@@ -51,16 +56,21 @@ export async function startBookstore(
     await rm(home, { recursive: true, force: true })
   }
   try {
-    return await start(home, env, await pickPorts(usesUsualPorts), processes, stop)
+    return await start({ home, env, kind }, await pickPorts(usesUsualPorts), processes, stop)
   } catch (error) {
     await stop()
     throw error
   }
 }
 
+interface DemoPlan {
+  readonly home: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly kind: DemoKind
+}
+
 async function start(
-  home: string,
-  env: Readonly<Record<string, string | undefined>>,
+  { home, env, kind }: DemoPlan,
   [adminPort, xdsPort, httpPort]: readonly [number, number, number],
   processes: WeftProcess[],
   stop: () => Promise<void>,
@@ -91,10 +101,11 @@ async function start(
   const shared = ['--control', xds, '--state', stateDir]
   const controlReport = await control.ready
   const gateway = launch(INGRESS, gatewayArgs(httpPort, shared))
-  const workloads = WORKLOADS.map((workload) =>
-    launch(workloadName(workload), workloadArgs(workload, shared)),
-  )
-  const proxies = [gateway, ...workloads]
+  const behind =
+    kind === 'broker'
+      ? await launchBroker({ home, stateDir, secret: secretFile(childEnv, xds), shared }, launch)
+      : WORKLOADS.map((workload) => launch(workloadName(workload), workloadArgs(workload, shared)))
+  const proxies = [gateway, ...behind]
   const reports = await Promise.all(proxies.map(({ ready }) => ready))
   return {
     url: `http://${LOOPBACK}:${httpPort}`,
@@ -102,7 +113,12 @@ async function start(
     meshDir,
     logDir,
     gatewayLog: () => tailOf(join(logDir, `${INGRESS}.log`)),
-    adminPorts: new Map(proxies.map(({ name }, i) => [name, reports[i]?.ports.admin ?? 0])),
+    adminPorts: new Map(
+      proxies.flatMap(({ name }, i) => {
+        const port = reports[i]?.ports.admin
+        return port === undefined ? [] : [[name, port] as const]
+      }),
+    ),
     control,
     processes,
     broken: Promise.race(
@@ -113,6 +129,42 @@ async function start(
       for (const process of processes) process.kill()
     },
   }
+}
+
+type Launch = (name: string, args: readonly string[]) => WeftProcess
+
+/** The broker, and the applications that dial out to it: each listens on a socket file only. */
+async function launchBroker(
+  plan: {
+    readonly home: string
+    readonly stateDir: string
+    readonly secret: string
+    readonly shared: readonly string[]
+  },
+  launch: Launch,
+): Promise<readonly WeftProcess[]> {
+  const broker = launch(BROKER, [
+    'broker',
+    ...['--listen', `${LOOPBACK}:0`, '--listen-ws', 'off', '--admin', `${LOOPBACK}:0`],
+    ...plan.shared,
+  ])
+  const { ports } = await broker.ready
+  const agents = WORKLOADS.map((workload) =>
+    launch(workloadName(workload), [
+      'agent',
+      ...['--broker', `${LOOPBACK}:${ports.tcp ?? 0}`, '--token-file', plan.secret],
+      ...['--service', `${workload.service}:${BOOKSTORE_PORT}`, '--version', workload.version],
+      ...['--app-socket', join(plan.home, `${workloadName(workload)}.sock`)],
+      ...applicationWords(workload),
+    ]),
+  )
+  return [broker, ...agents]
+}
+
+/** Where the control plane leaves what proves to be of the same user. */
+function secretFile(env: Readonly<Record<string, string | undefined>>, xds: string): string {
+  const state = env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state')
+  return join(state, 'weft', 'bootstrap', `${xds.replace(':', '-')}.token`)
 }
 
 /** The usual ports where they are free, so that `weft apply` and the browser need no flags. */
@@ -138,6 +190,12 @@ function workloadArgs(workload: DemoWorkload, shared: readonly string[]): readon
     ...['--service', workload.service, '--version', workload.version],
     ...['--port', String(BOOKSTORE_PORT), '--app-port', '0'],
     ...shared,
+    ...applicationWords(workload),
+  ]
+}
+
+function applicationWords(workload: DemoWorkload): readonly string[] {
+  return [
     '--',
     ...[process.execPath, '--disable-warning=ExperimentalWarning'],
     bookstoreFile(workload.file),

@@ -1,7 +1,7 @@
 /** The demo's mesh, started, and waited for until a visitor sees a whole page of every version. */
 import { type Clock, sleep } from '@weft/base'
 import { CommandError } from '../command.ts'
-import { type BookstoreMesh, startBookstore } from './bookstore-mesh.ts'
+import { type BookstoreMesh, type DemoKind, startBookstore } from './bookstore-mesh.ts'
 import { visitReviews } from './check/visitors.ts'
 import { openShopClient } from './shop-client.ts'
 
@@ -11,6 +11,12 @@ export interface OpenShop {
   readonly upMs: number
 }
 
+export function startingText(kind: DemoKind): string {
+  return kind === 'sidecars'
+    ? 'Starting control plane, gateway and six workloads …'
+    : 'Starting control plane, gateway, a broker and six workloads that dial out to it …'
+}
+
 const OPEN_LIMIT_MS = 30_000
 const VERSIONS = ['v1', 'v2', 'v3']
 
@@ -18,11 +24,12 @@ const VERSIONS = ['v1', 'v2', 'v3']
 export async function openShop(
   env: Readonly<Record<string, string | undefined>>,
   clock: Clock,
+  kind: DemoKind,
 ): Promise<OpenShop> {
   const startedAtMs = clock.monotonicMs()
-  const usual = await tryToOpen(env, true, clock)
+  const usual = await tryToOpen(env, true, clock, kind)
   // A port that was free a moment ago: another demo that started just now has it.
-  const tried = isPortTaken(usual) ? await tryToOpen(env, false, clock) : usual
+  const tried = isPortTaken(usual) ? await tryToOpen(env, false, clock, kind) : usual
   if (typeof tried === 'string') throw new CommandError(`The demo did not start: ${tried}`)
   return { mesh: tried, upMs: clock.monotonicMs() - startedAtMs }
 }
@@ -36,10 +43,11 @@ async function tryToOpen(
   env: Readonly<Record<string, string | undefined>>,
   usesUsualPorts: boolean,
   clock: Clock,
+  kind: DemoKind,
 ): Promise<BookstoreMesh | string> {
   let mesh: BookstoreMesh
   try {
-    mesh = await startBookstore(env, usesUsualPorts)
+    mesh = await startBookstore(env, usesUsualPorts, kind)
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }

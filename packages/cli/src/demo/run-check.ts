@@ -7,23 +7,27 @@ import { ownTarget } from '../input/control-access.ts'
 import { MeshApi } from '../mesh-api.ts'
 import { EXAMPLE_DIR } from '../program-files.ts'
 import type { Terminal } from '../terminal/terminal.ts'
-import type { BookstoreMesh } from './bookstore-mesh.ts'
+import type { BookstoreMesh, DemoKind } from './bookstore-mesh.ts'
 import { checkRefusal } from './check/refusal.ts'
 import { type CheckRow, renderRows } from './check/row.ts'
 import { checkBefore, row, type StepDeps, stepChecks } from './check/steps.ts'
 import { openVisitors, type Visitors } from './check/visitors.ts'
 import { type Load, startLoad } from './load.ts'
-import { openShop } from './open-shop.ts'
+import { openShop, startingText } from './open-shop.ts'
 import { TOUR } from './tour.ts'
 
 const LOAD = { anonymousPerSecond: 10, jasonPerSecond: 1 }
 
 /** @returns Whether every check passed. */
-export async function runCheck(isJson: boolean, terminal: Terminal): Promise<boolean> {
+export async function runCheck(
+  isJson: boolean,
+  kind: DemoKind,
+  terminal: Terminal,
+): Promise<boolean> {
   const { clock } = terminal
   const say = (text: string) => (isJson ? undefined : terminal.out(`${text}\n`))
-  say('Starting control plane, gateway and six workloads …')
-  const { mesh, upMs } = await openShop(terminal.env, clock)
+  say(startingText(kind))
+  const { mesh, upMs } = await openShop(terminal.env, clock, kind)
   const killAll = () => mesh.kill()
   process.once('exit', killAll)
   const stopped = new Promise<never>((_, reject) => {

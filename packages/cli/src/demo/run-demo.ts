@@ -4,10 +4,10 @@ import { sleep } from '@weft/base'
 import { CommandError } from '../command.ts'
 import { type LiveScreen, openLiveScreen } from '../terminal/live.ts'
 import { firstSignal, howToCallWeft, type Terminal } from '../terminal/terminal.ts'
-import { PREFERRED_ADMIN_PORT } from './bookstore-mesh.ts'
+import { type DemoKind, PREFERRED_ADMIN_PORT } from './bookstore-mesh.ts'
 import { type CallRate, type CallTotals, rateCalls, readCalls } from './calls.ts'
 import { type Load, startLoad } from './load.ts'
-import { type OpenShop, openShop } from './open-shop.ts'
+import { type OpenShop, openShop, startingText } from './open-shop.ts'
 import { scrape } from './scrape.ts'
 import { type DemoView, renderCalls, renderDemo } from './view.ts'
 
@@ -18,9 +18,13 @@ const RATE_WINDOW_MS = 2_000
 const PLAIN_EVERY_MS = 5_000
 const KEPT_EVENTS = 4
 
-export async function runDemo(isJson: boolean, terminal: Terminal): Promise<number> {
-  if (!isJson) terminal.out('Starting control plane, gateway and six workloads …\n')
-  const shop = await openShop(terminal.env, terminal.clock)
+export async function runDemo(
+  isJson: boolean,
+  kind: DemoKind,
+  terminal: Terminal,
+): Promise<number> {
+  if (!isJson) terminal.out(`${startingText(kind)}\n`)
+  const shop = await openShop(terminal.env, terminal.clock, kind)
   const { mesh } = shop
   process.once('exit', mesh.kill)
   const stopped = firstSignal(terminal, () => process.exit(130))

@@ -3,6 +3,7 @@
  * real answers and at the proxies' own counters until it knows.
  */
 import { type Clock, sleep } from '@weft/base'
+import { BROKER } from '../bookstore-mesh.ts'
 import { readCalls } from '../calls.ts'
 import { scrape } from '../scrape.ts'
 import type { Visit } from '../shop-client.ts'
@@ -116,13 +117,13 @@ async function checkTimeout(step: string, deps: StepDeps): Promise<readonly Chec
 }
 
 async function checkMirror(step: string, deps: StepDeps): Promise<readonly CheckRow[]> {
-  const before = await arrivedAt(deps, 'reviews-v3')
+  const before = await arrivedAt(deps, 'v3')
   const effect = await changeTo(
     deps,
     async () => {
       const startedAtMs = deps.clock.monotonicMs()
       const { version } = await visitReviews(deps.visitors.anonymous)
-      const copies = (await arrivedAt(deps, 'reviews-v3')) - before
+      const copies = (await arrivedAt(deps, 'v3')) - before
       return { startedAtMs, isRight: version === 'v1' && copies > 0, seen: `v3 has ${copies}` }
     },
     30,
@@ -152,7 +153,7 @@ async function countCopies(deps: StepDeps, visits: number) {
 }
 
 async function arrivals(deps: StepDeps): Promise<{ readonly v1: number; readonly v3: number }> {
-  const [v1, v3] = await Promise.all([arrivedAt(deps, 'reviews-v1'), arrivedAt(deps, 'reviews-v3')])
+  const [v1, v3] = await Promise.all([arrivedAt(deps, 'v1'), arrivedAt(deps, 'v3')])
   return { v1, v3 }
 }
 
@@ -161,14 +162,14 @@ function isOne(ratio: number): boolean {
   return between(ratio, 0.97, 1.03)
 }
 
-/** Requests that a workload's sidecar let in since it started, by its own counter. */
-async function arrivedAt(deps: StepDeps, workload: string): Promise<number> {
-  const port = deps.adminPorts.get(workload)
-  if (port === undefined) return 0
-  const expositions = await scrape(new Map([[workload, port]]))
+/** Requests that came to a version of reviews, by the counter of its sidecar or of the broker. */
+async function arrivedAt(deps: StepDeps, version: string): Promise<number> {
+  const name = [`reviews-${version}`, BROKER].find((each) => deps.adminPorts.has(each)) ?? ''
+  const expositions = await scrape(new Map([[name, deps.adminPorts.get(name) ?? 0]]))
   const calls = readCalls([...expositions.values()]).values()
   return [...calls]
     .filter(({ reporter }) => reporter === 'destination')
+    .filter((call) => call.destination === 'reviews' && call.version === version)
     .reduce((sum, { requests }) => sum + requests, 0)
 }
 
