@@ -25,7 +25,7 @@ export function layerProblems(
     .filter((name) => !allowed.includes(name))
     .map((name) => `packages/${pkg}/package.json depends on @weft/${name}, which its layer may not`)
   for (const [file, text] of sources) {
-    const isTest = /\.(test|bench|fuzz)\.ts$|conformance\.ts$/.test(file)
+    const isTest = /\.(test|bench|fuzz)\.ts$|(conformance|-fixture)\.ts$/.test(file)
     const usable = isTest ? [...declared, ...weftNames(manifest.devDependencies)] : declared
     for (const [, name = ''] of text.matchAll(/(?:from|import)\s*\(?\s*'@weft\/([a-z]+)/g)) {
       if (name !== pkg && !usable.includes(name)) {
