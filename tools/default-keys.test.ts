@@ -33,7 +33,7 @@ test('R62: keys of every kind are found where there are some', () => {
   }
   for (const text of [
     'readPem(text, "CERTIFICATE")',
-    '`-----BEGIN ${label}-----\\n${body}`',
+    `\`-----BEGIN \${label}-----\\n\${body}\``,
     'passphrase: args.value("ca-passphrase-file")',
   ]) {
     assert.deepEqual(keysIn(text), [], text)
