@@ -228,6 +228,7 @@ class HandleSocket implements AcceptedSocket {
   #bulkOff = false
   /** What libuv reads into; absent: the shared one. It hears of another only by `onread`. */
   #filling: BulkBuffer | undefined
+  directAddress: SocketAddress | undefined
   #remote: SocketAddress | undefined
   #local: SocketAddress | undefined
 
@@ -382,6 +383,7 @@ class HandleSocket implements AcceptedSocket {
   }
 
   readdress(remote: SocketAddress, local: SocketAddress): void {
+    this.directAddress ??= this.remoteAddress
     this.#remote = remote
     this.#local = local
   }

@@ -67,6 +67,7 @@ class MemorySocket implements AcceptedSocket {
   peer: MemorySocket | undefined
   localAddress: SocketAddress
   remoteAddress: SocketAddress
+  directAddress: SocketAddress | undefined
   readonly #cutBytes: number
   readonly #windowBytes: number
   /** Written here, not yet delivered there. */
@@ -86,6 +87,7 @@ class MemorySocket implements AcceptedSocket {
   }
 
   readdress(remote: SocketAddress, local: SocketAddress): void {
+    this.directAddress ??= this.remoteAddress
     this.remoteAddress = remote
     this.localAddress = local
   }

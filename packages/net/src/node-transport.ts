@@ -145,6 +145,7 @@ class NodeSocket implements AcceptedSocket {
   readonly #net: NetSocket
   readonly #isUnix: boolean
   #error: Error | undefined
+  directAddress: SocketAddress | undefined
   #remote: SocketAddress | undefined
   #local: SocketAddress | undefined
 
@@ -171,6 +172,8 @@ class NodeSocket implements AcceptedSocket {
   }
 
   readdress(remote: SocketAddress, local: SocketAddress): void {
+    // Of a unix socket the kernel knows none.
+    if (this.#net.remoteAddress !== undefined) this.directAddress ??= this.remoteAddress
     this.#remote = remote
     this.#local = local
   }

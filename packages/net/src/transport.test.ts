@@ -122,6 +122,7 @@ for (const [name, create] of Object.entries(transports)) {
 
   test(`${name}: an accepted connection takes the addresses that it is told`, async () => {
     const transport = create()
+    let direct: Socket['directAddress']
     let seen: unknown
     const ends = [
       { host: '192.0.2.1', port: 1 },
@@ -131,6 +132,7 @@ for (const [name, create] of Object.entries(transports)) {
     const listening = await transport.listen({ address: loopback }, (socket) => {
       socket.readdress(...ends)
       seen = [socket.remoteAddress, socket.localAddress]
+      direct = socket.directAddress
       socket.close()
       return there
     })
@@ -138,6 +140,7 @@ for (const [name, create] of Object.entries(transports)) {
     const client = transport.connect(listening.address, here)
     await Promise.race([there.seen('close'), there.seen('error')])
     assert.deepEqual(seen, ends)
+    assert.equal(direct?.host, '127.0.0.1')
     client.close()
     await listening.close()
   })

@@ -52,6 +52,8 @@ export interface Socket {
   /** Who is told; may be replaced at any time, e.g. when protocol detection hands over. */
   handler: SocketHandler
   readonly remoteAddress: SocketAddress
+  /** The kernel's, where a relay said whom it stands for; absent: it is `remoteAddress`. */
+  readonly directAddress?: SocketAddress | undefined
   readonly localAddress: SocketAddress
   /** What the handshake found; absent on plaintext connections and before it is done. */
   readonly tls?: TlsFacts | undefined

@@ -67,6 +67,7 @@ export class SecureSocket implements Socket {
   readonly copiesWrites = true
   tls: TlsFacts | undefined
   readonly remoteAddress: SocketAddress
+  readonly directAddress: SocketAddress | undefined
   readonly localAddress: SocketAddress
   readonly #side: ServerTls | ClientTls
   readonly #taken: TakenHandle | undefined
@@ -97,6 +98,7 @@ export class SecureSocket implements Socket {
     this.#side = side
     this.handler = handler
     this.remoteAddress = raw.remoteAddress
+    this.directAddress = raw.directAddress
     this.localAddress = raw.localAddress
     this.#taken = takeHandle(raw)
     let below: Duplex

@@ -150,6 +150,10 @@ class ConnectingSocket implements Socket, SocketHandler {
     return (this.#secure ?? this.#raw).remoteAddress
   }
 
+  get directAddress(): SocketAddress | undefined {
+    return (this.#secure ?? this.#raw).directAddress
+  }
+
   get localAddress(): SocketAddress {
     return (this.#secure ?? this.#raw).localAddress
   }

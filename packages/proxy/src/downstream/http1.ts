@@ -101,6 +101,10 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
     return this.#remote
   }
 
+  get directAddress(): SocketAddress | undefined {
+    return this.socket.directAddress
+  }
+
   get localAddress(): SocketAddress {
     this.#local ??= this.socket.localAddress
     return this.#local

@@ -58,6 +58,10 @@ export class ClientStream implements ClientSide {
     return this.#connection.remoteAddress
   }
 
+  get directAddress(): SocketAddress | undefined {
+    return this.#connection.socket.directAddress
+  }
+
   get localAddress(): SocketAddress {
     return this.#connection.localAddress
   }

@@ -184,6 +184,7 @@ class TcpConnection implements SocketHandler, Timed {
       upstreamAddress: host?.endpoint.address,
       upstreamLocal: this.#upstreamLocal,
       downstreamRemote: this.#remote,
+      downstreamDirect: this.#socket.directAddress,
       downstreamLocal: this.#local,
       opened: this.#opened,
       attempts,

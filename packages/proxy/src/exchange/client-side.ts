@@ -16,6 +16,8 @@ export interface ClientSide {
   /** What the client's handshake established; absent without one. */
   readonly tls?: TlsFacts | undefined
   readonly remoteAddress: SocketAddress
+  /** Of the connection itself, where a PROXY header named another. */
+  readonly directAddress?: SocketAddress | undefined
   readonly localAddress: SocketAddress
   /** Bodies need no coding, trailers travel by themselves, and the end of one message ends nothing else. */
   readonly multiplexed: boolean

@@ -202,7 +202,12 @@ export interface ExchangeRecord {
   readonly cluster: Cluster | undefined
   readonly endpoint: Endpoint | undefined
   readonly upstreamAddress: SocketAddress | undefined
+  /** Of the connection; what a PROXY header said holds. */
   readonly downstreamRemote: SocketAddress
+  /** Of the connection itself, whatever a PROXY header said. */
+  readonly downstreamDirect: SocketAddress
+  /** Who asks, as far as `x-forwarded-for` is believed; with port 0 when it names another than the connection. */
+  readonly client: SocketAddress
   readonly downstreamLocal: SocketAddress
   readonly requestId: string
   /** What a filter left behind, by Envoy's name of the filter; absent: nothing does. */
@@ -234,6 +239,8 @@ export interface ConnectionRecord {
   readonly endpoint: Endpoint | undefined
   readonly upstreamAddress: SocketAddress | undefined
   readonly downstreamRemote: SocketAddress
+  /** Whatever a PROXY header said; absent: it is `downstreamRemote`. */
+  readonly downstreamDirect?: SocketAddress | undefined
   readonly downstreamLocal: SocketAddress
   readonly upstreamLocal: SocketAddress | undefined
   /** `onConnectionStart` was told. */

@@ -14,11 +14,13 @@ import type {
 import type { TlsFacts } from '@weft/net'
 import type { HeaderContext } from '@weft/traffic'
 import { ascii, hashName, knownId, latin1, type MessageHead } from '@weft/wire'
+import { clientAddress } from './client-address.ts'
 import type { ExchangeRecord } from './contract.ts'
 import type { Exchange } from './exchange.ts'
 import type { FilterMetadata } from './exchange-facts.ts'
 import { failureDetails, failureFlag } from './failures.ts'
 import { grpcStatusIn } from './grpc.ts'
+import { sentLines } from './request-fields.ts'
 
 /** `POST` as a number. */
 const POST = 0x504f5354
@@ -104,16 +106,16 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
 
   get downstreamRemoteHost(): string {
-    return this.#x.clientHost()
+    return this.client.host
   }
   get downstreamRemotePort(): number {
-    return this.downstreamRemote.port
+    return this.client.port
   }
   get downstreamDirectRemoteHost(): string {
-    return this.downstreamRemote.host
+    return this.downstreamDirect.host
   }
   get downstreamDirectRemotePort(): number {
-    return this.downstreamRemote.port
+    return this.downstreamDirect.port
   }
   get downstreamLocalHost(): string {
     return this.downstreamLocal.host
@@ -273,6 +275,18 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
   get downstreamRemote(): SocketAddress {
     return this.#x.downstream.remoteAddress
+  }
+  get downstreamDirect(): SocketAddress {
+    const { downstream } = this.#x
+    return downstream.directAddress ?? downstream.remoteAddress
+  }
+  get client(): SocketAddress {
+    const { runtime, downstream } = this.#x
+    const { remoteAddress } = downstream
+    const lines = () => sentLines(this.#x, 'x-forwarded-for')
+    const host = clientAddress(runtime.manager, remoteAddress.host, lines)
+    // Who is named by a header has no port that anybody knows.
+    return host === remoteAddress.host ? remoteAddress : { host, port: 0 }
   }
   get downstreamLocal(): SocketAddress {
     return this.#x.downstream.localAddress

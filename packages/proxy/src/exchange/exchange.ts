@@ -492,8 +492,4 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   madeRequestId(): string | undefined {
     return this.#requestId.text
   }
-
-  clientHost(): string {
-    return this.downstream.remoteAddress.host
-  }
 }

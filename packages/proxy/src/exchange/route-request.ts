@@ -130,7 +130,9 @@ function change(x: Exchange, verdict: Extract<FilterVerdict, { kind: 'change' }>
 function callOf(x: Exchange): FilterCall {
   return {
     request: x.view,
-    remoteHost: x.clientHost(),
+    get remoteHost() {
+      return x.view.client.host
+    },
     principal: x.view.downstreamPeerUriSan,
     contentLength: x.head.contentLength,
     connection: x.downstream.connection,
@@ -151,6 +153,7 @@ function peerOf(x: Exchange): FilterPeer {
   const { view } = x
   return {
     remote: view.downstreamRemote,
+    direct: view.downstreamDirect,
     local: view.downstreamLocal,
     protocol: view.protocol,
     requestId: view.requestId,
@@ -343,7 +346,9 @@ function isUpgrade(x: Exchange, upgrades: readonly string[]): boolean {
 function hashOf(x: Exchange, action: CompiledForward): number | undefined {
   const { hash, setCookies } = hashRequest(action.source.hashPolicies, {
     request: x.view,
-    sourceHost: x.clientHost(),
+    get sourceHost() {
+      return x.view.client.host
+    },
     createCookieValue: newCookieValue,
   })
   if (setCookies.length > 0) x.cookies = setCookies

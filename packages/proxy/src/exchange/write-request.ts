@@ -297,6 +297,6 @@ function writeForwardedFor(plan: RequestPlan, out: OutBuffer): void {
       i = head.findKnown(FIELD['x-forwarded-for'], i + 1)
     }
   }
-  out.latin1(plan.view.downstreamDirectRemoteHost)
+  out.latin1(plan.view.downstreamRemote.host)
   out.piece(CRLF)
 }

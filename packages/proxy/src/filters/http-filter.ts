@@ -54,6 +54,7 @@ export interface FilterScope {
 
 export interface FilterCall {
   readonly request: RequestView
+  /** Who asks, as far as `x-forwarded-for` is believed. */
   readonly remoteHost: string
   /** The peer's SPIFFE id. */
   readonly principal: string | undefined
@@ -78,7 +79,10 @@ export interface FilterCall {
 
 /** Both ends of the connection that the request came on. */
 export interface FilterPeer {
+  /** What a PROXY header said holds. */
   readonly remote: SocketAddress
+  /** Of the connection itself; absent: it is `remote`. */
+  readonly direct?: SocketAddress | undefined
   readonly local: SocketAddress
   readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'
   readonly requestId: string

@@ -178,6 +178,41 @@ test('rules on trial refuse nobody and leave what they would have decided', asyn
   assert.equal(proxy.records[1]?.details, 'rbac_access_denied_matched_policy[reads_the_trial]')
 })
 
+test('ipBlocks is who relays the connection, remoteIpBlocks whom a PROXY header names (as Istio)', () => {
+  const verdict = (kind: 'sourceIp' | 'remoteIp', range: string) => {
+    const manager = { ...MANAGER, useRemoteAddress: true }
+    const scope = { deps: engineDeps(), runtime: { manager } } as unknown as FilterScope
+    const { policies } = rules('allow', ANY)
+    const own = policies.map((policy) => ({ ...policy, principals: [{ kind, range }] as const }))
+    const filter = rbac({ kind: 'rbac', rules: { action: 'allow', policies: own } }, scope)
+    const call = {
+      request: {
+        method: 'GET',
+        path: '/',
+        scheme: 'http',
+        authority: 'a',
+        header: () => undefined,
+      },
+      facts: new ExchangeFacts(),
+      peer: {
+        remote: { host: '203.0.113.9', port: 1 },
+        direct: { host: '10.0.0.7', port: 2 },
+        local: { host: '10.0.0.8', port: 3 },
+      },
+      fieldLines: () => [],
+    } as unknown as FilterCall
+    return filter?.onRequest(call) === undefined
+  }
+  assert.deepEqual(
+    [verdict('sourceIp', '10.0.0.0/8'), verdict('sourceIp', '203.0.113.0/24')],
+    [true, false],
+  )
+  assert.deepEqual(
+    [verdict('remoteIp', '10.0.0.0/8'), verdict('remoteIp', '203.0.113.0/24')],
+    [false, true],
+  )
+})
+
 test('what is cut from a stranger’s request is not believed by a policy (R45)', () => {
   const judge = (useRemoteAddress: boolean, name: string) => {
     const match = { name, value: { kind: 'present' }, invert: false } as const

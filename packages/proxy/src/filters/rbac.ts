@@ -44,7 +44,7 @@ function leaveBehind(
 export function callerOf(call: FilterCall, manager: FilterScope['runtime']['manager']): Caller {
   const { peer } = call
   return {
-    sourceIp: peer.remote.host,
+    sourceIp: (peer.direct ?? peer.remote).host,
     get remoteIp() {
       return clientAddress(manager, peer.remote.host, () => call.fieldLines('x-forwarded-for'))
     },

@@ -72,9 +72,9 @@ function stepOf(filter: NetworkRbac, deps: EngineDeps): RbacStep {
 }
 
 function callerOf(socket: Socket, serverName: string | undefined): Caller {
-  const { remoteAddress, localAddress, tls } = socket
+  const { remoteAddress, directAddress, localAddress, tls } = socket
   return {
-    sourceIp: remoteAddress.host,
+    sourceIp: (directAddress ?? remoteAddress).host,
     remoteIp: remoteAddress.host,
     destinationIp: localAddress.host,
     destinationPort: localAddress.port,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { SocketAddress } from '@weft/model'
 import { createMemoryTransport, type Socket, type SocketHandler } from '@weft/net'
+import type { LogFacts } from '@weft/telemetry'
 import { FakeClock } from '@weft/testkit'
 import { parseProxyHeader, renderProxyHeader } from '@weft/wire'
 import type { ExchangeRecord } from '../exchange/contract.ts'
@@ -15,6 +16,7 @@ import {
   tableOf,
   upstreamOf,
 } from '../exchange/engine-fixture.ts'
+import { ExchangeEntry } from '../observe/log-entries.ts'
 import { openListener } from './listener.ts'
 import { ListenerSlot } from './listener-slot.ts'
 
@@ -52,10 +54,11 @@ interface Options {
   readonly cutBytes?: number
   /** What the proxy announces itself as to the upstream. */
   readonly upstream?: 'v1' | 'v2'
+  readonly xffTrustedHops?: number
 }
 
 /** An edge listener in front of an application that answers every request. */
-async function edge({ mode, cutBytes = 65_536, upstream }: Options) {
+async function edge({ mode, cutBytes = 65_536, upstream, xffTrustedHops = 0 }: Options) {
   const transport = createMemoryTransport({ cutBytes })
   const clock = new FakeClock()
   const deps = engineDeps(transport, clock)
@@ -73,10 +76,15 @@ async function edge({ mode, cutBytes = 65_536, upstream }: Options) {
   const model = clusterOf('web', [address], upstream && { proxyProtocol: upstream })
   const cluster = upstreamOf(model, deps)
   const clients: SocketAddress[] = []
+  const told: Pick<LogFacts, 'downstreamDirectAddress' | 'downstreamRemoteAddress'>[] = []
   const handler = httpRuntime(tableOf([routeOf(forwardTo('web'))]), [cluster], {
-    manager: { ...MANAGER, useRemoteAddress: true },
+    manager: { ...MANAGER, useRemoteAddress: true, xffTrustedHops },
     observer: {
-      onExchangeEnd: ({ downstreamRemote }: ExchangeRecord) => void clients.push(downstreamRemote),
+      onExchangeEnd(record: ExchangeRecord) {
+        clients.push(record.downstreamRemote)
+        const { downstreamDirectAddress, downstreamRemoteAddress } = new ExchangeEntry(record)
+        told.push({ downstreamDirectAddress, downstreamRemoteAddress })
+      },
       onConnectionEnd() {},
     },
   })
@@ -98,7 +106,7 @@ async function edge({ mode, cutBytes = 65_536, upstream }: Options) {
     for (const piece of pieces) socket.write(Buffer.from(piece as string))
     return { end, socket }
   }
-  return { connect, clients, requests, clock, listener, cluster }
+  return { connect, clients, told, requests, clock, listener, cluster }
 }
 
 test('the client is who the header names: in the log, and in x-forwarded-for', async () => {
@@ -112,6 +120,23 @@ test('the client is who the header names: in the log, and in x-forwarded-for', a
       assert.match(requests[0] ?? '', /x-forwarded-for: 192\.0\.2\.7\r\n/)
     }
   }
+})
+
+test('the log has both: who the client is, and who relays it', async () => {
+  const { connect, told } = await edge({ mode: 'required' })
+  const announced = connect(HEADERS.v2, REQUEST)
+  await until(() => announced.end.text.endsWith('ok'))
+  assert.deepEqual(told[0]?.downstreamRemoteAddress, CLIENT)
+  assert.equal(told[0]?.downstreamDirectAddress?.host, '127.0.0.1')
+
+  // A trusted hop says who its client is; of an address in a header nobody knows the port.
+  const behind = await edge({ xffTrustedHops: 1 })
+  const { end } = behind.connect(
+    'GET / HTTP/1.1\r\nhost: web\r\nx-forwarded-for: 203.0.113.9\r\n\r\n',
+  )
+  await until(() => end.text.endsWith('ok'))
+  assert.deepEqual(behind.told[0]?.downstreamRemoteAddress, { host: '203.0.113.9', port: 0 })
+  assert.equal(behind.told[0]?.downstreamDirectAddress?.host, '127.0.0.1')
 })
 
 async function until(condition: () => boolean): Promise<void> {

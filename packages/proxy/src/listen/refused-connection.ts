@@ -48,6 +48,7 @@ export function tellRefused(
     ...{ cluster: undefined, endpoint: undefined },
     ...{ upstreamAddress: undefined, upstreamLocal: undefined },
     downstreamRemote: socket.remoteAddress,
+    downstreamDirect: socket.directAddress,
     downstreamLocal: socket.localAddress,
     serverName: refusal.serverName ?? socket.tls?.serverName,
     downstreamTls: socket.tls,

@@ -42,7 +42,7 @@ export class ExchangeEntry implements LogFacts {
     return this.#record.firstByteMs
   }
   get downstreamDirectAddress(): SocketAddress {
-    return this.#record.downstreamRemote
+    return this.#record.downstreamDirect
   }
   get downstreamPeerUriSan(): string | undefined {
     return this.#record.downstreamPeerUriSan
@@ -148,7 +148,7 @@ export class ExchangeEntry implements LogFacts {
     return this.#record.downstreamLocal
   }
   get downstreamRemoteAddress(): SocketAddress {
-    return this.#record.downstreamRemote
+    return this.#record.client
   }
 }
 
@@ -160,7 +160,6 @@ const NOT_HTTP = {
   grpcStatus: undefined,
   requestMs: undefined,
   firstByteMs: undefined,
-  downstreamDirectAddress: undefined,
   upstreamHostname: undefined,
   upstreamProtocol: undefined,
   filterChain: undefined,
@@ -203,6 +202,7 @@ export function connectionEntryOf(record: ConnectionRecord): LogFacts {
     upstreamAttempts: record.attempts,
     downstreamLocalAddress: record.downstreamLocal,
     downstreamRemoteAddress: record.downstreamRemote,
+    downstreamDirectAddress: record.downstreamDirect ?? record.downstreamRemote,
     requestedServerName: record.serverName,
   }
 }

@@ -58,6 +58,8 @@ const record = {
   endpoint: endpoints[0],
   upstreamAddress: endpoints[0]?.address,
   downstreamRemote: { host: '127.0.0.1', port: 40_000 },
+  downstreamDirect: { host: '127.0.0.1', port: 40_000 },
+  client: { host: '127.0.0.1', port: 40_000 },
   downstreamLocal: { host: '127.0.0.1', port: 15_001 },
   requestId: 'id',
   requestHeader: (name: string) => (name === PEER_HEADER ? 'w;d;a;v1;weft' : undefined),

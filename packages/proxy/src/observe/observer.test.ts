@@ -79,6 +79,8 @@ const record: ExchangeRecord = {
   endpoint,
   upstreamAddress: endpoint.address,
   downstreamRemote: { host: '127.0.0.1', port: 40_000 },
+  downstreamDirect: { host: '127.0.0.1', port: 40_000 },
+  client: { host: '127.0.0.1', port: 40_000 },
   downstreamLocal: { host: '127.0.0.1', port: 15_001 },
   requestId: 'id',
   requestHeader: () => undefined,
@@ -302,6 +304,8 @@ describe('observer', () => {
       endpoint,
       upstreamAddress: endpoint.address,
       downstreamRemote: record.downstreamRemote,
+      downstreamDirect: record.downstreamRemote,
+      client: record.downstreamRemote,
       downstreamLocal: record.downstreamLocal,
     } as const
     const tcp = { ...connection, upstreamLocal: undefined, attempts: 1, serverName: undefined }
