@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { globSync, readFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { keysIn } from '../../tools/default-keys.ts'
 import { temporaryFolder } from './weft.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
@@ -24,7 +26,7 @@ async function run(program: string, args: readonly string[], cwd: string): Promi
   return output
 }
 
-test('the package installs into an empty folder without its sources, and runs there', async () => {
+test('the package installs into an empty folder without its sources and without a key (R62), and runs there', async () => {
   await using folder = await temporaryFolder()
   await run('npm', ['pack', '--pack-destination', folder.path], ROOT)
   const [tarball = ''] = (await readdir(folder.path)).filter((name) => name.endsWith('.tgz'))
@@ -35,6 +37,10 @@ test('the package installs into an empty folder without its sources, and runs th
   assert.match(await run(weft, ['--help'], folder.path), /^weft is a service mesh/)
   const shipped = join(folder.path, 'node_modules', 'weft-mesh')
   assert.deepEqual(await readdir(join(shipped, 'packages', 'cli')), ['bin', 'dist', 'package.json'])
+  const own = globSync('{packages,examples,docs}/**/*.{js,mjs,json,yaml,md}', { cwd: shipped })
+  assert.ok(own.length > 20)
+  const keys = own.flatMap((file) => keysIn(readFileSync(join(shipped, file), 'utf8')))
+  assert.deepEqual(keys, [])
   const mesh = join(shipped, 'examples', 'bookstore', 'mesh')
   assert.match(await run(weft, ['validate', mesh], folder.path), /all valid/)
   const call = ['--call', '{"host":"reviews","port":9080}', '--json']
