@@ -93,6 +93,15 @@ describe('authentication of SETUP', () => {
     )
   })
 
+  test('who is of another trust domain may call, but no name of ours leads to it', async () => {
+    const broker = await secured()
+    const sub = 'spiffe://other.example/ns/shop/sa/cart'
+    await broker.dial({ token: tokenFor(60, { sub }), namespace: 'shop' })
+    assert.equal(broker.legs()[0]?.facts.identity.principal, sub)
+    const offer = { token: tokenFor(60, { sub }), services: ['com.acme.Cart'] }
+    assert.match(await refusal(broker, offer), /^WEFT-403 .* may call, but not offer services/)
+  })
+
   test('an expired token closes the link within 30 seconds', async () => {
     const broker = await secured()
     const client = await broker.dial({ token: tokenFor(60) })

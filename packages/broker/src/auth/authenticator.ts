@@ -61,6 +61,8 @@ export class Authenticator {
   readonly #sessions = new Map<Leg, Session>()
   /** Good tokens by their SHA-256, oldest first. */
   readonly #known = new Map<string, Extract<TokenJudgement, { readonly ok: true }>>()
+  /** Grows with every change of what tokens are judged by. */
+  #generation = 0
   #isStale = false
   #cancel: () => void = () => undefined
 
@@ -72,6 +74,7 @@ export class Authenticator {
 
   /** Keys or revocations are others now: nothing that was found out before holds. */
   changed(): void {
+    this.#generation++
     this.#known.clear()
     this.#isStale = true
   }
@@ -83,6 +86,18 @@ export class Authenticator {
 
   /** A text refuses it. */
   async authenticate(leg: Leg, hello: Hello): Promise<PeerIdentity | string> {
+    const identity = await this.#identify(leg, hello)
+    if (typeof identity === 'string' || identity.principal === undefined) return identity
+    // Names of ours would lead to it: a namespace of another trust domain is none of ours.
+    const { principal } = identity
+    const isForeign = !principal.startsWith(`spiffe://${this.#options.tokens.trustDomain}/`)
+    const offersSomething = (hello.instance?.services.length ?? 0) > 0
+    if (!isForeign || !offersSomething) return identity
+    this.#sessions.delete(leg)
+    return `WEFT-403 ${principal} is of another trust domain: it may call, but not offer services`
+  }
+
+  async #identify(leg: Leg, hello: Hello): Promise<PeerIdentity | string> {
     const { allowsAnonymous } = this.#options
     const certificate = certificateOf(leg)
     if (typeof certificate === 'string') return certificate
@@ -140,7 +155,10 @@ export class Authenticator {
     const nowMs = this.#deps.clock.nowMs()
     const known = this.#known.get(key)
     if (known !== undefined && nowMs < known.expiresAtMs) return known
+    const generation = this.#generation
     const judged = await judgeToken(token, this.#options.tokens, nowMs)
+    // What it was judged by may be of before.
+    if (generation !== this.#generation) return this.#judge(token)
     if (!judged.ok) return judged
     this.#known.set(key, judged)
     const [oldest] = this.#known.keys()

@@ -56,6 +56,8 @@ export type TokenJudgement =
   | { readonly ok: false; readonly problem: string }
 
 const NO_END_MS = 3_600_000
+/** No other one is of a JWT-SVID (JWT-SVID.md, § 2.1). */
+const SVID_ALGORITHM = /^(RS|ES|PS)(256|384|512)$/
 
 /** Says who shows a token, after its signature, times, audience and revocation were looked at. */
 export async function judgeToken(
@@ -90,6 +92,7 @@ async function judgeSvid(
   if (parsed?.ok !== true || rules.meshKeys === undefined) {
     return refused(tokenProblemText('issuer'))
   }
+  if (!SVID_ALGORITHM.test(jwt.alg)) return refused(tokenProblemText('badAlgorithm'))
   const { trustDomain } = parsed.id
   // The first token of a mesh makes its key: the news of it may come a moment after the token.
   if (!hasKeyFor(jwt, rules.meshKeys(trustDomain))) await rules.meshNews?.()
