@@ -40,9 +40,14 @@ export function startClient(
     readonly host?: string
     /** So many requests a second, whatever the answers take (an open loop). */
     readonly perSecond?: number
+    /**
+     * What an open loop may go down to where the machine cannot do more: half as many a second when
+     * answers are late or 5xx, and slowly back. Absent: it never does.
+     */
+    readonly floorPerSecond?: number
   } = {},
 ): Client {
-  const { connections = 16, host = 'app', perSecond } = options
+  const { connections = 16, host = 'app', perSecond, floorPerSecond = perSecond } = options
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
   const tally: Tally = {
     sent: 0,
@@ -76,10 +81,11 @@ export function startClient(
     }
   }
   const openLoop = async (rate: number): Promise<void> => {
-    const startedMs = performance.now()
+    const pace = startPace(rate, floorPerSecond ?? rate)
     const running = new Set<Promise<void>>()
     for (let i = 0; isRunning; await pause(TICK_MS)) {
-      for (const due = ((performance.now() - startedMs) / 1_000) * rate; i < due; i++) {
+      pace.look(running.size, tally.refused + tally.refusedPosts + tally.lost)
+      for (const due = pace.due(); i < due; i++) {
         const one = send(0, i).finally(() => running.delete(one))
         running.add(one)
       }
@@ -116,6 +122,37 @@ export function startClient(
       })
     },
     [Symbol.asyncDispose]: async () => void (await stop()),
+  }
+}
+
+/** So many answers may be awaited at once: more would be late because of us. */
+const MAX_AWAITED = 64
+const EASE_EVERY_MS = 1_000
+/** Of the full rate, a second. */
+const RECOVERY = 0.05
+
+/** How many requests are due by now, at a rate that follows what comes back. */
+function startPace(full: number, floor: number) {
+  let rate = full
+  let due = 0
+  let failures = 0
+  let lookedMs = performance.now()
+  let easedMs = Number.NEGATIVE_INFINITY
+  return {
+    look(awaited: number, failed: number): void {
+      const nowMs = performance.now()
+      const seconds = (nowMs - lookedMs) / 1_000
+      lookedMs = nowMs
+      // What was not sent while this process had no turn is not made up for, unless nothing eases.
+      due += rate * (floor === full ? seconds : Math.min(seconds, EASE_EVERY_MS / 1_000))
+      const isLate = awaited > MAX_AWAITED || failed > failures
+      failures = failed
+      if (isLate && nowMs - easedMs >= EASE_EVERY_MS) {
+        easedMs = nowMs
+        rate = Math.max(floor, rate / 2)
+      } else if (!isLate) rate = Math.min(full, rate + full * RECOVERY * seconds)
+    },
+    due: () => due,
   }
 }
 

@@ -4,9 +4,9 @@
  * are short, the caller's connections are, too, so that handshakes go on all the time.
  */
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import type { CaStatus } from '@weft/control'
@@ -40,6 +40,8 @@ spec:
 interface Handshakes {
   readonly done: number
   readonly failed: number
+  /** Counters that are not 0, by proxy: why. */
+  readonly why: readonly string[]
 }
 
 export interface RotationMesh extends AsyncDisposable {
@@ -50,6 +52,8 @@ export interface RotationMesh extends AsyncDisposable {
   rotate(): Promise<CaStatus>
   /** Of all proxies, both sides. */
   handshakes(): Promise<Handshakes>
+  /** Requests that a proxy answered with 5xx itself, or heard such of: why, by its access log. */
+  refusals(): readonly string[]
   killControl(): Promise<void>
   startControl(): Promise<void>
   /** By proxy: the gauge `name`. */
@@ -87,6 +91,8 @@ export async function openRotationMesh(
   }
   await startControl()
   const state = ['--state', join(folder.path, 'state')]
+  const logs = ['caller', 'app-0', 'app-1'].map((name) => join(folder.path, `${name}.log`))
+  const [callerLog = '', ...replicaLogs] = logs
   const shared = ['--control', `127.0.0.1:${xds}`, ...state, '--log-level', 'info']
   const replicas = [rest.slice(0, 2), rest.slice(2, 4)].map(([app = 0, ownAdmin = 0], i) => ({
     app,
@@ -94,12 +100,14 @@ export async function openRotationMesh(
     running: start([
       ...['run', ...shared, '--service', 'app', '--name', `app-${i}`, '--port', '9080'],
       ...['--service-account', 'app', '--app-port', `${app}`, '--admin', `${ownAdmin}`],
+      ...['--access-log', replicaLogs[i] ?? ''],
       ...['--', process.execPath, APP, `${app}`],
     ]),
   }))
   const caller = start([
     ...['proxy', ...shared, '--name', 'caller', '--service-account', 'caller'],
     ...['--outbound', `127.0.0.1:${outbound}`, '--admin', `127.0.0.1:${callerAdmin}`],
+    ...['--access-log', callerLog],
   ])
   await Promise.all(replicas.map(({ app }) => untilAccepts(app)))
   const admins = [callerAdmin, ...replicas.map(({ ownAdmin }) => ownAdmin)]
@@ -128,6 +136,7 @@ export async function openRotationMesh(
     ca: () => ca('/v1/ca', 'GET'),
     rotate: () => ca('/v1/ca/rotate', 'POST'),
     startControl,
+    refusals: () => logs.flatMap(refusalsIn),
     async killControl() {
       control?.process.kill('SIGKILL')
       await control?.finished
@@ -141,6 +150,11 @@ export async function openRotationMesh(
       return {
         done: sum(/ssl\.handshake: (\d+)$/gm),
         failed: sum(/ssl\.(?:connection_error|fail_verify_\w+): (\d+)$/gm),
+        why: texts.flatMap((stats, i) =>
+          [...stats.matchAll(/^\S*ssl\.(?:connection_error|fail_verify_\w+): [1-9]\d*$/gm)].map(
+            ([line]) => `${['caller', 'app-0', 'app-1'][i]} ${line}`,
+          ),
+        ),
       }
     },
     gauge: (name) =>
@@ -155,4 +169,31 @@ export async function openRotationMesh(
       await folder[Symbol.asyncDispose]()
     },
   }
+}
+
+interface LogEntry {
+  readonly response_code?: number
+  readonly response_flags?: string
+  readonly response_code_details?: string
+  readonly upstream_transport_failure_reason?: string
+  readonly downstream_transport_failure_reason?: string
+  readonly connection_termination_details?: string
+}
+
+/** The log of a proxy that is still writing: its last line may be half of one. */
+function refusalsIn(path: string): readonly string[] {
+  if (!existsSync(path)) return []
+  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1)
+  return lines.flatMap((line) => {
+    const entry = JSON.parse(line) as LogEntry
+    const { response_code: status = 0, response_flags: flags, response_code_details: why } = entry
+    if (status !== 0 && status < 500) return []
+    const reasons = [
+      why,
+      entry.upstream_transport_failure_reason,
+      entry.downstream_transport_failure_reason,
+      entry.connection_termination_details,
+    ].filter((one) => one !== undefined && one !== null)
+    return [`${basename(path)}: ${status} ${flags ?? '-'} ${reasons.join(' ')}`.trim()]
+  })
 }
