@@ -52,6 +52,11 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     summary: 'requests and streams through the broker, beside a TCP pipe',
     load: () => import('./rsocket/run.ts'),
   },
+  'rsocket-idle': {
+    summary: 'memory per idle connection of the broker: plain, TLS',
+    lacks: [...NO_LOAD, ...OF_HTTP1, 'only'],
+    load: () => import('./rsocket/idle.ts'),
+  },
   startup: {
     summary: 'time to the first answer, memory when idle',
     lacks: [...NO_LOAD, ...OF_HTTP1],

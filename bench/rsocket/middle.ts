@@ -1,13 +1,14 @@
 /**
- * What stands in the middle, as a process: `broker PORT`, or `pipe PORT ORIGIN`, which moves the
- * bytes of a TCP connection and looks at none: the floor for anything that forwards.
+ * What stands in the middle, as a process: `broker PORT [CERTIFICATE KEY]` (as PEM texts), or
+ * `pipe PORT ORIGIN`, which moves the bytes of a TCP connection and looks at none: the floor for
+ * anything that forwards.
  */
 import { connect, createServer } from 'node:net'
 import { realClock, silentLogger } from '@weft/base'
 import { Broker } from '@weft/broker'
-import { createHandleTransport } from '@weft/net'
+import { createHandleTransport, serverTlsContext } from '@weft/net'
 
-const [what, port, origin] = process.argv.slice(2)
+const [what, port, origin, keyPem] = process.argv.slice(2)
 
 if (what === 'broker') {
   const broker = new Broker(
@@ -19,7 +20,18 @@ if (what === 'broker') {
       random: Math.random,
     },
   )
-  await broker.listen({ kind: 'tcp', address: { host: '127.0.0.1', port: Number(port) } })
+  const context =
+    origin === undefined || keyPem === undefined
+      ? undefined
+      : serverTlsContext(
+          { parameters: {}, certificates: [{ chainPem: origin, keyPem }], alpn: [] },
+          'none',
+        )
+  await broker.listen({
+    kind: 'tcp',
+    address: { host: '127.0.0.1', port: Number(port) },
+    ...(context === undefined ? {} : { tls: () => context }),
+  })
 } else {
   createServer({ noDelay: true }, (near) => {
     const far = connect({ host: '127.0.0.1', port: Number(origin), noDelay: true })
