@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { realClock, silentLogger } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
-import { createHandleTransport } from '@weft/net'
-import { eventually } from '@weft/testkit'
+import { createHandleTransport, serverTlsContext } from '@weft/net'
+import { createTestCa, eventually } from '@weft/testkit'
 import { Broker } from '../broker.ts'
 import type { ListenOptions } from '../listen.ts'
 import type { BrokerTarget } from './carrier.ts'
@@ -177,4 +177,39 @@ test('no broker: 503 that says so, and the status says why', async () => {
   const answer = await ask(agent.outbound, 'http://reviews/')
   assert.deepEqual(answer, { status: 503, body: 'WEFT-503 no connection to a broker\n' })
   await eventually(() => assert.match(agent.status().links[0]?.problem ?? '', /ECONNREFUSED/))
+})
+
+test('over TLS it shows its certificate, and does not speak to whom its roots do not vouch for', async () => {
+  const ca = createTestCa()
+  const server = ca.issue({ dns: ['broker'] })
+  const own = ca.issue({ uri: ['spiffe://cluster.local/ns/default/sa/reviews'] })
+  const certificates = [{ chainPem: server.certPem, keyPem: server.keyPem }]
+  const context = serverTlsContext(
+    { parameters: {}, certificates, alpn: [], trust: { caPem: ca.caPem } },
+    'required',
+  )
+  const seen = new Set<string>()
+  const broker = new Broker(
+    { id: 'b' },
+    {
+      ...{ transport: createHandleTransport(), ...deps },
+      authenticate: async (leg) => {
+        for (const name of leg.socket.tls?.peer?.uriSans ?? []) seen.add(name)
+        return { principal: undefined, claims: undefined }
+      },
+    },
+  )
+  closing.push(() => broker.close())
+  const address = await broker.listen({ kind: 'tcp', address: ANY, tls: () => context })
+  const tls = (caPem: string) => () => ({
+    ...{ serverName: 'broker', caPem },
+    certificate: { chainPem: own.certPem, keyPem: own.keyPem },
+  })
+  const agent = await openAgent({ brokers: [{ kind: 'tcp', address, tls: tls(ca.caPem) }] })
+  await eventually(() => assert.equal(agent.status().links[0]?.isUp, true))
+  assert.deepEqual(seen, new Set(['spiffe://cluster.local/ns/default/sa/reviews']))
+  const strange = tls(createTestCa().caPem)
+  const other = await openAgent({ brokers: [{ kind: 'tcp', address, tls: strange }] })
+  await eventually(() => assert.match(other.status().links[0]?.problem ?? '', /certificate/))
+  assert.equal(other.status().links[0]?.isUp, false)
 })
