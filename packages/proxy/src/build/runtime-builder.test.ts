@@ -231,7 +231,7 @@ describe('validation', () => {
       /chain "http": transport_socket/,
       /"http": the name must be unique/,
       /at least one/,
-      /must be an IP address, got "name"/,
+      /must be an IP address or the path of a Unix socket, got "name"/,
       /domain/,
       /"a name"/,
     ].entries()) {
