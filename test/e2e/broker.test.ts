@@ -231,6 +231,7 @@ describe('weft broker', () => {
   test('does not start open to everybody', async () => {
     const cases = [
       [['--standalone'], /nobody could prove who it is/],
+      [['--control', 'unix:/run/weft/xds.sock'], /nobody could prove who it is.*--join-token/],
       [['--allow-anonymous', '--listen', '0.0.0.0:0'], /--allow-anonymous is for loopback/],
       [['--listen', '0.0.0.0:0'], /tokens can be read on the way/],
       [

@@ -64,7 +64,7 @@ export async function brokerOptionsOf(
   const identity = control === undefined ? undefined : identityOptionsOf(args, workload, terminal)
   const certificate = certificateOf(args, terminal)
   const authentication = await authenticationOf(args, terminal)
-  checkOpenness(args, listeners, authentication, control !== undefined)
+  checkOpenness(args, listeners, authentication, identity !== undefined)
   if (listeners.some(({ isTls }) => isTls) && certificate === undefined && identity === undefined) {
     throw new UsageError(
       'TLS needs a certificate: --tls-cert FILE --tls-key FILE, or a control plane that gives one',
@@ -206,7 +206,7 @@ function checkOpenness(
   args: Arguments,
   listeners: readonly BrokerListener[],
   { allowsAnonymous, issuers, clientCaPem }: AuthenticationOptions,
-  hasControl: boolean,
+  hasIdentity: boolean,
 ): void {
   const open = listeners.find(({ address }) => !isLoopback(address))
   if (allowsAnonymous && open !== undefined) {
@@ -220,9 +220,9 @@ function checkOpenness(
       `Others reach ${plain.address.host}, and in plaintext tokens can be read on the way: use --listen-tls or --listen-wss, or say --insecure-plaintext`,
     )
   }
-  if (!hasControl && !allowsAnonymous && issuers.length === 0 && clientCaPem === undefined) {
+  if (!hasIdentity && !allowsAnonymous && issuers.length === 0 && clientCaPem === undefined) {
     throw new UsageError(
-      'Without a control plane nobody could prove who it is: --jwks ISSUER=FILE|URL, --client-ca FILE over TLS, or --allow-anonymous on loopback',
+      'Without a control plane that knows the broker nobody could prove who it is: --join-token TOKEN, --jwks ISSUER=FILE|URL, --client-ca FILE over TLS, or --allow-anonymous on loopback',
     )
   }
 }
