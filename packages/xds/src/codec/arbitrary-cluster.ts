@@ -236,7 +236,9 @@ const anyCluster: Arb<Cluster> = record<Cluster>(
  */
 export const cluster: Arb<Cluster> = anyCluster.map(({ autoTls, ...all }) => {
   const isAuto = autoTls === true && all.tls !== undefined && all.http.protocol !== 'alpn'
-  const made: Cluster = isAuto ? { ...all, autoTls } : all
+  const isUnagreed = all.http.protocol === 'alpn' && all.tls === undefined
+  const http = isUnagreed ? ({ ...all.http, protocol: 'http1' } as const) : all.http
+  const made: Cluster = { ...all, http, ...(isAuto ? { autoTls } : {}) }
   const { healthChecks, ...rest } = made
   if (healthChecks === undefined || made.http.protocol === 'http2') return made
   const left = healthChecks.filter(({ probe }) => probe.kind !== 'grpc')
