@@ -132,7 +132,8 @@ test('U3 workers become fewer and more, and no connection in a queue is lost', a
     await adminText(stage.admin, `/upgrade?concurrency=${count}`, 'POST')
     const after = await eventually(
       () => supervisorOf(stage),
-      ({ pid, failure }) => (pid !== 0 && pid !== before) || failure !== undefined,
+      ({ pid, workers, failure }) =>
+        (pid !== 0 && pid !== before && workers === count) || failure !== undefined,
       UPGRADE_MS,
     )
     assert.equal(after.failure, undefined)
