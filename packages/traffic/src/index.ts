@@ -43,6 +43,7 @@ export type { LatencySample } from './load-balancers/peak-ewma.ts'
 export { mirrorsOf } from './mirror.ts'
 export { createOutlierDetector, type OutlierDetector, type OutlierTotals } from './outlier.ts'
 export { type OutlierEvent, type OutlierReason, outlierEventOf } from './outlier-state.ts'
+export { type BrokerPlace, pickBrokers, placeLinks } from './pick-brokers.ts'
 export {
   type AttemptOutcome,
   type GiveUpReason,
