@@ -3,32 +3,12 @@
  * AuthorizationPolicy as those of sidecars do, heads, copies and repeats included.
  */
 import assert from 'node:assert/strict'
-import { request as askHttp, createServer, type IncomingHttpHeaders, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingHttpHeaders } from 'node:http'
 import { after, before, describe, test } from 'node:test'
-import { realClock, silentLogger } from '@weft/base'
-import { HttpAgent, type MeshBroker, openMeshBroker } from '@weft/broker'
-import { createHandleTransport } from '@weft/net'
 import { eventually } from '@weft/testkit'
-import { type Mesh, startMesh } from './mesh.ts'
+import { askCart, type BrokerMesh, cartRoutes, openBrokerMesh } from './rsocket-mesh-fixture.ts'
 
-const RULES = `
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: { name: cart, namespace: shop }
-spec:
-  host: cart
-  subsets:
-  - { name: v1, labels: { version: v1 } }
-  - { name: v2, labels: { version: v2 } }
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: cart, namespace: shop }
-spec:
-  hosts: [cart]
-  http:
-  - match: [{ headers: { x-user: { exact: jason } } }]
+const RULES = `${cartRoutes}  - match: [{ headers: { x-user: { exact: jason } } }]
     headers:
       request: { set: { x-added: by-route }, remove: [x-secret] }
       response: { add: { x-answered: "%RESPONSE_CODE%" } }
@@ -70,22 +50,13 @@ interface Seen {
   readonly headers: IncomingHttpHeaders
 }
 
-interface Answer {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  readonly body: string
-}
-
 describe('HTTP applications that dial out, under mesh policy', () => {
-  let mesh: Mesh
-  let opened: MeshBroker
-  const servers: Server[] = []
-  const agents: HttpAgent[] = []
+  let fixture: BrokerMesh
   const seen: Seen[] = []
   let proxyPort = 0
 
-  function startApplication(version: string): Promise<number> {
-    const server = createServer((request, response) => {
+  async function start(version: string): Promise<void> {
+    const appPort = await fixture.serve((request, response) => {
       const { method = '', url = '', headers } = request
       seen.push({ version, method, url, headers })
       if (url.startsWith('/hangs')) return
@@ -96,94 +67,29 @@ describe('HTTP applications that dial out, under mesh policy', () => {
         response.end(`${version} ${method} ${url}`)
       })
     })
-    servers.push(server)
-    return new Promise((resolve) =>
-      server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)),
-    )
+    await fixture.dialAgent({ app: 'cart', version, namespace: 'shop', appPort })
   }
 
-  async function dial(app: string, version: string, port: number, appPort?: number) {
-    const agent = new HttpAgent(
-      {
-        brokers: [{ kind: 'tcp', address: { host: '127.0.0.1', port } }],
-        ...{ links: 1, instance: `${app}-${version}`, app: `${app}-${version}`, zone: '' },
-        namespace: 'shop',
-        labels: { app, version },
-        services: appPort === undefined ? [] : [{ name: app, port: 9080 }],
-        ...(appPort === undefined ? {} : { application: { host: '127.0.0.1', port: appPort } }),
-        outbound: { host: '127.0.0.1', port: 0 },
-      },
-      { clock: realClock, log: silentLogger, random: Math.random },
-    )
-    agents.push(agent)
-    await agent.open()
-    return agent
-  }
-
-  function ask(path: string, headers: Record<string, string> = {}, method = 'GET') {
-    const url = `http://cart:9080${path}`
-    return new Promise<Answer>((resolve, reject) => {
-      const request = askHttp(
-        { host: '127.0.0.1', port: proxyPort, path: url, method, headers, agent: false },
-        (response) => {
-          let body = ''
-          response.setEncoding('utf8').on('data', (text: string) => {
-            body += text
-          })
-          response.on('error', reject)
-          response.on('end', () =>
-            resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
-          )
-        },
-      )
-      request.on('error', reject)
-      request.end()
-    })
-  }
+  const ask = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
+    askCart(proxyPort, { method, path, headers })
 
   const seenOf = (url: string) => seen.filter((each) => each.url === url)
 
   before(async () => {
-    mesh = await startMesh()
-    opened = openMeshBroker(
-      {
-        id: 'b1',
-        connect: { host: '127.0.0.1', port: mesh.controlPort },
-        cluster: 'weft',
-        graceMs: 1_000,
-        bridgeHost: '127.0.0.1',
-      },
-      {
-        transport: createHandleTransport(),
-        clock: realClock,
-        log: silentLogger,
-        random: Math.random,
-      },
-    )
-    const listen = { kind: 'tcp', address: { host: '127.0.0.1', port: 0 } } as const
-    const { port } = await opened.broker.listen(listen)
-    await dial('cart', 'v1', port, await startApplication('v1'))
-    await dial('cart', 'v2', port, await startApplication('v2'))
-    const caller = await dial('web', 'v1', port)
+    fixture = await openBrokerMesh()
+    for (const version of ['v1', 'v2']) await start(version)
+    const caller = await fixture.dialAgent({ app: 'web', version: 'v1', namespace: 'shop' })
     proxyPort = caller.outbound?.port ?? 0
     await eventually(async () => {
       const versions = new Set<string>()
       for (let i = 0; i < 16; i++) versions.add((await ask('/any')).body.slice(0, 2))
       assert.deepEqual(versions, new Set(['v1', 'v2']), 'without rules both versions answer')
     })
-    mesh.write('rules.yaml', RULES)
+    fixture.mesh.write('rules.yaml', RULES)
     await eventually(async () => assert.equal((await ask('/fixed')).status, 418))
   })
 
-  after(async () => {
-    for (const agent of agents) agent.close()
-    for (const server of servers) {
-      server.close()
-      server.closeAllConnections()
-    }
-    await opened.close()
-    await mesh[Symbol.asyncDispose]()
-  })
+  after(() => fixture[Symbol.asyncDispose]())
 
   test('by header, with heads changed both ways', async () => {
     for (let i = 0; i < 8; i++) assert.equal((await ask(`/p${i}`)).headers['x-version'], 'v1')
@@ -205,7 +111,7 @@ describe('HTTP applications that dial out, under mesh policy', () => {
     await eventually(() => assert.equal(seenOf('/mirrored/1').length, 2))
     const copy = seenOf('/mirrored/1').find(({ version }) => version === 'v2')
     assert.equal(copy?.headers.host, 'cart-shadow:9080')
-    await eventually(() => assert.equal(opened.broker.openStreams, 0))
+    await eventually(() => assert.equal(fixture.opened.broker.openStreams, 0))
   })
 
   test('5xx is asked again when the policy says so and it does no harm', async () => {

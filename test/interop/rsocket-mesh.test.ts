@@ -4,30 +4,11 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { realClock, silentLogger } from '@weft/base'
-import { type MeshBroker, openMeshBroker } from '@weft/broker'
-import { createHandleTransport } from '@weft/net'
 import { eventually } from '@weft/testkit'
-import { type Mesh, startMesh } from './mesh.ts'
+import { type BrokerMesh, cartRoutes, openBrokerMesh } from './rsocket-mesh-fixture.ts'
 import { type Program, programs } from './rsocket-programs.ts'
 
-const RULES = `
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: { name: cart, namespace: shop }
-spec:
-  host: cart
-  subsets:
-  - { name: v1, labels: { version: v1 } }
-  - { name: v2, labels: { version: v2 } }
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: cart, namespace: shop }
-spec:
-  hosts: [cart]
-  http:
-  - match: [{ uri: { prefix: /com.acme.Cart/slow } }]
+const RULES = `${cartRoutes}  - match: [{ uri: { prefix: /com.acme.Cart/slow } }]
     fault: { abort: { httpStatus: 503, percentage: { value: 100 } } }
     route: [{ destination: { host: cart, subset: v1 } }]
   - match: [{ uri: { exact: /com.acme.Cart/next } }]
@@ -44,36 +25,16 @@ spec:
 `
 
 describe('the broker under mesh policy', () => {
-  let mesh: Mesh
-  let opened: MeshBroker
-  let port = 0
+  let fixture: BrokerMesh
   const programsOpen: Program[] = []
 
   before(async () => {
-    mesh = await startMesh()
-    opened = openMeshBroker(
-      {
-        id: 'b1',
-        connect: { host: '127.0.0.1', port: mesh.controlPort },
-        cluster: 'weft',
-        graceMs: 1_000,
-        bridgeHost: '127.0.0.1',
-      },
-      {
-        transport: createHandleTransport(),
-        clock: realClock,
-        log: silentLogger,
-        random: Math.random,
-      },
-    )
-    const listen = { kind: 'tcp', address: { host: '127.0.0.1', port: 0 } } as const
-    port = (await opened.broker.listen(listen)).port
+    fixture = await openBrokerMesh()
   })
 
   after(async () => {
     for (const program of programsOpen) program.close()
-    await opened.close()
-    await mesh[Symbol.asyncDispose]()
+    await fixture[Symbol.asyncDispose]()
   })
 
   test('routes by path, subsets, faults, denials', async () => {
@@ -81,7 +42,7 @@ describe('the broker under mesh policy', () => {
     assert.ok(kind !== undefined)
     const dial = async (app: string, version: string, services: readonly string[]) => {
       const program = await kind.dial({
-        ...{ carrier: 'tcp', port, caPem: '', services, app, namespace: 'shop' },
+        ...{ carrier: 'tcp', port: fixture.port, caPem: '', services, app, namespace: 'shop' },
         labels: { version },
         answer: version,
       })
@@ -96,7 +57,7 @@ describe('the broker under mesh policy', () => {
       for (let i = 0; i < 20; i++) seen.add(String(await caller.response('com.acme.Cart.add', 'x')))
       assert.deepEqual(seen, new Set(['v1', 'v2']), 'without rules both versions answer')
     })
-    mesh.write('rules.yaml', RULES)
+    fixture.mesh.write('rules.yaml', RULES)
     await eventually(async () =>
       assert.deepEqual(await caller.response('com.acme.Cart.slowly', 'x'), [
         '#202 WEFT-503 fault filter abort',

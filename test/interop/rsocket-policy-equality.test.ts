@@ -4,14 +4,9 @@
  * AuthorizationPolicies must decide every random request alike.
  */
 import assert from 'node:assert/strict'
-import { request as askHttp, createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
-import { realClock, silentLogger } from '@weft/base'
-import { HttpAgent, type MeshBroker, openMeshBroker } from '@weft/broker'
-import { createHandleTransport } from '@weft/net'
 import { eventually, seededRandom } from '@weft/testkit'
-import { type Mesh, startMesh } from './mesh.ts'
+import { askCart, type BrokerMesh, openBrokerMesh } from './rsocket-mesh-fixture.ts'
 
 const NAMESPACES = ['out', 'side'] as const
 const ROUNDS = 10
@@ -27,87 +22,40 @@ const PATHS = ['/a', '/a/b', '/a/b/c', '/b', '/b/x', '/c?q=1', '/c?q=2', '/a?q=1
 const METHODS = ['GET', 'POST', 'DELETE'] as const
 const VALUES = ['red', 'green', 'redder'] as const
 
-let mesh: Mesh
-let opened: MeshBroker
-const servers: Server[] = []
-const agents: HttpAgent[] = []
+let fixture: BrokerMesh
 /** Where the caller of each namespace has its HTTP proxy. */
 const proxies = { out: 0, side: 0 }
 
 before(async () => {
-  mesh = await startMesh()
-  opened = openMeshBroker(
-    {
-      id: 'b1',
-      connect: { host: '127.0.0.1', port: mesh.controlPort },
-      cluster: 'weft',
-      graceMs: 1_000,
-      bridgeHost: '127.0.0.1',
-    },
-    {
-      transport: createHandleTransport(),
-      clock: realClock,
-      log: silentLogger,
-      random: Math.random,
-      authenticate: async (_leg, { instance }) => ({
-        principal: `spiffe://cluster.local/ns/${instance?.namespace}/sa/default`,
-        claims: undefined,
-      }),
-    },
-  )
-  const listen = { kind: 'tcp', address: { host: '127.0.0.1', port: 0 } } as const
-  const { port } = await opened.broker.listen(listen)
+  fixture = await openBrokerMesh({
+    authenticate: async (_leg, { instance }) => ({
+      principal: `spiffe://cluster.local/ns/${instance?.namespace}/sa/default`,
+      claims: undefined,
+    }),
+  })
+  const { mesh } = fixture
   for (const version of ['v1', 'v2']) {
     const appPort = await startApplication(version)
-    await dial('cart', version, port, appPort)
+    await fixture.dialAgent({ app: 'cart', version, namespace: 'out', appPort })
     await mesh.startSidecar(`cart-${version}`, [
       ...['-n', 'side', '--service', 'cart', '--port', '9080', '--version', version],
       ...['--app-port', String(appPort)],
     ])
   }
-  proxies.out = (await dial('web', 'v1', port)).outbound?.port ?? 0
+  const caller = await fixture.dialAgent({ app: 'web', version: 'v1', namespace: 'out' })
+  proxies.out = caller.outbound?.port ?? 0
   proxies.side = (await mesh.startSidecar('web-v1', ['-n', 'side', '-l', 'app=web'])).port
 })
 
-after(async () => {
-  for (const agent of agents) agent.close()
-  for (const server of servers) {
-    server.close()
-    server.closeAllConnections()
-  }
-  await opened.close()
-  await mesh[Symbol.asyncDispose]()
-})
+after(() => fixture[Symbol.asyncDispose]())
 
 function startApplication(version: string): Promise<number> {
-  const server = createServer((request, response) => {
+  return fixture.serve((request, response) => {
     const { method, url, headers } = request
     const { host = '' } = headers
     const seen = { version, method, url, host, added: headers['x-added'] ?? null }
     response.end(JSON.stringify(seen))
   })
-  servers.push(server)
-  return new Promise((resolve) =>
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)),
-  )
-}
-
-async function dial(app: string, version: string, port: number, appPort?: number) {
-  const agent = new HttpAgent(
-    {
-      brokers: [{ kind: 'tcp', address: { host: '127.0.0.1', port } }],
-      ...{ links: 1, instance: `${app}-${version}`, app: `${app}-${version}`, zone: '' },
-      namespace: 'out',
-      labels: { app, version },
-      services: appPort === undefined ? [] : [{ name: app, port: 9080 }],
-      ...(appPort === undefined ? {} : { application: { host: '127.0.0.1', port: appPort } }),
-      outbound: { host: '127.0.0.1', port: 0 },
-    },
-    { clock: realClock, log: silentLogger, random: Math.random },
-  )
-  agents.push(agent)
-  await agent.open()
-  return agent
 }
 
 interface Wanted {
@@ -117,30 +65,12 @@ interface Wanted {
 }
 
 /** What the caller hears: status, what the application saw, where it is sent. */
-function ask(port: number, { method, path, headers }: Wanted): Promise<string> {
-  const url = `http://cart:9080${path}`
-  return new Promise((resolve, reject) => {
-    const request = askHttp(
-      { host: '127.0.0.1', port, path: url, method, headers, agent: false },
-      (response) => {
-        let body = ''
-        response.setEncoding('utf8').on('data', (text: string) => {
-          body += text
-        })
-        response.on('error', reject)
-        response.on('end', () => {
-          const { statusCode = 0 } = response
-          const isTold = statusCode === 200 || statusCode === 418
-          const { location = '', 'x-answered': answered = '' } = response.headers
-          // A refusal is the broker's own answer: the route's response headers are not on it.
-          const told = isTold ? [body, answered] : []
-          resolve([statusCode, location, ...told].join(' | '))
-        })
-      },
-    )
-    request.on('error', reject)
-    request.end()
-  })
+async function ask(port: number, wanted: Wanted): Promise<string> {
+  const { status, headers, body } = await askCart(port, wanted)
+  const { location = '', 'x-answered': answered = '' } = headers
+  // A refusal is the broker's own answer: the route's response headers are not on it.
+  const told = status === 200 || status === 418 ? [body, answered] : []
+  return [status, location, ...told].join(' | ')
 }
 
 // Random rules, as YAML that is JSON.
@@ -307,7 +237,7 @@ test('random routes and policies decide alike behind sidecars and behind a broke
   for (let round = 0; round < ROUNDS; round++) {
     const made = make()
     for (const namespace of NAMESPACES) {
-      mesh.write(`${namespace}.yaml`, rulesOf(round, namespace, made))
+      fixture.mesh.write(`${namespace}.yaml`, rulesOf(round, namespace, made))
     }
     await inForce(round)
     for (let i = 0; i < REQUESTS; i++) {

@@ -3,7 +3,15 @@ import { test } from 'node:test'
 import { createMemoryTransport } from '@weft/net'
 import { eventually } from '@weft/testkit'
 import { RSOCKET_ERROR, renderLease, renderMetadataPush, renderSetup } from '@weft/wire'
-import { echo, openBroker, routed, SILENT, setupOf, TestClient } from './broker-fixture.ts'
+import {
+  echo,
+  type Fixture,
+  openBroker,
+  routed,
+  SILENT,
+  setupOf,
+  TestClient,
+} from './broker-fixture.ts'
 
 test('the four interactions through the broker, in every cut of the bytes', async () => {
   for (const cutBytes of [1, 7, 65_536]) {
@@ -102,19 +110,25 @@ test('a request goes to another responder when the first one certainly did not p
   broker.close()
 })
 
+/** A responder of `s` that answers nothing and counts who gives up. */
+async function dialSilent(dial: Fixture['dial']) {
+  const responder = await dial({ services: ['s'] })
+  let count = 0
+  responder.answer = (stream) => {
+    stream.handler = { ...SILENT, onCancel: () => void count++ }
+  }
+  return { responder, cancels: () => count }
+}
+
 test('a responder that goes away: what it may have seen is CANCELED, a requester that goes cancels', async () => {
   const { broker, dial } = await openBroker()
-  const responder = await dial({ services: ['s'] })
-  let cancels = 0
-  responder.answer = (stream) => {
-    stream.handler = { ...SILENT, onCancel: () => void cancels++ }
-  }
+  const { responder, cancels } = await dialSilent(dial)
   const requester = await dial()
   const leaving = await dial()
   leaving.peer.request('stream', routed('s.m'), SILENT)
   await eventually(() => assert.equal(responder.peer.openStreams, 1))
   leaving.close()
-  await eventually(() => assert.equal(cancels, 1))
+  await eventually(() => assert.equal(cancels(), 1))
   const answer = requester.ask('rr', routed('s.m'))
   await eventually(() => assert.equal(responder.peer.openStreams, 1))
   responder.close()
@@ -125,16 +139,12 @@ test('a responder that goes away: what it may have seen is CANCELED, a requester
 
 test('a timeout that the caller asked for cancels the responder', async () => {
   const { broker, dial } = await openBroker()
-  const responder = await dial({ services: ['s'] })
-  let cancels = 0
-  responder.answer = (stream) => {
-    stream.handler = { ...SILENT, onCancel: () => void cancels++ }
-  }
+  const { cancels } = await dialSilent(dial)
   const requester = await dial()
   assert.deepEqual(await requester.ask('rr', routed('s.m', '', ['timeout=30ms'])), [
     '#203 WEFT-504 timeout',
   ])
-  await eventually(() => assert.equal(cancels, 1))
+  await eventually(() => assert.equal(cancels(), 1))
   broker.close()
 })
 
