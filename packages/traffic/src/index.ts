@@ -21,6 +21,7 @@ export {
   type RbacDecision,
 } from './authz/evaluate.ts'
 export { templatePattern } from './authz/path-template.ts'
+export { type AttemptResult, ClusterHosts, type ClusterHostsDeps } from './cluster-hosts.ts'
 export { GradientController } from './concurrency/gradient-controller.ts'
 export { ConfigError } from './config-error.ts'
 export { CreditWindow } from './credit-window.ts'
@@ -37,7 +38,7 @@ export {
   createClusterBalancer,
   DEFAULT_PANIC_PERCENT,
 } from './load-balancers/cluster-balancer.ts'
-export type { Host } from './load-balancers/host.ts'
+export { Host } from './load-balancers/host.ts'
 export { type BalancerDeps, FIRST_PICK, type PickRequest } from './load-balancers/load-balancer.ts'
 export type { LatencySample } from './load-balancers/peak-ewma.ts'
 export { mirrorsOf } from './mirror.ts'

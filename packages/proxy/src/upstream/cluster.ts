@@ -6,19 +6,14 @@
  *     pick ──► host ──► poolOf(host) ──► connection
  */
 import type { Cluster, Endpoints, SocketAddress } from '@weft/model'
-import { NO_LOCALITY, renderAddress } from '@weft/model'
+import { renderAddress } from '@weft/model'
 import {
-  type ClusterBalancer,
-  type ClusterBalancerConfig,
+  type AttemptResult,
+  ClusterHosts,
+  type ClusterHostsDeps,
   ClusterLimits,
-  createClusterBalancer,
-  createOutlierDetector,
-  DEFAULT_PANIC_PERCENT,
-  type Host,
+  Host,
   LatencyQuantiles,
-  type OutlierDetector,
-  type OutlierEvent,
-  outlierEventOf,
   type PickRequest,
 } from '@weft/traffic'
 import type { EngineDeps } from '../exchange/contract.ts'
@@ -43,10 +38,7 @@ export class UpstreamCluster {
   rawConnections = 0
   #model: Cluster
   readonly #deps: EngineDeps
-  #balancer: ClusterBalancer
-  #outlier: OutlierDetector | undefined
-  readonly #ejections: EjectionStats
-  #cancelSweep: (() => void) | undefined
+  readonly #hosts: ClusterHosts
   #checker: HealthChecker | undefined
   /** Whether anybody was ever sent here; checks of idle clusters may be rarer. */
   #used = false
@@ -65,10 +57,9 @@ export class UpstreamCluster {
     this.#model = model
     this.#deps = deps
     const { clock, filterStats } = deps
-    this.#ejections = new EjectionStats(filterStats, model.name)
+    const ejections = new EjectionStats(filterStats, model.name)
     this.limits = new ClusterLimits(model.limits, model.retryBudget, () => clock.monotonicMs())
-    this.#balancer = this.#createBalancer()
-    this.#configureOutlier()
+    this.#hosts = this.#createHosts((totals) => ejections.told(totals))
     if (endpoints !== undefined) this.updateEndpoints(endpoints)
     this.#configureChecks()
   }
@@ -78,7 +69,7 @@ export class UpstreamCluster {
   }
 
   get hosts(): readonly Host[] {
-    return this.#named.size === 0 ? this.#balancer.hosts : [...this.#named.values()]
+    return this.#named.size === 0 ? this.#hosts.all : [...this.#named.values()]
   }
 
   /** Newest settings of the same cluster. Connections and counts stay. */
@@ -86,39 +77,28 @@ export class UpstreamCluster {
     const before = this.#model
     this.#model = model
     this.limits.configure(model.limits, model.retryBudget)
-    if (!isBalancedAlike(before, model)) this.#balancer.configure(this.#balancing())
-    this.#configureOutlier()
+    this.#hosts.configure(model)
     if (JSON.stringify(before.healthChecks) !== JSON.stringify(model.healthChecks)) {
       this.#configureChecks()
     }
   }
 
-  #createBalancer(): ClusterBalancer {
-    const { random, clock } = this.#deps
-    return createClusterBalancer(this.#balancing(), { random, nowMs: () => clock.monotonicMs() })
-  }
-
-  #balancing(): ClusterBalancerConfig {
-    const { loadBalancer, panicPercent, localities, slowStart } = this.#model
-    return {
-      policy: loadBalancer,
-      panicPercent: panicPercent ?? DEFAULT_PANIC_PERCENT,
-      localities,
-      slowStart,
-      place: this.#deps.locality,
-    }
+  #createHosts(onEjections: ClusterHostsDeps['onEjections']): ClusterHosts {
+    const { random, clock, locality: place } = this.#deps
+    const told = onEjections === undefined ? {} : { onEjections }
+    return new ClusterHosts(this.#model, { random, clock, place, ...told })
   }
 
   updateEndpoints(endpoints: Endpoints): void {
-    const hosts = this.#model.autoTls === true ? this.#balancer.hosts : []
+    const hosts = this.#model.autoTls === true ? this.#hosts.all : []
     const before = new Map(hosts.map((host) => [host, host.endpoint.tlsMode]))
-    const gone = this.#balancer.update(endpoints)
+    const gone = this.#hosts.update(endpoints)
     for (const host of gone) this.#dropPool(host)
     // Connections that are open are not what this endpoint is to be called by any more.
     for (const [host, mode] of before) if (mode !== host.endpoint.tlsMode) this.#dropPool(host)
     if (this.#checker === undefined) return
-    this.#checker.update(this.#balancer.hosts)
-    this.#balancer.healthChanged()
+    this.#checker.update(this.#hosts.all)
+    this.#hosts.healthChanged()
   }
 
   #dropPool(host: Host): void {
@@ -130,7 +110,7 @@ export class UpstreamCluster {
 
   /** `undefined`: no endpoint may be used now. */
   pick(request: PickRequest): Host | undefined {
-    return this.#balancer.pick(request)
+    return this.#hosts.pick(request)
   }
 
   /** The host for an address that a request names itself. */
@@ -139,12 +119,10 @@ export class UpstreamCluster {
     const known = this.#named.get(key)
     if (known !== undefined) return known
     if (this.#named.size >= MAX_NAMED_HOSTS) this.#forgetNamed()
-    const balancer = this.#createBalancer()
     const endpoint = { address, weight: 1, health: 'healthy' } as const
-    const locality = { locality: NO_LOCALITY, priority: 0, weight: 1, endpoints: [endpoint] }
-    balancer.update({ name: key, localities: [locality] })
-    const host = balancer.pick({ hash: undefined, tried: undefined })
-    if (host !== undefined) this.#named.set(key, host)
+    const host = new Host(renderAddress(address), endpoint)
+    host.startedAtMs = this.#deps.clock.monotonicMs()
+    this.#named.set(key, host)
     return host
   }
 
@@ -210,36 +188,23 @@ export class UpstreamCluster {
       this.noteFailure(host, nowMs, latencyMs)
       return
     }
-    this.noteStatus(host, status, nowMs)
+    this.#hosts.noteDone(host, result, nowMs)
     this.#latencies?.record(latencyMs)
-    this.#balancer.observed(host, { latencyMs, failed: status >= 500 })
   }
 
   /** A response came: what its status says of the host. */
   noteStatus(host: Host, status: number, nowMs: number): void {
-    if (this.#outlier === undefined) return
-    const event = outlierEventOf(status, this.#model.outlierDetection?.errorCodes)
-    this.#judge(host, event, nowMs)
+    this.#hosts.noteStatus(host, status, nowMs)
   }
 
   /** No response came: refused, reset or timed out. */
   noteFailure(host: Host, nowMs: number, latencyMs = 0): void {
-    this.#balancer.observed(host, { latencyMs, failed: true })
-    this.#judge(host, 'localFailure', nowMs)
-  }
-
-  #judge(host: Host, event: OutlierEvent, nowMs: number): void {
-    const detector = this.#outlier
-    if (detector === undefined) return
-    const { overflow } = detector.counts
-    const changed = detector.onResult(host, event, nowMs)
-    if (changed) this.#balancer.healthChanged()
-    if (changed || detector.counts.overflow !== overflow) this.#ejections.told(detector.counts)
+    this.#hosts.noteFailure(host, nowMs, latencyMs)
   }
 
   #configureChecks(): void {
     const { healthChecks } = this.#model
-    const { hosts } = this.#balancer
+    const hosts = this.#hosts.all
     this.#checker?.stop()
     this.#checker = undefined
     for (const host of hosts) host.failedCheck = false
@@ -255,69 +220,21 @@ export class UpstreamCluster {
         onChange: (host) => this.#noteCheck(host),
       })
     }
-    this.#balancer.healthChanged()
+    this.#hosts.healthChanged()
   }
 
   /** A host that passes a check may come back at once, whatever it did before (as in Envoy). */
   #noteCheck(host: Host): void {
-    if (host.ejected && !host.failedCheck) this.#outlier?.forgive(host)
-    this.#balancer.healthChanged()
-  }
-
-  #configureOutlier(): void {
-    const { outlierDetection } = this.#model
-    if (outlierDetection === undefined) {
-      this.#cancelSweep?.()
-      this.#cancelSweep = undefined
-      for (const host of this.#balancer.hosts) host.ejected = false
-      if (this.#outlier !== undefined) this.#balancer.healthChanged()
-      this.#outlier = undefined
-      return
-    }
-    if (this.#outlier === undefined) {
-      this.#outlier = createOutlierDetector(
-        outlierDetection,
-        () => this.#balancer.hosts,
-        this.#deps.random,
-      )
-    } else this.#outlier.configure(outlierDetection)
-    this.#cancelSweep?.()
-    this.#sweepLater(outlierDetection.intervalMs)
-  }
-
-  #sweepLater(intervalMs: number): void {
-    this.#cancelSweep = this.#deps.clock.after(intervalMs, () => {
-      if (this.#closed) return
-      const swept = this.#outlier?.sweep(this.#deps.clock.monotonicMs()) === true
-      if (this.#outlier !== undefined) this.#ejections.told(this.#outlier.counts)
-      if (swept) {
-        this.#balancer.healthChanged()
-      }
-      this.#sweepLater(intervalMs)
-    })
+    if (host.ejected && !host.failedCheck) this.#hosts.forgive(host)
+    this.#hosts.healthChanged()
   }
 
   /** No new requests will come; what runs goes on and its connections close when it ends. */
   close(): void {
     this.#closed = true
-    this.#cancelSweep?.()
+    this.#hosts.close()
     this.#checker?.stop()
     for (const pool of this.#pools.values()) pool.close()
     for (const apart of this.#apart.values()) for (const pool of apart.values()) pool.close()
   }
-}
-
-/** Of one attempt. */
-export interface AttemptResult {
-  /** Absent: no response came, it was refused, reset or timed out. */
-  readonly status?: number
-  /** Until the response began, or the attempt was given up. */
-  readonly latencyMs: number
-}
-
-/** Whether the balancer can stay as it is. */
-function isBalancedAlike(a: Cluster, b: Cluster): boolean {
-  const balancing = ({ loadBalancer, panicPercent, localities, slowStart }: Cluster) =>
-    JSON.stringify([loadBalancer, panicPercent, localities, slowStart])
-  return balancing(a) === balancing(b)
 }
