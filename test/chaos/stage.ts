@@ -253,9 +253,11 @@ export async function workersOf(stage: Stage): Promise<readonly WorkerInfo[]> {
 }
 
 export async function adminText(port: number, path: string, method = 'GET'): Promise<string> {
-  const headers =
-    method === 'POST' ? { authorization: `Bearer ${await proxyToken(port)}` } : undefined
-  return (
-    await fetch(`http://127.0.0.1:${port}${path}`, { method, ...(headers && { headers }) })
-  ).text()
+  const token = method === 'POST' ? { authorization: `Bearer ${await proxyToken(port)}` } : {}
+  // A connection that is kept may be that of a process which was upgraded since.
+  const headers = { connection: 'close', ...token }
+  const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers })
+  const text = await answer.text()
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`)
+  return text
 }

@@ -36,11 +36,13 @@ test('two workers are one proxy', async () => {
     ...['--state', join(folder.path, 'plane')],
   ])
   await control.saw('Control plane is up')
-  await using gateway = startWeft([
+  const line = [
     ...['proxy', '--role', 'gateway', '--concurrency', '2', '--control', `127.0.0.1:${xds}`],
     ...['--state', join(folder.path, 'state'), '--bind', '127.0.0.1', '--map', `80=${port}`],
     ...['--admin', `127.0.0.1:${admin}`],
-  ])
+  ]
+  // As npx starts it: such a process ends with its parent, a successor does not.
+  await using gateway = startWeft(line, { env: { npm_command: 'exec' } })
   await gateway.saw('It has its configuration')
   const ask = async (path: string, method = 'GET') => {
     const authorization = `Bearer ${await proxyToken(admin)}`
@@ -96,8 +98,19 @@ test('two workers are one proxy', async () => {
   assert.equal(await call(port), 200)
   const last = await info()
   assert.equal(last.weft.pid, told.after.pid)
-  process.kill(told.after.pid, 'SIGTERM')
-  const all = [told.after.pid, ...last.weft.workers.map(({ pid }) => pid)]
+  await eventually(
+    () => gateway.process.exitCode,
+    (exitCode) => exitCode === 0,
+  )
+  const again = await runWeft(['proxy', 'upgrade', '--admin', `127.0.0.1:${admin}`, '--json'])
+  assert.equal(again.exitCode, 0, again.errors)
+  const { before: second, after: third } = JSON.parse(again.output)
+  assert.equal(second.pid, told.after.pid)
+  assert.equal(await call(port), 200)
+  const newest = await info()
+  assert.equal(newest.weft.pid, third.pid)
+  process.kill(third.pid, 'SIGTERM')
+  const all = [second.pid, third.pid, ...newest.weft.workers.map(({ pid }) => pid)]
   await eventually(
     () => all.filter(isAlive),
     (alive) => alive.length === 0,

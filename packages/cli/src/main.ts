@@ -60,9 +60,10 @@ function processTerminal(): Terminal {
  * One that npm started ends with npm, which dies of a signal without passing it on.
  */
 function watchParent(): void {
+  // A successor outlives the process that started it, and so its channel.
+  if (process.env[SUCCESSOR] !== undefined) return
   if (process.env.npm_command !== undefined) watchNpm(process.ppid)
-  // A successor's channel ends when it has taken over, and that is no reason to go.
-  if (process.channel === undefined || process.env[SUCCESSOR] !== undefined) return
+  if (process.channel === undefined) return
   process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'))
   process.channel.unref()
 }

@@ -1,6 +1,6 @@
 /** What whoever starts a proxy gives it, and gets. */
 import type { Clock, LogScopes } from '@weft/base'
-import type { OfferedPort, SocketAddress } from '@weft/model'
+import type { OfferedPort, ResourceSet, SocketAddress } from '@weft/model'
 import type { Transport } from '@weft/net'
 import type { ProxyView } from './admin/endpoint.ts'
 import type { SharedLimits } from './filters/rate-limit/shared-limiter.ts'
@@ -16,7 +16,7 @@ export interface ProxyDeps {
   /** Sockets of the process that this one succeeds, see `ProxyHandle.handOver`, or of its supervisor. */
   readonly handed?: ListeningSockets
   /** Starts a successor, with so many workers if that is to change; on `POST /upgrade`. */
-  readonly onUpgrade?: (concurrency: number | undefined) => void
+  readonly onUpgrade?: (concurrency: number | undefined) => boolean
   /** Takes what changes something on the admin port; absent: one is made. */
   readonly adminToken?: string
   /** Why the last try at a successor failed. */
@@ -26,6 +26,8 @@ export interface ProxyDeps {
    * error that nobody caught, which the proxy listens for when this is given.
    */
   readonly onQuit?: (exitCode: number) => void
+  /** Sees each configuration before it is in force; what it gives back is. */
+  readonly onConfiguration?: (set: ResourceSet) => ResourceSet
   /** It is one of several processes; the supervisor of them speaks for the proxy. */
   readonly worker?: { readonly limits: SharedLimits; onView(view: ProxyView): void }
 }
@@ -61,4 +63,6 @@ export interface SingleProxy extends ProxyHandle {
    * when none of their requests runs any more, or took too long: the application may end.
    */
   drainInbound(): Promise<void>
+  /** Why the application cannot be called; absent: it can. Where `ProxyOptions.appHealth` is `told`. */
+  tellAppProblem(problem: string | undefined): void
 }

@@ -36,7 +36,7 @@ export async function runProxy(
 ): Promise<number> {
   const stopped = firstSignal(terminal, () => process.exit(130))
   const handed = await receiveSockets()
-  let upgrade = (_concurrency?: number): void => undefined
+  let upgrade = (_concurrency?: number): boolean => false
   let upgradeFailure: string | undefined
   const token = adminToken ?? process.env[INHERITED_TOKEN]
   delete process.env[INHERITED_TOKEN]
@@ -100,16 +100,16 @@ async function leaveTokenOf(
   return leaveToken(admin, adminToken, terminal, logs.logger('admin'))
 }
 
-/** One at a time; after a failure it may be tried again. */
+/** One at a time; after a failure it may be tried again. False: one is under way, or was well. */
 function upgradeOnce(
   proxy: ProxyHandle,
   logs: LogScopes,
   told: { succeeded(): void; changed(failure: string | undefined): void },
-): (concurrency?: number) => void {
+): (concurrency?: number) => boolean {
   const log = logs.logger('upgrade')
   let isRunning = false
   return (concurrency) => {
-    if (isRunning) return
+    if (isRunning) return false
     isRunning = true
     told.changed(undefined)
     startSuccessor(proxy, concurrency, log).then(told.succeeded, (error: unknown) => {
@@ -117,6 +117,7 @@ function upgradeOnce(
       told.changed(error instanceof Error ? error.message : String(error))
       log.error('upgrade failed; this process goes on', { error })
     })
+    return true
   }
 }
 
@@ -132,7 +133,7 @@ export async function openProxy(
     readonly concurrency?: number
     readonly handed?: HandedSockets
     readonly adminToken?: string
-    readonly onUpgrade?: (concurrency: number | undefined) => void
+    readonly onUpgrade?: (concurrency: number | undefined) => boolean
     readonly upgradeFailure?: () => string | undefined
   } = {},
 ): Promise<ProxyHandle> {

@@ -128,7 +128,7 @@ function fixture() {
       },
     ],
     drainListeners: (options) => done.push(options),
-    upgrade: () => {},
+    upgrade: () => true,
     quit: () => done.push('quit'),
   }
   const call = (method: string, target: string, headers: Record<string, string> = {}) => {

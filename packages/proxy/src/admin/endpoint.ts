@@ -64,8 +64,11 @@ export interface ProxyView {
   clusters(): readonly ClusterStatus[]
   /** Stops accepting. Graceful: tells the clients first and lets what runs end. */
   drainListeners(options: DrainRequest): void
-  /** Starts a successor, with so many workers if that is to change; absent where nobody can. */
-  readonly upgrade: ((concurrency: number | undefined) => void) | undefined
+  /**
+   * Starts a successor, with so many workers if that is to change; absent where nobody can.
+   * False: there is one already.
+   */
+  readonly upgrade: ((concurrency: number | undefined) => boolean) | undefined
   /** Why the last try at a successor failed. */
   upgradeFailure?(): string | undefined
   quit(): void

@@ -15,7 +15,9 @@ export const upgrade: AdminEndpoint = {
     if (concurrency !== undefined && !(/^\d{1,3}$/.test(text ?? '') && concurrency > 0)) {
       return textAnswer('concurrency must be a number from 1 to 999\n', 400)
     }
-    proxy.upgrade(concurrency)
+    if (!proxy.upgrade(concurrency)) {
+      return textAnswer('this process has a successor already, or one that starts\n', 409)
+    }
     return textAnswer('OK\n')
   },
 }
