@@ -22,6 +22,8 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   identity: wired,
   xds: wired,
 
+  rsocket: [...nouns, 'wire', 'traffic'],
+
   plugin: nouns,
   wasm: nouns,
   bpf: ['base', 'net', 'ffi'],
@@ -29,8 +31,8 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   kube: [...nouns, 'net'],
 
   proxy: [...wired, ...platform, 'traffic', 'xds'],
-  broker: [...wired, ...platform, 'traffic', 'xds'],
-  proxyless: [...wired, 'traffic', 'identity', 'xds', 'plugin', 'wasm'],
+  broker: [...wired, ...platform, 'traffic', 'xds', 'rsocket'],
+  proxyless: [...wired, 'traffic', 'identity', 'xds', 'plugin', 'wasm', 'rsocket'],
   control: [...wired, 'traffic', 'config', 'identity', 'xds', 'kube'],
 
   console: [...nouns, 'config'],
@@ -40,6 +42,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'traffic',
     'config',
     'xds',
+    'rsocket',
     'kube',
     'proxy',
     'broker',

@@ -2,8 +2,7 @@
  * What the broker tells peers unasked. Only those that said they understand it ever get such a
  * frame: one METADATA_PUSH ends the connection of rsocket-core 1.0.0-alpha.3 on Node.
  */
-import { renderComposite, renderMetadataPush } from '@weft/wire'
-import { EVENT_MIME } from './connection-event.ts'
+import { EVENT_MIME, renderComposite, renderMetadataPush } from '@weft/wire'
 import type { Leg } from './leg.ts'
 
 const CLUSTER_CHANGED = 'com.alibaba.rsocket.upstream.UpstreamClusterChangedEvent'

@@ -4,6 +4,7 @@ import type { SocketAddress } from '@weft/model'
 import { createMemoryTransport, type Socket, type Transport } from '@weft/net'
 import {
   COMPOSITE_MIME,
+  HELLO_MIME,
   type Interaction,
   METADATA_ID,
   RSocketFrameReader,
@@ -18,7 +19,6 @@ import {
   type Setup,
 } from '@weft/wire'
 import { Broker, type BrokerDeps, type BrokerOptions } from './broker.ts'
-import { HELLO_MIME } from './hello.ts'
 
 export interface Fixture {
   readonly broker: Broker

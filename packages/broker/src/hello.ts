@@ -6,6 +6,7 @@ import { parseStrictJson } from '@weft/base'
 import {
   ALIBABA_ID,
   COMPOSITE_MIME,
+  HELLO_MIME,
   type RSocketCredentials,
   readAuthentication,
   readComposite,
@@ -14,7 +15,6 @@ import {
 import type { InstanceFacts, OfferedService, PeerFacts } from './peer-facts.ts'
 import type { MetadataForm } from './request-call.ts'
 
-export const HELLO_MIME = 'message/x.weft.hello.v0+json'
 const ROUTING_MIME = 'message/x.rsocket.routing.v0'
 
 export interface Hello {

@@ -1,7 +1,8 @@
 /** The RSocket data plane. */
+
+export { HELLO_MIME } from '@weft/wire'
 export { type BrokerAdmin, openBrokerAdmin } from './admin/admin-server.ts'
 export type { LeaseRow, LinkRow } from './admin/link-list.ts'
-export { type BrokerTarget, type LinkTls, renderTarget } from './agent/carrier.ts'
 export { HttpAgent, type HttpAgentOptions, type HttpAgentStatus } from './agent/http-agent.ts'
 export {
   type Authentication,
@@ -10,6 +11,5 @@ export {
 } from './auth/open-authentication.ts'
 export { openServerTls } from './auth/server-tls.ts'
 export { Broker, type BrokerDeps, type BrokerOptions, type DrainOptions } from './broker.ts'
-export { HELLO_MIME } from './hello.ts'
 export { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
 export { type MeshBroker, openMeshBroker } from './mesh/open-mesh-broker.ts'

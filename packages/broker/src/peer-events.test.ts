@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { eventually, FakeClock } from '@weft/testkit'
 import {
+  EVENT_MIME,
   FRAME_FLAG,
   FRAME_TYPE,
+  HELLO_MIME,
   readComposite,
   renderComposite,
   renderMetadataPush,
   renderSetup,
 } from '@weft/wire'
 import { setupOf } from './broker-fixture.ts'
-import { EVENT_MIME } from './connection-event.ts'
-import { HELLO_MIME } from './hello.ts'
 import { openRawBroker, plainSetup, type RawBroker, type RawPeer } from './raw-fixture.ts'
 
 const { complete: C, next: N } = FRAME_FLAG

@@ -3,8 +3,7 @@
  * CloudEvents. Both say what holds from now on, so that saying it again does no harm.
  */
 import { parseStrictJson } from '@weft/base'
-import { readComposite } from '@weft/wire'
-import { readConnectionEvent } from './connection-event.ts'
+import { readComposite, readConnectionEvent } from '@weft/wire'
 import { offeredServices } from './hello.ts'
 import type { OfferedService, PeerFacts } from './peer-facts.ts'
 

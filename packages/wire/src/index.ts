@@ -48,6 +48,7 @@ export {
   readComposite,
   renderComposite,
 } from './rsocket/composite-metadata.ts'
+export { EVENT_MIME, HELLO_MIME, readConnectionEvent } from './rsocket/connection-event.ts'
 export {
   errorMessage,
   keepaliveData,

@@ -7,10 +7,10 @@ import { afterEach, beforeEach, test } from 'node:test'
 import { realClock, silentLogger } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
 import { createHandleTransport, serverTlsContext } from '@weft/net'
+import type { BrokerTarget } from '@weft/rsocket/link'
 import { createTestCa, eventually } from '@weft/testkit'
 import { Broker } from '../broker.ts'
 import type { ListenOptions } from '../listen.ts'
-import type { BrokerTarget } from './carrier.ts'
 import { HttpAgent, type HttpAgentOptions } from './http-agent.ts'
 
 const ANY = { host: '127.0.0.1', port: 0 }

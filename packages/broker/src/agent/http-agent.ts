@@ -10,13 +10,11 @@ import { Agent, createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Clock, type Logger, sleep } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
+import { type BrokerTarget, Link, openCarrier, RetryTokens, renderTarget } from '@weft/rsocket/link'
 import type { RSocketPayload, RSocketPeer, RSocketStream } from '@weft/wire'
 import { RSOCKET_ERROR } from '@weft/wire'
 import { type ApplicationAddress, callHttp } from '../http/call-http.ts'
 import { type HttpPeers, serveHttp } from '../http/serve-http.ts'
-import { RetryTokens } from '../retry-tokens.ts'
-import type { BrokerTarget } from './carrier.ts'
-import { Link } from './link.ts'
 import { watchPort } from './watch-port.ts'
 
 export interface HttpAgentOptions {
@@ -84,9 +82,10 @@ export class HttpAgent implements HttpPeers {
       const target = brokers[slot % brokers.length] ?? brokers[0]
       return new Link(
         {
-          target,
+          broker: renderTarget(target),
+          dial: (handler) => openCarrier(target, handler),
           hello: () => this.#hello(slot),
-          ...(options.token === undefined ? {} : { token: options.token }),
+          token: options.token,
         },
         {
           ...deps,

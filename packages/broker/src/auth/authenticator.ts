@@ -15,8 +15,8 @@ import {
   type RSocketCredentials,
   readAuthentication,
   readComposite,
+  readConnectionEvent,
 } from '@weft/wire'
-import { readConnectionEvent } from '../connection-event.ts'
 import type { Hello } from '../hello.ts'
 import type { Leg } from '../leg.ts'
 import type { PeerIdentity } from '../peer-facts.ts'

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
 import { realClock, silentLogger } from '@weft/base'
 import { createHandleTransport } from '@weft/net'
+import { Link, openCarrier } from '@weft/rsocket/link'
 import { eventually } from '@weft/testkit'
-import { Link } from '../agent/link.ts'
 import { Broker } from '../broker.ts'
 import { callHttp } from './call-http.ts'
 import { serveHttp } from './serve-http.ts'
@@ -50,7 +50,11 @@ before(async () => {
   const address = await broker.listen({ kind: 'tcp', address: { host: '127.0.0.1', port: 0 } })
   const link = (hello: object, onRequest: Parameters<typeof callHttp>[2] | undefined) => {
     const made = new Link(
-      { target: { kind: 'tcp', address }, hello: () => ({ v: 1, ...hello }) },
+      {
+        broker: 'b',
+        dial: (handler) => openCarrier({ kind: 'tcp', address }, handler),
+        hello: () => ({ v: 1, ...hello }),
+      },
       {
         ...{ clock: realClock, log: silentLogger, random: Math.random },
         onRequest: (stream, payload) =>

@@ -6,6 +6,7 @@
  *                                                       authorization of that leg's workload
  */
 import { type RequestView, SAFE_RETRY } from '@weft/model'
+import { RetryTokens } from '@weft/rsocket/link'
 import { PEER_HEADER } from '@weft/telemetry'
 import {
   type Caller,
@@ -29,7 +30,6 @@ import type { Leg } from '../leg.ts'
 import { type PickDeps, pickLeg } from '../pick-leg.ts'
 import type { Registry } from '../registry.ts'
 import type { RequestCall } from '../request-call.ts'
-import { RetryTokens } from '../retry-tokens.ts'
 import type { ForwardVerdict, Refusal, Router, RouteVerdict } from '../router.ts'
 import { type ChangeDeps, changesOf, copyVerdict, needsChanges } from './call-changes.ts'
 import type { CallMetrics } from './call-metrics.ts'

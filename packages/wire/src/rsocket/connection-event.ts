@@ -1,7 +1,11 @@
-/** What the two ends of a connection tell each other beside requests, by METADATA_PUSH. */
+/**
+ * What the two ends of a connection tell each other beside requests: what a peer says of itself
+ * in SETUP, and events in METADATA_PUSH. JSON in one composite entry each.
+ */
 import { parseStrictJson } from '@weft/base'
-import { readComposite } from '@weft/wire'
+import { readComposite } from './composite-metadata.ts'
 
+export const HELLO_MIME = 'message/x.weft.hello.v0+json'
 export const EVENT_MIME = 'message/x.weft.event.v0+json'
 
 const LIMITS = { maxDepth: 8 }
