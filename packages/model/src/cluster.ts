@@ -4,6 +4,7 @@
  */
 import type { Endpoints } from './endpoint.ts'
 import type { HealthCheck } from './health-check.ts'
+import type { TlvChoice } from './listener.ts'
 import type { Origin } from './origin.ts'
 import type { UpstreamTls } from './tls.ts'
 
@@ -32,10 +33,19 @@ export interface Cluster {
   readonly autoTls?: true
   /** Tells the upstream who the client is, before anything else (HAProxy's PROXY protocol). */
   readonly proxyProtocol?: 'v1' | 'v2'
+  /** What the header says beside the addresses; only that of v2 can. */
+  readonly proxyTlvs?: ProxyTlvs
   /** CONNECT through the endpoint to `target` first (Istio `trafficPolicy.tunnel`). */
   readonly tunnel?: { readonly method: 'CONNECT' | 'POST'; readonly target: string }
   readonly service?: ServiceRef
   readonly origins: readonly Origin[]
+}
+
+export interface ProxyTlvs {
+  /** Of those that the client's own header had and its listener kept; absent: none. */
+  readonly passes?: TlvChoice
+  /** Stand in place of passed ones of the same type. */
+  readonly adds?: readonly { readonly type: number; readonly value: Uint8Array }[]
 }
 
 export type Discovery =

@@ -26,6 +26,7 @@ export {
   type LocalityBalancing,
   NO_LIMITS,
   type OutlierDetection,
+  type ProxyTlvs,
   type RetryBudget,
   type ServiceRef,
   type SlowStart,
@@ -83,8 +84,11 @@ export {
   type HttpConnectionManager,
   type Listener,
   MATCH_ALL,
+  type ProxyHeaderRules,
   type RouteSource,
   type TcpProxy,
+  type TlvChoice,
+  type TlvMetadata,
 } from './listener.ts'
 export { type Locality, NO_LOCALITY } from './locality.ts'
 export {

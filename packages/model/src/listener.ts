@@ -24,10 +24,31 @@ export interface Listener {
   readonly proxyless?: 'client' | 'server'
   /** Connections begin with a PROXY protocol header, v1 or v2; `optional` also takes those without. */
   readonly proxyProtocol?: 'required' | 'optional'
+  /** What counts of such a header beside the addresses; absent: nothing. */
+  readonly proxyHeader?: ProxyHeaderRules
   readonly filterChains: readonly FilterChain[]
   /** Taken when no chain matches; absent: such connections are closed. */
   readonly defaultFilterChain?: FilterChain
   readonly origins: readonly Origin[]
+}
+
+/** Envoy's PROXY protocol listener filter. */
+export interface ProxyHeaderRules {
+  /** Kept for clusters that pass them on; absent: none. */
+  readonly keeps?: TlvChoice
+  /** TLVs whose value, as text, becomes metadata of the connection. */
+  readonly metadata?: readonly TlvMetadata[]
+  /** Versions that are not taken for a header; absent: none. */
+  readonly refuses?: readonly ('v1' | 'v2')[]
+}
+
+/** Types of TLVs of a PROXY protocol header, each 0 to 255. */
+export type TlvChoice = 'all' | readonly number[]
+
+export interface TlvMetadata {
+  readonly type: number
+  readonly namespace: string
+  readonly key: string
 }
 
 export interface FilterChain {

@@ -16,7 +16,7 @@ envoy.config.cluster.v3.{Cluster.CommonLbConfig.ZoneAwareLbConfig,Cluster.RoundR
 envoy.config.core.v3.{Address,CidrRange,Pipe,SocketAddress,TcpKeepalive}
 envoy.config.core.v3.{DataSource,HeaderValue,HeaderValueOption,Locality,Metadata,Node,RuntimeFractionalPercent,TransportSocket}
 envoy.config.core.v3.{AggregatedConfigSource,ApiConfigSource,ConfigSource,SelfConfigSource,SubstitutionFormatString}
-envoy.config.core.v3.{Http1ProtocolOptions,Http1ProtocolOptions.HeaderKeyFormat,Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords,Http2ProtocolOptions,HttpProtocolOptions,KeepaliveSettings,ProxyProtocolConfig,RuntimeDouble}
+envoy.config.core.v3.{Http1ProtocolOptions,Http1ProtocolOptions.HeaderKeyFormat,Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords,Http2ProtocolOptions,HttpProtocolOptions,KeepaliveSettings,ProxyProtocolConfig,ProxyProtocolPassThroughTLVs,TlvEntry,RuntimeDouble}
 envoy.config.core.v3.{HealthCheck,HealthCheck.GrpcHealthCheck,HealthCheck.HttpHealthCheck,HealthCheck.Payload,HealthCheck.TcpHealthCheck}
 envoy.config.endpoint.v3.{ClusterLoadAssignment,ClusterLoadAssignment.Policy,Endpoint,LbEndpoint,LocalityLbEndpoints}
 envoy.config.listener.v3.{Filter,FilterChain,FilterChainMatch,Listener,ListenerFilter}
@@ -29,9 +29,9 @@ envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig
 envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig
 envoy.extensions.filters.common.fault.v3.FaultDelay
 envoy.extensions.filters.http.{cors.v3.Cors,cors.v3.CorsPolicy,fault.v3.FaultAbort,fault.v3.HTTPFault,grpc_stats.v3.FilterConfig,router.v3.Router}
-envoy.extensions.filters.listener.{http_inspector.v3.HttpInspector,proxy_protocol.v3.ProxyProtocol,original_dst.v3.OriginalDst,tls_inspector.v3.TlsInspector}
+envoy.extensions.filters.listener.{http_inspector.v3.HttpInspector,proxy_protocol.v3.ProxyProtocol,proxy_protocol.v3.ProxyProtocol.Rule,proxy_protocol.v3.ProxyProtocol.KeyValuePair,original_dst.v3.OriginalDst,tls_inspector.v3.TlsInspector}
 envoy.extensions.filters.network.http_connection_manager.v3.{HttpConnectionManager,HttpConnectionManager.SetCurrentClientCertDetails,HttpConnectionManager.UpgradeConfig,HttpFilter,Rds}
-envoy.extensions.filters.network.tcp_proxy.v3.{TcpProxy,TcpProxy.WeightedCluster,TcpProxy.WeightedCluster.ClusterWeight}
+envoy.extensions.filters.network.tcp_proxy.v3.{TcpProxy,TcpProxy.TcpAccessLogOptions,TcpProxy.WeightedCluster,TcpProxy.WeightedCluster.ClusterWeight}
 envoy.config.core.v3.{GrpcService,GrpcService.EnvoyGrpc,RuntimeDouble,RuntimeFeatureFlag,RuntimePercent,RuntimeUInt32,TypedExtensionConfig}
 envoy.config.ratelimit.v3.RateLimitServiceConfig
 envoy.config.route.v3.{FilterConfig,RateLimit,RateLimit.Action,RateLimit.Action.DestinationCluster,RateLimit.Action.GenericKey,RateLimit.Action.HeaderValueMatch,RateLimit.Action.MetaData,RateLimit.Action.DynamicMetaData,RateLimit.HitsAddend,RateLimit.Action.MaskedRemoteAddress,RateLimit.Action.QueryParameterValueMatch,RateLimit.Action.QueryParameters,RateLimit.Action.RemoteAddress,RateLimit.Action.RequestHeaders,RateLimit.Action.SourceCluster}

@@ -124,6 +124,7 @@ export const ENUM_VALUES = {
 /** New fields of messages that exist. */
 export const FIELDS = {
   [`${CORE}.HealthCheck`]: [['name', 27, 'string']],
+  [`${CORE}.ProxyProtocolConfig`]: [['added_tlvs', 3, `repeated ${CORE}.TlvEntry`]],
   [`${TLS}.UpstreamTlsContext`]: [
     ['auto_host_sni', 6, 'bool'],
     ['auto_sni_san_validation', 7, 'bool'],

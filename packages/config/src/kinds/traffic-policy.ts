@@ -140,8 +140,24 @@ export const trafficPolicy = object({
     request: positiveDuration(),
     idle: positiveDuration(),
   }),
-  /** Of a Gateway: connections to its ports begin with a PROXY protocol header, v1 or v2. */
-  proxyProtocol: object({ mode: required(oneOfValues('Required', 'Optional')) }),
+  /**
+   * Of a Gateway: connections to its ports begin with a PROXY protocol header, v1 or v2. Of a
+   * Service that is sent one (v2, by its DestinationRule): what the header says beside the client.
+   */
+  proxyProtocol: object({
+    mode: oneOfValues('Required', 'Optional'),
+    passThroughTlvs: object({
+      match: defaulted(oneOfValues('All', 'Listed'), 'All'),
+      types: list(integer({ min: 0, max: 255 }), { maxItems: 256, isSet: true }),
+    }),
+    addedTlvs: list(
+      object({
+        type: required(integer({ min: 0, max: 255 })),
+        value: required(string({ minLength: 1, maxLength: 1024 })),
+      }),
+      { maxItems: 32 },
+    ),
+  }),
   serverHeader: object({
     action: required(oneOfValues('Overwrite', 'IfAbsent', 'Remove')),
     value: string({ minLength: 1, maxLength: 256 }),

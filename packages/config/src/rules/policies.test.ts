@@ -132,5 +132,25 @@ test('PROXY protocol is for Gateways', () => {
       proxyProtocol: { mode: 'Required' },
     })
   assert.deepEqual(findingsOf(on('Gateway'), 'warning'), [])
-  assert.deepEqual(findingsOf(on('Service'), 'warning'), ['spec.proxyProtocol no-effect'])
+  assert.deepEqual(findingsOf(on('Service'), 'warning'), ['spec.proxyProtocol.mode no-effect'])
+})
+
+test('TLVs are kept by Gateways and told to Services', () => {
+  const on = (kind: string, proxyProtocol: Parameters<typeof policy>[1]) =>
+    policy('TrafficPolicy', { targetRefs: [{ kind, name: 'a' }], proxyProtocol })
+  const passThroughTlvs = { match: 'Listed', types: [234] }
+  const addedTlvs = [{ type: 224, value: 'edge' }]
+  const kept = on('Gateway', { mode: 'Required', passThroughTlvs })
+  assert.deepEqual([...findingsOf(kept, 'warning'), ...findingsOf(kept, 'error')], [])
+  const told = on('Service', { passThroughTlvs: {}, addedTlvs })
+  assert.deepEqual([...findingsOf(told, 'warning'), ...findingsOf(told, 'error')], [])
+  assert.deepEqual(findingsOf(on('Gateway', { passThroughTlvs }), 'error'), [
+    'spec.proxyProtocol.mode missing-field',
+  ])
+  assert.deepEqual(findingsOf(on('Gateway', { mode: 'Optional', addedTlvs }), 'warning'), [
+    'spec.proxyProtocol.addedTlvs no-effect',
+  ])
+  assert.deepEqual(findingsOf(on('Service', { passThroughTlvs: { types: [1] } }), 'error'), [
+    'spec.proxyProtocol.passThroughTlvs.types conflicting-fields',
+  ])
 })

@@ -143,10 +143,27 @@ export function checkTrafficPolicy({ spec: raw }: RuledObject, findings: Finding
   }
 }
 
-function checkProxyProtocol(spec: TrafficPolicySpec, findings: Findings): void {
-  if (spec.proxyProtocol === undefined) return
-  if (spec.targetRefs.some(({ kind }) => kind === 'Gateway')) return
-  findings.warning('spec.proxyProtocol', 'no-effect', 'is for policies whose target is a Gateway')
+function checkProxyProtocol(
+  { proxyProtocol, targetRefs }: TrafficPolicySpec,
+  findings: Findings,
+): void {
+  if (proxyProtocol === undefined) return
+  const { mode, passThroughTlvs, addedTlvs } = proxyProtocol
+  const at = 'spec.proxyProtocol'
+  const isFor = (wanted: string) => targetRefs.some(({ kind }) => kind === wanted)
+  if (mode === undefined && isFor('Gateway')) {
+    findings.error(`${at}.mode`, 'missing-field', 'must be Required or Optional for a Gateway')
+  }
+  const unheard = (field: string, kind: string) => {
+    const message = `is for policies whose target is a ${kind}`
+    findings.warning(field, 'no-effect', message)
+  }
+  if (mode !== undefined && !isFor('Gateway')) unheard(`${at}.mode`, 'Gateway')
+  if (addedTlvs !== undefined && !isFor('Service')) unheard(`${at}.addedTlvs`, 'Service')
+  if (passThroughTlvs?.types !== undefined && passThroughTlvs.match === 'All') {
+    const message = 'has no meaning with match All; set match to Listed'
+    findings.error(`${at}.passThroughTlvs.types`, 'conflicting-fields', message)
+  }
 }
 
 function checkHealthChecks(spec: TrafficPolicySpec, findings: Findings): void {

@@ -270,12 +270,17 @@ test('what policies make is the same on the other end of the wire', async () => 
     policy(
       'TrafficPolicy',
       'web',
-      '{targetRefs: [{kind: Service, name: web}], healthChecks: [{tcp: {send: PING, receive: [PONG]}}], outlierDetection: {failurePercentage: {}}, slowStart: {window: 30s}, loadBalancer: {type: PEAK_EWMA}, hedging: {afterPercentile: 95}, buffer: {maxRequestBytes: 10}, timeouts: {streamIdle: 3s}}',
+      '{targetRefs: [{kind: Service, name: web}], healthChecks: [{tcp: {send: PING, receive: [PONG]}}], outlierDetection: {failurePercentage: {}}, slowStart: {window: 30s}, loadBalancer: {type: PEAK_EWMA}, hedging: {afterPercentile: 95}, buffer: {maxRequestBytes: 10}, timeouts: {streamIdle: 3s}, proxyProtocol: {passThroughTlvs: {}, addedTlvs: [{type: 224, value: edge}]}}',
     ),
+    `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: default}
+spec: {host: web, trafficPolicy: {proxyProtocol: {version: V2}}}
+`,
     policy(
       'TrafficPolicy',
       'gw',
-      '{targetRefs: [{kind: Gateway, name: gw}], compression: {}, csrf: {}, adaptiveConcurrency: {}, maxRequestHeaderBytes: 4096, proxyProtocol: {mode: Optional}, expectContinue: PassThrough}',
+      '{targetRefs: [{kind: Gateway, name: gw}], compression: {}, csrf: {}, adaptiveConcurrency: {}, maxRequestHeaderBytes: 4096, proxyProtocol: {mode: Optional, passThroughTlvs: {match: Listed, types: [234]}}, expectContinue: PassThrough}',
     ),
   ].join('---\n')
   const set = resources(text, INGRESS)
@@ -291,6 +296,11 @@ test('what policies make is the same on the other end of the wire', async () => 
   same('listener', '0.0.0.0_80')
   const listener = set.listener.get('0.0.0.0_80')
   assert.equal(listener?.proxyProtocol, 'optional')
+  assert.deepEqual(listener?.proxyHeader, { keeps: [234] })
+  assert.deepEqual(set.cluster.get('outbound|80||web.default.svc.cluster.local')?.proxyTlvs, {
+    passes: 'all',
+    adds: [{ type: 224, value: new TextEncoder().encode('edge') }],
+  })
   const filter = listener?.filterChains[0]?.filter
   assert.equal(filter?.kind === 'http' && filter.proxy100Continue, true)
   same('route', 'http.80')

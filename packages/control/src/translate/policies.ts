@@ -20,7 +20,7 @@ import type {
 import { selects } from '../registries/declared/workload-ref.ts'
 import type { MeshService } from '../registries/registry.ts'
 import { resolveHost } from '../snapshot/hosts.ts'
-import { clusterUnderPolicy } from './features/policy-cluster.ts'
+import { clusterUnderPolicy, tlvChoice } from './features/policy-cluster.ts'
 import { managerUnderPolicy } from './features/policy-listener.ts'
 import { routeUnderPolicy } from './features/policy-route.ts'
 import { type GlobalLimit, globalLimit, localRateLimit } from './features/rate-limit.ts'
@@ -157,19 +157,26 @@ function listenerUnderPolicy(
   if (!isChanged && proxyProtocol === undefined) return listener
   return {
     ...listener,
-    ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+    ...proxyProtocol,
     filterChains,
     ...(last === undefined ? {} : { defaultFilterChain: last }),
   }
 }
 
 /** The header comes before anything that tells chains apart: it is for the whole port. */
-function proxyProtocolOf(scope: ProxyScope, { origins }: Listener): Listener['proxyProtocol'] {
+function proxyProtocolOf(
+  scope: ProxyScope,
+  { origins }: Listener,
+): Pick<Listener, 'proxyProtocol' | 'proxyHeader'> | undefined {
   if (scope.proxy.role !== 'gateway') return undefined
   const places = origins.flatMap((origin) => gatewayPlace(scope, origin) ?? [])
   const { proxyProtocol } = policyOf(scope, places).traffic
-  if (proxyProtocol === undefined) return undefined
-  return proxyProtocol.mode === 'Required' ? 'required' : 'optional'
+  if (proxyProtocol?.mode === undefined) return undefined
+  const keeps = tlvChoice(proxyProtocol.passThroughTlvs)
+  return {
+    proxyProtocol: proxyProtocol.mode === 'Required' ? 'required' : 'optional',
+    ...(keeps === undefined ? {} : { proxyHeader: { keeps } }),
+  }
 }
 
 /** For a route's limit the filter has to be there; without descriptors it asks nobody. */

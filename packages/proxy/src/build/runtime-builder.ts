@@ -119,6 +119,7 @@ export class RuntimeBuilder {
       name: listener.name,
       direction: listener.direction,
       ...(listener.proxyProtocol === undefined ? {} : { proxyProtocol: listener.proxyProtocol }),
+      ...(listener.proxyHeader === undefined ? {} : { proxyHeader: listener.proxyHeader }),
       ...(listener.defaultFilterChain === undefined || last === undefined
         ? { chains: runtimes }
         : { chains: runtimes.slice(0, -1), defaultChain: last }),

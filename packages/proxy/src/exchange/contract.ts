@@ -91,6 +91,7 @@ export interface ListenerRuntime {
   readonly direction: Listener['direction']
   /** See `Listener`. */
   readonly proxyProtocol?: Listener['proxyProtocol']
+  readonly proxyHeader?: Listener['proxyHeader']
   readonly chains: readonly ChainRuntime[]
   readonly defaultChain?: ChainRuntime
 }

@@ -14,6 +14,7 @@ import type {
 import type { TlsFacts } from '@weft/net'
 import type { HeaderContext } from '@weft/traffic'
 import { ascii, hashName, knownId, latin1, type MessageHead } from '@weft/wire'
+import { relayedOf } from '../listen/relayed.ts'
 import { clientAddress } from './client-address.ts'
 import type { ExchangeRecord } from './contract.ts'
 import type { Exchange } from './exchange.ts'
@@ -96,7 +97,9 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
 
   metadata(filter: string): FilterMetadata | undefined {
-    return this.#x.filtered.facts?.metadata(filter)
+    const { filtered, downstream } = this.#x
+    const left = filtered.facts?.metadata(filter)
+    return left ?? relayedOf(downstream.remoteAddress)?.metadata.get(filter)
   }
 
   // What header templates ask for.

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { SocketAddress } from '@weft/model'
+import type { ProxyHeaderRules, ProxyTlvs, SocketAddress } from '@weft/model'
 import { createMemoryTransport, type Socket, type SocketHandler } from '@weft/net'
 import type { LogFacts } from '@weft/telemetry'
 import { FakeClock } from '@weft/testkit'
-import { parseProxyHeader, renderProxyHeader } from '@weft/wire'
+import { type ProxyTlv, parseProxyHeader, renderProxyHeader } from '@weft/wire'
 import type { ExchangeRecord } from '../exchange/contract.ts'
 import {
   clusterOf,
@@ -55,10 +55,13 @@ interface Options {
   /** What the proxy announces itself as to the upstream. */
   readonly upstream?: 'v1' | 'v2'
   readonly xffTrustedHops?: number
+  readonly rules?: ProxyHeaderRules
+  readonly tlvs?: ProxyTlvs
 }
 
 /** An edge listener in front of an application that answers every request. */
-async function edge({ mode, cutBytes = 65_536, upstream, xffTrustedHops = 0 }: Options) {
+async function edge(options: Options) {
+  const { mode, cutBytes = 65_536, upstream, xffTrustedHops = 0, rules, tlvs } = options
   const transport = createMemoryTransport({ cutBytes })
   const clock = new FakeClock()
   const deps = engineDeps(transport, clock)
@@ -73,15 +76,20 @@ async function edge({ mode, cutBytes = 65_536, upstream, xffTrustedHops = 0 }: O
     }
     return end
   })
-  const model = clusterOf('web', [address], upstream && { proxyProtocol: upstream })
+  const model = clusterOf('web', [address], {
+    ...(upstream === undefined ? {} : { proxyProtocol: upstream }),
+    ...(tlvs === undefined ? {} : { proxyTlvs: tlvs }),
+  })
   const cluster = upstreamOf(model, deps)
   const clients: SocketAddress[] = []
   const told: Pick<LogFacts, 'downstreamDirectAddress' | 'downstreamRemoteAddress'>[] = []
+  const metadata: unknown[] = []
   const handler = httpRuntime(tableOf([routeOf(forwardTo('web'))]), [cluster], {
     manager: { ...MANAGER, useRemoteAddress: true, xffTrustedHops },
     observer: {
       onExchangeEnd(record: ExchangeRecord) {
         clients.push(record.downstreamRemote)
+        metadata.push(record.metadata?.('edge'))
         const { downstreamDirectAddress, downstreamRemoteAddress } = new ExchangeEntry(record)
         told.push({ downstreamDirectAddress, downstreamRemoteAddress })
       },
@@ -93,6 +101,7 @@ async function edge({ mode, cutBytes = 65_536, upstream, xffTrustedHops = 0 }: O
     name: 'test',
     direction: 'unspecified',
     ...(mode === undefined ? {} : { proxyProtocol: mode }),
+    ...(rules === undefined ? {} : { proxyHeader: rules }),
     chains: [{ name: 'only', match: { ...match, applicationProtocols: [] }, handler }],
   } as const
   const listener = await openListener(
@@ -106,7 +115,7 @@ async function edge({ mode, cutBytes = 65_536, upstream, xffTrustedHops = 0 }: O
     for (const piece of pieces) socket.write(Buffer.from(piece as string))
     return { end, socket }
   }
-  return { connect, clients, told, requests, clock, listener, cluster }
+  return { connect, clients, told, metadata, requests, clock, listener, cluster }
 }
 
 test('the client is who the header names: in the log, and in x-forwarded-for', async () => {
@@ -215,4 +224,127 @@ test('the upstream is told the client, and gets no other client’s requests', a
     const [host] = cluster.hosts
     assert.equal(host && cluster.connectionsOf(host), 2)
   }
+})
+
+/** What the upstream's connections began with, in the order of the connections. */
+function tlvsOf(requests: readonly string[]): readonly (readonly [number, string])[][] {
+  return requests.map((text) => {
+    const bytes = Buffer.from(text, 'latin1')
+    const result = parseProxyHeader(bytes, bytes.length)
+    assert.equal(result.kind, 'header')
+    if (result.kind !== 'header') return []
+    return result.header.tlvs.map(({ type, value }) => [type, Buffer.from(value).toString()])
+  })
+}
+
+const AUTHORITY = { type: 0x02, value: Buffer.from('shop.example.com') }
+const VPC = { type: 0xea, value: Buffer.from('vpce-1') }
+const ENDS = { source: CLIENT, destination: SERVICE }
+const withTlvs = (...tlvs: ProxyTlv[]) => Buffer.from(renderProxyHeader('v2', ENDS, tlvs))
+
+test('TLVs are passed on that the listener keeps and the cluster passes', async () => {
+  const cases: [
+    ProxyHeaderRules | undefined,
+    ProxyTlvs | undefined,
+    (readonly [number, string])[],
+  ][] = [
+    [
+      { keeps: 'all' },
+      { passes: 'all' },
+      [
+        [2, 'shop.example.com'],
+        [0xea, 'vpce-1'],
+      ],
+    ],
+    [{ keeps: [0xea] }, { passes: 'all' }, [[0xea, 'vpce-1']]],
+    [{ keeps: 'all' }, { passes: [0x02] }, [[2, 'shop.example.com']]],
+    [{ keeps: [0xea] }, { passes: [0x02] }, []],
+    [undefined, { passes: 'all' }, []],
+    [{ keeps: 'all' }, undefined, []],
+  ]
+  for (const [rules, tlvs, expected] of cases) {
+    for (const cutBytes of [65_536, 5]) {
+      const { connect, requests } = await edge({
+        mode: 'required',
+        upstream: 'v2',
+        cutBytes,
+        ...(rules && { rules }),
+        ...(tlvs && { tlvs }),
+      })
+      const { end } = connect(withTlvs(AUTHORITY, VPC), REQUEST)
+      await until(() => end.text.endsWith('ok'))
+      assert.deepEqual(tlvsOf(requests), [expected])
+    }
+  }
+})
+
+test('an added TLV stands in place of a passed one of its type, and v1 has none', async () => {
+  const adds = [{ type: 0xea, value: Buffer.from('ours') }]
+  const tlvs = { passes: 'all', adds } as const
+  const { connect, requests } = await edge({
+    mode: 'optional',
+    upstream: 'v2',
+    rules: { keeps: 'all' },
+    tlvs,
+  })
+  const relayed = connect(withTlvs(VPC, AUTHORITY), REQUEST)
+  await until(() => relayed.end.text.endsWith('ok'))
+  const plain = connect(REQUEST)
+  await until(() => plain.end.text.endsWith('ok'))
+  assert.deepEqual(tlvsOf(requests), [
+    [
+      [0xea, 'ours'],
+      [2, 'shop.example.com'],
+    ],
+    [[0xea, 'ours']],
+  ])
+  const old = await edge({ mode: 'required', upstream: 'v1', rules: { keeps: 'all' }, tlvs })
+  const { end } = old.connect(withTlvs(VPC), REQUEST)
+  await until(() => end.text.endsWith('ok'))
+  assert.match(old.requests[0] ?? '', /^PROXY TCP4 192\.0\.2\.7 198\.51\.100\.1 4711 443\r\nGET /)
+})
+
+test('clients with the same ends and other TLVs do not share a connection', async () => {
+  const { connect, requests } = await edge({
+    mode: 'required',
+    upstream: 'v2',
+    rules: { keeps: 'all' },
+    tlvs: { passes: 'all' },
+  })
+  for (const name of ['vpce-1', 'vpce-2', 'vpce-1']) {
+    const { end, socket } = connect(withTlvs({ type: 0xea, value: Buffer.from(name) }), REQUEST)
+    await until(() => end.text.endsWith('ok'))
+    socket.close()
+    await settle()
+  }
+  assert.deepEqual(tlvsOf(requests), [[[0xea, 'vpce-1']], [[0xea, 'vpce-2']]])
+  assert.equal(requests[0]?.split('GET /').length, 3)
+})
+
+test('TLVs that a rule names are metadata of the connection', async () => {
+  const rules = {
+    metadata: [
+      { type: 0xea, namespace: 'edge', key: 'endpoint' },
+      { type: 0x05, namespace: 'edge', key: 'unique' },
+    ],
+  } as const
+  const { connect, metadata } = await edge({ mode: 'optional', rules })
+  for (const first of [withTlvs(VPC), HEADERS.v1, Buffer.alloc(0)]) {
+    const { end } = connect(first, REQUEST)
+    await until(() => end.text.endsWith('ok'))
+  }
+  assert.deepEqual(JSON.parse(JSON.stringify(metadata)), [{ endpoint: 'vpce-1' }, null, null])
+})
+
+test('a version that is not allowed is no header: refused, or the connection’s own bytes', async () => {
+  const strict = await edge({ mode: 'required', rules: { refuses: ['v1'] } })
+  const refused = strict.connect(HEADERS.v1, REQUEST)
+  await until(() => refused.end.isOver)
+  const taken = strict.connect(HEADERS.v2, REQUEST)
+  await until(() => taken.end.text.endsWith('ok'))
+  assert.deepEqual(strict.clients, [CLIENT])
+  const open = await edge({ mode: 'optional', rules: { refuses: ['v1'] } })
+  const { end } = open.connect(HEADERS.v1, REQUEST)
+  await until(() => end.isOver)
+  assert.match(end.text, /^HTTP\/1\.1 400 /)
 })

@@ -144,9 +144,9 @@ class Listener implements OpenListener, HttpHome {
   }
 
   #begin(socket: AcceptedSocket): SocketHandler {
-    const mode = this.slot.current?.proxyProtocol
+    const { proxyProtocol: mode, proxyHeader = {} } = this.slot.current ?? {}
     if (mode === undefined) return this.#look(socket)
-    return new ProxyHeaderReader(socket, mode, this.#deps, {
+    return new ProxyHeaderReader(socket, { ...proxyHeader, mode }, this.#deps, {
       begun: (rest) => {
         const next = this.#look(socket, rest)
         socket.handler = next

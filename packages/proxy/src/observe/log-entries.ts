@@ -4,6 +4,7 @@ import type { TlsFacts } from '@weft/net'
 import { type LogFacts, readTraceId } from '@weft/telemetry'
 import type { ConnectionRecord, ExchangeRecord } from '../exchange/contract.ts'
 import { connectionDenialIn, DENIAL_NOTE, denialIn } from '../filters/denial-note.ts'
+import { relayedOf } from '../listen/relayed.ts'
 import { shownPath } from './shown-path.ts'
 
 /** A view of the record at hand; reused, because there is one per request. */
@@ -204,6 +205,7 @@ export function connectionEntryOf(record: ConnectionRecord): LogFacts {
     downstreamRemoteAddress: record.downstreamRemote,
     downstreamDirectAddress: record.downstreamDirect ?? record.downstreamRemote,
     requestedServerName: record.serverName,
+    metadata: (filter) => relayedOf(record.downstreamRemote)?.metadata.get(filter),
   }
 }
 

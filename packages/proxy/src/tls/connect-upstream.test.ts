@@ -65,6 +65,21 @@ test('the PROXY header goes before the TLS handshake', async () => {
   assert.deepEqual([...bytes.subarray(result.length, result.length + 2)], [0x16, 3])
 })
 
+test('TLVs that do not fit are not told, and a health check tells none', async () => {
+  const adds = [
+    { type: 0xe0, value: Buffer.alloc(60_000, 1) },
+    { type: 0xe1, value: Buffer.alloc(10_000, 2) },
+  ]
+  const whole = (read: Buffer) => parseProxyHeader(read, read.length).kind === 'header'
+  const settings = { proxyProtocol: 'v2', proxyTlvs: { adds } } as const
+  const typesOf = (bytes: Buffer) => {
+    const result = parseProxyHeader(bytes, bytes.length)
+    return result.kind === 'header' && result.header.tlvs.map(({ type }) => type)
+  }
+  assert.deepEqual(typesOf(await firstBytes(settings, { client: CLIENT }, whole)), [0xe0])
+  assert.deepEqual(typesOf(await firstBytes(settings, {}, whole)), [])
+})
+
 test('the server name is the request’s host where the cluster says so', async () => {
   const cases = [
     [{ ...tls, autoSni: true, sni: 'fixed.test' }, 'Shop.Example.com:8443', 'shop.example.com'],

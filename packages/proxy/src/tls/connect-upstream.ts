@@ -3,10 +3,11 @@
  * PROXY protocol header before anything else.
  */
 import { isIP } from 'node:net'
-import type { Cluster, Endpoint, SocketAddress } from '@weft/model'
+import type { Cluster, Endpoint, ProxyTlvs, SocketAddress } from '@weft/model'
 import { connectTls, type Socket, type SocketHandler, type Transport } from '@weft/net'
-import { renderProxyHeader } from '@weft/wire'
+import { type ProxyTlv, renderProxyHeader } from '@weft/wire'
 import type { EngineDeps } from '../exchange/contract.ts'
+import { chosenTlvs, relayedOf } from '../listen/relayed.ts'
 import { failedSocket } from './failed-socket.ts'
 import { type HandshakeStats, handshakeStats } from './handshake-stats.ts'
 import { coversHost } from './names-rule.ts'
@@ -32,7 +33,7 @@ type Connect = Pick<Transport, 'connect'>
  * cluster with TLS, also while its secrets have not come.
  */
 export function connectUpstream(
-  { tls, name, proxyProtocol, http }: Cluster,
+  { tls, name, proxyProtocol, proxyTlvs, http }: Cluster,
   address: SocketAddress,
   handler: SocketHandler,
   deps: EngineDeps,
@@ -42,7 +43,7 @@ export function connectUpstream(
   const transport: Connect =
     proxyProtocol === undefined
       ? deps.transport
-      : announcing(deps.transport, proxyHeader(proxyProtocol, purpose.client))
+      : announcing(deps.transport, proxyHeader(proxyProtocol, purpose.client, proxyTlvs))
   if (tls === undefined) return transport.connect(address, handler)
   const context = deps.tls?.client(tls)
   if (context === undefined) {
@@ -127,21 +128,52 @@ export function towards(cluster: Cluster, { tlsMode }: Endpoint): Cluster {
 }
 
 /** What a connection for this request is not shared beyond; empty: it is anybody's. */
-export function purposeKey({ tls, proxyProtocol }: Cluster, purpose: ConnectionPurpose): string {
+export function purposeKey(cluster: Cluster, purpose: ConnectionPurpose): string {
+  const { tls, proxyProtocol, proxyTlvs } = cluster
   const { client, authority } = purpose
   const host = tls?.autoSni === true || tls?.autoSanValidation === true ? hostOf(authority) : ''
   if (proxyProtocol === undefined || client === undefined) return host ?? ''
   const { remoteAddress, localAddress } = client
   const ends = [remoteAddress, localAddress].map(({ host: ip, port }) => `${ip} ${port}`)
-  return [host ?? '', ...ends].join(' ')
+  const passed = passedTlvs(client, proxyTlvs).map(
+    ({ type, value }) => `${type}:${Buffer.from(value).toString('hex')}`,
+  )
+  return [host ?? '', ...ends, ...passed].join(' ')
 }
 
-function proxyHeader(version: 'v1' | 'v2', client: ClientEnds | undefined): Uint8Array {
-  const addresses =
-    client === undefined
-      ? undefined
-      : { source: client.remoteAddress, destination: client.localAddress }
-  return renderProxyHeader(version, addresses)
+function proxyHeader(
+  version: 'v1' | 'v2',
+  client: ClientEnds | undefined,
+  tlvs: ProxyTlvs = {},
+): Uint8Array {
+  // Who speaks for itself has nothing to tell of a client.
+  if (client === undefined) return renderProxyHeader(version, undefined)
+  const { remoteAddress: source, localAddress: destination } = client
+  const all = version === 'v1' ? [] : [...(tlvs.adds ?? []), ...passedTlvs(client, tlvs)]
+  return renderProxyHeader(version, { source, destination }, thoseThatFit(all))
+}
+
+/** Those of the client's own header that are neither kept back nor replaced. */
+function passedTlvs(
+  { remoteAddress }: ClientEnds,
+  { passes, adds = [] }: ProxyTlvs = {},
+): readonly ProxyTlv[] {
+  if (passes === undefined) return []
+  const known = relayedOf(remoteAddress)?.tlvs ?? []
+  return chosenTlvs(known, passes).filter(({ type }) => adds.every((one) => one.type !== type))
+}
+
+/** Of the 65 535 bytes that a header's length can say, with room for any addresses. */
+const MAX_TLVS_BYTES = 65_535 - 216
+const TLV_HEAD_BYTES = 3
+
+/** What is added may be more than a header takes: then the last ones are not told. */
+function thoseThatFit(tlvs: readonly ProxyTlv[]): readonly ProxyTlv[] {
+  let bytes = 0
+  return tlvs.filter(({ value }) => {
+    bytes += TLV_HEAD_BYTES + value.length
+    return bytes <= MAX_TLVS_BYTES
+  })
 }
 
 /** Sends `header` first; whoever connects does not notice. */

@@ -12,6 +12,7 @@ import type {
   HttpConnectionManager,
   Listener,
   PathMatch,
+  ProxyHeaderRules,
   Resources,
   ResourceType,
   RetryPolicy,
@@ -38,6 +39,8 @@ import {
   regex,
   stringMatch,
   text,
+  tlvChoice,
+  tlvType,
   word,
 } from './arbitrary-values.ts'
 
@@ -431,6 +434,19 @@ const filterChain: Arb<FilterChain> = record<FilterChain>(
   ['tls', 'rbac'],
 )
 
+/** No rules at all are the same as none. */
+const proxyHeader = record<ProxyHeaderRules>(
+  {
+    keeps: tlvChoice,
+    metadata: fc.array(fc.record({ type: tlvType, namespace: word, key: word }), {
+      minLength: 1,
+      maxLength: 2,
+    }),
+    refuses: fc.uniqueArray(fc.constantFrom('v1' as const, 'v2' as const), { minLength: 1 }),
+  },
+  ['keeps', 'metadata', 'refuses'],
+).filter((rules) => Object.keys(rules).length > 0)
+
 /** Our own proxies are given none for programs that are their own. */
 const listener: Arb<Listener> = record<Omit<Listener, 'proxyless'>>(
   {
@@ -440,6 +456,7 @@ const listener: Arb<Listener> = record<Omit<Listener, 'proxyless'>>(
     bindToPort: fc.boolean(),
     useOriginalDst: fc.boolean(),
     proxyProtocol: fc.constantFrom('required' as const, 'optional' as const),
+    proxyHeader,
     filterChains: fc.uniqueArray(filterChain, {
       minLength: 1,
       maxLength: 2,
@@ -449,8 +466,11 @@ const listener: Arb<Listener> = record<Omit<Listener, 'proxyless'>>(
     defaultFilterChain: filterChain,
     origins,
   },
-  ['defaultFilterChain', 'proxyProtocol'],
-)
+  ['defaultFilterChain', 'proxyProtocol', 'proxyHeader'],
+).map(({ proxyHeader, ...all }) => ({
+  ...all,
+  ...(all.proxyProtocol === undefined || proxyHeader === undefined ? {} : { proxyHeader }),
+}))
 
 const pem = fc.constant('-----BEGIN X-----\nAA==\n-----END X-----\n')
 const secret: Arb<Secret> = fc.oneof(

@@ -20,6 +20,8 @@ import {
   positiveMs,
   record,
   stringMatch,
+  tlvChoice,
+  tlvType,
   word,
 } from './arbitrary-values.ts'
 
@@ -134,6 +136,11 @@ const healthCheck = record<HealthCheck>(
 )
 
 const limit = fc.oneof(fc.constant(4_294_967_295), fc.integer({ min: 1, max: 10_000 }))
+const addedTlvs = fc.array(
+  fc.record({ type: tlvType, value: fc.uint8Array({ minLength: 1, maxLength: 9 }) }),
+  { minLength: 1, maxLength: 2 },
+)
+
 const anyCluster: Arb<Cluster> = record<Cluster>(
   {
     name: word,
@@ -209,6 +216,11 @@ const anyCluster: Arb<Cluster> = record<Cluster>(
     tls: upstreamTls,
     autoTls: fc.constant(true),
     proxyProtocol: fc.constantFrom('v1', 'v2'),
+    proxyTlvs: fc.oneof(
+      fc.record({ passes: tlvChoice }),
+      fc.record({ adds: addedTlvs }),
+      fc.record({ passes: tlvChoice, adds: addedTlvs }),
+    ),
     tunnel: fc.record({
       method: fc.constantFrom('CONNECT' as const, 'POST' as const),
       target: word,
@@ -224,6 +236,7 @@ const anyCluster: Arb<Cluster> = record<Cluster>(
       'tls',
       'autoTls',
       'proxyProtocol',
+      'proxyTlvs',
       'tunnel',
       'service',
     ] as const),
@@ -234,11 +247,17 @@ const anyCluster: Arb<Cluster> = record<Cluster>(
  * An Envoy speaks gRPC only to endpoints that speak HTTP/2, health checks included, and lets a
  * handshake decide only where there always is one.
  */
-export const cluster: Arb<Cluster> = anyCluster.map(({ autoTls, ...all }) => {
+export const cluster: Arb<Cluster> = anyCluster.map(({ autoTls, proxyTlvs, ...all }) => {
+  const tells = all.proxyProtocol !== undefined && proxyTlvs !== undefined
   const isAuto = autoTls === true && all.tls !== undefined && all.http.protocol !== 'alpn'
   const isUnagreed = all.http.protocol === 'alpn' && all.tls === undefined
   const http = isUnagreed ? ({ ...all.http, protocol: 'http1' } as const) : all.http
-  const made: Cluster = { ...all, http, ...(isAuto ? { autoTls } : {}) }
+  const made: Cluster = {
+    ...all,
+    http,
+    ...(isAuto ? { autoTls } : {}),
+    ...(tells ? { proxyTlvs } : {}),
+  }
   const { healthChecks, ...rest } = made
   if (healthChecks === undefined || made.http.protocol === 'http2') return made
   const left = healthChecks.filter(({ probe }) => probe.kind !== 'grpc')

@@ -1,5 +1,5 @@
 /** Random small values that all resources are made of, for property tests. */
-import type { StringMatch } from '@weft/model'
+import type { StringMatch, TlvChoice } from '@weft/model'
 import fc from 'fast-check'
 
 export type Arb<T> = fc.Arbitrary<T>
@@ -15,6 +15,11 @@ export const positiveMs = fc.integer({ min: 1, max: 3_600_000 })
 export const percent = fc.oneof(
   fc.integer({ min: 0, max: 100 }),
   fc.integer({ min: 0, max: 1_000_000 }).map((n) => n / 10_000),
+)
+export const tlvType = fc.integer({ min: 0, max: 255 })
+export const tlvChoice: Arb<TlvChoice> = fc.oneof(
+  fc.constant('all' as const),
+  fc.array(tlvType, { maxLength: 3 }),
 )
 export const port = fc.integer({ min: 1, max: 65_535 })
 const ip = fc.oneof(fc.ipV4(), fc.constantFrom('::1', 'fd00::1', '2001:db8::7'))

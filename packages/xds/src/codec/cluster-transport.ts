@@ -8,23 +8,16 @@ import type {
   ClusterSchema,
 } from '../gen/envoy/config/cluster/v3/cluster_pb.js'
 import type { TransportSocket, TransportSocketSchema } from '../gen/envoy/config/core/v3/base_pb.js'
-import {
-  ProxyProtocolConfig_Version,
-  ProxyProtocolConfigSchema,
-} from '../gen/envoy/config/core/v3/proxy_protocol_pb.js'
+import { ProxyProtocolConfigSchema } from '../gen/envoy/config/core/v3/proxy_protocol_pb.js'
 import { ProxyProtocolUpstreamTransportSchema } from '../gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.js'
 import { RawBufferSchema } from '../gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import { covers, type Problems, refuseOthers } from './problems.ts'
+import { decodeProxyConfig, encodeProxyConfig } from './proxy-header.ts'
 import { decodeUpstreamTls, encodeUpstreamTls } from './tls.ts'
 import { type Init, packAny, unpackAny } from './values.ts'
 
 const PROXY_PROTOCOL_SOCKET = 'envoy.transport_sockets.upstream_proxy_protocol'
 const RAW_SOCKET = 'envoy.transport_sockets.raw_buffer'
-
-const VERSIONS = {
-  v1: ProxyProtocolConfig_Version.V1,
-  v2: ProxyProtocolConfig_Version.V2,
-} as const satisfies Record<NonNullable<Cluster['proxyProtocol']>, ProxyProtocolConfig_Version>
 
 /** Istio's names; tools show them. */
 const MUTUAL_TLS = 'tlsMode-istio'
@@ -33,7 +26,7 @@ const PLAINTEXT = 'tlsMode-disabled'
 export function encodeTransport({
   tls,
   autoTls,
-  proxyProtocol,
+  ...proxy
 }: Cluster): Pick<Init<typeof ClusterSchema>, 'transportSocket' | 'transportSocketMatches'> {
   const inner = tls === undefined ? undefined : encodeUpstreamTls(tls)
   if (inner !== undefined && autoTls === true) {
@@ -42,14 +35,15 @@ export function encodeTransport({
         {
           name: MUTUAL_TLS,
           match: { tlsMode: 'istio' },
-          transportSocket: announced(inner, proxyProtocol),
+          transportSocket: announced(inner, proxy),
         },
-        { name: PLAINTEXT, match: {}, transportSocket: announced(rawSocket(), proxyProtocol) },
+        { name: PLAINTEXT, match: {}, transportSocket: announced(rawSocket(), proxy) },
       ],
     }
   }
-  if (proxyProtocol === undefined) return inner === undefined ? {} : { transportSocket: inner }
-  return { transportSocket: announced(inner ?? rawSocket(), proxyProtocol) }
+  if (proxy.proxyProtocol === undefined)
+    return inner === undefined ? {} : { transportSocket: inner }
+  return { transportSocket: announced(inner ?? rawSocket(), proxy) }
 }
 
 type SocketInit = Init<typeof TransportSocketSchema>
@@ -60,19 +54,22 @@ function rawSocket(): SocketInit {
 }
 
 /** Behind a PROXY header, where there is one. */
-function announced(inner: SocketInit, proxyProtocol: Cluster['proxyProtocol']): SocketInit {
+function announced(
+  inner: SocketInit,
+  { proxyProtocol, proxyTlvs }: Pick<Cluster, 'proxyProtocol' | 'proxyTlvs'>,
+): SocketInit {
   if (proxyProtocol === undefined) return inner
   const value = packAny(ProxyProtocolUpstreamTransportSchema, {
-    config: { version: VERSIONS[proxyProtocol] },
+    config: encodeProxyConfig(proxyProtocol, proxyTlvs),
     transportSocket: inner,
   })
   return { name: PROXY_PROTOCOL_SOCKET, configType: { case: 'typedConfig', value } }
 }
 
 const WRAPPER = covers(ProxyProtocolUpstreamTransportSchema, 'config', 'transport_socket')
-const CONFIG = covers(ProxyProtocolConfigSchema, 'version')
+const CONFIG = covers(ProxyProtocolConfigSchema, 'version', 'pass_through_tlvs', 'added_tlvs')
 
-type TransportParts = Pick<Cluster, 'tls' | 'proxyProtocol' | 'autoTls'>
+type TransportParts = Pick<Cluster, 'tls' | 'proxyProtocol' | 'proxyTlvs' | 'autoTls'>
 
 export function decodeTransport(
   { transportSocket, transportSocketMatches }: ClusterProto,
@@ -101,7 +98,7 @@ function decodeSocket(
   socket: TransportSocket | undefined,
   path: string,
   problems: Problems,
-): Pick<Cluster, 'tls' | 'proxyProtocol'> {
+): Omit<TransportParts, 'autoTls'> {
   const wrapper =
     socket?.configType.case === 'typedConfig'
       ? unpackAny(socket.configType.value, ProxyProtocolUpstreamTransportSchema)
@@ -117,11 +114,6 @@ function decodeSocket(
   }
   return {
     ...(tls === undefined ? {} : { tls }),
-    ...(wrapper === undefined
-      ? {}
-      : {
-          proxyProtocol:
-            wrapper.config?.version === ProxyProtocolConfig_Version.V2 ? ('v2' as const) : 'v1',
-        }),
+    ...(wrapper === undefined ? {} : decodeProxyConfig(wrapper.config, `${path}.config`, problems)),
   }
 }

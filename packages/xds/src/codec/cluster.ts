@@ -150,7 +150,7 @@ export function decodeCluster(proto: ClusterProto, problems: Problems): Cluster 
   const extras = weftMetadata(proto.metadata)
   const service = decodeService(extras)
   const budget = decodeRetryBudget(proto, extras)
-  const { tls, proxyProtocol, autoTls } = decodeTransport(proto, path, problems)
+  const { tls, proxyProtocol, proxyTlvs, autoTls } = decodeTransport(proto, path, problems)
   const autoSni = decodeAutoSni(proto, path, problems)
   const tunnel = decodeTunnel(extras)
   const keepalive = decodeKeepalive(proto, extras, path, problems)
@@ -184,6 +184,7 @@ export function decodeCluster(proto: ClusterProto, problems: Problems): Cluster 
     ...(tls === undefined ? {} : { tls: { ...withUncheckedNames(tls, extras), ...autoSni } }),
     ...(autoTls === undefined ? {} : { autoTls }),
     ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+    ...(proxyTlvs === undefined ? {} : { proxyTlvs }),
     ...(tunnel === undefined ? {} : { tunnel }),
     ...(service === undefined ? {} : { service }),
     origins: decodeOrigins(proto.metadata),

@@ -16,10 +16,7 @@ import {
 } from '../gen/envoy/config/listener/v3/listener_pb.js'
 import { HttpInspectorSchema } from '../gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js'
 import { OriginalDstSchema } from '../gen/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js'
-import {
-  type ProxyProtocol as ProxyProtocolProto,
-  ProxyProtocolSchema,
-} from '../gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js'
+import { ProxyProtocolSchema } from '../gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js'
 import { TlsInspectorSchema } from '../gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { HttpConnectionManagerSchema } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { RBACSchema } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
@@ -29,6 +26,7 @@ import {
   encodeHttpConnectionManager,
 } from './http-connection-manager.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
+import { decodeProxyFilter, encodeProxyFilter } from './proxy-header.ts'
 import { encodeProxyless } from './proxyless-listener.ts'
 import { decodeNetworkRbac, encodeNetworkRbac, policyOrigins, withPolicyOrigins } from './rbac.ts'
 import { decodeTcpProxy, encodeTcpProxy } from './tcp-proxy.ts'
@@ -77,15 +75,9 @@ export function encodeListener(
 }
 
 /** Comes first: what the inspectors look at is behind the header. */
-function encodeProxyProtocol({ proxyProtocol }: Listener): Init<typeof ListenerFilterSchema>[] {
-  if (proxyProtocol === undefined) return []
-  const allowRequestsWithoutProxyProtocol = proxyProtocol === 'optional'
-  return [
-    inspector(
-      'proxy_protocol',
-      packAny(ProxyProtocolSchema, { allowRequestsWithoutProxyProtocol }),
-    ),
-  ]
+function encodeProxyProtocol(listener: Listener): Init<typeof ListenerFilterSchema>[] {
+  if (listener.proxyProtocol === undefined) return []
+  return [inspector('proxy_protocol', packAny(ProxyProtocolSchema, encodeProxyFilter(listener)))]
 }
 
 /** Our own proxy looks at the first bytes when a match needs it; an Envoy has to be told. */
@@ -175,7 +167,6 @@ export function decodeListener(proto: ListenerProto, problems: Problems): Listen
   const path = `listener ${proto.name}`
   refuseOthers(LISTENER, proto, path, problems)
   checkListenerFilters(proto, path, problems)
-  const proxyProtocol = decodeProxyProtocol(proto, path, problems)
   const chain = proto.defaultFilterChain
   return {
     name: proto.name,
@@ -183,7 +174,7 @@ export function decodeListener(proto: ListenerProto, problems: Problems): Listen
     direction: decodeDirection(proto.trafficDirection),
     bindToPort: proto.bindToPort ?? true,
     useOriginalDst: proto.useOriginalDst ?? hasOriginalDst(proto),
-    ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+    ...decodeProxyProtocol(proto, path, problems),
     filterChains: proto.filterChains.map((one, index) =>
       decodeFilterChain(one, `${path}.filter_chains[${index}]`, problems),
     ),
@@ -207,28 +198,21 @@ function hasOriginalDst(proto: ListenerProto): boolean {
   )
 }
 
-const PROXY_PROTOCOL = covers(
-  ProxyProtocolSchema,
-  ...['allow_requests_without_proxy_protocol', 'stat_prefix'],
-)
-
 function decodeProxyProtocol(
   { listenerFilters }: ListenerProto,
   path: string,
   problems: Problems,
-): Listener['proxyProtocol'] {
-  let found: ProxyProtocolProto | undefined
+): Pick<Listener, 'proxyProtocol' | 'proxyHeader'> {
+  let found: Pick<Listener, 'proxyProtocol' | 'proxyHeader'> | undefined
   for (const [index, { configType }] of listenerFilters.entries()) {
     if (configType.case !== 'typedConfig') continue
     const filter = unpackAny(configType.value, ProxyProtocolSchema)
     if (filter === undefined) continue
     const at = `${path}.listener_filters[${index}]`
-    refuseOthers(PROXY_PROTOCOL, filter, at, problems)
     if (found !== undefined) problems.add(at, 'only one PROXY protocol filter is supported')
-    found = filter
+    found = decodeProxyFilter(filter, at, problems)
   }
-  if (found === undefined) return undefined
-  return found.allowRequestsWithoutProxyProtocol ? 'optional' : 'required'
+  return found ?? {}
 }
 
 /** Inspectors only say what our proxy finds out anyway; anything else changes the bytes. */

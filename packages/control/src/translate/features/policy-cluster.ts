@@ -1,12 +1,13 @@
 /** What a TrafficPolicy for a Service changes of the service's clusters. */
 import { parseDurationMs } from '@weft/base'
 import type { TrafficPolicySpec } from '@weft/config'
-import type { Cluster, HealthCheck, HealthProbe, OutlierDetection } from '@weft/model'
+import type { Cluster, HealthCheck, HealthProbe, OutlierDetection, TlvChoice } from '@weft/model'
 
 export function clusterUnderPolicy(cluster: Cluster, spec: TrafficPolicySpec): Cluster {
   const { loadBalancer, healthChecks, outlierDetection: outliers, slowStart } = spec
   const maxConnectionDurationMs = readMs(spec.timeouts?.connectionDuration)
   const headerCase = HEADER_CASES[spec.headerCase ?? 'Preserve']
+  const proxyTlvs = proxyTlvsOf(cluster, spec)
   return {
     ...cluster,
     ...(loadBalancer === undefined
@@ -25,12 +26,38 @@ export function clusterUnderPolicy(cluster: Cluster, spec: TrafficPolicySpec): C
     ...(outliers === undefined
       ? {}
       : { outlierDetection: outlierDetection(cluster.outlierDetection, outliers) }),
+    ...(proxyTlvs === undefined ? {} : { proxyTlvs }),
     http: {
       ...cluster.http,
       ...(maxConnectionDurationMs === undefined ? {} : { maxConnectionDurationMs }),
       ...(headerCase === undefined ? {} : { headerCase }),
     },
   }
+}
+
+/** The text form of the header has no room for any. */
+function proxyTlvsOf(
+  { proxyProtocol: version }: Cluster,
+  { proxyProtocol }: TrafficPolicySpec,
+): Cluster['proxyTlvs'] {
+  const { passThroughTlvs, addedTlvs = [] } = proxyProtocol ?? {}
+  const passes = tlvChoice(passThroughTlvs)
+  if (version !== 'v2' || (passes === undefined && addedTlvs.length === 0)) return undefined
+  const adds = addedTlvs.map(({ type, value }) => ({
+    type,
+    value: new TextEncoder().encode(value),
+  }))
+  return {
+    ...(passes === undefined ? {} : { passes }),
+    ...(adds.length === 0 ? {} : { adds }),
+  }
+}
+
+export function tlvChoice(
+  choice: NonNullable<TrafficPolicySpec['proxyProtocol']>['passThroughTlvs'],
+): TlvChoice | undefined {
+  if (choice === undefined) return undefined
+  return choice.match === 'All' ? 'all' : (choice.types ?? [])
 }
 
 export const HEADER_CASES = { Lower: 'lower', Proper: 'proper', Preserve: undefined } as const
