@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { type DialOptions, type Program, programs } from '../interop/rsocket-programs.ts'
+import type { DialOptions, Program } from '../interop/rsocket-program.ts'
+import { npmPrograms } from '../interop/rsocket-programs.ts'
 import {
   bootstrapSecret,
   eventually,
@@ -14,7 +15,7 @@ import {
   temporaryFolder,
 } from './weft.ts'
 
-const [npmClient] = programs
+const [npmClient] = npmPrograms
 
 interface OpenBroker extends AsyncDisposable {
   readonly broker: Running

@@ -45,7 +45,7 @@ export interface BrokerMesh extends AsyncDisposable {
   dialAgent(options: AgentOptions): Promise<HttpAgent>
 }
 
-export interface AgentOptions {
+interface AgentOptions {
   readonly app: string
   readonly version: string
   readonly namespace: string

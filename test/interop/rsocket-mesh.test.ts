@@ -6,7 +6,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { eventually } from '@weft/testkit'
 import { type BrokerMesh, cartRoutes, openBrokerMesh } from './rsocket-mesh-fixture.ts'
-import { type Program, programs } from './rsocket-programs.ts'
+import type { Program } from './rsocket-program.ts'
+import { npmPrograms } from './rsocket-programs.ts'
 
 const RULES = `${cartRoutes}  - match: [{ uri: { prefix: /com.acme.Cart/slow } }]
     fault: { abort: { httpStatus: 503, percentage: { value: 100 } } }
@@ -38,7 +39,7 @@ describe('the broker under mesh policy', () => {
   })
 
   test('routes by path, subsets, faults, denials', async () => {
-    const [kind] = programs
+    const [kind] = npmPrograms
     assert.ok(kind !== undefined)
     const dial = async (app: string, version: string, services: readonly string[]) => {
       const program = await kind.dial({

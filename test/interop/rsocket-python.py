@@ -1,27 +1,30 @@
-"""A program of rsocket-py that dials a broker, in both roles; told what to do line by line, in JSON."""
+"""Programs of rsocket-py that dial a broker, in both roles; told what to do as rsocket-foreign.ts says."""
 
 import asyncio
 import base64
-import json
+import ssl
 import sys
+from urllib.parse import quote, unquote
 
 from rsocket.awaitable.awaitable_rsocket import AwaitableRSocket
 from rsocket.exceptions import RSocketProtocolError
 from rsocket.extensions.helpers import composite, route
 from rsocket.extensions.mimetypes import WellKnownMimeTypes
 from rsocket.helpers import create_future, single_transport_provider
+from rsocket.lease import SingleLeasePublisher
 from rsocket.payload import Payload
 from rsocket.request_handler import BaseRequestHandler
 from rsocket.rsocket_client import RSocketClient
 from rsocket.streams.stream_from_async_generator import StreamFromAsyncGenerator
+from rsocket.transports.aiohttp_websocket import TransportAioHttpClient
 from rsocket.transports.tcp import TransportTCP
 
 STREAM_ITEMS = 5
 CHANNEL_ITEMS = 3
 
 
-def say(value):
-    sys.stdout.write(json.dumps(value) + "\n")
+def say(*fields):
+    sys.stdout.write(" ".join(quote(field, safe="") for field in fields) + "\n")
     sys.stdout.flush()
 
 
@@ -58,6 +61,10 @@ class Echo:
 
 
 class Responder(BaseRequestHandler):
+    def __init__(self, connection):
+        super().__init__()
+        self.connection = connection
+
     async def request_response(self, payload):
         return create_future(Payload(payload.data))
 
@@ -69,25 +76,24 @@ class Responder(BaseRequestHandler):
         return StreamFromAsyncGenerator(items)
 
     async def request_fire_and_forget(self, payload):
-        say({"told": payload.data.decode()})
+        say("told", self.connection, payload.data.decode())
 
     async def request_channel(self, payload):
         echo = Echo(payload)
         return StreamFromAsyncGenerator(echo.generate), echo
 
 
-async def ask(client, command):
-    metadata = composite(route(command["key"]))
-    data = command["data"]
-    if command["op"] == "response":
-        answer = await client.request_response(Payload(data.encode(), metadata))
+async def ask(client, op, initial_n, key, data):
+    metadata = composite(route(key))
+    payload = Payload(data.encode(), metadata)
+    if op == "rr":
+        answer = await client.request_response(payload)
         return [answer.data.decode()]
-    if command["op"] == "stream":
-        payload = Payload(data.encode(), metadata)
-        items = await client.request_stream(payload, limit_rate=command["n"])
+    if op == "stream":
+        items = await client.request_stream(payload, limit_rate=initial_n)
         return [item.data.decode() for item in items]
-    if command["op"] == "fnf":
-        await client.fire_and_forget(Payload(data.encode(), metadata))
+    if op == "fnf":
+        await client.fire_and_forget(payload)
         return []
 
     async def rest():
@@ -95,37 +101,65 @@ async def ask(client, command):
             yield Payload(f"{data}{count}".encode()), count == CHANNEL_ITEMS - 1
 
     first = Payload(f"{data}0".encode(), metadata)
-    items = await client.request_channel(first, StreamFromAsyncGenerator(rest), limit_rate=8)
+    source = StreamFromAsyncGenerator(rest)
+    items = await client.request_channel(first, source, limit_rate=initial_n)
     return [item.data.decode() for item in items]
 
 
-async def carry_out(client, command):
+async def carry_out(client, number, op, initial_n, key, data):
     try:
-        items = await asyncio.wait_for(ask(client, command), 20)
+        items = await asyncio.wait_for(ask(client, op, int(initial_n), key, data), 20)
     except RSocketProtocolError as error:
         items = [f"#{error.error_code.value:x} {error.data}"]
     except Exception as error:
         items = [f"!{type(error).__name__} {error}"]
-    say({"id": command["id"], "items": items})
+    say("answer", number, *items)
 
 
-async def main(port, setup):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def transport_of(carrier, port, ca_file):
+    if carrier == "ws":
+        return TransportAioHttpClient(f"ws://127.0.0.1:{port}/")
+    security = {}
+    if carrier == "tls":
+        context = ssl.create_default_context(cafile=ca_file)
+        security = {"ssl": context, "server_hostname": "localhost"}
+    return TransportTCP(*await asyncio.open_connection("127.0.0.1", int(port), **security))
+
+
+async def dial(connection, carrier, port, ca_file, setup, lease):
+    publisher = SingleLeasePublisher(int(lease)) if lease not in ("-", "0") else None
     client = RSocketClient(
-        single_transport_provider(TransportTCP(reader, writer)),
-        handler_factory=Responder,
+        single_transport_provider(await transport_of(carrier, port, ca_file)),
+        handler_factory=lambda: Responder(connection),
+        honor_lease=lease != "-",
+        lease_publisher=publisher,
         data_encoding=WellKnownMimeTypes.TEXT_PLAIN,
         metadata_encoding=WellKnownMimeTypes.MESSAGE_RSOCKET_COMPOSITE_METADATA,
         setup_payload=Payload(b"", base64.b64decode(setup)),
     )
     await client.connect()
-    say({"up": True})
+    say("up", connection)
+    return client
+
+
+async def main():
+    clients = {}
     commands = asyncio.StreamReader(limit=2**24)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    tasks = set()
     while line := await commands.readline():
-        asyncio.create_task(carry_out(AwaitableRSocket(client), json.loads(line)))
-    await client.close()
+        word, *fields = [unquote(field) for field in line.decode().rstrip("\n").split(" ")]
+        if word == "dial":
+            clients[fields[0]] = await dial(*fields)
+        elif word == "close":
+            await clients.pop(fields[0]).close()
+        else:
+            number, connection, *rest = fields
+            client = AwaitableRSocket(clients[connection])
+            task = asyncio.create_task(carry_out(client, number, *rest))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
 
-asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+asyncio.run(main())

@@ -1,0 +1,186 @@
+/** npm `rsocket-core` 0.0.27, the one of the field, as a program that dials a broker. */
+import { createRequire } from 'node:module'
+import { WebSocket } from 'ws'
+import {
+  CHANNEL_ITEMS,
+  type DialOptions,
+  errorText,
+  type Program,
+  type ProgramKind,
+  routed,
+  STREAM_ITEMS,
+  setupOptions,
+  text,
+} from './rsocket-program.ts'
+
+// The packages have no types: what of them is used here, as their Flow sources say it.
+
+interface Payload {
+  readonly data: Buffer | null
+  readonly metadata?: Buffer | null
+}
+
+interface FieldError extends Error {
+  readonly source?: { readonly code?: number; readonly message: string }
+}
+
+interface Subscription {
+  request(n: number): void
+}
+
+interface Flowable<T> {
+  subscribe(subscriber: {
+    onSubscribe(subscription: Subscription): void
+    onNext(value: T): void
+    onComplete(): void
+    onError(error: FieldError): void
+  }): void
+  map<R>(change: (value: T) => R): Flowable<R>
+}
+
+interface Single<T> {
+  subscribe(subscriber: {
+    onSubscribe(): void
+    onComplete(value: T): void
+    onError(error: FieldError): void
+  }): void
+}
+
+interface Flowables {
+  readonly Flowable: {
+    new <T>(source: (subscriber: Parameters<Flowable<T>['subscribe']>[0]) => void): Flowable<T>
+    just<T>(...values: T[]): Flowable<T>
+    never<T>(): Flowable<T>
+  }
+  readonly Single: { of<T>(value: T): Single<T> }
+}
+
+interface Socket {
+  requestResponse(payload: Payload): Single<Payload>
+  requestStream(payload: Payload): Flowable<Payload>
+  requestChannel(payloads: Flowable<Payload>): Flowable<Payload>
+  fireAndForget(payload: Payload): void
+}
+
+interface Client {
+  connect(): Single<Socket>
+  close(): void
+}
+
+interface Leases {
+  sender(source: () => Flowable<unknown>): Leases
+  receiver(take: (leases: Flowable<unknown>) => void): Leases
+}
+
+interface Core {
+  readonly RSocketClient: new (config: object) => Client
+  readonly BufferEncoders: object
+  readonly Lease: new (ttlMs: number, requests: number) => unknown
+  readonly Leases: new () => Leases
+}
+
+type Transport = new (options: object, encoders: object) => object
+
+const require = createRequire(import.meta.url)
+const { RSocketClient, BufferEncoders, Lease, Leases } = require('rsocket-core-field') as Core
+const { Flowable, Single } = require('rsocket-flowable') as Flowables
+const tcp = require('rsocket-tcp-client-field') as {
+  readonly default: Transport
+  readonly RSocketTlsClient: Transport
+}
+const ws = require('rsocket-websocket-client-field') as { readonly default: Transport }
+
+export const field: ProgramKind = {
+  name: '0.0.27',
+  skip: false,
+  grantsLeases: true,
+  async dial(options) {
+    const client = new RSocketClient({
+      setup: setupOptions(options),
+      transport: transportOf(options),
+      responder: responderOf(options),
+      ...(options.leaseRequests === undefined
+        ? {}
+        : { leases: () => leasesOf(options.leaseRequests ?? 0) }),
+    })
+    const socket = await new Promise<Socket>((resolve, reject) =>
+      client.connect().subscribe({ onComplete: resolve, onError: reject, onSubscribe() {} }),
+    )
+    return programOf(socket, client)
+  },
+}
+
+function leasesOf(requests: number): Leases {
+  const leases = new Leases()
+  return requests === 0
+    ? leases
+    : leases.sender(() => Flowable.just(new Lease(3_600_000, requests)))
+}
+
+function transportOf({ carrier, port, caPem }: DialOptions): object {
+  if (carrier === 'ws') {
+    const wsCreator = (url: string) => new WebSocket(url)
+    return new ws.default({ url: `ws://127.0.0.1:${port}/`, wsCreator }, BufferEncoders)
+  }
+  const address = { host: '127.0.0.1', port }
+  if (carrier === 'tcp') return new tcp.default(address, BufferEncoders)
+  const options = { ...address, ca: caPem, servername: 'localhost' }
+  return new tcp.RSocketTlsClient(options, BufferEncoders)
+}
+
+function responderOf({ onFireAndForget, answer }: DialOptions): object {
+  return {
+    requestResponse: (payload: Payload) =>
+      Single.of({ data: answer === undefined ? payload.data : Buffer.from(answer) }),
+    requestStream: ({ data }: Payload) =>
+      Flowable.just(...Array.from({ length: STREAM_ITEMS }, () => ({ data }))),
+    requestChannel: (payloads: Flowable<Payload>) => payloads.map(({ data }) => ({ data })),
+    fireAndForget: (payload: Payload) => onFireAndForget?.(text(payload.data)),
+    metadataPush: () => Single.of(undefined),
+  }
+}
+
+const messageOf = ({ source, message }: FieldError) =>
+  errorText(source?.code, source?.message ?? message)
+
+/** Resolves with what came, the error last; asks for one more with each item. */
+function collect(flowable: Flowable<Payload>, initialN: number): Promise<string[]> {
+  return new Promise((resolve) => {
+    const items: string[] = []
+    let subscription: Subscription | undefined
+    flowable.subscribe({
+      onSubscribe(given) {
+        subscription = given
+        given.request(initialN)
+      },
+      onNext(payload) {
+        items.push(text(payload.data))
+        subscription?.request(1)
+      },
+      onComplete: () => resolve(items),
+      onError: (error) => resolve([...items, messageOf(error)]),
+    })
+  })
+}
+
+function programOf(socket: Socket, client: Client): Program {
+  return {
+    response: (key, data) =>
+      new Promise((resolve) =>
+        socket.requestResponse(routed(key, data)).subscribe({
+          onComplete: (payload) => resolve([text(payload.data)]),
+          onError: (error) => resolve([messageOf(error)]),
+          onSubscribe() {},
+        }),
+      ),
+    stream: (key, data, initialN) => collect(socket.requestStream(routed(key, data)), initialN),
+    channel(key, data) {
+      const items = Array.from({ length: CHANNEL_ITEMS }, (_, at) =>
+        at === 0 ? routed(key, `${data}0`) : { data: Buffer.from(`${data}${at}`) },
+      )
+      return collect(socket.requestChannel(Flowable.just<Payload>(...items)), 100)
+    },
+    fireAndForget: (key, data) => socket.fireAndForget(routed(key, data)),
+    close: () => client.close(),
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * What the interop matrix asks of a client: it dials a broker as a program, in both roles, asks in
+ * the four ways, and answers requests with their data, streams with five such items.
+ */
+import { HELLO_MIME } from '@weft/broker'
+import {
+  COMPOSITE_MIME,
+  METADATA_ID,
+  renderBearer,
+  renderComposite,
+  renderRoutingTags,
+} from '@weft/wire'
+
+export type Carrier = 'tcp' | 'ws' | 'tls'
+
+export interface DialOptions {
+  readonly carrier: Carrier
+  readonly port: number
+  /** Of the broker's certificate. */
+  readonly caPem: string
+  readonly services: readonly string[]
+  /** Default: `program` in `default`. */
+  readonly app?: string
+  readonly namespace?: string
+  readonly labels?: Readonly<Record<string, string>>
+  /** What requests are answered with; default: their own data. npm only. */
+  readonly answer?: string
+  readonly onFireAndForget?: (data: string) => void
+  /** A bearer token, shown in SETUP. */
+  readonly token?: string
+  /** The broker's certificate is one of the mesh, which has no DNS name. npm only. */
+  readonly isSvid?: boolean
+  /** Shown in TLS. 1.0.0-alpha.3 only. */
+  readonly certPem?: string
+  readonly keyPem?: string
+  /** SETUP has L: how many requests it grants, once, for an hour. 0: it only honours leases. */
+  readonly leaseRequests?: number
+  /** Whether its hello says that it takes events. */
+  readonly takesEvents?: boolean
+}
+
+/** Asks for `key`; answers are texts in order, an error is `#code message`. */
+export interface Program {
+  response(key: string, data: string): Promise<string[]>
+  stream(key: string, data: string, initialN: number): Promise<string[]>
+  /** Sends three items, `data`0 to `data`2, and collects what comes back. */
+  channel(key: string, data: string): Promise<string[]>
+  fireAndForget(key: string, data: string): void
+  close(): void
+}
+
+export interface ProgramKind {
+  readonly name: string
+  /** Why it cannot run here, or false. */
+  readonly skip: string | false
+  readonly grantsLeases: boolean
+  dial(options: DialOptions): Promise<Program>
+}
+
+export const STREAM_ITEMS = 5
+export const CHANNEL_ITEMS = 3
+/** As the programs say them in SETUP. */
+const PERIODS = { keepAlive: 20_000, lifetime: 90_000 } as const
+
+let instances = 0
+
+export function setupMetadata(options: DialOptions): Buffer {
+  const { services, app = 'program', namespace = 'default', labels = {} } = options
+  const hello = {
+    v: 1,
+    instance: `program-${++instances}`,
+    app,
+    ns: namespace,
+    labels,
+    services: services.map((name) => ({ name })),
+    ...(options.takesEvents === true ? { features: ['mpush'] } : {}),
+  }
+  const entries = [{ mime: HELLO_MIME, content: Buffer.from(JSON.stringify(hello)) }]
+  const { token } = options
+  if (token === undefined) return renderComposite(entries)
+  const credentials = { mime: METADATA_ID.authentication, content: renderBearer(token) }
+  return renderComposite([...entries, credentials])
+}
+
+/** What both generations of npm say in SETUP. */
+export function setupOptions(options: DialOptions) {
+  return {
+    payload: { data: Buffer.alloc(0), metadata: setupMetadata(options) },
+    metadataMimeType: COMPOSITE_MIME,
+    dataMimeType: 'text/plain',
+    ...PERIODS,
+  }
+}
+
+export function routed(key: string, data: string) {
+  const content = renderRoutingTags([key])
+  return {
+    data: Buffer.from(data),
+    metadata: renderComposite([{ mime: METADATA_ID.routing, content }]),
+  }
+}
+
+export function text(data: Uint8Array | null | undefined): string {
+  return Buffer.from(data ?? new Uint8Array(0)).toString()
+}
+
+export function errorText(code: number | undefined, message: string): string {
+  return `#${code?.toString(16)} ${message}`
+}
