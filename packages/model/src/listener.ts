@@ -38,8 +38,8 @@ export interface ProxyHeaderRules {
   readonly keeps?: TlvChoice
   /** TLVs whose value, as text, becomes metadata of the connection. */
   readonly metadata?: readonly TlvMetadata[]
-  /** Versions that are not taken for a header; absent: none. */
-  readonly refuses?: readonly ('v1' | 'v2')[]
+  /** A version that is not taken for a header; absent: none. */
+  readonly refuses?: 'v1' | 'v2'
 }
 
 /** Types of TLVs of a PROXY protocol header, each 0 to 255. */
@@ -180,6 +180,13 @@ export interface TcpProxy {
   readonly maxConnectAttempts?: number
   /** Chooses by the client's address where the balancer hashes. */
   readonly hashSourceIp?: boolean
+  /** Lines besides the one when a connection ends; absent: none. */
+  readonly accessLogFlush?: {
+    /** While it lasts, every so many milliseconds, > 0; absent: none. */
+    readonly intervalMs?: number
+    /** When there is an upstream. */
+    readonly onConnected?: boolean
+  }
   readonly accessLogs: readonly AccessLogTarget[]
 }
 
@@ -222,4 +229,6 @@ export type AccessLogFilter =
   | { readonly kind: 'header'; readonly match: HeaderMatch }
   /** By number. */
   | { readonly kind: 'grpcStatus'; readonly statuses: readonly number[]; readonly exclude: boolean }
+  /** By Envoy's access log type, e.g. `TcpPeriodic`. */
+  | { readonly kind: 'logType'; readonly types: readonly string[]; readonly exclude: boolean }
   | { readonly kind: 'and' | 'or'; readonly filters: readonly AccessLogFilter[] }

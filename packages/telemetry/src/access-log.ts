@@ -27,6 +27,8 @@ export interface AccessLogEntry {
   readonly responseFlags: string
   readonly responseCodeDetails: string | undefined
   readonly connectionTerminationDetails: string | undefined
+  /** Envoy's access log type of what has not ended; only such lines have the key. */
+  readonly logType?: string | undefined
   /** Which condition refused it, and where that is written; only refused ones have the key. */
   readonly denialReason?: string | undefined
   /** Why TLS with the client did not come about; only refused connections have the key. */
@@ -78,6 +80,7 @@ const KEYS = {
   routeName: key(',', 'route_name'),
   attempts: key(',', 'upstream_request_attempt_count'),
   traceId: key(',', 'trace_id'),
+  logType: key(',', 'access_log_type'),
   denialReason: key(',', 'denied_because'),
   downstreamTransportFailureReason: key(',', 'downstream_transport_failure_reason'),
 }
@@ -116,6 +119,7 @@ export function writeAccessLog(entry: AccessLogEntry, line: LineBuffer): void {
   text(line, KEYS.routeName, entry.routeName)
   number(line, KEYS.attempts, entry.upstreamAttempts)
   text(line, KEYS.traceId, entry.traceId)
+  if (entry.logType !== undefined) text(line, KEYS.logType, entry.logType)
   if (entry.denialReason !== undefined) text(line, KEYS.denialReason, entry.denialReason)
   const { downstreamTransportFailureReason: refusal } = entry
   if (refusal !== undefined) text(line, KEYS.downstreamTransportFailureReason, refusal)

@@ -9,6 +9,7 @@ export {
   type ServiceLabels,
 } from './istio-metrics.ts'
 export { LineBuffer } from './line-buffer.ts'
+export { logTypeOf } from './log-format/commands.ts'
 export {
   compileLogFormat,
   logFormatProblem,

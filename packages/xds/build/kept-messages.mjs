@@ -9,7 +9,7 @@
 import { expand } from './expand.mjs'
 
 const BRACED = `
-envoy.config.accesslog.v3.{AccessLog,AccessLogFilter,AndFilter,ComparisonFilter,DurationFilter,GrpcStatusFilter,HeaderFilter,NotHealthCheckFilter,OrFilter,ResponseFlagFilter,StatusCodeFilter}
+envoy.config.accesslog.v3.{AccessLog,AccessLogFilter,AndFilter,ComparisonFilter,DurationFilter,GrpcStatusFilter,HeaderFilter,LogTypeFilter,NotHealthCheckFilter,OrFilter,ResponseFlagFilter,StatusCodeFilter}
 envoy.config.cluster.v3.{CircuitBreakers,CircuitBreakers.Thresholds,CircuitBreakers.Thresholds.RetryBudget,OutlierDetection,UpstreamConnectionOptions}
 envoy.config.cluster.v3.{Cluster,Cluster.CommonLbConfig,Cluster.CommonLbConfig.LocalityWeightedLbConfig,Cluster.CustomClusterType,Cluster.EdsClusterConfig,Cluster.LeastRequestLbConfig,Cluster.MaglevLbConfig,Cluster.RingHashLbConfig}
 envoy.config.cluster.v3.{Cluster.CommonLbConfig.ZoneAwareLbConfig,Cluster.RoundRobinLbConfig,Cluster.SlowStartConfig,Cluster.TransportSocketMatch}

@@ -49,6 +49,8 @@ const accessLog = object({
     { text: string({ minLength: 1 }), json: map(string(), { minEntries: 1 }) },
     { oneOf: [atMostOne('text', 'json')] },
   ),
+  /** Lines of TCP connections besides the one at their end. */
+  connections: object({ interval: positiveDuration(), onConnected: boolean() }),
 })
 
 const adaptiveConcurrency = object({

@@ -381,6 +381,37 @@ test('a selector is for what its workloads serve, and weaker than a target', () 
   assert.equal(elsewhere.listener.get('weft:inbound|80'), undefined)
 })
 
+test('a policy says where lines of TCP connections go, and when', () => {
+  const port = `apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: db}
+spec: {selector: {istio: ingress}, servers: [{port: {number: 5432, name: tcp, protocol: TCP}, hosts: ['*']}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: db}
+spec: {hosts: ['*'], gateways: [db], tcp: [{route: [{destination: {host: web, port: {number: 80}}}]}]}
+`
+  const text = (spec: string) =>
+    [
+      port,
+      policy('TrafficPolicy', 'log', `{targetRefs: [{kind: Gateway, name: db}], ${spec}}`),
+    ].join('---\n')
+  const proxyOf = (spec: string) => {
+    const filter = resources(text(spec), INGRESS).listener.get('0.0.0.0_5432')?.filterChains[0]
+      ?.filter
+    assert.equal(filter?.kind, 'tcp')
+    return filter?.kind === 'tcp' ? filter : undefined
+  }
+  const logged = proxyOf(
+    'accessLog: {path: /dev/stderr, connections: {interval: 30s, onConnected: true}}',
+  )
+  assert.deepEqual(logged?.accessLogs, [{ path: '/dev/stderr' }])
+  assert.deepEqual(logged?.accessLogFlush, { intervalMs: 30_000, onConnected: true })
+  assert.equal(proxyOf('accessLog: {}')?.accessLogFlush, undefined)
+  assert.equal(proxyOf('buffer: {maxRequestBytes: 1}')?.accessLogFlush, undefined)
+})
+
 test('a gateway compresses only the routes that somebody asked it for', () => {
   const set = resources(
     policy(

@@ -21,7 +21,7 @@ import { selects } from '../registries/declared/workload-ref.ts'
 import type { MeshService } from '../registries/registry.ts'
 import { resolveHost } from '../snapshot/hosts.ts'
 import { clusterUnderPolicy, tlvChoice } from './features/policy-cluster.ts'
-import { managerUnderPolicy } from './features/policy-listener.ts'
+import { managerUnderPolicy, tcpProxyUnderPolicy } from './features/policy-listener.ts'
 import { routeUnderPolicy } from './features/policy-route.ts'
 import { type GlobalLimit, globalLimit, localRateLimit } from './features/rate-limit.ts'
 import type { ProxyScope } from './scope.ts'
@@ -135,8 +135,13 @@ function listenerUnderPolicy(
   let isChanged = false
   const under = (chain: FilterChain): FilterChain => {
     const { filter } = chain
-    if (filter.kind !== 'http') return chain
     const policy = policyOf(scope, placesOfChain(scope, listener, chain), facesOut(scope, listener))
+    if (filter.kind !== 'http') {
+      const logged = tcpProxyUnderPolicy(filter, policy.traffic)
+      if (logged === filter) return chain
+      isChanged = true
+      return { ...chain, filter: logged }
+    }
     const used = filter.routes.kind === 'rds' ? onRoutes : []
     const { traffic, limit, global } = policy
     const isFree = traffic === NOTHING && limit === undefined && global === undefined

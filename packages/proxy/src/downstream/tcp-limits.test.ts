@@ -55,6 +55,7 @@ async function proxied(options: Options) {
   const cluster = upstreamOf(clusterOf('db', endpoints, options.cluster), deps)
   const started: ConnectionRecord[] = []
   const ended: ConnectionRecord[] = []
+  const logged: ConnectionRecord[] = []
   const runtime: TcpRuntime = {
     kind: 'tcp',
     listener: 'test',
@@ -71,6 +72,7 @@ async function proxied(options: Options) {
     observer: {
       onExchangeEnd() {},
       onConnectionStart: (record) => void started.push(record),
+      onConnectionLog: (record) => void logged.push(record),
       onConnectionEnd: (record) => void ended.push(record),
     },
   }
@@ -80,7 +82,7 @@ async function proxied(options: Options) {
     const end = new End()
     return { end, client: transport.connect(listener.address, end) }
   }
-  return { connect, reached, started, ended, clock, listener, cluster }
+  return { connect, reached, started, ended, logged, clock, listener, cluster }
 }
 
 test('a connection is told when it opens, and again when it ends', async () => {
@@ -94,6 +96,49 @@ test('a connection is told when it opens, and again when it ends', async () => {
   await settle()
   assert.deepEqual([started.length, ended.length], [1, 1])
   assert.equal(ended[0]?.opened, true)
+})
+
+test('a long connection is logged when it stands, at every interval with what came so far, and not after its end', async () => {
+  const { connect, reached, logged, ended, clock } = await proxied({
+    proxy: { accessLogFlush: { intervalMs: 1_000, onConnected: true } },
+  })
+  const { client } = connect()
+  await settle()
+  const told = () =>
+    logged.map(({ logType, receivedBytes, sentBytes }) => [logType, receivedBytes, sentBytes])
+  assert.deepEqual(told(), [['TcpUpstreamConnected', 0, 0]])
+  client.write(Buffer.from('query'))
+  reached[0]?.socket.write(Buffer.from('row'))
+  await settle()
+  clock.advance(1_050)
+  await settle()
+  client.write(Buffer.from('query'))
+  await settle()
+  clock.advance(1_050)
+  await settle()
+  assert.deepEqual(told().slice(1), [
+    ['TcpPeriodic', 5, 3],
+    ['TcpPeriodic', 10, 3],
+  ])
+  assert.ok((logged[2]?.durationMs ?? 0) >= 2_000)
+  client.close()
+  reached[0]?.socket.close()
+  await settle()
+  assert.equal(ended.length, 1)
+  assert.equal(ended[0]?.logType, undefined)
+  clock.advance(5_000)
+  await settle()
+  assert.equal(logged.length, 3)
+})
+
+test('a connection that finds no upstream was never connected', async () => {
+  const { connect, logged, ended } = await proxied({
+    up: [],
+    proxy: { accessLogFlush: { intervalMs: 1_000, onConnected: true } },
+  })
+  connect()
+  await settle()
+  assert.deepEqual([logged.length, ended.length], [0, 1])
 })
 
 test('a connection ends when it has lasted as long as it may', async () => {

@@ -3,6 +3,7 @@ import type { SocketAddress } from '@weft/model'
 import type { Socket, SocketHandler, Timed } from '@weft/net'
 import type { ConnectionRecord, EngineDeps, TcpRuntime } from '../exchange/contract.ts'
 import { type Failure, failureFlag } from '../exchange/failures.ts'
+import { LogInterval } from './log-interval.ts'
 import { TcpDial } from './tcp-dial.ts'
 import { Tunnel } from './tunnel.ts'
 
@@ -54,6 +55,7 @@ class TcpConnection implements SocketHandler, Timed {
   #opened = false
   #denial = ''
   #stopWatching: (() => void) | undefined
+  #logs: LogInterval | undefined
   #over = false
 
   constructor(
@@ -87,6 +89,10 @@ class TcpConnection implements SocketHandler, Timed {
     if (maxConnectionDurationMs !== undefined) {
       this.#deps.wheel.arm(this, maxConnectionDurationMs, this.#startedMs)
     }
+    const { intervalMs } = this.#runtime.proxy.accessLogFlush ?? {}
+    if (intervalMs !== undefined) {
+      this.#logs = new LogInterval(intervalMs, () => this.#log('TcpPeriodic'), this.#deps)
+    }
     this.#socket.handler = this
     this.#socket.pause()
     this.#dial.events = {
@@ -118,6 +124,7 @@ class TcpConnection implements SocketHandler, Timed {
     this.#upstreamLocal = upstream.localAddress
     this.#opened = true
     this.#runtime.observer.onConnectionStart?.(this.#record('-', '', 0, 0))
+    if (this.#runtime.proxy.accessLogFlush?.onConnected === true) this.#log('TcpUpstreamConnected')
     const tunnel = new Tunnel(
       this.#socket,
       upstream,
@@ -142,6 +149,12 @@ class TcpConnection implements SocketHandler, Timed {
     this.#socket.close()
   }
 
+  #log(logType: NonNullable<ConnectionRecord['logType']>): void {
+    const { receivedBytes = 0, sentBytes = 0 } = this.#tunnel ?? {}
+    const record = { ...this.#record('-', '', receivedBytes, sentBytes), logType }
+    this.#runtime.observer.onConnectionLog?.(record)
+  }
+
   onDeadline(): void {
     if (this.#tunnel !== undefined) {
       this.#tunnel.close('DT')
@@ -156,6 +169,7 @@ class TcpConnection implements SocketHandler, Timed {
     if (this.#over) return
     this.#over = true
     this.#deps.wheel.disarm(this)
+    this.#logs?.stop()
     this.#stopWatching?.()
     this.#runtime.observer.onConnectionEnd(this.#record(flags, detail, receivedBytes, sentBytes))
     this.#left()

@@ -140,6 +140,8 @@ export interface ExchangeObserver {
   /** A TCP connection has its upstream. What ends without that is told by `onConnectionEnd` alone. */
   onConnectionStart?(record: ConnectionRecord): void
   onConnectionEnd(record: ConnectionRecord): void
+  /** What there is of a connection that goes on; only logs are told. */
+  onConnectionLog?(record: ConnectionRecord): void
   /** A connection ended before anything of it was served; only logs are about those. */
   onConnectionRefused?(record: ConnectionRecord): void
 }
@@ -224,6 +226,8 @@ export type RetryEnd = 'overflow' | 'limitExceeded'
 
 /** One TCP connection of a tcp_proxy chain, as far as it came. */
 export interface ConnectionRecord {
+  /** Envoy's access log type, where it goes on; absent: it has ended. */
+  readonly logType?: 'TcpUpstreamConnected' | 'TcpPeriodic' | undefined
   readonly direction: Listener['direction']
   readonly listener: string
   readonly responseFlags: string

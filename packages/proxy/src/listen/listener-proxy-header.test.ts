@@ -337,13 +337,13 @@ test('TLVs that a rule names are metadata of the connection', async () => {
 })
 
 test('a version that is not allowed is no header: refused, or the connection’s own bytes', async () => {
-  const strict = await edge({ mode: 'required', rules: { refuses: ['v1'] } })
+  const strict = await edge({ mode: 'required', rules: { refuses: 'v1' } })
   const refused = strict.connect(HEADERS.v1, REQUEST)
   await until(() => refused.end.isOver)
   const taken = strict.connect(HEADERS.v2, REQUEST)
   await until(() => taken.end.text.endsWith('ok'))
   assert.deepEqual(strict.clients, [CLIENT])
-  const open = await edge({ mode: 'optional', rules: { refuses: ['v1'] } })
+  const open = await edge({ mode: 'optional', rules: { refuses: 'v1' } })
   const { end } = open.connect(HEADERS.v1, REQUEST)
   await until(() => end.isOver)
   assert.match(end.text, /^HTTP\/1\.1 400 /)

@@ -66,9 +66,8 @@ export class ProxyHeaderReader implements SocketHandler, Timed {
 
   /** A version that is refused is not even looked for. */
   #parse(): ProxyHeaderResult {
-    const { refuses = [] } = this.#options
     const version = this.#bytes[0] === V1_FIRST_BYTE ? 'v1' : 'v2'
-    if (refuses.includes(version)) return { kind: 'absent' }
+    if (this.#options.refuses === version) return { kind: 'absent' }
     return parseProxyHeader(this.#bytes, this.#bytes.length)
   }
 

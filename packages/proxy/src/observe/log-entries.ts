@@ -174,6 +174,7 @@ export function connectionEntryOf(record: ConnectionRecord): LogFacts {
   const denial = connectionDenialIn(record.failureDetail)
   return {
     ...NOT_HTTP,
+    logType: record.logType,
     downstreamTls: record.downstreamTls,
     downstreamPeerUriSan: record.downstreamTls?.peer?.uriSans[0],
     startedAtMs: record.startedAtMs,

@@ -5,6 +5,7 @@ import type { LogFacts } from '@weft/telemetry'
 import { compileLogFilter } from './log-filter.ts'
 
 const facts = {
+  kind: 'HTTP',
   responseCode: 503,
   durationMs: 250,
   responseFlags: 'UF,URX',
@@ -40,6 +41,9 @@ const cases: readonly (readonly [string, AccessLogFilter, boolean])[] = [
   ['a part of the request line', header(':path', '/healthz'), true],
   ['a gRPC status', { kind: 'grpcStatus', statuses: [14], exclude: false }, true],
   ['another gRPC status', { kind: 'grpcStatus', statuses: [14], exclude: true }, false],
+  ['its type', { kind: 'logType', types: ['DownstreamEnd'], exclude: false }, true],
+  ['another type', { kind: 'logType', types: ['TcpPeriodic'], exclude: false }, false],
+  ['not a type', { kind: 'logType', types: ['TcpPeriodic'], exclude: true }, true],
   ['all of two', { kind: 'and', filters: [status('equal', 503), status('equal', 500)] }, false],
   ['one of two', { kind: 'or', filters: [status('equal', 503), status('equal', 500)] }, true],
 ]

@@ -1,6 +1,6 @@
 /** Which exchanges a log is about (Envoy `AccessLogFilter`), compiled once. */
 import type { AccessLogFilter, HeaderMatch } from '@weft/model'
-import type { LogFacts } from '@weft/telemetry'
+import { type LogFacts, logTypeOf } from '@weft/telemetry'
 import { TextMatcher } from '@weft/traffic'
 
 export type LogFilter = (facts: LogFacts) => boolean
@@ -20,6 +20,11 @@ export function compileLogFilter(filter: AccessLogFilter): LogFilter {
       const statuses = new Set(filter.statuses)
       const { exclude } = filter
       return ({ grpcStatus }) => (grpcStatus !== undefined && statuses.has(grpcStatus)) !== exclude
+    }
+    case 'logType': {
+      const types = new Set(filter.types)
+      const { exclude } = filter
+      return (facts) => types.has(logTypeOf(facts)) !== exclude
     }
     case 'and': {
       const all = filter.filters.map(compileLogFilter)

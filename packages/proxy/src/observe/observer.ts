@@ -117,6 +117,10 @@ class Observer implements ExchangeObserver {
     if (this.#hasLogs) this.#log(connectionEntryOf(record))
   }
 
+  onConnectionLog(record: ConnectionRecord): void {
+    if (this.#hasLogs) this.#log(connectionEntryOf(record))
+  }
+
   onConnectionRefused(record: ConnectionRecord): void {
     if (this.#hasLogs) this.#log(connectionEntryOf(record))
   }

@@ -231,7 +231,12 @@ export const KNOWN: Readonly<Record<string, Command>> = {
   GRPC_STATUS_NUMBER: plain((facts) => facts.grpcStatus),
   STREAM_ID: plain((facts) => facts.requestId),
   TRACE_ID: plain((facts) => facts.traceId),
-  ACCESS_LOG_TYPE: plain((facts) => (facts.kind === 'HTTP' ? 'DownstreamEnd' : 'TcpConnectionEnd')),
+  ACCESS_LOG_TYPE: plain(logTypeOf),
+}
+
+/** Envoy's. */
+export function logTypeOf({ kind, logType }: LogFacts): string {
+  return logType ?? (kind === 'HTTP' ? 'DownstreamEnd' : 'TcpConnectionEnd')
 }
 
 const unknownFact: ReadFact = () => undefined

@@ -8,6 +8,7 @@ import {
   type GrpcStatusFilter_Status as GrpcStatus,
   ComparisonFilter_Op as Op,
 } from '../gen/envoy/config/accesslog/v3/accesslog_pb.js'
+import { AccessLogType } from '../gen/envoy/data/accesslog/v3/accesslog_pb.js'
 import { decodeHeaderMatch, encodeHeaderMatch } from './matchers.ts'
 import type { Problems } from './problems.ts'
 import type { Init } from './values.ts'
@@ -38,11 +39,21 @@ function encodeSpecifier(filter: AccessLogFilter): SpecifierInit {
         // Numbers of gRPC, and of this enumeration.
         value: { statuses: [...filter.statuses] as GrpcStatus[], exclude: filter.exclude },
       }
+    case 'logType':
+      return {
+        case: 'logTypeFilter',
+        value: { types: filter.types.flatMap(logTypeNumber), exclude: filter.exclude },
+      }
     case 'and':
       return { case: 'andFilter', value: { filters: filter.filters.map(encodeFilter) } }
     case 'or':
       return { case: 'orFilter', value: { filters: filter.filters.map(encodeFilter) } }
   }
+}
+
+function logTypeNumber(name: string): AccessLogType[] {
+  const found = AccessLogType[name as keyof typeof AccessLogType]
+  return found === undefined ? [] : [found]
 }
 
 /** Envoy wants a runtime key beside every value; nobody sets that one. */
@@ -72,6 +83,12 @@ export function decodeFilter(
     case 'grpcStatusFilter': {
       const { statuses, exclude } = proto.value
       return { kind: 'grpcStatus', statuses: statuses.map(Number), exclude }
+    }
+    case 'logTypeFilter': {
+      const { types, exclude } = proto.value
+      const names = types.map((type) => AccessLogType[type] ?? '')
+      if (names.includes('')) problems.add(`${path}.types`, 'has one that is not known')
+      return { kind: 'logType', types: names, exclude }
     }
     case 'andFilter':
       return { kind: 'and', filters: decodeAll(proto.value.filters, path, problems) }

@@ -3,11 +3,8 @@
  * the model's comments allow and Envoy accepts.
  */
 import type {
-  AccessLogFilter,
-  AccessLogTarget,
   FilterChain,
   HeaderChanges,
-  HeaderMatch,
   HedgePolicy,
   HttpConnectionManager,
   Listener,
@@ -23,6 +20,7 @@ import type {
 } from '@weft/model'
 import { RETRY_CONDITIONS } from '@weft/model'
 import fc from 'fast-check'
+import { accessLogs } from './arbitrary-access-log.ts'
 import { cluster, endpoints } from './arbitrary-cluster.ts'
 import { filterOverrides, httpFilters } from './arbitrary-filters.ts'
 import { networkRbac } from './arbitrary-rbac.ts'
@@ -30,11 +28,13 @@ import { downstreamTls } from './arbitrary-tls.ts'
 import {
   type Arb,
   address,
+  headerMatch,
   ms,
   origins,
   percent,
   port,
   positiveMs,
+  presentOr,
   record,
   regex,
   stringMatch,
@@ -43,14 +43,6 @@ import {
   tlvType,
   word,
 } from './arbitrary-values.ts'
-
-const presentOr = fc.oneof(stringMatch, fc.constant({ kind: 'present' as const }))
-
-const headerMatch: Arb<HeaderMatch> = fc.record({
-  name: fc.oneof(word, fc.constantFrom(':method', ':authority', ':scheme')),
-  value: presentOr,
-  invert: fc.boolean(),
-})
 
 const header = fc.record({ name: word.map((name) => `x-${name}`), value: text })
 const headerChanges: Arb<HeaderChanges> = fc.record({
@@ -270,54 +262,6 @@ const routeTable: Arb<RouteTable> = record(
   ['ignorePort'],
 )
 
-const logValue = fc.constantFrom('%RESPONSE_CODE%', '%REQ(X-A?:PATH):10%', 'plain 100%%')
-const logFilter = fc.letrec<{ readonly filter: AccessLogFilter }>((tie) => ({
-  filter: fc.oneof(
-    { maxDepth: 2 },
-    fc.record({
-      kind: fc.constantFrom('status' as const, 'duration' as const),
-      op: fc.constantFrom('atLeast' as const, 'equal' as const, 'atMost' as const),
-      value: fc.integer({ min: 0, max: 10_000 }),
-    }),
-    fc.record({
-      kind: fc.constant('responseFlag' as const),
-      flags: fc.subarray(['UH', 'URX', 'NR']),
-    }),
-    fc.record({ kind: fc.constant('header' as const), match: headerMatch }),
-    fc.record({
-      kind: fc.constant('grpcStatus' as const),
-      statuses: fc.subarray([0, 2, 14]),
-      exclude: fc.boolean(),
-    }),
-    fc.record({
-      kind: fc.constantFrom('and' as const, 'or' as const),
-      filters: fc.array(tie('filter'), { minLength: 2, maxLength: 3 }),
-    }),
-  ),
-})).filter
-const accessLogs = fc.array(
-  record<AccessLogTarget>(
-    {
-      path: fc.constantFrom('/dev/stdout', '/dev/stderr', '/dev/null'),
-      format: fc.oneof(
-        fc.record({ kind: fc.constant('text' as const), template: logValue }),
-        fc.record({
-          kind: fc.constant('json' as const),
-          fields: fc.dictionary(
-            word,
-            fc.oneof(logValue, fc.boolean(), fc.dictionary(word, logValue, { maxKeys: 2 })),
-            { minKeys: 1, maxKeys: 3 },
-          ),
-        }),
-      ),
-      omitEmpty: fc.constant(true),
-      filter: logFilter,
-    },
-    ['format', 'omitEmpty', 'filter'],
-  ),
-  { maxLength: 2 },
-)
-
 const managerBasics: Arb<HttpConnectionManager> = fc.record({
   kind: fc.constant('http' as const),
   statPrefix: word,
@@ -395,6 +339,11 @@ const httpConnectionManager: Arb<HttpConnectionManager> = fc
 const tcpProxy: Arb<TcpProxy> = record<TcpProxy>(
   {
     kind: fc.constant('tcp' as const),
+    accessLogFlush: fc.oneof(
+      fc.record({ intervalMs: positiveMs }),
+      fc.record({ onConnected: fc.constant(true) }),
+      fc.record({ intervalMs: positiveMs, onConnected: fc.constant(true) }),
+    ),
     statPrefix: word,
     targets: fc
       .array(fc.record({ cluster: word, weight: fc.integer({ min: 1, max: 100 }) }), {
@@ -408,7 +357,7 @@ const tcpProxy: Arb<TcpProxy> = record<TcpProxy>(
     maxConnectAttempts: fc.integer({ min: 1, max: 9 }),
     hashSourceIp: fc.constant(true),
   },
-  ['maxConnectionDurationMs', 'maxConnectAttempts', 'hashSourceIp'],
+  ['maxConnectionDurationMs', 'maxConnectAttempts', 'hashSourceIp', 'accessLogFlush'],
 )
 
 const cidr = fc.constantFrom('10.0.0.0/8', '192.168.1.7/32', '0.0.0.0/0', 'fd00::/8')
@@ -442,7 +391,7 @@ const proxyHeader = record<ProxyHeaderRules>(
       minLength: 1,
       maxLength: 2,
     }),
-    refuses: fc.uniqueArray(fc.constantFrom('v1' as const, 'v2' as const), { minLength: 1 }),
+    refuses: fc.constantFrom('v1' as const, 'v2' as const),
   },
   ['keeps', 'metadata', 'refuses'],
 ).filter((rules) => Object.keys(rules).length > 0)

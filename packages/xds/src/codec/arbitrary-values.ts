@@ -1,5 +1,5 @@
 /** Random small values that all resources are made of, for property tests. */
-import type { StringMatch, TlvChoice } from '@weft/model'
+import type { HeaderMatch, StringMatch, TlvChoice } from '@weft/model'
 import fc from 'fast-check'
 
 export type Arb<T> = fc.Arbitrary<T>
@@ -60,3 +60,11 @@ export const stringMatch: Arb<StringMatch> = fc.oneof(
   ),
   fc.record({ kind: fc.constant('regex' as const), value: regex }),
 )
+
+export const presentOr = fc.oneof(stringMatch, fc.constant({ kind: 'present' as const }))
+
+export const headerMatch: Arb<HeaderMatch> = fc.record({
+  name: fc.oneof(word, fc.constantFrom(':method', ':authority', ':scheme')),
+  value: presentOr,
+  invert: fc.boolean(),
+})

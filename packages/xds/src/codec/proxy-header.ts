@@ -32,7 +32,7 @@ export function encodeProxyFilter({
   proxyProtocol,
   proxyHeader = {},
 }: Listener): Init<typeof ProxyProtocolSchema> {
-  const { keeps, metadata = [], refuses = [] } = proxyHeader
+  const { keeps, metadata = [], refuses } = proxyHeader
   return {
     allowRequestsWithoutProxyProtocol: proxyProtocol === 'optional',
     ...(keeps === undefined ? {} : { passThroughTlvs: encodeChoice(keeps) }),
@@ -40,7 +40,7 @@ export function encodeProxyFilter({
       tlvType: type,
       onTlvPresent: { metadataNamespace: namespace === NAMESPACE ? '' : namespace, key },
     })),
-    disallowedVersions: refuses.map((version) => PROXY_VERSIONS[version]),
+    disallowedVersions: refuses === undefined ? [] : [PROXY_VERSIONS[refuses]],
   }
 }
 
@@ -71,11 +71,12 @@ export function decodeProxyFilter(
     if (key === '') problems.add(`${at}.on_tlv_present.key`, 'must not be empty')
     return { type, namespace: onTlvPresent?.metadataNamespace || NAMESPACE, key }
   })
-  const refuses = proto.disallowedVersions.map(versionOf)
+  const [refuses, ...others] = new Set(proto.disallowedVersions.map(versionOf))
+  if (others.length > 0) problems.add(`${path}.disallowed_versions`, 'leave no version to take')
   const proxyHeader: ProxyHeaderRules = {
     ...(keeps === undefined ? {} : { keeps }),
     ...(metadata.length === 0 ? {} : { metadata }),
-    ...(refuses.length === 0 ? {} : { refuses }),
+    ...(refuses === undefined ? {} : { refuses }),
   }
   return {
     proxyProtocol: proto.allowRequestsWithoutProxyProtocol ? 'optional' : 'required',

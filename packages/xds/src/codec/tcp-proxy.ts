@@ -1,6 +1,7 @@
 /** TCP proxies ⇄ Envoy's `TcpProxy`. */
 import type { TcpProxy } from '@weft/model'
 import {
+  TcpProxy_TcpAccessLogOptionsSchema,
   TcpProxy_WeightedCluster_ClusterWeightSchema,
   type TcpProxy as TcpProxyProto,
   TcpProxySchema,
@@ -37,6 +38,20 @@ export function encodeTcpProxy(proxy: TcpProxy): Init<typeof TcpProxySchema> {
       ? { hashPolicy: [{ policySpecifier: { case: 'sourceIp', value: {} } }] }
       : {}),
     accessLog: encodeAccessLogs(proxy.accessLogs),
+    ...encodeLogFlush(proxy),
+  }
+}
+
+function encodeLogFlush({
+  accessLogFlush: flush,
+}: TcpProxy): Pick<Init<typeof TcpProxySchema>, 'accessLogOptions'> {
+  if (flush === undefined) return {}
+  const { intervalMs, onConnected = false } = flush
+  return {
+    accessLogOptions: {
+      flushAccessLogOnConnected: onConnected,
+      ...(intervalMs === undefined ? {} : { accessLogFlushInterval: encodeDuration(intervalMs) }),
+    },
   }
 }
 
@@ -47,6 +62,10 @@ const TCP = covers(
   ...['max_connect_attempts', 'max_downstream_connection_duration', 'hash_policy'],
   // How long to wait between attempts; ours go to another endpoint at once.
   'backoff_options',
+)
+const LOG_OPTIONS = covers(
+  TcpProxy_TcpAccessLogOptionsSchema,
+  ...['access_log_flush_interval', 'flush_access_log_on_connected'],
 )
 const WEIGHT = covers(TcpProxy_WeightedCluster_ClusterWeightSchema, 'name', 'weight')
 
@@ -82,5 +101,30 @@ export function decodeTcpProxy(proto: TcpProxyProto, path: string, problems: Pro
       : { maxConnectAttempts: proto.maxConnectAttempts }),
     ...(hashSourceIp ? { hashSourceIp } : {}),
     accessLogs: decodeAccessLogs(proto.accessLog, path, problems),
+    ...decodeLogFlush(proto, path, problems),
+  }
+}
+
+/** The fields that stood in the filter itself before count only where the newer message is absent. */
+function decodeLogFlush(
+  proto: TcpProxyProto,
+  path: string,
+  problems: Problems,
+): Pick<TcpProxy, 'accessLogFlush'> {
+  const { accessLogOptions } = proto
+  const at = accessLogOptions === undefined ? path : `${path}.access_log_options`
+  if (accessLogOptions !== undefined) refuseOthers(LOG_OPTIONS, accessLogOptions, at, problems)
+  const { accessLogFlushInterval: interval, flushAccessLogOnConnected: onConnected } =
+    accessLogOptions ?? proto
+  const intervalMs = interval === undefined ? undefined : decodeDuration(interval, 0)
+  if (intervalMs !== undefined && intervalMs < 1) {
+    problems.add(`${at}.access_log_flush_interval`, 'must be at least 1ms')
+  }
+  if (intervalMs === undefined && !onConnected) return {}
+  return {
+    accessLogFlush: {
+      ...(intervalMs === undefined ? {} : { intervalMs }),
+      ...(onConnected ? { onConnected } : {}),
+    },
   }
 }

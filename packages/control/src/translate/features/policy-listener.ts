@@ -1,4 +1,4 @@
-/** What policies change of a listener's HTTP connection manager, and of the filters in it. */
+/** What policies change of a listener's HTTP connection manager, of the filters in it, and of TCP proxies. */
 import { parseDurationMs } from '@weft/base'
 import type { TrafficPolicySpec } from '@weft/config'
 import type {
@@ -8,6 +8,7 @@ import type {
   HttpFilterConfig,
   LocalRateLimit,
   RateLimitService,
+  TcpProxy,
 } from '@weft/model'
 import { HEADER_CASES } from './policy-cluster.ts'
 import {
@@ -67,6 +68,22 @@ export function managerUnderPolicy(
     ...(serverHeader === undefined ? {} : { serverHeader }),
     ...(traffic.expectContinue === 'PassThrough' ? { proxy100Continue: true } : {}),
     ...(accessLog === undefined ? {} : { accessLogs: accessLogs(accessLog) }),
+  }
+}
+
+/** What of a policy is for connections as well: where their lines go, and when. */
+export function tcpProxyUnderPolicy(proxy: TcpProxy, { accessLog }: TrafficPolicySpec): TcpProxy {
+  if (accessLog === undefined) return proxy
+  const { interval, onConnected } = accessLog.connections ?? {}
+  const intervalMs = readMs(interval)
+  const flush = {
+    ...(intervalMs === undefined ? {} : { intervalMs }),
+    ...(onConnected === true ? { onConnected } : {}),
+  }
+  return {
+    ...proxy,
+    accessLogs: accessLogs(accessLog),
+    ...(Object.keys(flush).length === 0 ? {} : { accessLogFlush: flush }),
   }
 }
 
