@@ -24,7 +24,8 @@ import {
   stepStream,
   UNBOUNDED_REQUEST_N,
 } from '@weft/wire'
-import { inAlibabaWords, withDataMime } from './alibaba-dialect.ts'
+import { inAlibabaWords } from './alibaba-dialect.ts'
+import { beginWatch, hand, isPaused, leave, outcomeOfError, outcomeOfLoss } from './attempt.ts'
 import { countItem, grantWhenUsed, onRequestN } from './credit-flow.ts'
 import { GatheredMetadata } from './gathered-metadata.ts'
 import { Leg } from './leg.ts'
@@ -32,6 +33,7 @@ import { type RequestCall, readRequestCall, type ServiceHashes } from './request
 import { readInitialN, writeInitialN, writeStreamId } from './rewrite.ts'
 import type { ForwardVerdict, MessageChanges, Refusal, Router, RouteVerdict } from './router.ts'
 import { StreamEntry } from './stream-entry.ts'
+import { NOBODY, Tries } from './tries.ts'
 
 /** Requests up to this size can go to another responder when the first one did not take them. */
 const MAX_HELD_BYTES = 65_536
@@ -41,14 +43,13 @@ const SHORT_FRAGMENT_BYTES = 16
 const RECENT = 0.2
 
 const NONE: readonly Leg[] = []
-const NOBODY: Refusal = {
-  code: RSOCKET_ERROR.rejected,
-  message: 'WEFT-503 no responder can take the request',
-}
-
 export class Forwarder {
   readonly #router: Router
   readonly #hashes: ServiceHashes
+  readonly #tries = new Tries({
+    end: (entry, refusal) => this.#end(entry, refusal),
+    onTimeout: (entry) => this.#onTimeout(entry),
+  })
 
   constructor(router: Router, hashes: ServiceHashes) {
     this.#router = router
@@ -179,10 +180,10 @@ export class Forwarder {
     to: number,
   ): void {
     entry.observer = verdict.observer
-    const responder = verdict.pick(NONE)
+    const watch = verdict.watch?.()
+    const responder = watch === undefined ? verdict.pick(NONE) : beginWatch(entry, watch)
     if (!(responder instanceof Leg)) {
-      const { code, message } = responder ?? NOBODY
-      this.#giveUp(entry, code, message)
+      this.#end(entry, responder ?? NOBODY)
       return
     }
     const { changes } = verdict
@@ -193,6 +194,7 @@ export class Forwarder {
         return
       }
       entry.changes = changes.answer === undefined ? undefined : changes
+      entry.awaitsAnswer = entry.changes !== undefined
       this.#send(entry, verdict, responder, changed, 0, changed.length)
     } else this.#send(entry, verdict, responder, bytes, from, to)
   }
@@ -224,7 +226,8 @@ export class Forwarder {
       entry.retriesLeft = verdict.retries
       entry.pickAgain = verdict.pick
     }
-    this.#hand(entry, responder, bytes, from, to)
+    hand(entry, responder, bytes, from, to)
+    if (entry.watch !== undefined) this.#tries.begin(entry, entry.watch)
     if (isStreamOver(entry.state)) {
       this.#finish(entry, 0)
       return
@@ -233,27 +236,6 @@ export class Forwarder {
     if (verdict.timeoutMs === undefined) return
     entry.onTimeout = (late) => this.#onTimeout(late)
     requester.owner.wheel.arm(entry, verdict.timeoutMs, requester.owner.nowMs)
-  }
-
-  /** Gives the request to a responder. */
-  #hand(entry: StreamEntry, responder: Leg, bytes: Uint8Array, from: number, to: number): void {
-    const id = responder.takeId()
-    entry.responder = responder
-    entry.responderId = id
-    entry.startedAtMs = responder.owner.nowMs
-    entry.handedAt = responder.outbox.appendedBytes
-    responder.activeRequests++
-    if (responder.lease !== undefined) responder.lease.requests--
-    responder.streams.set(id, entry)
-    writeStreamId(bytes, from, id)
-    if (responder.facts.isAlibaba && entry.requester.metadataForm === 'composite') {
-      const told = withDataMime(bytes, from, to, entry.requester.facts.setup.dataMime)
-      if (told !== undefined) {
-        responder.send(told, 0, told.length)
-        return
-      }
-    }
-    responder.send(bytes, from, to)
   }
 
   onFrame(leg: Leg, entry: StreamEntry, view: FrameView): void {
@@ -274,9 +256,11 @@ export class Forwarder {
       onRequestN(entry, fromRequester, view.number)
       return
     }
-    if (type === FRAME_TYPE.error && !fromRequester && this.#tryAgain(entry, view.number)) return
-    if (entry.changes !== undefined && type === FRAME_TYPE.payload && !fromRequester) {
-      this.#onChangedAnswer(leg, entry, view)
+    if (type === FRAME_TYPE.error && !fromRequester) {
+      if (this.#tries.again(entry, outcomeOfError(entry, view.number))) return
+    }
+    if (entry.awaitsAnswer && type === FRAME_TYPE.payload && !fromRequester) {
+      this.#onFirstAnswer(leg, entry, view)
       return
     }
     if (type === FRAME_TYPE.payload && !countItem(entry, fromRequester, view, step)) {
@@ -296,22 +280,31 @@ export class Forwarder {
   }
 
   /** The first frame of an answer that somebody wants to see. */
-  #onChangedAnswer(leg: Leg, entry: StreamEntry, view: FrameView): void {
-    const { changes, responder, responderId } = entry
-    const mayRepeat = entry.held !== undefined && entry.retriesLeft > 0
-    const said = changes?.answer?.(view, mayRepeat)
-    if (said === 'again' && this.#repeat(entry, true)) {
-      if ((view.flags & FRAME_FLAG.complete) === 0) responder?.sendFrame(renderCancel(responderId))
-      return
+  #onFirstAnswer(leg: Leg, entry: StreamEntry, view: FrameView): void {
+    const { changes, watch, responder, responderId } = entry
+    entry.awaitsAnswer = false
+    if (watch !== undefined) {
+      entry.timer?.disarm()
+      if (this.#tries.follow(entry, watch, watch.onAnswer(view, entry.held !== undefined))) {
+        if ((view.flags & FRAME_FLAG.complete) === 0)
+          responder?.sendFrame(renderCancel(responderId))
+        return
+      }
     }
     entry.changes = undefined
-    if (said instanceof Uint8Array) leg.onFrame(said, 0, said.length)
-    else this.onFrame(leg, entry, view)
+    const said = changes?.answer?.(view)
+    if (said === undefined) this.onFrame(leg, entry, view)
+    else leg.onFrame(said, 0, said.length)
   }
 
   /** The stream has no verdict yet, or its metadata is not whole. */
   #onEarlyFrame(entry: StreamEntry, view: FrameView): void {
     const { requester, gathered } = entry
+    if (isPaused(entry)) {
+      if (view.type === FRAME_TYPE.cancel) this.#finish(entry, RSOCKET_ERROR.canceled)
+      else if (view.type === FRAME_TYPE.requestN) onRequestN(entry, true, view.number)
+      return
+    }
     if (view.type === FRAME_TYPE.cancel) {
       this.#forgetParked(entry)
       requester.streams.delete(entry.requesterId)
@@ -352,42 +345,21 @@ export class Forwarder {
   /** Ends a request that no responder has. */
   #giveUp(entry: StreamEntry, code: number, message: string): void {
     this.#forgetParked(entry)
-    entry.requester.streams.delete(entry.requesterId)
     this.#refuse(entry.requester, entry.requesterId, entry.interaction, code, message)
-    entry.observer?.onEnd(entry, code)
+    this.#finish(entry, code)
   }
 
-  /** Another responder gets a request that was certainly not processed. */
-  #tryAgain(entry: StreamEntry, code: number): boolean {
-    return code === RSOCKET_ERROR.rejected && this.#repeat(entry, false)
-  }
-
-  /** @param sameToo When there is no other responder, one of those that were tried. */
-  #repeat(entry: StreamEntry, sameToo: boolean): boolean {
-    const { held, responder, requester, pickAgain } = entry
-    if (held === undefined || entry.retriesLeft === 0) return false
-    if (responder === undefined || pickAgain === undefined) return false
-    entry.tried = [...(entry.tried ?? []), responder]
-    let next = pickAgain(entry.tried)
-    if (next === undefined && sameToo) next = pickAgain(NONE)
-    else if (next instanceof Leg && entry.tried.includes(next)) return false
-    if (!(next instanceof Leg)) return false
-    entry.retriesLeft--
-    requester.owner.counters.retriedRequests++
-    this.#leave(entry)
-    this.#hand(entry, next, held, 0, held.length)
-    return true
-  }
-
-  /** The responder has nothing to do with the stream any more. */
-  #leave(entry: StreamEntry): void {
-    const { responder } = entry
-    if (responder === undefined) return
-    if (responder.streams.get(entry.responderId) === entry) {
-      responder.streams.delete(entry.responderId)
-      responder.activeRequests--
+  /** The same with what a rule says of it. */
+  #end(entry: StreamEntry, { code, message, flag, answer }: Refusal): void {
+    const { requester, requesterId } = entry
+    if (flag !== undefined) entry.flag = flag
+    if (answer === undefined || entry.interaction === 'fnf') {
+      this.#giveUp(entry, code, message)
+      return
     }
-    responder.waiting.delete(entry)
+    requester.owner.counters.refusedRequests++
+    requester.sendFrame(renderPayload(requesterId, answer, FRAME_FLAG.next | FRAME_FLAG.complete))
+    this.#finish(entry, code)
   }
 
   #finish(entry: StreamEntry, code: number): void {
@@ -396,7 +368,7 @@ export class Forwarder {
       requester.streams.delete(entry.requesterId)
     }
     requester.waiting.delete(entry)
-    this.#leave(entry)
+    leave(entry)
     const { owner } = requester
     if (entry.deadlineTick !== 0) owner.wheel.disarm(entry)
     if (interaction === 'rr' && code === 0 && responder !== undefined) {
@@ -404,12 +376,17 @@ export class Forwarder {
       responder.latencyMs += (tookMs - responder.latencyMs) * RECENT
     }
     entry.held = undefined
+    if (entry.watch !== undefined) {
+      entry.timer?.disarm()
+      entry.watch.onEnd(entry)
+    }
     entry.observer?.onEnd(entry, code)
   }
 
   #onTimeout(entry: StreamEntry): void {
     entry.requester.owner.counters.timedOutRequests++
     entry.timedOut = true
+    if (entry.awaitsAnswer) entry.watch?.onFailure({ kind: 'perTryTimeout' }, false)
     this.#breakOff(entry, RSOCKET_ERROR.canceled, 'WEFT-504 timeout')
   }
 
@@ -425,8 +402,9 @@ export class Forwarder {
   endRequests(leg: Leg, message: string): void {
     for (const [id, entry] of [...leg.streams]) {
       if (entry.requester !== leg || entry.requesterId !== id) continue
-      if (entry.responder === undefined) this.#giveUp(entry, RSOCKET_ERROR.rejected, message)
-      else this.#breakOff(entry, RSOCKET_ERROR.canceled, message)
+      if (entry.responder === undefined && !isPaused(entry)) {
+        this.#giveUp(entry, RSOCKET_ERROR.rejected, message)
+      } else this.#breakOff(entry, RSOCKET_ERROR.canceled, message)
     }
   }
 
@@ -444,12 +422,14 @@ export class Forwarder {
   #onRequesterGone(entry: StreamEntry): void {
     this.#forgetParked(entry)
     entry.responder?.sendFrame(renderCancel(entry.responderId))
-    if (entry.responder !== undefined) this.#finish(entry, RSOCKET_ERROR.canceled)
+    if (entry.responder !== undefined || isPaused(entry)) {
+      this.#finish(entry, RSOCKET_ERROR.canceled)
+    }
   }
 
   #onResponderGone(entry: StreamEntry): void {
     const { wasHanded } = entry
-    if (!wasHanded && this.#tryAgain(entry, RSOCKET_ERROR.rejected)) return
+    if (this.#tries.again(entry, outcomeOfLoss(entry))) return
     const code = wasHanded ? RSOCKET_ERROR.canceled : RSOCKET_ERROR.rejected
     const why = wasHanded ? 'WEFT-504 the responder is gone' : 'WEFT-503 the responder is gone'
     if (entry.interaction !== 'fnf') entry.requester.sendError(entry.requesterId, code, why)

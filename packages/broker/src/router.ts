@@ -2,6 +2,7 @@
  * What decides about a request. The kernel asks once per request and follows; which policies
  * stand behind it (routes, authorization, limits, balancing) is the router's.
  */
+import type { AttemptOutcome } from '@weft/traffic'
 import type { FrameView } from '@weft/wire'
 import type { Leg } from './leg.ts'
 import type { RequestCall } from './request-call.ts'
@@ -21,10 +22,14 @@ export type RouteVerdict =
   /** The broker answers by itself, with one item. */
   | { readonly kind: 'answer'; readonly data: Uint8Array; readonly metadata?: Uint8Array }
 
-/** The one that would answer does not want this caller. */
+/** A rule does not let the call happen. */
 export interface Refusal {
   readonly code: number
   readonly message: string
+  /** Why, as the access log of a proxy has it (`UO`, `RL` …). */
+  readonly flag?: string
+  /** HTTP callers get this in place of an error. */
+  readonly answer?: { readonly data: Uint8Array; readonly metadata: Uint8Array }
 }
 
 export interface ForwardVerdict {
@@ -44,6 +49,25 @@ export interface ForwardVerdict {
   readonly changes?: MessageChanges
   /** Told of the call's fate; absent: nobody counts. */
   readonly observer?: CallObserver
+  /** Begins to watch one call, which then takes the place of `pick`; absent: nothing to watch. */
+  watch?(): CallWatch
+}
+
+/** Of one call under limits, outlier detection or rules for repeats; other calls have none. */
+export interface CallWatch {
+  /** For each try until its answer begins, in milliseconds; 0: no limit. */
+  readonly perTryMs: number
+  /** Who gets the call, first and again. */
+  pick(): Leg | Refusal | undefined
+  /**
+   * An answer begins. After so many milliseconds it is asked again, if the request can be sent
+   * again (`mayRepeat`); negative: this is the answer.
+   */
+  onAnswer(view: FrameView, mayRepeat: boolean): number
+  /** A try ended without an answer, or with ERROR; returns as `onAnswer`. */
+  onFailure(outcome: AttemptOutcome, mayRepeat: boolean): number
+  /** The call is over, whichever way. */
+  onEnd(entry: StreamEntry): void
 }
 
 /** Of one call; only routes that ask for it have this, and its frames are copied. */
@@ -52,11 +76,8 @@ export interface MessageChanges {
   request?(frame: Uint8Array): Uint8Array | undefined
   /** Takes a copy of the request, as its responder gets it. */
   copy?(frame: Uint8Array): void
-  /**
-   * Judges the first frame of an answer. `again`: another responder gets the request, which is
-   * only asked while that is possible; a frame takes the answer's place; undefined: it passes.
-   */
-  answer?(view: FrameView, mayRepeat: boolean): 'again' | Uint8Array | undefined
+  /** A frame takes the place of the answer's first one; undefined: it passes. */
+  answer?(view: FrameView): Uint8Array | undefined
 }
 
 /** Counts calls; what it needs to know of one is in its entry. */

@@ -2,9 +2,10 @@
 import type { Timed } from '@weft/net'
 import type { CreditWindow } from '@weft/traffic'
 import type { Interaction } from '@weft/wire'
+import type { AttemptTimer } from './attempt.ts'
 import type { GatheredMetadata } from './gathered-metadata.ts'
 import type { Leg } from './leg.ts'
-import type { CallObserver, ForwardVerdict, MessageChanges } from './router.ts'
+import type { CallObserver, CallWatch, ForwardVerdict, MessageChanges } from './router.ts'
 
 export class StreamEntry implements Timed {
   readonly requester: Leg
@@ -39,12 +40,18 @@ export class StreamEntry implements Timed {
   pickAgain: ForwardVerdict['pick'] | undefined
   /** What looks at the answer's first frame, until it has come. */
   changes: MessageChanges | undefined
+  /** Somebody wants to see it. */
+  awaitsAnswer = false
+  watch: CallWatch | undefined
+  timer: AttemptTimer | undefined
   observer: CallObserver | undefined
   /** For observers: the status of an HTTP answer, 0 before it; and sizes of frames. */
   status = 0
   requestBytes = 0
   answerBytes = 0
   timedOut = false
+  /** Why it came to this, where a rule says so: a flag of the access log. */
+  flag = ''
   /** When the responder got it; monotonic. */
   startedAtMs = 0
   deadlineTick = 0

@@ -3,13 +3,7 @@
  * and answers that are not taken. Only routes that ask for any of it pay for it.
  */
 import type { RequestView } from '@weft/model'
-import {
-  type CompiledForward,
-  type CompiledTarget,
-  mirrorsOf,
-  type RetryFacts,
-  retryDecision,
-} from '@weft/traffic'
+import { type CompiledForward, type CompiledTarget, mirrorsOf } from '@weft/traffic'
 import type { Leg } from '../leg.ts'
 import type { CallObserver, ForwardVerdict, MessageChanges } from '../router.ts'
 import {
@@ -28,8 +22,6 @@ export interface ChangedCall {
   /** The one that was chosen for this call. */
   readonly target: CompiledTarget
   readonly routeName: string
-  /** The request can be sent again as a whole. */
-  readonly isWhole: boolean
 }
 
 export interface ChangeDeps {
@@ -37,15 +29,13 @@ export interface ChangeDeps {
   readonly random: () => number
   /** Wall clock. */
   readonly wallMs: () => number
-  /** Whether the mesh can bear one repeat more. */
-  admitRetry(): boolean
   /** Sends a copy; `cluster` is among the action's mirrors. */
   mirror(frame: Uint8Array, cluster: string): void
 }
 
 /** Whether calls by this route are more than forwarded. */
 export function needsChanges(action: CompiledForward): boolean {
-  if (action.repeats || action.source.mirrors.length > 0) return true
+  if (action.source.mirrors.length > 0) return true
   return action.targets.some((target) => changesHeads(action, target))
 }
 
@@ -65,26 +55,10 @@ export function changesOf(call: ChangedCall, deps: ChangeDeps): MessageChanges {
       for (const { cluster } of hit) deps.mirror(copy, cluster)
     }
   }
-  if (!action.repeats && target.responseHeaders.length === 0) return changes
-  let retriesMade = 0
-  changes.answer = (view, mayRepeat) => {
+  if (target.responseHeaders.length === 0) return changes
+  changes.answer = (view) => {
     const head = responseHeadOf(view)
     if (head === undefined) return undefined
-    const header = (name: string) => head.fields.find(([each]) => each === name)?.[1]
-    const outcome = { kind: 'response', status: head.status, header } as const
-    const retryFacts: RetryFacts = {
-      request,
-      retriesMade,
-      replayable: call.isWhole && mayRepeat,
-      responseStarted: false,
-      believeHeaders: false,
-      admitRetry: () => deps.admitRetry(),
-    }
-    if (retryDecision(action.source.retry, outcome, retryFacts).kind === 'retry') {
-      retriesMade++
-      return 'again'
-    }
-    if (target.responseHeaders.length === 0) return undefined
     const context = headerContextOf(leg, request, facts, head)
     return withResponseHead(view, head, target.responseHeaders, context)
   }

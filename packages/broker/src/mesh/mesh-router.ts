@@ -5,36 +5,22 @@
  *     routes of the caller ─► fault ─► weighted target ─► endpoints ─► a leg behind one of them
  *                                                       authorization of that leg's workload
  */
-import { type RequestView, SAFE_RETRY } from '@weft/model'
-import { RetryTokens } from '@weft/rsocket/link'
+import type { Clock, Logger } from '@weft/base'
 import { PEER_HEADER } from '@weft/telemetry'
-import {
-  type Caller,
-  type CallerRequest,
-  type FaultDecision,
-  type MatchedDecision,
-  matchRoute,
-  pickTarget,
-  redirectLocation,
-  rollFault,
-} from '@weft/traffic'
-import {
-  gsvServiceKey,
-  HTTP_ENTRY_MIME,
-  RSOCKET_ERROR,
-  renderComposite,
-  renderHttpResponse,
-} from '@weft/wire'
+import { type FaultDecision, matchRoute, rollFault } from '@weft/traffic'
+import { gsvServiceKey } from '@weft/wire'
 import type { BrokerService } from '../broker-service.ts'
 import type { Leg } from '../leg.ts'
 import { type PickDeps, pickLeg } from '../pick-leg.ts'
 import type { Registry } from '../registry.ts'
 import type { RequestCall } from '../request-call.ts'
-import type { ForwardVerdict, Refusal, Router, RouteVerdict } from '../router.ts'
-import { type ChangeDeps, changesOf, copyVerdict, needsChanges } from './call-changes.ts'
+import type { Router, RouteVerdict } from '../router.ts'
+import { admit, withAuthority } from './admission.ts'
 import type { CallMetrics } from './call-metrics.ts'
-import { errorOfStatus } from './error-of-status.ts'
+import { Forwarding } from './forwarding.ts'
+import { MeshClusters } from './mesh-clusters.ts'
 import type { Mirrors } from './mirrors.ts'
+import { ownAnswer, refused } from './own-answer.ts'
 import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
 import type { WorkloadPolicy } from './workload-policy.ts'
 
@@ -44,6 +30,8 @@ export interface MeshRouterDeps extends PickDeps {
   readonly feeds: WorkloadFeeds
   readonly mirrors: Mirrors
   readonly metrics: CallMetrics
+  readonly clock: Clock
+  readonly log: Logger
   /** Wall clock. */
   readonly wallMs: () => number
   /** The kind that a request of the HTTP bridge is for: its caller's proxy has routed it. */
@@ -57,10 +45,18 @@ const CONFIGURATION_WAIT_MS = 5_000
 
 export class MeshRouter implements Router {
   readonly #deps: MeshRouterDeps
-  readonly #retries = new RetryTokens()
+  readonly #forwarding: Forwarding
 
   constructor(deps: MeshRouterDeps) {
     this.#deps = deps
+    const { feeds, clock } = deps
+    const nowMs = () => deps.nowMs()
+    const clusters = new MeshClusters({
+      ...{ clock, nowMs, log: deps.log, random: deps.random },
+      version: () => this.version,
+      kindAt: (address) => feeds.kindAt(address),
+    })
+    this.#forwarding = new Forwarding({ ...deps, clusters, nowMs })
   }
 
   get version(): number {
@@ -77,7 +73,9 @@ export class MeshRouter implements Router {
     const kind = this.#deps.feeds.kindOf(leg)
     if (kind === undefined) return refused('WEFT-503 the caller has no workload')
     const policy = kind.opened?.policy
-    return policy === undefined ? this.#later(leg, call, kind) : this.#decide(leg, call, policy)
+    return policy === undefined
+      ? this.#later(leg, call, kind)
+      : this.#decide(leg, call, kind, policy)
   }
 
   /** To one of a kind, whatever the routes say. */
@@ -93,14 +91,9 @@ export class MeshRouter implements Router {
       }),
       pick: (tried) => {
         const found = pickLeg([...kind.legs], tried, this.#deps)
-        return found && this.#admit(leg, found, request)
+        return found && admit(leg, found, request, this.#deps.feeds)
       },
     }
-  }
-
-  #admit(caller: Leg, responder: Leg, request: RequestView): Leg | Refusal {
-    const denial = denialOf(caller, responder, request, this.#deps.feeds)
-    return denial === undefined ? responder : { code: RSOCKET_ERROR.denied, message: denial }
   }
 
   /** The control plane has not spoken about this kind of caller yet. */
@@ -110,22 +103,22 @@ export class MeshRouter implements Router {
     const policy = kind.opened?.policy
     return policy === undefined
       ? refused('WEFT-503 the control plane has not answered')
-      : this.#decide(leg, call, policy)
+      : this.#decide(leg, call, kind, policy)
   }
 
   #decide(
     leg: Leg,
     call: RequestCall,
+    kind: WorkloadKind,
     policy: WorkloadPolicy,
   ): RouteVerdict | Promise<RouteVerdict> {
     const host = call.isHttp ? call.authority : this.#hostOf(leg, call)
     if (host === undefined) return refused(`WEFT-404 nobody offers ${gsvServiceKey(call.route)}`)
     if (policy.routes === undefined) return refused('WEFT-404 the caller has no routes')
-    this.#retries.onRequest()
     const request = withAuthority(call, host)
     const decision = matchRoute(policy.routes, request)
     if (decision.kind !== 'matched') return refused(`WEFT-404 no route to ${host}`)
-    const verdict = this.#follow(leg, call, request, decision, policy)
+    const verdict = this.#forwarding.follow({ leg, kind, call, request, policy }, decision)
     const fault = rollFault(decision.route.source.fault, this.#deps.random)
     return fault === undefined ? verdict : this.#underFault(call, verdict, fault)
   }
@@ -155,168 +148,4 @@ export class MeshRouter implements Router {
     if (fault.abort === undefined) return verdict
     return ownAnswer(call, fault.abort.status, 'fault filter abort')
   }
-
-  #follow(
-    leg: Leg,
-    call: RequestCall,
-    request: RequestView,
-    { route }: MatchedDecision,
-    policy: WorkloadPolicy,
-  ): RouteVerdict {
-    const { action } = route
-    if (action.kind === 'respond') return ownAnswer(call, action.source.status, action.source.body)
-    if (action.kind === 'redirect') {
-      return call.isHttp
-        ? httpAnswer(action.source.status, '', [['location', redirectLocation(action, request)]])
-        : refused('WEFT-404 a redirect has no form in RSocket')
-    }
-    const timeoutMs = shortest(action.source.timeoutMs, call.timeoutMs)
-    const limits = {
-      retries: (action.source.retry ?? SAFE_RETRY).attempts,
-      observer: this.#deps.metrics.observerOf({
-        caller: this.#deps.feeds.kindOf(leg),
-        peerHeader: undefined,
-      }),
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    }
-    const { random } = this.#deps
-    if (call.isHttp && needsChanges(action)) {
-      const target = pickTarget(action, random)
-      const { cluster } = target
-      const routeName = route.source.name
-      const isWhole = call.interaction !== 'channel'
-      return {
-        kind: 'forward',
-        isLasting: false,
-        pick: (tried) => this.#pick(leg, request, cluster, policy, tried),
-        changes: changesOf(
-          { leg, request, action, target, routeName, isWhole },
-          this.#changeDeps(leg, request, policy),
-        ),
-        ...limits,
-      }
-    }
-    return {
-      kind: 'forward',
-      // Faults are rolled for each call, so a route that has one is looked at each time.
-      isLasting: route.source.fault === undefined,
-      pick: (tried) => this.#pick(leg, request, pickTarget(action, random).cluster, policy, tried),
-      ...limits,
-    } satisfies ForwardVerdict
-  }
-
-  #changeDeps(leg: Leg, request: RequestView, policy: WorkloadPolicy): ChangeDeps {
-    const { random, wallMs, mirrors, metrics, feeds } = this.#deps
-    return {
-      ...{ random, wallMs },
-      admitRetry: () => this.#retries.admit(),
-      mirror: (frame, cluster) =>
-        mirrors.send(
-          frame,
-          copyVerdict(
-            (tried) => this.#pick(leg, request, cluster, policy, tried),
-            metrics.copyObserver(feeds.kindOf(leg)),
-          ),
-        ),
-    }
-  }
-
-  #pick(
-    leg: Leg,
-    request: RequestView,
-    cluster: string,
-    policy: WorkloadPolicy,
-    tried: readonly Leg[],
-  ): Leg | Refusal | undefined {
-    const { feeds } = this.#deps
-    const addresses = policy.addressesOf(cluster)
-    const legs: Leg[] = []
-    for (const address of addresses) {
-      for (const each of feeds.kindAt(address)?.legs ?? []) legs.push(each)
-    }
-    const found = pickLeg(legs, tried, this.#deps)
-    return found && this.#admit(leg, found, request)
-  }
-}
-
-/** An answer of the broker's own: to HTTP callers it is one like any other, and final. */
-function ownAnswer(call: RequestCall, status: number, body: string): RouteVerdict {
-  if (call.isHttp) return httpAnswer(status, body, [])
-  return status < 400
-    ? { kind: 'answer', data: Buffer.from(body) }
-    : { kind: 'refuse', code: errorOfStatus(status), message: `WEFT-${status} ${body}` }
-}
-
-function httpAnswer(
-  status: number,
-  text: string,
-  more: readonly (readonly [string, string])[],
-): RouteVerdict {
-  const data = Buffer.from(text)
-  const length = ['content-length', String(data.length)] as const
-  const type = data.length === 0 ? [] : ([['content-type', 'text/plain']] as const)
-  const content = renderHttpResponse({ status, fields: [...more, length, ...type] })
-  return { kind: 'answer', data, metadata: renderComposite([{ mime: HTTP_ENTRY_MIME, content }]) }
-}
-
-/** The details are for the log; callers hear as little as HTTP callers do. */
-function denialOf(
-  caller: Leg,
-  responder: Leg,
-  request: RequestView,
-  feeds: WorkloadFeeds,
-): string | undefined {
-  const policy = feeds.kindOf(responder)?.opened
-  // Who cannot be judged is not let in.
-  if (policy?.policy === undefined) return 'RBAC: access denied'
-  const why = policy.policy.denial(callerOf(caller, policy.endpoint, request))
-  return why === undefined ? undefined : 'RBAC: access denied'
-}
-
-function callerOf(
-  leg: Leg,
-  endpoint: { readonly host: string; readonly port: number },
-  request: RequestView,
-): Caller {
-  const { principal } = leg.facts.identity
-  const { host } = leg.socket.remoteAddress
-  return {
-    sourceIp: host,
-    remoteIp: host,
-    destinationIp: endpoint.host,
-    destinationPort: endpoint.port,
-    serverName: undefined,
-    principals: principal === undefined ? undefined : [principal],
-    request: callerRequest(request),
-  }
-}
-
-function callerRequest(request: RequestView): CallerRequest {
-  return {
-    method: request.method,
-    scheme: request.scheme,
-    authority: request.authority,
-    path: request.path,
-    header: (name) => request.header(name),
-    headerValues(name) {
-      const value = request.header(name)
-      return value === undefined ? [] : [value]
-    },
-    tokens: [],
-  }
-}
-
-function withAuthority(call: RequestCall, authority: string): RequestView {
-  const { method, scheme, path } = call
-  return { method, scheme, path, authority, header: (name) => call.header(name) }
-}
-
-/** 0 and absent mean no limit. */
-function shortest(a: number, b: number | undefined): number | undefined {
-  if (a === 0) return b
-  return b === undefined ? a : Math.min(a, b)
-}
-
-function refused(message: string): RouteVerdict {
-  return { kind: 'refuse', code: RSOCKET_ERROR.rejected, message }
 }

@@ -40,7 +40,7 @@ export function openMeshBroker(
     router: (parts) =>
       new MeshRouter({
         ...parts,
-        ...{ feeds, mirrors, metrics, wallMs: () => clock.nowMs() },
+        ...{ feeds, mirrors, metrics, clock, log, wallMs: () => clock.nowMs() },
         bridged: (leg) => bridge.kindFor(leg),
         random,
         nowMs: () => clock.monotonicMs(),

@@ -3,8 +3,7 @@
  * from the same listeners, routes, clusters and endpoints that a sidecar of that workload gets, so
  * that a rule means the same however the call travels.
  */
-import type { Endpoints, HttpConnectionManager, Listener, ResourceSet } from '@weft/model'
-import { renderAddress } from '@weft/model'
+import type { Cluster, Endpoints, HttpConnectionManager, Listener, ResourceSet } from '@weft/model'
 import {
   type Caller,
   type CompiledRbac,
@@ -14,11 +13,17 @@ import {
   decideRbac,
 } from '@weft/traffic'
 
+export interface ClusterResources {
+  readonly model: Cluster
+  /** Absent: nobody has said yet. */
+  readonly endpoints: Endpoints | undefined
+}
+
 export interface WorkloadPolicy {
   /** Absent: the workload may call nobody by name. */
   readonly routes: CompiledRouteTable | undefined
-  /** Addresses of a cluster's endpoints that may be called; unknown clusters have none. */
-  addressesOf(cluster: string): ReadonlySet<string>
+  /** Undefined: there is no such cluster. */
+  clusterOf(name: string): ClusterResources | undefined
   /** Why a call to this workload is refused, as the access log says it; undefined: it is not. */
   denial(caller: Caller): string | undefined
 }
@@ -32,16 +37,11 @@ export function buildWorkloadPolicy(set: ResourceSet): WorkloadPolicy {
       .filter((filter): filter is HttpConnectionManager => filter.kind === 'http')
   const table = routeTableOf(managers('outbound')[0], set)
   const rules = inboundRules(managers('inbound'))
-  const addresses = new Map<string, ReadonlySet<string>>()
   return {
     routes: table && compileRouteTable(table),
-    addressesOf(cluster) {
-      let known = addresses.get(cluster)
-      if (known === undefined) {
-        known = healthyAddresses(endpointsOf(cluster, set))
-        addresses.set(cluster, known)
-      }
-      return known
+    clusterOf(name) {
+      const model = set.cluster.get(name)
+      return model && { model, endpoints: endpointsOf(model, set) }
     },
     denial: (caller) => denialOf(rules, caller),
   }
@@ -53,16 +53,9 @@ function routeTableOf(manager: HttpConnectionManager | undefined, set: ResourceS
   return routes.kind === 'inline' ? routes.table : set.route.get(routes.name)
 }
 
-function endpointsOf(name: string, set: ResourceSet): Endpoints | undefined {
-  const discovery = set.cluster.get(name)?.discovery
-  if (discovery?.kind === 'eds') return set.endpoints.get(discovery.name)
-  return discovery?.kind === 'static' ? discovery.endpoints : undefined
-}
-
-function healthyAddresses(endpoints: Endpoints | undefined): ReadonlySet<string> {
-  const all = endpoints?.localities.flatMap(({ endpoints: each }) => each) ?? []
-  const healthy = all.filter(({ health }) => health === 'healthy')
-  return new Set(healthy.map(({ address }) => renderAddress(address)))
+function endpointsOf({ discovery }: Cluster, set: ResourceSet): Endpoints | undefined {
+  if (discovery.kind === 'eds') return set.endpoints.get(discovery.name)
+  return discovery.kind === 'static' ? discovery.endpoints : undefined
 }
 
 /** Chains of one listener differ in how bytes come in, not in who may call: one of them speaks. */
