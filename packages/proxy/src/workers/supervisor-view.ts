@@ -47,7 +47,7 @@ export class SupervisorView implements ProxyView {
   readonly logs: LogScopes
   readonly codec: ResourceCodec
   readonly startedAtMs: number
-  readonly upgrade: ((concurrency: number | undefined) => void) | undefined
+  readonly upgrade: ((concurrency: number | undefined) => boolean) | undefined
   readonly workers: WorkersView
   readonly #pool: WorkerPool
   readonly #deps: SupervisorViewDeps
