@@ -44,6 +44,7 @@ export {
   renderBinaryRouting,
 } from './rsocket/alibaba.ts'
 export {
+  type CompositeEntry,
   CompositeReader,
   readComposite,
   renderComposite,
@@ -67,6 +68,7 @@ export {
   renderCancel,
   renderError,
   renderPayload,
+  renderRequest,
   renderRequestN,
 } from './rsocket/frame-writer.ts'
 export {
@@ -84,6 +86,14 @@ export {
   UNBOUNDED_REQUEST_N,
   writeUint24,
 } from './rsocket/frames.ts'
+export {
+  HOP_ALLOWED,
+  HOP_MIME,
+  type Hop,
+  type ReadHop,
+  readHop,
+  renderHop,
+} from './rsocket/hop-entry.ts'
 export {
   CHUNK_BYTES,
   HttpClientCall,

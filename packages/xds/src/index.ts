@@ -27,6 +27,7 @@ export type {
   CertificateMessages,
   CertificateQuestion,
 } from './certificates/certificate-messages.ts'
+export { IMPERSONATED_IDENTITY } from './certificates/impersonated-identity.ts'
 export type {
   AdsClient,
   AdsClientDeps,
@@ -78,6 +79,10 @@ export type { LoadReport, LocalityLoad } from './server/load-reports.ts'
 export { peerChain } from './server/peer.ts'
 export type { Quarantined } from './server/quarantine.ts'
 export { HEALTH_TYPE_URL, RESOURCE_TYPES, resourceTypeOf, TYPE_URLS } from './type-urls.ts'
+export {
+  FrameReader as GrpcFrameReader,
+  frame as grpcFrame,
+} from './wire/grpc-frames.ts'
 export type { WorkloadApi, WorkloadApiDeps } from './workload-api/open-workload-api.ts'
 export type {
   FetchedJwt,
