@@ -32,7 +32,7 @@ export interface SupervisorViewDeps {
   feedRejections(): readonly Rejection[]
   control(): AdsClientState | undefined
   identity(): IdentityStatus | undefined
-  readonly upgrade: ((concurrency: number | undefined) => void) | undefined
+  readonly upgrade: ((concurrency: number | undefined) => boolean) | undefined
   upgradeFailure(): string | undefined
   quit(): void
 }
