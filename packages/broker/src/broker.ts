@@ -11,6 +11,8 @@ import { tellBrokers, tellEvent } from './announcements.ts'
 import { placeInstance } from './auth/place-instance.ts'
 import { BrokerService } from './broker-service.ts'
 import { BrokerCounters } from './counters.ts'
+import type { FilterSet } from './filters/filter-set.ts'
+import { FilterStage } from './filters/filter-stage.ts'
 import { Forwarder } from './forward.ts'
 import { type Hello, readHello } from './hello.ts'
 import { Leg, type LegOwner } from './leg.ts'
@@ -49,6 +51,8 @@ export interface BrokerDeps {
   readonly onServing?: (leg: Leg) => void
   /** What a peer says of its connection afterwards, such as a new token. */
   readonly onMetadataPush?: (leg: Leg, metadata: Uint8Array) => void
+  /** What looks at connections and streams; absent: nothing. */
+  readonly filters?: Pick<FilterSet, 'chain' | 'version'>
   /** Absent: by name alone. */
   readonly router?: (parts: RouterParts) => Router
 }
@@ -86,6 +90,7 @@ export class Broker implements LegOwner {
   readonly registry = new Registry()
   readonly #options: BrokerOptions
   readonly #deps: BrokerDeps
+  readonly #filters: FilterStage | undefined
   readonly #turn = new Turn()
   readonly #legs = new Set<Leg>()
   readonly #listening: Listening[] = []
@@ -109,7 +114,8 @@ export class Broker implements LegOwner {
         random: deps.random,
         nowMs: () => this.nowMs,
       })
-    this.forwarder = new Forwarder(router, registry)
+    this.#filters = deps.filters && new FilterStage(deps.filters, registry)
+    this.forwarder = new Forwarder(router, registry, this.#filters)
   }
 
   get schedule(): LegOwner['schedule'] {
@@ -203,7 +209,8 @@ export class Broker implements LegOwner {
     const { metadataForm, isAlibaba, features } = hello
     const instance = placeInstance(hello.instance, identity)
     if (typeof instance === 'string') return instance
-    return { setup, metadataForm, isAlibaba, instance, features, identity }
+    const facts = { setup, metadataForm, isAlibaba, instance, features, identity }
+    return (await this.#filters?.admit(leg, facts)) ?? facts
   }
 
   onOpen(leg: Leg): void {

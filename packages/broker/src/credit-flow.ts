@@ -36,6 +36,14 @@ export function countItem(
   return credit.used(whole)
 }
 
+/** The item of so many bytes goes nowhere: its consumer wants another one in its place. */
+export function giveBack(entry: StreamEntry, fromRequester: boolean, bytes: number): void {
+  const credit = fromRequester ? entry.toResponder : entry.toRequester
+  if (credit?.used(bytes) !== true) return
+  credit.ask(1)
+  grantWhenUsed(entry, fromRequester)
+}
+
 export function grantWhenUsed(entry: StreamEntry, fromRequester: boolean): void {
   const credit = fromRequester ? entry.toResponder : entry.toRequester
   if (credit?.isHalfUsed === true) grant(entry, credit, !fromRequester)

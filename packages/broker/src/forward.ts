@@ -27,6 +27,7 @@ import {
 import { inAlibabaWords } from './alibaba-dialect.ts'
 import { beginWatch, hand, isPaused, leave, outcomeOfError, outcomeOfLoss } from './attempt.ts'
 import { countItem, grantWhenUsed, onRequestN } from './credit-flow.ts'
+import type { FilterStage } from './filters/filter-stage.ts'
 import { GatheredMetadata } from './gathered-metadata.ts'
 import { Leg } from './leg.ts'
 import { type RequestCall, readRequestCall, type ServiceHashes } from './request-call.ts'
@@ -51,9 +52,19 @@ export class Forwarder {
     onTimeout: (entry) => this.#onTimeout(entry),
   })
 
-  constructor(router: Router, hashes: ServiceHashes) {
+  readonly #filters: FilterStage | undefined
+
+  constructor(router: Router, hashes: ServiceHashes, filters?: FilterStage) {
     this.#router = router
     this.#hashes = hashes
+    this.#filters = filters
+  }
+
+  /** Of verdicts that are kept. */
+  get #version(): number {
+    return this.#filters === undefined
+      ? this.#router.version
+      : this.#router.version + this.#filters.version
   }
 
   onRequest(leg: Leg, view: FrameView, interaction: Interaction): void {
@@ -80,7 +91,7 @@ export class Forwarder {
       else this.#giveUp(entry, RSOCKET_ERROR.invalid, why)
       return
     }
-    const known = leg.verdicts.find(view, this.#router.version)
+    const known = leg.verdicts.find(view, this.#version)
     if (known !== undefined) {
       this.#forward(entry, known, view.bytes, view.from, view.to)
       return
@@ -90,9 +101,9 @@ export class Forwarder {
       this.#refuse(leg, view.streamId, interaction, RSOCKET_ERROR.invalid, call)
       return
     }
-    const verdict = this.#router.route(leg, call)
+    const verdict = this.#route(entry, call, view)
     if (!(verdict instanceof Promise) && verdict.kind === 'forward' && verdict.isLasting) {
-      leg.verdicts.keep(view, verdict, this.#router.version)
+      leg.verdicts.keep(view, verdict, this.#version)
     }
     if (verdict instanceof Promise) {
       leg.streams.set(view.streamId, entry)
@@ -111,6 +122,19 @@ export class Forwarder {
     const { metadataForm, isAlibaba } = leg.facts
     const hashes = isAlibaba ? this.#hashes : undefined
     return readRequestCall(interaction, bytes, from, to, metadataForm, hashes)
+  }
+
+  /** By way of the filters that want to see the stream. */
+  #route(
+    entry: StreamEntry,
+    call: RequestCall,
+    view: FrameView,
+    gathered?: Uint8Array,
+  ): RouteVerdict | Promise<RouteVerdict> {
+    entry.filter = this.#filters?.begin(entry, call)
+    return entry.filter === undefined
+      ? this.#router.route(entry.requester, call)
+      : entry.filter.route(this.#router, call, view, gathered)
   }
 
   #await(entry: StreamEntry, verdict: Promise<RouteVerdict>): void {
@@ -142,7 +166,7 @@ export class Forwarder {
     if (parked === undefined || requester.closed) return
     if (requester.streams.get(requesterId) !== entry) return
     this.#forgetParked(entry)
-    const [first, ...rest] = parked
+    const [first, ...rest] = entry.filter?.arrange(parked) ?? parked
     if (first === undefined) return
     this.#obey(entry, verdict, first, 0, first.length)
     for (const frame of rest) if (!requester.closed) requester.onFrame(frame, 0, frame.length)
@@ -167,6 +191,7 @@ export class Forwarder {
     else {
       const flags = FRAME_FLAG.next | FRAME_FLAG.complete
       entry.requester.streams.delete(entry.requesterId)
+      entry.filter?.end(0)
       if (entry.interaction === 'fnf') return
       entry.requester.sendFrame(renderPayload(entry.requesterId, verdict, flags))
     }
@@ -244,12 +269,13 @@ export class Forwarder {
       this.#onEarlyFrame(entry, view)
       return
     }
+    if (entry.filter?.takes(this, leg, view) === true) return
     const fromRequester = leg === entry.requester && view.streamId === entry.requesterId
     const { type, flags } = view
     const step = stepStream(entry.interaction, entry.state, fromRequester, type, flags)
     if ((step & STEP_DROP) !== 0) return
     if (view.follows && isTrickle(entry, view)) {
-      this.#breakOff(entry, RSOCKET_ERROR.invalid, 'fragments that add next to nothing')
+      this.breakOff(entry, RSOCKET_ERROR.invalid, 'fragments that add next to nothing')
       return
     }
     if (type === FRAME_TYPE.requestN) {
@@ -265,7 +291,7 @@ export class Forwarder {
     }
     if (type === FRAME_TYPE.payload && !countItem(entry, fromRequester, view, step)) {
       entry.requester.owner.counters.overruns++
-      this.#breakOff(entry, RSOCKET_ERROR.invalid, 'more items than asked for')
+      this.breakOff(entry, RSOCKET_ERROR.invalid, 'more items than asked for')
       return
     }
     entry.state = stateOf(step)
@@ -308,14 +334,16 @@ export class Forwarder {
     if (view.type === FRAME_TYPE.cancel) {
       this.#forgetParked(entry)
       requester.streams.delete(entry.requesterId)
+      entry.filter?.onEarlyCancel()
       return
     }
     if (view.follows && isTrickle(entry, view)) {
       this.#giveUp(entry, RSOCKET_ERROR.invalid, 'fragments that add next to nothing')
       return
     }
-    if (!this.#park(entry, view) || gathered === undefined) return
-    if (view.type !== FRAME_TYPE.payload) return
+    if (!this.#park(entry, view)) return
+    if (gathered === undefined) entry.filter?.onParked(view)
+    if (gathered === undefined || view.type !== FRAME_TYPE.payload) return
     const why = gathered.add(view)
     if (why !== undefined) this.#giveUp(entry, RSOCKET_ERROR.invalid, why)
     if (why !== undefined || !gathered.isWhole) return
@@ -324,7 +352,7 @@ export class Forwarder {
     const call = this.#read(requester, entry.interaction, bytes, 0, bytes.length)
     if (typeof call === 'string') this.#giveUp(entry, RSOCKET_ERROR.invalid, call)
     else {
-      const verdict = this.#router.route(requester, call)
+      const verdict = this.#route(entry, call, view, bytes)
       if (verdict instanceof Promise) this.#await(entry, verdict)
       else this.#unpark(entry, verdict)
     }
@@ -381,17 +409,18 @@ export class Forwarder {
       entry.watch.onEnd(entry)
     }
     entry.observer?.onEnd(entry, code)
+    entry.filter?.end(code)
   }
 
   #onTimeout(entry: StreamEntry): void {
     entry.requester.owner.counters.timedOutRequests++
     entry.timedOut = true
     if (entry.awaitsAnswer) entry.watch?.onFailure({ kind: 'perTryTimeout' }, false)
-    this.#breakOff(entry, RSOCKET_ERROR.canceled, 'WEFT-504 timeout')
+    this.breakOff(entry, RSOCKET_ERROR.canceled, 'WEFT-504 timeout')
   }
 
   /** Ends a stream that a responder has: both sides are told. */
-  #breakOff(entry: StreamEntry, code: number, message: string): void {
+  breakOff(entry: StreamEntry, code: number, message: string): void {
     const { requester, requesterId, responder, responderId, interaction } = entry
     responder?.sendFrame(renderCancel(responderId))
     if (interaction !== 'fnf') requester.sendError(requesterId, code, message)
@@ -404,7 +433,7 @@ export class Forwarder {
       if (entry.requester !== leg || entry.requesterId !== id) continue
       if (entry.responder === undefined && !isPaused(entry)) {
         this.#giveUp(entry, RSOCKET_ERROR.rejected, message)
-      } else this.#breakOff(entry, RSOCKET_ERROR.canceled, message)
+      } else this.breakOff(entry, RSOCKET_ERROR.canceled, message)
     }
   }
 
@@ -424,7 +453,7 @@ export class Forwarder {
     entry.responder?.sendFrame(renderCancel(entry.responderId))
     if (entry.responder !== undefined || isPaused(entry)) {
       this.#finish(entry, RSOCKET_ERROR.canceled)
-    }
+    } else entry.filter?.onEarlyCancel()
   }
 
   #onResponderGone(entry: StreamEntry): void {

@@ -15,6 +15,8 @@ export interface PeerFacts {
    * HTTP messages as `message/x.weft.http.v0`.
    */
   readonly features: ReadonlySet<'mpush' | 'goaway' | 'lease' | 'http'>
+  /** What it asks is no concern of filters: copies of what has passed them, the broker's own. */
+  readonly skipsFilters?: true
 }
 
 export interface PeerIdentity {

@@ -3,6 +3,7 @@ import type { Timed } from '@weft/net'
 import type { CreditWindow } from '@weft/traffic'
 import type { Interaction } from '@weft/wire'
 import type { AttemptTimer } from './attempt.ts'
+import type { FilteredStream } from './filters/filtered-stream.ts'
 import type { GatheredMetadata } from './gathered-metadata.ts'
 import type { Leg } from './leg.ts'
 import type { CallObserver, CallWatch, ForwardVerdict, MessageChanges } from './router.ts'
@@ -45,6 +46,8 @@ export class StreamEntry implements Timed {
   watch: CallWatch | undefined
   timer: AttemptTimer | undefined
   observer: CallObserver | undefined
+  /** What filters make of the stream; absent: none wants to see it. */
+  filter: FilteredStream | undefined
   /** For observers: the status of an HTTP answer, 0 before it; and sizes of frames. */
   status = 0
   requestBytes = 0

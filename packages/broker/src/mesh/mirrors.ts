@@ -16,6 +16,7 @@ const FACTS: PeerFacts = {
   identity: { principal: undefined, claims: undefined },
   instance: undefined,
   features: new Set(['http']),
+  skipsFilters: true,
 }
 
 const IGNORED = {

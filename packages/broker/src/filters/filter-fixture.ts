@@ -1,0 +1,70 @@
+/** Test support: a broker with filters that stand in the test itself, or in files of a folder. */
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { realClock, silentLogger } from '@weft/base'
+import { type Fixture, type HelloOptions, openBroker } from '../broker-fixture.ts'
+import type { BrokerLimits } from '../limits.ts'
+import type { BrokerFilter } from './filter.ts'
+import { FilterHealth } from './filter-health.ts'
+import { LoadedFilter } from './loaded-filter.ts'
+
+/** As it would be after `load-filter.ts`. */
+export function loadedOf(filter: BrokerFilter, clock = realClock): LoadedFilter {
+  const { name = 'filter', phase = 'route', priority = 0, match = {}, needs = [] } = filter
+  const { failStrategy = 'FAIL_CLOSE', timeoutMs = 1_000 } = filter
+  const failsOpen = phase === 'observe' || failStrategy === 'FAIL_OPEN'
+  const settings = { name, phase, priority, match, needs: new Set(needs), failsOpen, timeoutMs }
+  return new LoadedFilter(settings, { filter, config: undefined }, new FilterHealth(), {
+    clock,
+    log: silentLogger,
+  })
+}
+
+export interface FilteredBroker extends Fixture {
+  readonly loaded: readonly LoadedFilter[]
+  setFilters(filters: readonly BrokerFilter[]): void
+}
+
+/** Filters in the order given. */
+export async function openFilteredBroker(
+  filters: readonly BrokerFilter[],
+  limits: Partial<BrokerLimits> = {},
+): Promise<FilteredBroker> {
+  const set = { chain: filters.map((each) => loadedOf(each)), version: 1 }
+  const fixture = await openBroker({ limits }, { filters: set })
+  return {
+    ...fixture,
+    dial: (hello?: HelloOptions) => fixture.dial(hello),
+    get loaded() {
+      return set.chain
+    },
+    setFilters(next) {
+      set.chain = next.map((each) => loadedOf(each))
+      set.version++
+    },
+  }
+}
+
+export interface FilterFolder {
+  readonly path: string
+  /** In one step, as editors and deployments do it. */
+  write(name: string, text: string): Promise<void>
+  remove(name: string): Promise<void>
+  end(): Promise<void>
+}
+
+export async function filterFolder(): Promise<FilterFolder> {
+  const path = await mkdtemp(join(tmpdir(), 'weft-filters-'))
+  let count = 0
+  return {
+    path,
+    async write(name, text) {
+      const draft = join(path, `.draft-${++count}`)
+      await writeFile(draft, text, { mode: 0o644 })
+      await rename(draft, join(path, name))
+    },
+    remove: (name) => rm(join(path, name)),
+    end: () => rm(path, { recursive: true, force: true }),
+  }
+}
