@@ -378,9 +378,10 @@ export class Forwarder {
   }
 
   /** The same with what a rule says of it. */
-  #end(entry: StreamEntry, { code, message, flag, answer }: Refusal): void {
+  #end(entry: StreamEntry, { code, message, flag = '', status = 0, answer }: Refusal): void {
     const { requester, requesterId } = entry
-    if (flag !== undefined) entry.flag = flag
+    entry.flag = flag
+    entry.status = status
     if (answer === undefined || entry.interaction === 'fnf') {
       this.#giveUp(entry, code, message)
       return

@@ -26,6 +26,8 @@ export type RouteVerdict =
 export interface Refusal {
   readonly code: number
   readonly message: string
+  /** The HTTP status that it is; absent: the code says enough. */
+  readonly status?: number
   /** Why, as the access log of a proxy has it (`UO`, `RL` …). */
   readonly flag?: string
   /** HTTP callers get this in place of an error. */

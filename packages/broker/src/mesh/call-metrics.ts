@@ -148,7 +148,17 @@ function protocolOf({ responder, requester }: StreamEntry): 'http' | 'rsocket' {
 }
 
 /** Status and flags as the access log of a sidecar would have them. */
-function resultOf({ status, timedOut, responder }: StreamEntry, code: number): [number, string] {
+function resultOf(entry: StreamEntry, code: number): [status: number, flags: string] {
+  const [status, flags] = plainResultOf(entry, code)
+  if (entry.flag === '') return [status, flags]
+  if (entry.responder === undefined) return [entry.status || status, entry.flag]
+  return [status, flags === '-' ? entry.flag : `${flags},${entry.flag}`]
+}
+
+function plainResultOf(
+  { status, timedOut, responder }: StreamEntry,
+  code: number,
+): [number, string] {
   if (code === 0) return [status === 0 ? 200 : status, '-']
   if (timedOut) return [504, 'UT']
   if (code === RSOCKET_ERROR.canceled) return [0, 'DC']

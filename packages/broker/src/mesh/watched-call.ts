@@ -46,6 +46,7 @@ const OVERFLOW: Refusal = {
   message:
     'WEFT-503 upstream connect error or disconnect/reset before headers. reset reason: overflow',
   flag: 'UO',
+  status: 503,
 }
 const NONE: readonly Leg[] = []
 /** A hop before this one repeats what may have been processed. */
