@@ -3,13 +3,21 @@
  * by a socket, limits and counters included, without one.
  */
 import type { Socket, SocketHandler } from '@weft/net'
-import { LENGTH_PREFIX_BYTES, RSocketFrameReader, RSocketPeer } from '@weft/wire'
+import {
+  LENGTH_PREFIX_BYTES,
+  RSocketFrameReader,
+  type RSocketPayload,
+  RSocketPeer,
+  type RSocketStream,
+} from '@weft/wire'
 import type { Broker } from './broker.ts'
 import type { Leg } from './leg.ts'
 import { LENGTH_FRAMING } from './outbox.ts'
 import type { PeerFacts } from './peer-facts.ts'
 
 const MAX_FRAME_BYTES = 0xff_ff_ff
+/** Of those that it answers; the connections they come from have limits of their own. */
+const MAX_STREAMS = 1_000_000
 const NOWHERE = { host: '127.0.0.1', port: 0 }
 
 export interface LocalPeer {
@@ -17,18 +25,23 @@ export interface LocalPeer {
   readonly leg: Leg
 }
 
-export function attachLocalPeer(broker: Broker, facts: PeerFacts): LocalPeer {
+/** @param onRequest Answers what it is asked; absent: it only asks. */
+export function attachLocalPeer(
+  broker: Broker,
+  facts: PeerFacts,
+  onRequest: (stream: RSocketStream, payload: RSocketPayload) => void = () => {},
+): LocalPeer {
   const peer = new RSocketPeer(
     {
       role: 'connecting',
       sendFrameBytes: MAX_FRAME_BYTES,
       maxPayloadBytes: MAX_FRAME_BYTES,
-      maxStreams: 0,
+      maxStreams: MAX_STREAMS,
     },
     {
       write: (frame) => leg.onLocalFrame(frame, LENGTH_PREFIX_BYTES, frame.length),
       onSetup: () => undefined,
-      onRequest() {},
+      onRequest,
       onLease() {},
       onMetadataPush() {},
       onFatal() {},

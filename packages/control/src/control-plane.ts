@@ -436,6 +436,7 @@ function registrationOf(node: XdsNode) {
     workload: workloadOf(node),
     offers: offersOf(node),
     ...(hasIdentity(node) ? { hasIdentity: true } : {}),
+    ...(node.metadata.WEFT_PATH === 'broker' ? { path: 'broker' as const } : {}),
   }
 }
 

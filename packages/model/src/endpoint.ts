@@ -29,7 +29,12 @@ export interface Endpoint {
   readonly workload?: WorkloadRef
   /** Its proxy takes mutual TLS of the mesh (Istio's `tlsMode`); absent: nobody says so. */
   readonly tlsMode?: 'istio'
+  /** How it is reached; absent: directly. */
+  readonly path?: EndpointPath
 }
+
+/** `broker`: it has dialled out to a broker, which passes on what it is asked. */
+export type EndpointPath = 'broker'
 
 /** `draining` finishes what it has and gets nothing new (Envoy `HealthStatus`). */
 export type EndpointHealth = 'healthy' | 'unhealthy' | 'draining'

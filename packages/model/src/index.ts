@@ -36,6 +36,7 @@ export {
 export type {
   Endpoint,
   EndpointHealth,
+  EndpointPath,
   Endpoints,
   LocalityEndpoints,
   WorkloadRef,

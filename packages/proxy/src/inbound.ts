@@ -27,6 +27,12 @@ export async function holdOffers(
 ): Promise<readonly OfferedPort[]> {
   const bound: OfferedPort[] = []
   for (const offer of offers) {
+    // Two services at one port have one way in.
+    const same = bound.find(({ port }) => port === offer.port)
+    if (same !== undefined) {
+      bound.push({ ...offer, address: same.address, listenPort: same.listenPort })
+      continue
+    }
     const wanted = { host: offer.address, port: offer.listenPort }
     const address = await listeners.hold(inboundListener(offer.port), wanted, 'inbound')
     bound.push({ ...offer, listenPort: address.port })

@@ -23,6 +23,8 @@ export interface ProxyOptions {
    * first configuration and held until then; port 0 asks the kernel.
    */
   readonly outbound?: SocketAddress
+  /** How the proxy knows whether its application can be called; `told`: whoever embeds it says so. */
+  readonly appHealth?: 'probed' | 'told'
   /**
    * Ports of the application that the mesh may call. Opened before the first
    * configuration; a `listenPort` of 0 is chosen by the kernel and announced.

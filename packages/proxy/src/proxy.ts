@@ -217,10 +217,11 @@ class RunningProxy implements WorkerProxy {
 
   #apply(update: ResourceUpdate): Promise<void> | undefined {
     if (this.#closing !== undefined) return undefined
-    const { clock } = this.#deps
-    const runtimes = this.#builder.build(update.set)
+    const { clock, onConfiguration } = this.#deps
+    const set = onConfiguration?.(update.set) ?? update.set
+    const runtimes = this.#builder.build(set)
     const wanted = new Map(
-      [...update.set.listener].flatMap(([name, listener]) => {
+      [...set.listener].flatMap(([name, listener]) => {
         const runtime = runtimes.get(name)
         return runtime === undefined || !listener.bindToPort
           ? []
@@ -332,8 +333,12 @@ class RunningProxy implements WorkerProxy {
     return (this.#options.offers ?? []).length > 0
   }
 
+  tellAppProblem(problem: string | undefined): void {
+    this.#health.update({ appProblem: problem })
+  }
+
   #startProbe(): void {
-    if (!this.#probes()) return
+    if (!this.#probes() || this.#options.appHealth === 'told') return
     const { probeIntervalMs, probeTimeoutMs } = this.#timings
     this.#stopProbe = startAppProbe(
       {

@@ -1,16 +1,22 @@
 /**
- * Where the mesh reaches workloads that dialled in: an HTTP server for each kind of them. What
- * comes in was routed by its caller's proxy already; here the kind's own policy is asked, one of
- * its instances is chosen, and the exchange goes on over RSocket.
+ * Where what the mesh asks of workloads that dialled in becomes RSocket: an HTTP server for each
+ * kind of them. What comes in was routed by its caller's proxy already, and the kind's sidecar has
+ * said by certificate who that is; here one of its instances is chosen, and the exchange goes on
+ * over RSocket. Without a sidecar the mesh asks the bridge itself, and nobody is known.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { ListenOptions } from 'node:net'
 import type { SocketAddress } from '@weft/model'
 import type { Broker } from '../broker.ts'
 import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
 import type { WorkloadKind } from '../mesh/workload-feeds.ts'
 import type { PeerFacts } from '../peer-facts.ts'
 import { isApiRequest, serveApi } from './api-gateway.ts'
+import { callerByCertificate } from './forwarded-principal.ts'
 import { serveHttp } from './serve-http.ts'
+
+/** Principals of one kind's callers that are kept; the oldest gives way. */
+const MAX_CALLERS = 256
 
 /** Nobody in particular: who calls was decided before, or is decided by the request. */
 const FACTS: PeerFacts = {
@@ -22,13 +28,21 @@ const FACTS: PeerFacts = {
   features: new Set(['http']),
 }
 
+export interface BridgedCall {
+  readonly kind: WorkloadKind
+  /** The kind's sidecar has asked its policy already. */
+  readonly isJudged: boolean
+}
+
 export class HttpBridge {
   readonly #host: string
   readonly #servers = new Map<WorkloadKind, Server>()
-  readonly #peers = new Map<WorkloadKind, LocalPeer>()
+  /** By who asks; `''`: it is not known, or has been judged. */
+  readonly #peers = new Map<WorkloadKind, Map<string, LocalPeer>>()
+  readonly #targets = new WeakMap<LocalPeer['leg'], BridgedCall>()
   #broker: Broker | undefined
 
-  /** @param host The address at which the mesh reaches this broker. */
+  /** @param host The address at which the mesh reaches this broker where there are no sidecars. */
   constructor(host: string) {
     this.#host = host
   }
@@ -37,46 +51,63 @@ export class HttpBridge {
     this.#broker = broker
   }
 
-  /** Opens a port for a kind of workload. */
-  open(kind: WorkloadKind): Promise<SocketAddress> {
+  /** Opens a port for a kind of workload that has no sidecar. */
+  async open(kind: WorkloadKind): Promise<SocketAddress> {
+    const server = this.#server(kind, false)
+    await listening(server, { port: 0, host: this.#host })
+    const bound = server.address()
+    return { host: this.#host, port: typeof bound === 'object' ? (bound?.port ?? 0) : 0 }
+  }
+
+  /** Opens a Unix socket, which only the kind's sidecar may reach: it is believed who calls. */
+  openSocket(kind: WorkloadKind, path: string): Promise<void> {
+    return listening(this.#server(kind, true), { path })
+  }
+
+  #server(kind: WorkloadKind, isSidecar: boolean): Server {
     const server = createServer({ keepAliveTimeout: 75_000 }, (request, response) =>
-      this.#onRequest(kind, request, response),
+      this.#onRequest(kind, isSidecar, request, response),
     )
     this.#servers.set(kind, server)
-    return new Promise((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(0, this.#host, () => {
-        const bound = server.address()
-        if (bound === null || typeof bound === 'string') return
-        resolve({ host: this.#host, port: bound.port })
-      })
-    })
+    return server
   }
 
-  /** The kind that a request of the bridge is for; undefined: it comes from somebody else. */
-  kindFor(leg: LocalPeer['leg']): WorkloadKind | undefined {
-    for (const [kind, local] of this.#peers) if (local.leg === leg) return kind
-    return undefined
+  /** What a request of the bridge is for; undefined: it comes from somebody else. */
+  callOf(leg: LocalPeer['leg']): BridgedCall | undefined {
+    return this.#targets.get(leg)
   }
 
-  #onRequest(kind: WorkloadKind, request: IncomingMessage, response: ServerResponse): void {
-    const peer = this.#peerOf(kind)
-    if (isApiRequest(request) && !takesHttp(kind)) {
-      serveApi(request, response, peer)
+  #onRequest(
+    kind: WorkloadKind,
+    isSidecar: boolean,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
+    if (!kind.isHttp) {
+      const principal = isSidecar ? callerByCertificate(request.headers) : undefined
+      const peer = this.#peerOf(kind, principal, false)
+      if (isApiRequest(request)) serveApi(request, response, peer)
+      else serve(request, response, peer)
       return
     }
-    serveHttp(request, response, {
-      pick: (tried) => (tried.length === 0 ? peer : undefined),
-      admitRetry: () => false,
-    })
+    serve(request, response, this.#peerOf(kind, undefined, isSidecar))
   }
 
-  #peerOf(kind: WorkloadKind): LocalPeer['peer'] | undefined {
+  #peerOf(
+    kind: WorkloadKind,
+    principal: string | undefined,
+    isJudged: boolean,
+  ): LocalPeer['peer'] | undefined {
     if (this.#broker === undefined) return undefined
-    let local = this.#peers.get(kind)
+    const peers = this.#peers.get(kind) ?? new Map<string, LocalPeer>()
+    this.#peers.set(kind, peers)
+    let local = peers.get(principal ?? '')
     if (local === undefined || local.leg.closed) {
-      local = attachLocalPeer(this.#broker, FACTS)
-      this.#peers.set(kind, local)
+      const identity = { principal, claims: undefined }
+      local = attachLocalPeer(this.#broker, { ...FACTS, identity })
+      makeRoom(peers)
+      peers.set(principal ?? '', local)
+      this.#targets.set(local.leg, { kind, isJudged })
     }
     return local.peer
   }
@@ -85,7 +116,7 @@ export class HttpBridge {
     this.#servers.get(kind)?.close()
     this.#servers.get(kind)?.closeAllConnections()
     this.#servers.delete(kind)
-    this.#peers.get(kind)?.leg.close()
+    for (const { leg } of this.#peers.get(kind)?.values() ?? []) leg.close()
     this.#peers.delete(kind)
   }
 
@@ -94,8 +125,34 @@ export class HttpBridge {
   }
 }
 
-/** Whether whoever answers reads HTTP messages; others are asked in RSocket's own way. */
-function takesHttp({ legs }: WorkloadKind): boolean {
-  for (const { facts } of legs) if (facts.features.has('http')) return true
-  return false
+function listening(server: Server, at: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(at, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  peer: LocalPeer['peer'] | undefined,
+): void {
+  serveHttp(request, response, {
+    pick: (tried) => (tried.length === 0 ? peer : undefined),
+    admitRetry: () => false,
+  })
+}
+
+/** Somebody that asks nothing now goes; what is under way is not cut. */
+function makeRoom(peers: Map<string, LocalPeer>): void {
+  if (peers.size < MAX_CALLERS) return
+  for (const [principal, { leg }] of peers) {
+    if (leg.streams.size > 0) continue
+    leg.close()
+    peers.delete(principal)
+    return
+  }
 }

@@ -7,19 +7,21 @@
  */
 import type { Clock, Logger } from '@weft/base'
 import { PEER_HEADER } from '@weft/telemetry'
-import { type FaultDecision, matchRoute, rollFault } from '@weft/traffic'
+import { type FaultDecision, type MatchedDecision, matchRoute, rollFault } from '@weft/traffic'
 import { gsvServiceKey } from '@weft/wire'
 import type { BrokerService } from '../broker-service.ts'
+import type { BridgedCall } from '../http/bridge.ts'
 import type { Leg } from '../leg.ts'
 import { type PickDeps, pickLeg } from '../pick-leg.ts'
 import type { Registry } from '../registry.ts'
 import type { RequestCall } from '../request-call.ts'
-import type { Router, RouteVerdict } from '../router.ts'
+import type { ForwardVerdict, Router, RouteVerdict } from '../router.ts'
 import { admit, withAuthority } from './admission.ts'
 import type { CallMetrics } from './call-metrics.ts'
 import { Forwarding } from './forwarding.ts'
 import { MeshClusters } from './mesh-clusters.ts'
 import type { Mirrors } from './mirrors.ts'
+import { leavesBroker } from './outside.ts'
 import { ownAnswer, refused } from './own-answer.ts'
 import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
 import type { WorkloadPolicy } from './workload-policy.ts'
@@ -34,8 +36,10 @@ export interface MeshRouterDeps extends PickDeps {
   readonly log: Logger
   /** Wall clock. */
   readonly wallMs: () => number
-  /** The kind that a request of the HTTP bridge is for: its caller's proxy has routed it. */
-  bridged(leg: Leg): WorkloadKind | undefined
+  /** What a request of the HTTP bridge is for: its caller's proxy has routed it. */
+  bridged(leg: Leg): BridgedCall | undefined
+  /** The way to who did not dial in; undefined: the kind has none. */
+  outside(kind: WorkloadKind): Leg | undefined
   /** Resolves after so many milliseconds. */
   sleep(delayMs: number): Promise<void>
 }
@@ -79,7 +83,7 @@ export class MeshRouter implements Router {
   }
 
   /** To one of a kind, whatever the routes say. */
-  #deliver(leg: Leg, call: RequestCall, kind: WorkloadKind): RouteVerdict {
+  #deliver(leg: Leg, call: RequestCall, { kind, isJudged }: BridgedCall): RouteVerdict {
     const request = withAuthority(call, call.authority)
     return {
       kind: 'forward',
@@ -91,7 +95,7 @@ export class MeshRouter implements Router {
       }),
       pick: (tried) => {
         const found = pickLeg([...kind.legs], tried, this.#deps)
-        return found && admit(leg, found, request, this.#deps.feeds)
+        return isJudged ? found : found && admit(leg, found, request, this.#deps.feeds)
       },
     }
   }
@@ -118,9 +122,31 @@ export class MeshRouter implements Router {
     const request = withAuthority(call, host)
     const decision = matchRoute(policy.routes, request)
     if (decision.kind !== 'matched') return refused(`WEFT-404 no route to ${host}`)
+    const out = this.#wayOut(kind, call, decision, policy)
+    if (out !== undefined) return out
     const verdict = this.#forwarding.follow({ leg, kind, call, request, policy }, decision)
     const fault = rollFault(decision.route.source.fault, this.#deps.random)
     return fault === undefined ? verdict : this.#underFault(call, verdict, fault)
+  }
+
+  /** Undefined: whoever may answer has dialled in here. */
+  #wayOut(
+    caller: WorkloadKind,
+    call: RequestCall,
+    { route }: MatchedDecision,
+    policy: WorkloadPolicy,
+  ): ForwardVerdict | undefined {
+    const { feeds, metrics } = this.#deps
+    if (!call.isHttp || !leavesBroker(route.action, policy, feeds)) return undefined
+    const way = this.#deps.outside(caller)
+    if (way === undefined) return undefined
+    return {
+      kind: 'forward',
+      isLasting: false,
+      retries: 0,
+      observer: metrics.observerOf({ caller, peerHeader: undefined }),
+      pick: (tried) => (tried.length === 0 ? way : undefined),
+    }
   }
 
   /** The mesh host of who offers the service: in the caller's namespace, else wherever it is. */

@@ -1,14 +1,22 @@
 /** A broker under the mesh's policy: what dials in is a workload, what it calls is routed as HTTP is. */
 
+import { join } from 'node:path'
 import { sleep } from '@weft/base'
-import { renderAddress } from '@weft/model'
+import { renderAddress, type SocketAddress } from '@weft/model'
 import type { MetricsRegistry } from '@weft/telemetry'
 import { Broker, type BrokerDeps, type BrokerOptions } from '../broker.ts'
 import { HttpBridge } from '../http/bridge.ts'
 import { CallMetrics } from './call-metrics.ts'
 import { MeshRouter } from './mesh-router.ts'
 import { Mirrors } from './mirrors.ts'
-import { WorkloadFeeds, type WorkloadFeedsOptions } from './workload-feeds.ts'
+import { Outside } from './outside.ts'
+import { openPolicyStream } from './policy-stream.ts'
+import type { OpenSidecar } from './sidecar.ts'
+import {
+  WorkloadFeeds,
+  type WorkloadFeedsDeps,
+  type WorkloadFeedsOptions,
+} from './workload-feeds.ts'
 
 export interface MeshBroker {
   readonly broker: Broker
@@ -18,17 +26,30 @@ export interface MeshBroker {
   close(): Promise<void>
 }
 
-export function openMeshBroker(
-  options: BrokerOptions &
-    WorkloadFeedsOptions & { readonly bridgeHost: string; readonly version?: string },
-  deps: BrokerDeps,
-): MeshBroker {
+export interface MeshBrokerOptions extends BrokerOptions, WorkloadFeedsOptions {
+  readonly connect: SocketAddress | { readonly path: string }
+  /** Address at which the mesh reaches what dialled in. */
+  readonly bridgeHost: string
+  /** Of the program, for metrics. */
+  readonly version?: string
+  /**
+   * Sidecars of kinds of workloads, and a folder for Unix sockets that only this user reaches.
+   * Absent: the mesh asks in plaintext, and who dialled in reaches only who did, too.
+   */
+  readonly sidecars?: { readonly open: OpenSidecar; readonly folder: string }
+}
+
+export function openMeshBroker(options: MeshBrokerOptions, deps: BrokerDeps): MeshBroker {
   const { clock, log, random } = deps
   const bridge = new HttpBridge(options.bridgeHost)
+  const outside = new Outside()
   const feeds = new WorkloadFeeds(options, {
     ...{ clock, log, random },
-    openEndpoint: (kind) => bridge.open(kind),
-    closeEndpoint: (kind) => bridge.closeKind(kind),
+    openSidecar: sidecarsOf(options, { clock, log, random }, bridge, outside),
+    onGone(kind) {
+      bridge.closeKind(kind)
+      outside.closeKind(kind)
+    },
   })
   const mirrors = new Mirrors()
   const metrics = new CallMetrics({ version: options.version ?? '' }, feeds)
@@ -41,13 +62,15 @@ export function openMeshBroker(
       new MeshRouter({
         ...parts,
         ...{ feeds, mirrors, metrics, clock, log, wallMs: () => clock.nowMs() },
-        bridged: (leg) => bridge.kindFor(leg),
+        bridged: (leg) => bridge.callOf(leg),
+        outside: (kind) => outside.legFor(kind),
         random,
         nowMs: () => clock.monotonicMs(),
         sleep: (delayMs) => sleep(clock, delayMs),
       }),
   })
   bridge.serve(broker)
+  outside.serve(broker)
   mirrors.serve(broker)
   log.info('the broker asks the control plane about everyone who dials in', {
     control: 'path' in options.connect ? options.connect.path : renderAddress(options.connect),
@@ -59,8 +82,35 @@ export function openMeshBroker(
     async close() {
       broker.close()
       bridge.close()
+      outside.close()
       mirrors.close()
       await feeds.close()
     },
+  }
+}
+
+function sidecarsOf(
+  { connect, sidecars }: MeshBrokerOptions,
+  deps: Pick<BrokerDeps, 'clock' | 'log' | 'random'>,
+  bridge: HttpBridge,
+  outside: Outside,
+): WorkloadFeedsDeps['openSidecar'] {
+  if (sidecars === undefined) {
+    return async (kind, onConfiguration) => {
+      const { workload, services } = kind
+      const endpoint = await bridge.open(kind)
+      return openPolicyStream({ workload, services, endpoint, connect, onConfiguration }, deps)
+    }
+  }
+  let opened = 0
+  return async (kind, onConfiguration) => {
+    const { workload, principal, services } = kind
+    const name = String(opened++)
+    const at = (way: string) => join(sidecars.folder, `${name}.${way}`)
+    const order = { workload, principal, services, bridge: at('in'), outbound: at('out') }
+    await bridge.openSocket(kind, order.bridge)
+    const sidecar = await sidecars.open({ ...order, onConfiguration })
+    outside.open(kind, order.outbound)
+    return sidecar
   }
 }

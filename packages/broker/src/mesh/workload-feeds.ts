@@ -5,16 +5,17 @@
 import type { Clock, Logger } from '@weft/base'
 import {
   parseSpiffeId,
+  type ResourceSet,
   renderAddress,
-  type SocketAddress,
   serviceAccountOf,
   type Workload,
 } from '@weft/model'
 import type { Leg } from '../leg.ts'
-import { type OfferedName, WorkloadFeed } from './workload-feed.ts'
+import type { OfferedName, Sidecar } from './sidecar.ts'
+import { forSidecar } from './sidecar-configuration.ts'
+import { WorkloadFeed } from './workload-feed.ts'
 
 export interface WorkloadFeedsOptions {
-  readonly connect: SocketAddress | { readonly path: string }
   /** Cluster in Istio's sense, for all that dial in here. */
   readonly cluster: string
   /** How long a kind of workload is kept after its last connection, in milliseconds. */
@@ -24,15 +25,21 @@ export interface WorkloadFeedsOptions {
 export interface WorkloadFeedsDeps {
   readonly clock: Clock
   readonly log: Logger
-  readonly random: () => number
-  /** Gives a kind of workload an address where the mesh reaches it, its own. */
-  openEndpoint(kind: WorkloadKind): Promise<SocketAddress>
+  /** The way between a kind of workload and the mesh. */
+  openSidecar(
+    kind: WorkloadKind,
+    onConfiguration: (set: ResourceSet) => ResourceSet,
+  ): Promise<Sidecar>
   /** Nobody of the kind is left. */
-  closeEndpoint(kind: WorkloadKind): void
+  onGone(kind: WorkloadKind): void
 }
 
 export interface WorkloadKind {
   readonly workload: Workload
+  /** The SPIFFE ID that each leg has proved; absent: they have none. */
+  readonly principal: string | undefined
+  /** Their application speaks HTTP, else RSocket. */
+  readonly isHttp: boolean
   /** The mesh services that it is; none: it only calls. */
   readonly services: readonly OfferedName[]
   /** Legs of this kind, now. */
@@ -69,10 +76,14 @@ export class WorkloadFeeds {
   add(leg: Leg): void {
     const workload = workloadOf(leg, this.#options.cluster)
     const services = servicesOf(leg)
-    const key = JSON.stringify([workload, services])
+    const { identity, features } = leg.facts
+    const { principal } = identity
+    const isHttp = features.has('http')
+    // Who has proved nothing must not share a certificate with who has.
+    const key = JSON.stringify([workload, services, principal, isHttp])
     let kind = this.#kinds.get(key)
     if (kind === undefined) {
-      kind = this.#open(workload, services)
+      kind = this.#open({ workload, services, principal, isHttp })
       this.#kinds.set(key, kind)
     }
     kind.cancelClose?.()
@@ -98,55 +109,58 @@ export class WorkloadFeeds {
     if (kind !== undefined) reportHealthOf(kind)
   }
 
-  #open(workload: Workload, services: readonly OfferedName[]): WorkloadKind {
+  #open(facts: Pick<WorkloadKind, 'workload' | 'services' | 'principal' | 'isHttp'>): WorkloadKind {
     const open = async (): Promise<WorkloadFeed> => {
-      const endpoint = await this.#deps.openEndpoint(kind)
-      const { connect } = this.#options
-      const feed = new WorkloadFeed(
-        { workload, services, endpoint, connect },
-        {
-          ...this.#deps,
-          onPolicy: () => {
-            this.version++
-          },
+      const feed = new WorkloadFeed({
+        open: (onConfiguration) => this.#deps.openSidecar(kind, onConfiguration),
+        forSidecar: (set) => forSidecar(set, kind),
+        onPolicy: () => {
+          this.version++
         },
-      )
-      this.#byAddress.set(renderAddress(endpoint), kind)
+      })
       await feed.open()
+      for (const address of feed.addresses) this.#byAddress.set(renderAddress(address), kind)
       kind.opened = feed
+      this.version++
       reportHealthOf(kind)
       return feed
     }
     const kind: WorkloadKind = {
-      workload,
-      services,
+      ...facts,
       legs: new Set(),
       feed: Promise.resolve().then(open),
       opened: undefined,
       cancelClose: undefined,
     }
     kind.feed.catch((error: unknown) => {
-      this.#deps.log.error('a kind of workload has no feed', { workload: workload.name, error })
+      const { name } = facts.workload
+      this.#deps.log.error('a kind of workload has no feed', { workload: name, error })
     })
     return kind
   }
 
   #close(kind: WorkloadKind): void {
     for (const [key, each] of this.#kinds) if (each === kind) this.#kinds.delete(key)
-    this.#deps.closeEndpoint(kind)
-    const { opened } = kind
-    if (opened !== undefined) this.#byAddress.delete(renderAddress(opened.endpoint))
+    this.#deps.onGone(kind)
+    for (const address of kind.opened?.addresses ?? []) {
+      this.#byAddress.delete(renderAddress(address))
+    }
     kind.feed.then(
       (feed) => feed.close(),
       () => {},
     )
   }
 
+  /** The broker goes: the mesh is told that nobody can be reached here, while what runs goes on. */
+  leave(): void {
+    for (const { opened } of this.#kinds.values()) opened?.reportHealth(false)
+  }
+
   async close(): Promise<void> {
     const kinds = [...this.#kinds.values()]
     for (const kind of kinds) kind.cancelClose?.()
     this.#kinds.clear()
-    await Promise.all(kinds.map(async (kind) => (await kind.feed).close()))
+    await Promise.allSettled(kinds.map(async (kind) => (await kind.feed).close()))
   }
 }
 

@@ -21,6 +21,7 @@ import { programVersion } from '../program-version.ts'
 import { columns } from '../terminal/columns.ts'
 import { firstSignal, type Terminal } from '../terminal/terminal.ts'
 import type { BrokerListener, BrokerRunOptions } from './broker-options.ts'
+import { type BrokerSidecars, openBrokerSidecars } from './broker-sidecars.ts'
 import { BrokerTls } from './broker-tls.ts'
 import { reportReady } from './report-ready.ts'
 import { instanceOf } from './sidecar-options.ts'
@@ -36,7 +37,7 @@ interface Opened {
   readonly broker: Broker
   readonly authentication: Authentication
   readonly agent: Agent | undefined
-  readonly mesh: MeshBroker | undefined
+  readonly mesh: (MeshBroker & { readonly sidecars: BrokerSidecars }) | undefined
   readonly tls: BrokerTls
 }
 
@@ -73,6 +74,7 @@ export async function runBroker(
     reportReady({ kind: 'broker', ports })
     await stopped
     state = 'DRAINING'
+    opened.mesh?.feeds.leave()
     await broker.drain({ deadlineMs: options.drainMs })
   } finally {
     await admin?.close()
@@ -100,8 +102,9 @@ async function open(
   const tls = new BrokerTls(options.certificate, { clock, log, agent, authentication })
   await tls.open().catch((cause: unknown) => failed(cause))
   const { authenticator } = authentication
+  const transport = await transportOf(options.transport)
   const deps: BrokerDeps = {
-    transport: await transportOf(options.transport),
+    transport,
     ...{ clock, log, random },
     authenticate: (leg, hello) => authenticator.authenticate(leg, hello),
     onMetadataPush: (leg, metadata) => void authenticator.onMetadataPush(leg, metadata),
@@ -114,11 +117,16 @@ async function open(
   const { connect, bridgeHost } = control
   const cluster = options.workload.cluster
   const version = await programVersion()
+  const { identity, authentication: proofs } = options
+  const sidecars = await openBrokerSidecars(
+    { connect, isTls: false, host: bridgeHost, identity, keyHosts: proofs.keyHosts, version },
+    { clock, random, env: terminal.env, logs, transport, agent },
+  )
   const mesh = openMeshBroker(
-    { id, limits, connect, cluster, graceMs: GRACE_MS, bridgeHost, version },
+    { id, limits, connect, cluster, graceMs: GRACE_MS, bridgeHost, version, sidecars },
     deps,
   )
-  return { broker: mesh.broker, authentication, agent, mesh, tls }
+  return { broker: mesh.broker, authentication, agent, mesh: { ...mesh, sidecars }, tls }
 }
 
 async function openAdmin(
@@ -188,6 +196,7 @@ async function listen(
 async function close({ broker, mesh, authentication, agent, tls }: Opened): Promise<void> {
   broker.close()
   await mesh?.close()
+  await mesh?.sidecars[Symbol.asyncDispose]()
   authentication.close()
   tls.close()
   await agent?.close()

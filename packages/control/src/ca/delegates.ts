@@ -3,7 +3,7 @@
  * They say whom they ask for as Istio's do, in the metadata of the request.
  */
 import { parseSpiffeId, renderSpiffeId, type SpiffeId, serviceAccountOf } from '@weft/model'
-import { IMPERSONATED_IDENTITY } from './upstream/upstream-ca.ts'
+import { IMPERSONATED_IDENTITY } from '@weft/xds'
 
 /** A service account, `NAMESPACE/NAME`. */
 export type Delegate = string

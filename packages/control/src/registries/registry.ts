@@ -5,7 +5,7 @@
  * A registry knows nothing of routes or proxies: it says which hosts exist,
  * which ports they have, and who answers for them.
  */
-import type { EndpointHealth, Locality, Origin, WorkloadRef } from '@weft/model'
+import type { EndpointHealth, EndpointPath, Locality, Origin, WorkloadRef } from '@weft/model'
 import type { OwnBalancer } from './declared/own-balancer.ts'
 
 export interface Registry extends AsyncDisposable {
@@ -121,6 +121,8 @@ export interface ServiceInstance {
   readonly locality: Locality
   readonly workload?: WorkloadRef
   readonly serviceAccount?: string
+  /** How it is reached; absent: directly. */
+  readonly path?: EndpointPath
   /** Its proxy takes mutual TLS of the mesh. */
   readonly takesMutualTls?: true
   /** The port of the application behind the proxy, where it is another one. */

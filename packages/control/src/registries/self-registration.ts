@@ -18,7 +18,7 @@
  * workload that stops on purpose reports unhealthy first and drains at once.
  */
 import { type Clock, Latest } from '@weft/base'
-import type { EndpointHealth, OfferedPort, Workload } from '@weft/model'
+import type { EndpointHealth, EndpointPath, OfferedPort, Workload } from '@weft/model'
 import { portProtocol } from './declared/port-protocol.ts'
 import { workloadRef } from './declared/workload-ref.ts'
 import type {
@@ -37,6 +37,8 @@ export interface Registration {
   readonly offers: readonly OfferedPort[]
   /** Its proxy has a certificate of the mesh. */
   readonly hasIdentity?: boolean
+  /** How it is reached; absent: directly. */
+  readonly path?: EndpointPath
 }
 
 /** As kept on disk and shown on the admin port. */
@@ -231,7 +233,7 @@ function withPort(service: MeshService, offer: OfferedPort): MeshService {
 
 function instanceOf(
   offer: OfferedPort,
-  { workload, hasIdentity }: Registration,
+  { workload, hasIdentity, path }: Registration,
   health: EndpointHealth,
 ): ServiceInstance {
   const { name, namespace, labels, cluster } = workload
@@ -245,6 +247,7 @@ function instanceOf(
     locality: workload.locality,
     workload: workloadRef(name, namespace, labels, cluster),
     serviceAccount: workload.serviceAccount,
+    ...(path === undefined ? {} : { path }),
     ...(hasIdentity === true ? { takesMutualTls: true as const, appPort: offer.appPort } : {}),
   }
 }

@@ -13,7 +13,12 @@ import { readFile } from 'node:fs/promises'
 import { backoffMs, type Clock, type Logger } from '@weft/base'
 import { provePossession, readPem, renewAtMs, writePem } from '@weft/identity'
 import { parseSpiffeId, type SocketAddress } from '@weft/model'
-import { askCertificate, type CertificateCall, type CertificateReply } from '@weft/xds'
+import {
+  askCertificate,
+  type CertificateCall,
+  type CertificateReply,
+  IMPERSONATED_IDENTITY,
+} from '@weft/xds'
 import { newRequest, readSvid, type Svid } from './svid.ts'
 import { SvidStore } from './svid-store.ts'
 
@@ -40,6 +45,8 @@ export type IdentityProof =
   | { readonly kind: 'bootstrapFile'; readonly path: string }
   /** The socket's peer credentials. */
   | { readonly kind: 'none' }
+  /** Somebody who may ask for others asks for `id`, a SPIFFE ID, with a certificate of its own. */
+  | { readonly kind: 'delegated'; readonly id: string; by(): Svid | undefined }
 
 export interface IdentityStatus {
   /** `absent`: nobody gives certificates here; `waiting`: none has come yet. */
@@ -108,8 +115,10 @@ export class WorkloadIdentity {
     metadata: Readonly<Record<string, string>>,
     deps: IdentityDeps,
   ) {
+    const { proof } = options
     this.#options = options
-    this.#metadata = metadata
+    this.#metadata =
+      proof.kind === 'delegated' ? { ...metadata, [IMPERSONATED_IDENTITY]: proof.id } : metadata
     this.#deps = deps
     this.#offsetMs = deps.clock.nowMs() - deps.clock.monotonicMs()
     this.#store = options.dir === undefined ? undefined : new SvidStore(options.dir, deps.log)
@@ -282,6 +291,11 @@ export class WorkloadIdentity {
   async #way(): Promise<Pick<CertificateCall, 'target' | 'proof' | 'server'>> {
     const { connect, renewConnect, proof, tls } = this.#options
     const svid = this.#svid
+    if (proof.kind === 'delegated') {
+      const own = proof.by()
+      if (own === undefined) throw new Error('who asks for it has no certificate itself')
+      return { target: connect, proof: { kind: 'svid', svid: own, rootsPem: own.rootsPem } }
+    }
     const isValid = svid !== undefined && svid.notAfterMs > this.#deps.clock.nowMs()
     // The other way after a failure: a certificate may be refused that was good before.
     if (isValid && renewConnect !== undefined && this.#failures % 2 === 0) {

@@ -65,7 +65,10 @@ export function openTransport(
   session.on('error', (error) => end(error.message))
   session.on('close', () => end('connection closed'))
   session.on('goaway', () => end('the control plane is going away'))
-  session.on('connect', () => session.setLocalWindowSize(4 * WINDOW_BYTES))
+  session.on('connect', () => {
+    // It may have been given up meanwhile.
+    if (!session.destroyed) session.setLocalWindowSize(4 * WINDOW_BYTES)
+  })
   stream.on('response', (headers) => {
     const status = headers['grpc-status']
     if (headers[':status'] !== 200) return end(`HTTP status ${headers[':status']}`)

@@ -29,10 +29,14 @@ import { covers, type Problems, refuseOthers } from './problems.ts'
 import { decodeAddress, encodeAddress, type Init, textOf } from './values.ts'
 
 const ISTIO = 'istio'
+const WEFT = 'weft'
 /** What Envoy compares `transport_socket_matches` of the cluster with. */
 const SOCKET_MATCH = 'envoy.transport_socket_match'
 /** Shared by all: a service can have ten thousand. */
 const TAKES_MUTUAL_TLS = { [SOCKET_MATCH]: { tlsMode: 'istio' } }
+
+/** Shared likewise. */
+const BY_BROKER = { [WEFT]: { path: 'broker' } }
 
 const STATUSES = {
   healthy: HealthStatus.UNKNOWN,
@@ -55,16 +59,18 @@ function encodeLocality(group: LocalityEndpoints): Init<typeof LocalityLbEndpoin
 }
 
 function encodeEndpoint(endpoint: Endpoint): Init<typeof LbEndpointSchema> {
-  const { workload, tlsMode } = endpoint
+  const { workload, tlsMode, path } = endpoint
   const filterMetadata = {
     ...(workload === undefined ? {} : { [ISTIO]: { workload: renderWorkload(workload) } }),
     ...(tlsMode === undefined ? {} : TAKES_MUTUAL_TLS),
+    ...(path === undefined ? {} : BY_BROKER),
   }
+  const saysNothing = workload === undefined && tlsMode === undefined && path === undefined
   return {
     hostIdentifier: { case: 'endpoint', value: { address: encodeAddress(endpoint.address) } },
     healthStatus: STATUSES[endpoint.health],
     ...(endpoint.weight === 1 ? {} : { loadBalancingWeight: endpoint.weight }),
-    ...(workload === undefined && tlsMode === undefined ? {} : { metadata: { filterMetadata } }),
+    ...(saysNothing ? {} : { metadata: { filterMetadata } }),
   }
 }
 
@@ -127,12 +133,14 @@ function decodeEndpoint(proto: LbEndpoint, path: string, problems: Problems): En
   const address = host.case === 'endpoint' ? host.value.address : undefined
   const workload = parseWorkload(textOf(proto.metadata?.filterMetadata[ISTIO]?.workload))
   const tlsMode = textOf(proto.metadata?.filterMetadata[SOCKET_MATCH]?.tlsMode)
+  const reached = textOf(proto.metadata?.filterMetadata[WEFT]?.path)
   return {
     address: decodeAddress(address, `${at}.endpoint.address`, problems),
     weight: proto.loadBalancingWeight ?? 1,
     health: decodeHealth(proto.healthStatus),
     ...(workload === undefined ? {} : { workload }),
     ...(tlsMode === 'istio' ? { tlsMode } : {}),
+    ...(reached === 'broker' ? { path: reached } : {}),
   }
 }
 

@@ -11,7 +11,12 @@ import { join } from 'node:path'
 import { type BackoffPolicy, backoffMs, type Clock, type Logger } from '@weft/base'
 import { type CertificateRequest, keyIdOf, readCertificate, writePem } from '@weft/identity'
 import { renderAddress, renderSpiffeId, type SpiffeId } from '@weft/model'
-import { askCertificate, type CertificateCall, type CertificateReply } from '@weft/xds'
+import {
+  askCertificate,
+  type CertificateCall,
+  type CertificateReply,
+  IMPERSONATED_IDENTITY,
+} from '@weft/xds'
 import { readUpstreamAnswer, type SignedUpstream } from './upstream-answer.ts'
 import type { UpstreamCaOptions } from './upstream-options.ts'
 
@@ -42,9 +47,6 @@ export interface UpstreamStatus {
   readonly nextTry?: string
   readonly signed: number
 }
-
-/** The field of the request's metadata by which Istio's CA knows whom a delegate asks for. */
-export const IMPERSONATED_IDENTITY = 'ImpersonatedIdentity'
 
 const RETRY: BackoffPolicy = { baseMs: 1_000, maxMs: 60_000 }
 /** Full jitter begins at nothing, which is no pause. */

@@ -1,0 +1,125 @@
+/**
+ * The way from who dialled in to who did not: the broker hands such a call, as it came, to the
+ * sidecar of the caller's kind, which does what sidecars do: routes, balancing, retries, mutual
+ * TLS with the certificate of that very workload.
+ */
+import { Agent } from 'node:http'
+import { renderAddress } from '@weft/model'
+import type { CompiledAction } from '@weft/traffic'
+import type { Broker } from '../broker.ts'
+import { callHttp } from '../http/call-http.ts'
+import type { Leg } from '../leg.ts'
+import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
+import type { PeerFacts } from '../peer-facts.ts'
+import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
+import type { WorkloadPolicy } from './workload-policy.ts'
+
+const FACTS: PeerFacts = {
+  setup: { keepaliveMs: 0x7fff_ffff, maxLifetimeMs: 0x7fff_ffff, lease: false, dataMime: '' },
+  metadataForm: 'composite',
+  isAlibaba: false,
+  identity: { principal: undefined, claims: undefined },
+  instance: undefined,
+  features: new Set(['http']),
+}
+
+export class Outside {
+  readonly #sockets = new Map<WorkloadKind, string>()
+  readonly #peers = new Map<WorkloadKind, LocalPeer>()
+  readonly #agent = new Agent({ keepAlive: true })
+  #broker: Broker | undefined
+
+  serve(broker: Broker): void {
+    this.#broker = broker
+  }
+
+  /** @param socket Where the kind's sidecar takes what the workload asks. */
+  open(kind: WorkloadKind, socket: string): void {
+    this.#sockets.set(kind, socket)
+  }
+
+  /** What calls of the kind go to; undefined: it has no way out. */
+  legFor(kind: WorkloadKind): Leg | undefined {
+    const path = this.#sockets.get(kind)
+    if (this.#broker === undefined || path === undefined) return undefined
+    let local = this.#peers.get(kind)
+    if (local === undefined || local.leg.closed) {
+      const agent = this.#agent
+      local = attachLocalPeer(this.#broker, FACTS, (stream, payload) =>
+        callHttp(stream, payload, { application: { path }, agent }),
+      )
+      this.#peers.set(kind, local)
+    }
+    return local.leg
+  }
+
+  closeKind(kind: WorkloadKind): void {
+    this.#sockets.delete(kind)
+    this.#peers.get(kind)?.leg.close()
+    this.#peers.delete(kind)
+  }
+
+  close(): void {
+    for (const kind of [...this.#sockets.keys()]) this.closeKind(kind)
+    this.#agent.destroy()
+  }
+}
+
+/**
+ * Whether a route may lead to somebody who has not dialled in here. Then the whole call is the
+ * sidecar's: the broker does nothing of the route itself, or faults and shares would hold twice.
+ */
+export function leavesBroker(
+  action: CompiledAction,
+  policy: WorkloadPolicy,
+  feeds: Pick<WorkloadFeeds, 'kindAt' | 'version'>,
+): boolean {
+  if (action.kind !== 'forward') return false
+  const found = knownFor(policy, feeds.version)
+  const isElsewhere = (cluster: string) => {
+    let known = found.get(cluster)
+    if (known === undefined) {
+      known = isSomewhereElse(policy, cluster, feeds)
+      found.set(cluster, known)
+    }
+    return known
+  }
+  return (
+    action.targets.some(({ cluster }) => isElsewhere(cluster)) ||
+    action.source.mirrors.some(({ cluster }) => isElsewhere(cluster))
+  )
+}
+
+function isSomewhereElse(
+  policy: WorkloadPolicy,
+  cluster: string,
+  feeds: Pick<WorkloadFeeds, 'kindAt'>,
+): boolean {
+  const { model, endpoints } = policy.clusterOf(cluster) ?? {}
+  switch (model?.discovery.kind) {
+    case 'strictDns':
+    case 'logicalDns':
+      return true
+    case 'forwardProxy':
+    case 'originalDst':
+      // Where no service is declared that way, it would be to anywhere.
+      return model.service !== undefined
+    default:
+      return (endpoints?.localities ?? []).some((locality) =>
+        locality.endpoints.some(
+          ({ address }) => feeds.kindAt(renderAddress(address)) === undefined,
+        ),
+      )
+  }
+}
+
+/** By cluster; a service may have ten thousand endpoints. */
+const answers = new WeakMap<WorkloadPolicy, { version: number; known: Map<string, boolean> }>()
+
+function knownFor(policy: WorkloadPolicy, version: number): Map<string, boolean> {
+  const before = answers.get(policy)
+  if (before?.version === version) return before.known
+  const known = new Map<string, boolean>()
+  answers.set(policy, { version, known })
+  return known
+}
