@@ -182,8 +182,8 @@ export class OpenListeners {
     for (const { socket } of this.#entries) socket.shortenIdle()
   }
 
-  bufferLess(on: boolean): void {
-    http2Memory.scarce = on
+  bufferAtMost(bytes: number): void {
+    http2Memory.outBytes = bytes
   }
 
   holdings(): readonly Holding[] {

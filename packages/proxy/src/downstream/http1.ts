@@ -110,6 +110,11 @@ export class Http1Connection implements SocketHandler, HttpConnection, ClientSid
     return this.#local
   }
 
+  /** One answer at a time, of which no more is read while it waits. */
+  get keeps(): boolean {
+    return false
+  }
+
   get draining(): boolean {
     return this.#age.worn || this.#home.draining
   }

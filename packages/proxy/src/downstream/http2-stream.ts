@@ -70,6 +70,10 @@ export class ClientStream implements ClientSide {
     return this.stream.closed
   }
 
+  get keeps(): boolean {
+    return this.#link.session.keeps(this.stream)
+  }
+
   get draining(): boolean {
     return this.#connection.draining
   }

@@ -23,6 +23,8 @@ export interface ClientSide {
   readonly multiplexed: boolean
   /** Nobody is there to be answered any more. */
   readonly gone: boolean
+  /** What comes for the client now can only be kept: it takes nothing. */
+  readonly keeps: boolean
   /** Answers should ask the client to go elsewhere. */
   readonly draining: boolean
   /** `out` ends with the head of an interim answer that begins at `from`. */

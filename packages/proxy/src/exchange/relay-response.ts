@@ -23,7 +23,7 @@ import { spellNames } from './header-case.ts'
 import { keepAliveSeconds } from './keep-alive.ts'
 import { attemptFailed, retryAnswer } from './retrying.ts'
 import { out } from './shared-out.ts'
-import { pauseAnswer } from './slow-sides.ts'
+import { mayKeepAnswer, pauseAnswer } from './slow-sides.ts'
 import { added, stampsOf } from './stamps.ts'
 import { writeInterimHead, writeResponseHead } from './write-response.ts'
 
@@ -100,6 +100,7 @@ export function relayStream(
 ): void {
   const { answer, connection, downstream } = x
   if (connection === undefined) return
+  if (!mayKeepAnswer(x, end - from)) return
   answer.ending = last
   if (x.coding !== undefined) {
     codeBody(x, x.coding, bytes, from, end)
@@ -325,6 +326,10 @@ function relayBody(
 ): void {
   const { answer, connection, downstream } = x
   if (connection === undefined) return
+  if (!mayKeepAnswer(x, end - from)) {
+    out.clear()
+    return
+  }
   if (x.coding !== undefined) {
     codeBody(x, x.coding, bytes, from, end)
     return

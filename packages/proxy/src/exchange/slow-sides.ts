@@ -6,10 +6,21 @@
 import type { UpstreamSide } from '../upstream/upstream-user.ts'
 import type { Exchange } from './exchange.ts'
 
+/**
+ * Whether `bytes` more of an answer may be kept for a client that takes nothing now. Asked before
+ * they are copied: what waits on a connection of many streams cannot be taken back by ending one.
+ */
+export function mayKeepAnswer(x: Exchange, bytes: number): boolean {
+  const { overload } = x.deps
+  if (overload === undefined || !x.downstream.keeps || overload.holds(bytes)) return true
+  endLater(x)
+  return false
+}
+
 /** The client does not take the answer as fast as it comes; `bytes` of it wait. */
 export function pauseAnswer(x: Exchange, connection: UpstreamSide, bytes: number): void {
   connection.pauseBody()
-  if (x.deps.overload?.holds(bytes) === false) endLater(x)
+  if (!x.downstream.multiplexed && x.deps.overload?.holds(bytes) === false) endLater(x)
 }
 
 /** The upstream does not take the request as fast as it comes. */

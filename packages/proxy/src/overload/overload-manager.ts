@@ -19,8 +19,8 @@ import type { OverloadState } from './overload-state.ts'
 export interface OverloadTargets {
   /** Idle connections count their time anew, with what the state says now. */
   shortenIdle(): void
-  /** Whether connections are to buffer as little as they can. */
-  bufferLess(on: boolean): void
+  /** HTTP/2 connections make their streams wait from so many waiting bytes on. */
+  bufferAtMost(bytes: number): void
   /** What the requests under way hold. */
   holdings(): readonly Holding[]
 }
@@ -47,6 +47,14 @@ const SHRINK_AFTER_CUT_MS = 20
 const NEAR = 0.5
 const NEAR_FASTER = 10
 const MIN_REFRESH_MS = 10
+
+/** A full frame each way; more waits in the upstream's sockets. */
+const MIN_BUFFER_BYTES = 32_768
+const MAX_BUFFER_BYTES = 1_048_576
+/** So many connections may keep their fill waiting before the free memory is gone. */
+const CONNECTIONS = 1_024
+/** Of the free memory, until the next look: what is let go is free only after it was collected. */
+const ROOM_SHARE = 1 / 2
 
 export class OverloadManager {
   readonly #options: OverloadOptions
@@ -130,18 +138,26 @@ export class OverloadManager {
   }
 
   #setRoom(): void {
-    const { state, memoryBytes } = this.#deps
+    const { state, memoryBytes, targets } = this.#deps
+    if (memoryBytes === undefined) {
+      targets.bufferAtMost(MAX_BUFFER_BYTES)
+      return
+    }
     const pressure = this.#pressures.get('envoy.resource_monitors.cgroup_memory') ?? 0
-    const isPlenty = memoryBytes === undefined || pressure < NEAR
-    state.roomBytes = isPlenty ? Number.POSITIVE_INFINITY : (1 - pressure) * memoryBytes
+    const freeBytes = Math.max(0, 1 - pressure) * memoryBytes
+    // Also while there is plenty: a burst of clients fills it between two looks.
+    state.roomBytes = freeBytes * ROOM_SHARE
+    const shareBytes = Math.floor(freeBytes / CONNECTIONS)
+    targets.bufferAtMost(Math.max(MIN_BUFFER_BYTES, Math.min(MAX_BUFFER_BYTES, shareBytes)))
   }
 
   #act(name: ActionName, strength: number): void {
     const { state, targets } = this.#deps
     switch (name) {
       case 'envoy.overload_actions.shrink_heap':
-        targets.bufferLess(strength > 0)
-        if (strength > 0) this.#shrink(SHRINK_EVERY_MS)
+        if (strength === 0) return
+        targets.bufferAtMost(MIN_BUFFER_BYTES)
+        this.#shrink(SHRINK_EVERY_MS)
         return
       case 'envoy.overload_actions.reduce_timeouts': {
         const isMore = strength > state.idleReduction

@@ -101,12 +101,16 @@ export interface Http2Options {
 }
 
 export interface Http2Memory {
-  /** There is little of it: streams wait from `SCARCE_OUT_BYTES` on. May change at any time. */
-  readonly scarce?: boolean
+  /** What a connection may keep waiting before its streams wait. May change at any time. */
+  readonly outBytes?: number
   /** At least so many bytes. */
   take(bytes: number): Buffer
   /** Nobody uses them any more. */
   give(memory: Buffer): void
+  /** So many bytes, for as long as a stream waits; absent: garbage is made. */
+  keep?(bytes: number): Buffer
+  /** What `keep` gave. */
+  letGo?(memory: Buffer): void
 }
 
 export interface Http2Limits {
@@ -237,6 +241,8 @@ export interface Http2SessionApi {
   ): boolean
   /** Lines `name: value\r\n`; the stream ends with them. */
   sendTrailers(stream: Http2Stream, lines: Buffer, from: number, to: number): void
+  /** DATA given now can only be kept: the peer's windows are shut, or too much waits for it already. */
+  keeps(stream: Http2Stream): boolean
   /** The owner is done with `count` bytes of `onData`: the peer may send as many more. */
   consumed(stream: Http2Stream, count: number): void
   /** RST_STREAM, unless both sides have ended. `onReset` is not called, `onStreamClosed` is. */

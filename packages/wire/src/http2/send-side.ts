@@ -29,9 +29,6 @@ interface Session {
   maybeClose(stream: Http2Stream): void
 }
 
-/** A full frame each way; more waits in the upstream's sockets. */
-const SCARCE_OUT_BYTES = 32_768
-
 export class SendSide {
   readonly heads: HeadWriter
   pendingBytes = 0
@@ -103,7 +100,8 @@ export class SendSide {
 
   data(stream: Http2Stream, bytes: Buffer, from: number, to: number, ends: boolean): boolean {
     let at = from
-    if (stream.queue === undefined) {
+    // What comes while much waits is the stream's own: it goes with it, which frames in `out` do not.
+    if (stream.queue === undefined && (this.#roomy || from === to)) {
       at = this.#write(stream, bytes, from, to, ends)
       if (at === to && (to > from || ends)) {
         if (ends) this.#ended(stream)
@@ -122,10 +120,15 @@ export class SendSide {
     return false
   }
 
+  /** Less waits for the peer than may before streams wait. */
   get #roomy(): boolean {
     const bytes = this.#session.out.length + this.pendingBytes
-    if (this.#memory?.scarce === true && bytes >= SCARCE_OUT_BYTES) return false
-    return bytes < this.#maxOutBytes
+    return bytes < Math.min(this.#maxOutBytes, this.#memory?.outBytes ?? this.#maxOutBytes)
+  }
+
+  /** What is written of this stream now can only be kept. */
+  keeps(stream: Http2Stream): boolean {
+    return !this.#roomy || stream.queue !== undefined || stream.sendWindow <= 0 || this.window <= 0
   }
 
   #wait(stream: Http2Stream): void {
@@ -139,8 +142,9 @@ export class SendSide {
     if (queue === undefined || queue.length - queueTo < length) {
       // A peer that goes on fills it frame by frame: with room to spare, each byte moves once or twice.
       const kept = stream.queuedBytes
-      const grown = Buffer.allocUnsafe(queue === undefined ? length : 2 * (kept + length))
+      const grown = this.#room(queue === undefined ? length : 2 * (kept + length))
       queue?.copy(grown, 0, queueFrom, queueTo)
+      this.#letGo(stream)
       stream.queue = grown
       stream.queueFrom = 0
       stream.queueTo = kept
@@ -148,6 +152,15 @@ export class SendSide {
     bytes.copy(stream.queue as Buffer, stream.queueTo, from, to)
     stream.queueTo += length
     this.#wait(stream)
+  }
+
+  #room(bytes: number): Buffer {
+    return this.#memory?.keep?.(bytes) ?? Buffer.allocUnsafe(bytes)
+  }
+
+  #letGo(stream: Http2Stream): void {
+    if (stream.queue !== undefined) this.#memory?.letGo?.(stream.queue)
+    stream.queue = undefined
   }
 
   /** Writes as many DATA frames as the windows allow. @returns Where it stopped. */
@@ -233,7 +246,7 @@ export class SendSide {
       this.#waiting.add(stream)
       return false
     }
-    stream.queue = undefined
+    this.#letGo(stream)
     stream.queueFrom = 0
     const { queueTrailers } = stream
     if (ends || queueTrailers !== undefined) {
@@ -249,7 +262,7 @@ export class SendSide {
 
   forget(stream: Http2Stream): void {
     this.#waiting.delete(stream)
-    stream.queue = undefined
+    this.#letGo(stream)
     stream.queueTrailers = undefined
     stream.waiting = false
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Http2Memory } from './contract.ts'
 import { newEnd, settle, taken } from './session-fixture.ts'
 
 const text = (value: string) => Buffer.from(value, 'latin1')
@@ -99,6 +100,47 @@ test('a body that goes on arriving while it waits is joined without moving it ea
   settle(client, server)
   assert.equal(server.told.bodies.get(1), sent)
   assert.equal(stream.queuedBytes, 0)
+})
+
+test('what comes while much waits for the peer is its stream’s, and goes with it', () => {
+  const kept = new Set<Buffer>()
+  const memory: Http2Memory = {
+    outBytes: 10_000,
+    take: Buffer.allocUnsafeSlow,
+    give: () => undefined,
+    keep(bytes) {
+      const one = Buffer.alloc(bytes)
+      kept.add(one)
+      return one
+    },
+    letGo: (one) => void kept.delete(one),
+  }
+  const { server, client } = pair({ streamWindowBytes: 1_000_000 }, { memory })
+  const head = text('POST / HTTP/1.1\r\nhost: a\r\n\r\n')
+  const open = () => {
+    const stream = client.session.sendRequestText('http', head, 0, head.length, false)
+    assert.ok(stream)
+    return stream
+  }
+  const [first, second, third] = [open(), open(), open()]
+  settle(client, server)
+  const body = Buffer.alloc(20_000, 0x61)
+  assert.equal(client.session.keeps(first), false)
+  assert.equal(client.session.sendData(first, body, 0, body.length, false), false)
+  assert.equal(client.session.keeps(second), true)
+  const waits = client.session.out.length
+  assert.equal(client.session.sendData(second, body, 0, body.length, false), false)
+  assert.equal(client.session.sendData(third, body, 0, body.length, true), false)
+  assert.equal(client.session.out.length, waits)
+  assert.deepEqual([first.queuedBytes, second.queuedBytes, kept.size], [0, body.length, 2])
+  client.session.resetStream(second, 8)
+  assert.equal(kept.size, 1)
+  settle(client, server)
+  assert.equal(kept.size, 0)
+  assert.deepEqual(
+    [1, 3, 5].map((id) => server.told.bodies.get(id)?.length),
+    [body.length, undefined, body.length],
+  )
 })
 
 test('what only HTTP/1.1 has stays here, however often it comes', () => {

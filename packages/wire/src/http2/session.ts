@@ -104,6 +104,10 @@ export class Http2Session implements Http2SessionApi, FrameSink, HeadOwner {
     this.#control = new ControlFrames(this, this.#send)
   }
 
+  keeps(stream: Http2Stream): boolean {
+    return this.#send.keeps(stream)
+  }
+
   get pendingBytes(): number {
     return this.#send.pendingBytes
   }
