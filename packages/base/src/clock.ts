@@ -23,7 +23,8 @@ export const realClock: Clock = {
   monotonicMs: () => performance.now(),
   after(delayMs, fire) {
     const timer = setTimeout(fire, delayMs)
-    timer.unref()
+    // In browsers, where the SDK runs too, it is a number.
+    timer.unref?.()
     return () => clearTimeout(timer)
   },
 }

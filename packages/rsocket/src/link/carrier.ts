@@ -47,6 +47,7 @@ export class OutgoingFrames {
   #hasRoom = true
   #scheduled = false
   #roomWaiters: (() => void)[] = []
+  #sendWaiters: (() => void)[] = []
   readonly #flush = (): void => {
     this.#scheduled = false
     if (this.#hasRoom) this.#send()
@@ -82,6 +83,11 @@ export class OutgoingFrames {
     return new Promise((resolve) => this.#roomWaiters.push(resolve))
   }
 
+  /** Calls back when what waits now was handed over, or never will be: ask `wasGiven`. */
+  afterSend(fire: () => void): void {
+    this.#sendWaiters.push(fire)
+  }
+
   onRoom(): void {
     this.#hasRoom = true
     this.#send()
@@ -96,6 +102,7 @@ export class OutgoingFrames {
   close(): void {
     this.#waiting = []
     this.#bytes = 0
+    this.#sent()
     this.#wake()
   }
 
@@ -107,8 +114,16 @@ export class OutgoingFrames {
       this.#bytes = 0
       this.#given += frames.length
       this.#hasRoom = this.#transport.send(frames, bytes)
+      this.#sent()
     }
     if (this.#hasRoom) this.#wake()
+  }
+
+  #sent(): void {
+    if (this.#sendWaiters.length === 0) return
+    const waiters = this.#sendWaiters
+    this.#sendWaiters = []
+    for (const fire of waiters) fire()
   }
 
   #wake(): void {

@@ -55,8 +55,12 @@ export interface LinkDeps {
   readonly random: () => number
   onRequest(stream: RSocketStream, payload: RSocketPayload): void
   onState?(isUp: boolean): void
+  /** An attempt to connect, or a connection, has ended; another attempt follows. */
+  onFailed?(): void
   /** SETUP has gone: the time for a first LEASE. */
   onIntroduced?(): void
+  /** The broker leased requests. */
+  onLease?(): void
   /** What the broker tells, its answer to hello included (`welcome`). */
   onEvent?(event: Readonly<Record<string, unknown>>): void
 }
@@ -274,6 +278,7 @@ export class Link {
     if (requests === 0) return
     this.#onFirstLease?.()
     this.#onFirstLease = undefined
+    this.#deps.onLease?.()
   }
 
   /** Lets the broker send so many requests for so long, in place of what it was let before. */
@@ -312,7 +317,7 @@ export class Link {
       log.info('link is down', { broker: this.broker, why: why ?? 'it was closed' })
     }
     this.#retry(this.#problem)
-    if (wasUp || !this.#closed) this.#deps.onState?.(false)
+    if (wasUp) this.#deps.onState?.(false)
   }
 
   #retry(problem: string | undefined): void {
@@ -320,6 +325,7 @@ export class Link {
     if (this.#closed) return
     const delayMs = backoffMs(BACKOFF, this.#failures++, this.#deps.random)
     this.#cancelTimer = this.#deps.clock.after(delayMs, () => this.open())
+    this.#deps.onFailed?.()
   }
 
   /** Sends what waits and closes, for good. */

@@ -1,0 +1,356 @@
+/**
+ * A program in the mesh that dialled in: its links, what it asks and what it answers.
+ *
+ *     calls ─► Caller ─► LinkSet ─► Link ─► broker
+ *     handlers ◄─ Responder ◄─ Lessor (may it?) ◄─ Link ◄─ broker
+ */
+import { silentLogger, sleep } from '@weft/base'
+import type { RSocketPayload, RSocketStream } from '@weft/wire'
+import { Caller } from './caller.ts'
+import { ERROR_CODE, errorFromWire, RSocketError } from './errors.ts'
+import { LeaseAccount, Lessor, type Tenant } from './lease.ts'
+import { Link } from './link/link.ts'
+import { RetryTokens } from './link/retry-tokens.ts'
+import { LinkSet, type ManagedLink } from './link-set.ts'
+import type { Message, Outgoing } from './message.ts'
+import { type Settings, usablePlaces } from './options.ts'
+import type { Platform } from './platform.ts'
+import { Responder } from './responder.ts'
+import { ServiceNews } from './service-news.ts'
+import { Tokens } from './token.ts'
+import type {
+  CallOptions,
+  ClientStatus,
+  ConnectOptions,
+  LinkStatus,
+  Methods,
+  RSocketClient,
+  StreamOptions,
+  TlsOptions,
+} from './types.ts'
+
+const CLOSE_MS = 10_000
+const CLOSE_LOOK_MS = 10
+const FEATURES = ['mpush', 'goaway', 'lease']
+
+interface OwnLink extends ManagedLink, Tenant {}
+
+export class Client implements RSocketClient {
+  readonly #settings: Settings
+  readonly #options: ConnectOptions
+  readonly #platform: Platform
+  readonly #links: LinkSet
+  readonly #own = new Map<Link, OwnLink>()
+  readonly #responder: Responder
+  readonly #caller: Caller
+  readonly #lessor: Lessor | undefined
+  readonly #tokens: Tokens | undefined
+  readonly #news: ServiceNews
+  #closing: Promise<void> | undefined
+
+  constructor(settings: Settings, options: ConnectOptions, platform: Platform) {
+    this.#settings = settings
+    this.#options = options
+    this.#platform = platform
+    const { clock, random, schedule } = platform
+    const { prefetch, waitingCalls } = settings.limits
+    this.#links = new LinkSet(settings, {
+      clock,
+      random,
+      make: (uri, slot) => this.#make(uri, slot),
+    })
+    this.#caller = new Caller(
+      { prefetch, waitingCalls, waitForLinkMs: settings.waitForLinkMs },
+      { clock, random, links: this.#links, retries: new RetryTokens() },
+    )
+    this.#responder = new Responder({
+      prefetch,
+      onHandlerError: (error, request) => options.onHandlerError?.(error, request),
+      onCount: () => this.#lessor?.onCount(),
+    })
+    this.#lessor =
+      settings.lease &&
+      new Lessor(settings.lease, {
+        clock,
+        schedule,
+        meter: platform.openLagMeter(),
+        tenants: () => this.#own.values(),
+        serving: () => this.#responder.serving,
+      })
+    const { token } = options
+    this.#tokens =
+      token === undefined
+        ? undefined
+        : new Tokens(token, clock, (jwt) => this.#tellAll({ token: { jwt } }))
+    this.#news = new ServiceNews(clock)
+    for (const [service, methods] of Object.entries(options.services ?? {})) {
+      this.#responder.set(service, methods)
+    }
+  }
+
+  get instance(): string {
+    return this.#settings.instance
+  }
+
+  /** Resolves when the first link is up. @throws {RSocketError} If none comes up in time. */
+  async open(): Promise<void> {
+    const { clock } = this.#platform
+    const { connectTimeoutMs } = this.#settings
+    const untilMs = clock.monotonicMs() + connectTimeoutMs
+    this.#links.open()
+    for (;;) {
+      const links = [...this.#links.all]
+      if (links.some(({ link }) => link.peer !== undefined)) return
+      const leftMs = untilMs - clock.monotonicMs()
+      // A broker that says no will say it again.
+      const isRefused = links.every(({ link }) => link.refusal !== undefined)
+      if (isRefused || leftMs <= 0) {
+        this.#shut()
+        throw this.#whyClosed(connectTimeoutMs)
+      }
+      await new Promise<void>((resolve) => {
+        const cancelTimer = clock.after(leftMs, resolve)
+        this.#onAttempt = () => {
+          cancelTimer()
+          resolve()
+        }
+      })
+    }
+  }
+
+  #onAttempt: (() => void) | undefined
+
+  #whyClosed(timeoutMs: number): RSocketError {
+    const links = [...this.#links.all]
+    const refusal = links.find(({ link }) => link.refusal !== undefined)?.link.refusal
+    if (refusal !== undefined) {
+      const { message } = errorFromWire(refusal.code, refusal.message)
+      return new RSocketError('DENIED', `the broker refuses the connection: ${message}`)
+    }
+    const problems = links.map(({ link }) => `${link.broker}: ${link.problem ?? 'no answer'}`)
+    return new RSocketError(
+      'REJECTED',
+      `WEFT-503 no broker could be reached in ${timeoutMs} ms (${problems.join('; ')})`,
+    )
+  }
+
+  status(): ClientStatus {
+    return {
+      links: [...this.#links.all].map((managed) => statusOf(managed, this.#own)),
+      serving: this.#responder.serving,
+      calling: this.#caller.calling,
+      capacity: this.#lessor?.capacity,
+    }
+  }
+
+  requestResponse(
+    service: string,
+    method: string,
+    data?: Outgoing,
+    options: CallOptions = {},
+  ): Promise<Message> {
+    return this.#caller.response({ service, method }, data, options)
+  }
+
+  fireAndForget(
+    service: string,
+    method: string,
+    data?: Outgoing,
+    options: CallOptions = {},
+  ): Promise<void> {
+    return this.#caller.tell({ service, method }, data, options)
+  }
+
+  requestStream(
+    service: string,
+    method: string,
+    data?: Outgoing,
+    options: StreamOptions = {},
+  ): AsyncGenerator<Message, void, undefined> {
+    return this.#caller.stream({ service, method }, data, options)
+  }
+
+  requestChannel(
+    service: string,
+    method: string,
+    items: AsyncIterable<Outgoing> | Iterable<Outgoing>,
+    options: CallOptions = {},
+  ): AsyncGenerator<Message, void, undefined> {
+    return this.#caller.channel({ service, method }, items, options)
+  }
+
+  async handle(service: string, methods: Methods): Promise<() => Promise<void>> {
+    const isNew = this.#responder.methodsOf(service) === undefined
+    this.#responder.set(service, methods)
+    if (isNew) await this.#news.tell(this.#up(), { add: [{ name: service }] })
+    return async () => {
+      if (this.#responder.methodsOf(service) !== methods) return
+      // First the brokers, so that none of them sends anything to who refuses it.
+      await this.#news.tell(this.#up(), { remove: [{ name: service }] })
+      this.#responder.delete(service)
+    }
+  }
+
+  async refreshToken(): Promise<void> {
+    await this.#tokens?.refresh()
+  }
+
+  close(deadlineMs = CLOSE_MS): Promise<void> {
+    this.#closing ??= this.#close(deadlineMs)
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    const { clock } = this.#platform
+    const endMs = clock.monotonicMs() + deadlineMs
+    this.#caller.closed = true
+    this.#links.settle()
+    this.#lessor?.stop()
+    const told = Promise.all(this.#up().map((link) => link.say('draining')))
+    await Promise.race([told, sleep(clock, deadlineMs)])
+    this.#responder.closed = true
+    const isBusy = () => this.#responder.serving > 0 || this.#caller.calling > 0
+    while (isBusy() && clock.monotonicMs() < endMs) await sleep(clock, CLOSE_LOOK_MS)
+    this.#shut()
+  }
+
+  #shut(): void {
+    this.#caller.closed = true
+    this.#responder.closed = true
+    this.#lessor?.stop()
+    this.#tokens?.close()
+    this.#links.close()
+  }
+
+  #up(): readonly Link[] {
+    return [...this.#links.all].map(({ link }) => link).filter(({ peer }) => peer !== undefined)
+  }
+
+  #tellAll(event: Readonly<Record<string, unknown>>): void {
+    for (const link of this.#up()) link.tell(event)
+  }
+
+  #make(uri: string, slot: number): ManagedLink {
+    const { clock, random } = this.#platform
+    const { dataMime, limits, lease } = this.#settings
+    const { keepaliveMs, maxLifetimeMs } = this.#options
+    const link: Link = new Link(
+      {
+        broker: uri,
+        dial: (handler) => this.#platform.dial(uri, this.#tls(), handler),
+        hello: () => this.#hello(slot),
+        token: this.#tokens === undefined ? undefined : () => this.#tokens?.take(),
+        dataMime,
+        leases: lease !== undefined,
+        maxStreams: limits.streams,
+        maxPayloadBytes: limits.payloadBytes,
+        ...(keepaliveMs === undefined ? {} : { keepaliveMs }),
+        ...(maxLifetimeMs === undefined ? {} : { maxLifetimeMs }),
+      },
+      {
+        ...{ clock, random, log: silentLogger },
+        onRequest: (stream, payload) => this.#onRequest(own, stream, payload),
+        onState: () => this.#onState(own),
+        onFailed: () => this.#onFailed(own),
+        onIntroduced: () => this.#lessor?.open(own),
+        onLease: () => this.#links.onLease(),
+        onEvent: (event) => this.#onEvent(own, event),
+      },
+    )
+    const own: OwnLink = {
+      ...{ link, uri, slot, retiring: false, account: new LeaseAccount() },
+      lease: (granted) => link.lease(granted),
+      get isThere() {
+        return link.peer !== undefined && !own.retiring
+      },
+    }
+    this.#own.set(link, own)
+    return own
+  }
+
+  #tls(): TlsOptions {
+    const { tls = {} } = this.#options
+    return typeof tls === 'function' ? tls() : tls
+  }
+
+  #hello(slot: number): Readonly<Record<string, unknown>> {
+    const { instance, app, namespace, labels, zone, weight } = this.#settings
+    return {
+      v: 1,
+      ...{ instance, app, ns: namespace, link: slot, labels, zone, weight },
+      services: this.#responder.services.map((name) => ({
+        name,
+        methods: Object.keys(this.#responder.methodsOf(name) ?? {}),
+      })),
+      features: FEATURES,
+    }
+  }
+
+  #onRequest(own: OwnLink, stream: RSocketStream, payload: RSocketPayload): void {
+    const { carrier } = own.link
+    if (carrier === undefined) return
+    if (this.#lessor?.admit(own) === false) {
+      stream.fail(ERROR_CODE.REJECTED, 'WEFT-429 more requests than were leased')
+      return
+    }
+    this.#responder.onRequest(stream, payload, carrier.outgoing)
+  }
+
+  #onState(own: OwnLink): void {
+    this.#links.onState(own)
+    this.#prune()
+    this.#onAttempt?.()
+    this.#options.onLinkChange?.(this.status())
+  }
+
+  #onFailed(own: OwnLink): void {
+    this.#links.onState(own)
+    this.#prune()
+    this.#onAttempt?.()
+  }
+
+  /** Links that were replaced are not kept. */
+  #prune(): void {
+    const kept = new Set([...this.#links.all].map(({ link }) => link))
+    for (const link of this.#own.keys()) if (!kept.has(link)) this.#own.delete(link)
+  }
+
+  #onEvent(own: OwnLink, event: Readonly<Record<string, unknown>>): void {
+    const { welcome, brokers, goaway, token, ack } = event
+    if (isRecord(welcome)) this.#links.learn(this.#places(welcome.brokers))
+    if (isRecord(brokers)) this.#links.learn(this.#places(brokers.uris))
+    if (isRecord(goaway)) {
+      const deadlineMs = typeof goaway.deadlineMs === 'number' ? goaway.deadlineMs : 0
+      this.#links.leave(own, Math.max(0, deadlineMs), this.#places(goaway.replaceWith))
+    }
+    if (token !== undefined) this.refreshToken().catch(() => {})
+    if (isRecord(ack)) this.#news.onAck(own.link, ack.seq)
+  }
+
+  #places(told: unknown) {
+    return usablePlaces(told, this.#settings.brokers, this.#platform.schemes)
+  }
+}
+
+function statusOf(
+  { link, uri, retiring }: ManagedLink,
+  own: ReadonlyMap<Link, OwnLink>,
+): LinkStatus {
+  const account = own.get(link)?.account
+  return {
+    broker: uri,
+    isUp: link.peer !== undefined,
+    isLeaving: retiring || link.leaving,
+    problem: link.problem,
+    leased: account?.leased ?? 0,
+    received: account?.received ?? 0,
+  }
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

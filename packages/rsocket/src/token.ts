@@ -1,0 +1,65 @@
+/** Tokens that this side shows: asked for when needed, and again before they end. */
+import type { Clock } from '@weft/base'
+import type { TokenSource } from './types.ts'
+
+/** Renewed when so much of a token's life is over. */
+const SHARE = 0.8
+const MIN_DELAY_MS = 5_000
+/** Longest delay that timers take. */
+const MAX_DELAY_MS = 0x7fff_ffff
+
+export class Tokens {
+  readonly #source: TokenSource
+  readonly #clock: Clock
+  /** A newer token than the one before is there. */
+  readonly #onRenewed: (token: string) => void
+  #cancel = () => {}
+  #closed = false
+
+  constructor(source: TokenSource, clock: Clock, onRenewed: (token: string) => void) {
+    this.#source = source
+    this.#clock = clock
+    this.#onRenewed = onRenewed
+  }
+
+  /** For a new connection. */
+  async take(): Promise<string | undefined> {
+    if (typeof this.#source === 'string') return this.#source
+    const token = await this.#source()
+    if (token !== undefined) this.#watch(token)
+    return token
+  }
+
+  async refresh(): Promise<void> {
+    const token = await this.take()
+    if (token !== undefined) this.#onRenewed(token)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#cancel()
+  }
+
+  #watch(token: string): void {
+    this.#cancel()
+    const endMs = expiryMs(token)
+    if (endMs === undefined || this.#closed) return
+    const delayMs = Math.max(MIN_DELAY_MS, (endMs - this.#clock.nowMs()) * SHARE)
+    this.#cancel = this.#clock.after(Math.min(MAX_DELAY_MS, delayMs), () => {
+      // A source that fails is asked again; meanwhile the token that is there still counts.
+      this.refresh().catch(() => this.#watch(token))
+    })
+  }
+}
+
+/** `exp` of a JWT, unverified: when to ask for the next one. Undefined: it is none, or has none. */
+export function expiryMs(token: string): number | undefined {
+  const [, payload = ''] = token.split('.')
+  try {
+    const claims: unknown = JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/')))
+    const exp = typeof claims === 'object' && claims !== null && 'exp' in claims ? claims.exp : 0
+    return typeof exp === 'number' && exp > 0 ? exp * 1000 : undefined
+  } catch {
+    return undefined
+  }
+}
