@@ -1,4 +1,8 @@
 export { type KeySet, parseKeySet, type VerificationKey } from './authn/json-web-keys.ts'
+export { type JwtAcceptance, JwtJudge, type JwtRefusal } from './authn/jwt-judge.ts'
+export { ProviderVerifier } from './authn/provider-verifier.ts'
+export { type FetchedKeys, RemoteKeys } from './authn/remote-keys.ts'
+export type { TokenCall } from './authn/token-places.ts'
 export {
   hasKeyFor,
   isIssuerOf,
@@ -27,6 +31,7 @@ export { ConfigError } from './config-error.ts'
 export { CreditWindow } from './credit-window.ts'
 export { type FaultDecision, rollFault } from './fault.ts'
 export { type HashFacts, type HashResult, hashRequest } from './hash-policy.ts'
+export { type FieldChanges, isFieldValue } from './headers/field-changes.ts'
 export { type HeaderOp, NO_HEADER_OPS } from './headers/header-ops.ts'
 export { type HeaderContext, type HeaderTemplate, renderTemplate } from './headers/template.ts'
 export { type CheckOutcome, HealthState } from './health-state.ts'

@@ -3,18 +3,10 @@
  * filter, a policy, a route, the log, the upstream – sees the changed fields and no others, so that
  * a client's copy of a field that a filter vouches for is nowhere believed.
  */
-import type { HeaderValue } from '@weft/model'
+import type { FieldChanges } from '@weft/traffic'
 import { type EncodedHeaders, encodeStamps } from './encoded-headers.ts'
 
-export interface FieldChanges {
-  /** Lower-case names. */
-  readonly remove?: readonly string[]
-  readonly set?: readonly HeaderValue[]
-  /** Another line beside those that are there. */
-  readonly append?: readonly HeaderValue[]
-  /** In place of the path with query that was sent. */
-  readonly path?: string
-}
+export type { FieldChanges }
 
 export class RequestChanges {
   /** Lines by lower-case name; none: the field is gone. */
@@ -52,9 +44,4 @@ export class RequestChanges {
     )
     return { cuts, lines }
   }
-}
-
-/** A value that would end its line would begin another one. */
-export function isFieldValue(text: string): boolean {
-  return !/[\0\r\n]/.test(text)
 }

@@ -3,10 +3,10 @@
  * Who does not answer has not allowed it, unless the configuration says so (R57).
  */
 import type { ExternalAuthorization, HeaderValue, StringMatch } from '@weft/model'
-import { TextMatcher } from '@weft/traffic'
+import { isFieldValue, TextMatcher } from '@weft/traffic'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
 import type { FilterMetadata } from '../exchange/exchange-facts.ts'
-import { type FieldChanges, isFieldValue } from '../exchange/request-changes.ts'
+import type { FieldChanges } from '../exchange/request-changes.ts'
 import { noteDenial } from './denial-note.ts'
 import type { Asking, Decision } from './ext-authz/decision.ts'
 import { askGrpc } from './ext-authz/grpc-service.ts'

@@ -1,63 +1,53 @@
-/**
- * Tokens of end users (Envoy's jwt_authn filter). Fields that carry claims are the filter's alone:
- * what a client writes into them is removed before anything is looked at.
- */
+/** Tokens of end users (Envoy's jwt_authn filter); what decides is `JwtJudge`. */
 import type { JwtProvider } from '@weft/model'
 import { guardedFetch } from '@weft/net'
-import { FIRST_PICK } from '@weft/traffic'
-import { type FieldChanges, isFieldValue } from '../exchange/request-changes.ts'
+import {
+  FIRST_PICK,
+  type JwtAcceptance,
+  JwtJudge,
+  ProviderVerifier,
+  RemoteKeys,
+} from '@weft/traffic'
+import type { FieldChanges } from '../exchange/request-changes.ts'
 import { towards } from '../tls/connect-upstream.ts'
 import { agentFor } from './ext-authz/agents.ts'
 import { FilterMemory } from './filter-memory.ts'
 import type { BindFilter, FilterCall, FilterScope, FilterVerdict } from './http-filter.ts'
-import { type Accepted, type Outcome, TokenSearch } from './jwt-authn/decide.ts'
-import { type Problem, ProviderVerifier, problemText } from './jwt-authn/provider-verifier.ts'
-import { RemoteKeys } from './jwt-authn/remote-keys.ts'
-import { without } from './jwt-authn/token-places.ts'
 
 const NAME = 'envoy.filters.http.jwt_authn'
 const MAX_KEY_SET_BYTES = 262_144
-const MAX_REALM_LENGTH = 256
 /** Clusters that the control plane made for key sets alone: no operator said where they are. */
 const UNDECLARED = 'jwks|'
 
 const verifiersOf = new FilterMemory<ProviderVerifier>()
 
 export const jwtAuthn: BindFilter<'jwtAuthn'> = ({ authentication }, scope) => {
-  const { providers, named, bypassCorsPreflight, hideReasons } = authentication
+  const { providers } = authentication
   const asked = scope.overrides.jwtRequirement
-  const requirement =
-    asked === undefined
-      ? authentication.requirement
-      : (named.find(({ name }) => name === asked)?.requirement ?? NEVER)
-  const verifiers = new Map(providers.map((one) => [one.name, verifierOf(one, scope)]))
-  const own = ownFields(providers)
+  const judge = new JwtJudge(authentication, asked, (provider) => verifierOf(provider, scope))
   const stats = statsOf(scope)
   const rematch = providers.some(({ clearRouteCache }) => clearRouteCache === true)
   return {
     onRequest(call): FilterVerdict {
-      const cleaned = { remove: own.filter((name) => call.fieldLines(name).length > 0) }
-      const passes = bypassCorsPreflight && isPreflight(call)
+      const passes = judge.isBypassed(call)
       if (passes) stats?.preflight()
-      if (requirement === undefined || passes) return changed(cleaned, false)
+      if (judge.requirement === undefined || passes) return changed(judge.cleaned(call), false)
       const finish = (): FilterVerdict => {
-        const search = new TokenSearch(verifiers, call, scope.deps.clock.nowMs())
-        const outcome = search.decide(requirement)
-        if (!outcome.ok) {
-          stats?.denied()
-          return refusal(outcome.problem, call, hideReasons === true)
+        const verdict = judge.judge(call, scope.deps.clock.nowMs())
+        if (verdict.ok) {
+          stats?.allowed()
+          return accept(verdict, call, rematch)
         }
-        stats?.allowed()
-        return accept(outcome, cleaned, call, rematch)
+        stats?.denied()
+        const { status, body, headers, details } = verdict
+        const reply = body === undefined ? { status } : { status, body, headers }
+        return { kind: 'reply', reply, details }
       }
-      const pending = new TokenSearch(verifiers, call, scope.deps.clock.nowMs()).pending()
+      const pending = judge.pending(call, scope.deps.clock.nowMs())
       return pending.length === 0 ? finish() : afterwards(pending, finish)
     },
   }
 }
-
-/** A requirement by a name that nobody knows lets nothing pass. */
-const NEVER = { kind: 'any', of: [] } as const
 
 function afterwards(pending: readonly Promise<void>[], finish: () => FilterVerdict): FilterVerdict {
   return {
@@ -74,23 +64,6 @@ function afterwards(pending: readonly Promise<void>[], finish: () => FilterVerdi
   }
 }
 
-function ownFields(providers: readonly JwtProvider[]): readonly string[] {
-  const names = providers.flatMap(({ payloadHeader, claimHeaders }) => [
-    ...(payloadHeader === undefined ? [] : [payloadHeader]),
-    ...claimHeaders.map(({ header }) => header),
-  ])
-  return [...new Set(names.map((name) => name.toLowerCase()))]
-}
-
-/** Fetch standard: browsers ask without credentials whether they may ask. */
-function isPreflight({ request }: FilterCall): boolean {
-  return (
-    request.method === 'OPTIONS' &&
-    request.header('origin') !== undefined &&
-    request.header('access-control-request-method') !== undefined
-  )
-}
-
 function changed(changes: FieldChanges, rematch: boolean): FilterVerdict {
   const { remove = [], set = [], append = [], path } = changes
   const isEmpty = remove.length + set.length + append.length === 0 && path === undefined
@@ -98,73 +71,15 @@ function changed(changes: FieldChanges, rematch: boolean): FilterVerdict {
 }
 
 function accept(
-  { accepted }: Extract<Outcome, { ok: true }>,
-  cleaned: FieldChanges,
+  { tokens, metadata, changes }: JwtAcceptance,
   call: FilterCall,
   rematch: boolean,
 ): FilterVerdict {
-  for (const { verifier, verdict } of accepted) {
-    call.facts.addToken(verdict.token)
-    const { payloadMetadataKey: key } = verifier.provider
-    if (key !== undefined) call.facts.addMetadata(NAME, { [key]: verdict.token.payload })
+  for (const token of tokens) call.facts.addToken(token)
+  for (const [key, payload] of Object.entries(metadata)) {
+    call.facts.addMetadata(NAME, { [key]: payload })
   }
-  const kept = accepted.filter(({ verifier }) => verifier.provider.forward)
-  const stripped = accepted.filter(({ verifier }) => !verifier.provider.forward)
-  const sources = stripped.flatMap(({ verifier }) => verifier.provider.from)
-  const forwarded = new Set(
-    kept.flatMap(({ verifier }) => verifier.provider.from.map((source) => JSON.stringify(source))),
-  )
-  const bare = without(
-    sources.filter((source) => !forwarded.has(JSON.stringify(source))),
-    call,
-  )
-  const fields = accepted.flatMap(fieldsOf)
-  const changes: FieldChanges = {
-    remove: [...(cleaned.remove ?? []), ...(bare.remove ?? [])],
-    set: [...(bare.set ?? [])],
-    append: fields,
-    ...(bare.path === undefined ? {} : { path: bare.path }),
-  }
-  return changed(changes, rematch && accepted.length > 0)
-}
-
-function fieldsOf({ verifier: { provider }, verdict }: Accepted) {
-  const { payloadHeader, claimHeaders } = provider
-  const ofPayload =
-    payloadHeader === undefined ? [] : [{ name: payloadHeader, value: verdict.payloadText }]
-  const ofClaims = claimHeaders.flatMap(({ header, claim }) => {
-    const value = claimText(verdict.token.payload, claim)
-    return value === undefined || !isFieldValue(value) ? [] : [{ name: header, value }]
-  })
-  return [...ofPayload, ...ofClaims]
-}
-
-/** Lists and objects as base64 of their JSON (Envoy). A name with dots is a path, or the name itself. */
-function claimText(payload: Readonly<Record<string, unknown>>, claim: string): string | undefined {
-  let value: unknown = payload
-  for (const key of Object.hasOwn(payload, claim) ? [claim] : claim.split('.')) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
-    value = (value as Readonly<Record<string, unknown>>)[key]
-  }
-  if (typeof value === 'string') return value
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
-  if (value === null || value === undefined) return undefined
-  return Buffer.from(JSON.stringify(value), 'utf8').toString('base64')
-}
-
-function refusal(problem: Problem, call: FilterCall, hideReasons: boolean): FilterVerdict {
-  const text = problemText(problem)
-  const { request } = call
-  const realm = `${request.scheme}://${request.authority}${request.path.split('?', 1)[0]}`
-    .slice(0, MAX_REALM_LENGTH)
-    .replaceAll(/[^\x21-\x7e]|["\\]/g, '')
-  const error = problem === 'missing' ? '' : ', error="invalid_token"'
-  const headers = [['www-authenticate', `Bearer realm="${realm}"${error}`]] as const
-  const details = `jwt_authn_access_denied{${text.replaceAll(' ', '_')}}`
-  // The token is right, but not for this place.
-  const status = problem === 'audience' ? 403 : 401
-  const reply = hideReasons ? { status } : { status, body: text, headers }
-  return { kind: 'reply', reply, details }
+  return changed(changes, rematch && tokens.length > 0)
 }
 
 function statsOf({ deps: { filterStats }, runtime }: FilterScope) {

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { silentLogger } from '@weft/base'
-import type { Fetched } from '@weft/net'
 import { FakeClock } from '@weft/testkit'
-import { parseJwt, type UnverifiedJwt } from '@weft/traffic'
-import { RemoteKeys } from './remote-keys.ts'
+import { type FetchedKeys, RemoteKeys } from './remote-keys.ts'
+import { parseJwt, type UnverifiedJwt } from './verify-token.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -26,7 +25,7 @@ function setUp(maxAgeMs?: number) {
   const clock = new FakeClock()
   let kids: readonly string[] | undefined = ['k0']
   let asked = 0
-  const fetch = (): Promise<Fetched> => {
+  const fetch = (): Promise<FetchedKeys> => {
     asked++
     if (kids === undefined) return Promise.resolve({ ok: false, problem: 'down' })
     const body = JSON.stringify({ keys: kids.map((kid) => ({ ...KEY, kid })) })

@@ -8,13 +8,23 @@
  * What is not there is denied; there are no keys but the issuer's (R62).
  */
 import type { Clock, Logger } from '@weft/base'
-import type { Fetched } from '@weft/net'
-import { hasKeyFor, parseKeySet, type UnverifiedJwt, type VerificationKey } from '@weft/traffic'
+import { parseKeySet, type VerificationKey } from './json-web-keys.ts'
+import { hasKeyFor, type UnverifiedJwt } from './verify-token.ts'
+
+/** What came of asking for a key set. */
+export type FetchedKeys =
+  | {
+      readonly ok: true
+      readonly body: string
+      /** `max-age` of the answer, in milliseconds. */
+      readonly maxAgeMs: number | undefined
+    }
+  | { readonly ok: false; readonly problem: string }
 
 interface RemoteKeysDeps {
   readonly clock: Clock
   readonly log: Logger
-  readonly fetch: (uri: string) => Promise<Fetched>
+  readonly fetch: (uri: string) => Promise<FetchedKeys>
 }
 
 export type KeysNow =

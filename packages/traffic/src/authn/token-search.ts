@@ -3,9 +3,9 @@
  * and parsed once; with every key there, the rest is a plain walk down the requirement.
  */
 import type { JwtRequirement } from '@weft/model'
-import { isIssuerOf, type ParsedJwt, parseJwt } from '@weft/traffic'
 import type { Problem, ProviderVerifier, Verdict } from './provider-verifier.ts'
 import { type TokenCall, tokensAt } from './token-places.ts'
+import { isIssuerOf, type ParsedJwt, parseJwt } from './verify-token.ts'
 
 export interface Accepted {
   readonly verifier: ProviderVerifier

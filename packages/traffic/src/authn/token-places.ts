@@ -1,14 +1,18 @@
 /** Where tokens are in a request, and the request without them. */
-import type { JwtTokenSource } from '@weft/model'
-import type { FieldChanges } from '../../exchange/request-changes.ts'
-import type { FilterCall } from '../http-filter.ts'
+import type { JwtTokenSource, RequestView } from '@weft/model'
+import type { FieldChanges } from '../headers/field-changes.ts'
 
 /** Characters of a token in its compact form. */
 const TOKEN = /[A-Za-z0-9_\-.=+/]+/y
 /** More of them are an attack on our time. */
 const MAX_TOKENS = 8
 
-export type TokenCall = Pick<FilterCall, 'request' | 'fieldLines'>
+/** A request as far as tokens may be in it. */
+export interface TokenCall {
+  readonly request: RequestView
+  /** Every line of a field by its lower-case name. */
+  fieldLines(name: string): readonly string[]
+}
 
 /** Tokens in one place, in the order of their lines. */
 export function tokensAt(source: JwtTokenSource, call: TokenCall): readonly string[] {

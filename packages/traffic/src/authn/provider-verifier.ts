@@ -1,17 +1,16 @@
 /** One issuer's tokens: its keys, and the answers that were found lately. */
 import type { JwtProvider } from '@weft/model'
+import { parseKeySet, type VerificationKey } from './json-web-keys.ts'
+import type { KeysNow, RemoteKeys } from './remote-keys.ts'
 import {
   isIssuerOf,
-  parseKeySet,
   type TokenProblem,
   tokenKey,
   tokenProblemText,
   type UnverifiedJwt,
-  type VerificationKey,
   type VerifiedJwt,
   verifyJwt,
-} from '@weft/traffic'
-import type { KeysNow, RemoteKeys } from './remote-keys.ts'
+} from './verify-token.ts'
 
 /** Envoy's statuses beside those of a token itself. */
 export type Problem = TokenProblem | 'missing' | 'keysUnavailable'
