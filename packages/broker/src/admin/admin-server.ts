@@ -17,6 +17,8 @@ import {
   renderStatsText,
 } from '@weft/telemetry'
 import type { Broker } from '../broker.ts'
+import type { FilterSet } from '../filters/filter-set.ts'
+import { registerFilterStats } from '../filters/filter-stats.ts'
 import { registerBrokerStats } from './broker-stats.ts'
 import { leasesOf, linksOf } from './link-list.ts'
 
@@ -32,6 +34,8 @@ export interface BrokerAdminDeps {
   readonly broker: Broker
   /** Gets the broker's own metrics besides what is in it; absent: there are no others. */
   readonly registry?: MetricsRegistry
+  /** Absent: it was started without. */
+  readonly filters?: FilterSet
   readonly log: Logger
   state(): 'PRE_INITIALIZING' | 'LIVE' | 'DRAINING'
 }
@@ -70,6 +74,10 @@ const ENDPOINTS: Readonly<Record<string, readonly [summary: string, Endpoint]>> 
     'names that can be called, and by how many links',
     ({ broker }) => json({ services: Object.fromEntries(broker.registry.services) }),
   ],
+  '/filters': [
+    'what looks at connections and streams, in order',
+    ({ filters }) => json({ filters: filters?.rows() ?? [] }),
+  ],
   '/ready': [
     'state; 200 if LIVE, otherwise 503',
     ({ state }) => ({ status: state() === 'LIVE' ? 200 : 503, type: TEXT, body: `${state()}\n` }),
@@ -92,6 +100,7 @@ export async function openBrokerAdmin(
   const access = new AdminAccess(address, token)
   const registry = deps.registry ?? new MetricsRegistry()
   registerBrokerStats(registry, deps.broker)
+  if (deps.filters !== undefined) registerFilterStats(registry, deps.filters)
   const view = { ...deps, registry }
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
     try {

@@ -69,7 +69,7 @@ test('a file that does not load leaves its last good load at work, and says why'
   const { filters, ask, end } = await opened(folder)
   const broken: readonly (readonly [string, RegExp])[] = [
     ['export default {', /./],
-    ['export default 7', /must export a filter as default/],
+    ['export default 7', /must export a filter: export const filter/],
     ['export default {}', /neither create nor onConnect/],
     ["export default { create() {}, phase: 'first' }", /phase must be one of authn/],
     ["export default { create() {}, needs: ['all'] }", /needs must be one of data/],

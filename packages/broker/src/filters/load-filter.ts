@@ -4,7 +4,6 @@
  * imports by a relative path is loaded anew with it.
  */
 import { readFile, stat } from 'node:fs/promises'
-import { registerHooks } from 'node:module'
 import { basename } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseStrictJson } from '@weft/base'
@@ -36,7 +35,9 @@ let isHooked = false
 
 /** What a module imports by a relative path belongs to the same load. */
 function hookImports(): void {
-  if (isHooked) return
+  const { registerHooks } = process.getBuiltinModule('node:module')
+  // Of Node 22.15; before, what a filter imports stays as it was.
+  if (isHooked || typeof registerHooks !== 'function') return
   isHooked = true
   registerHooks({
     resolve(specifier, context, nextResolve) {
@@ -66,14 +67,25 @@ export async function loadFilter(file: string): Promise<LoadedFile> {
   const url = pathToFileURL(file)
   url.searchParams.set(MARK, load)
   try {
-    const module = (await import(url.href)) as { readonly default?: unknown }
-    const filter = checkedFilter(module.default)
+    const filter = checkedFilter(await importFilter(url.href))
     const raw = await readSettings(configFileOf(file))
     const settings = settingsOf(file, filter, raw)
     const config = filter.parse === undefined ? raw.config : filter.parse(raw.config)
     return { settings, filter, config, files: [...files] }
   } finally {
     loading.delete(load)
+  }
+}
+
+async function importFilter(href: string): Promise<unknown> {
+  try {
+    const module = (await import(href)) as { readonly filter?: unknown; readonly default?: unknown }
+    return module.filter ?? module.default
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error
+    const why = `Node ${process.versions.node} does not run TypeScript: take 22.18 or newer, or .mjs`
+    throw new Error(why, { cause: error })
   }
 }
 
@@ -87,9 +99,7 @@ async function checkOwner(file: string): Promise<void> {
 
 function checkedFilter(value: unknown): BrokerFilter {
   if (typeof value !== 'object' || value === null) {
-    throw new Error(
-      'it must export a filter as default: export default { … } satisfies BrokerFilter',
-    )
+    throw new Error('it must export a filter: export const filter = { … } satisfies BrokerFilter')
   }
   const filter = value as Record<string, unknown>
   const wrong = HOOKS.find(

@@ -106,6 +106,12 @@ export const broker: Command = {
       placeholder: 'FILE',
       describe: 'who may use an admin port that others reach',
     },
+    filter: {
+      kind: 'list',
+      placeholder: 'FILE|DIR',
+      describe:
+        'run this TypeScript filter, or all of a folder, and again when they change; `--filter types` prints what they are written against',
+    },
     limit: {
       kind: 'list',
       placeholder: 'NAME=N',
@@ -125,6 +131,8 @@ export const broker: Command = {
     'weft broker',
     'weft broker --listen off --listen-ws off --listen-tls 0.0.0.0:7878',
     'weft broker --standalone --allow-anonymous',
+    'weft broker --filter filters/',
+    'weft broker --filter types > filters/weft-filter.d.ts',
     'weft broker --standalone --jwks https://issuer.example=https://issuer.example/jwks.json',
   ],
 
@@ -132,6 +140,12 @@ export const broker: Command = {
     if (args.list('limit').includes('help')) {
       const { limitsHelp } = await import('../run/run-broker.ts')
       terminal.out(limitsHelp(args.flag('json')))
+      return 0
+    }
+    if (args.list('filter').includes('types')) {
+      const { filterTypes } = await import('../run/broker-filters.ts')
+      const text = await filterTypes()
+      terminal.out(args.flag('json') ? `${JSON.stringify({ types: text })}\n` : text)
       return 0
     }
     const options = await brokerOptionsOf(args, terminal, defaultId())

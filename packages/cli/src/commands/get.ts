@@ -1,4 +1,4 @@
-import type { LeaseRow, LinkRow } from '@weft/broker'
+import type { FilterRow, LeaseRow, LinkRow } from '@weft/broker'
 import type { Resources } from '@weft/model'
 import type { Arguments } from '../arguments.ts'
 import { type Command, CommandError, UsageError } from '../command.ts'
@@ -18,8 +18,10 @@ const WHAT = [
   'listeners',
   'links',
   'leases',
+  'filters',
 ] as const
 type What = (typeof WHAT)[number]
+type BrokerThing = 'links' | 'leases' | 'filters'
 /** As `weft broker` opens its admin port. */
 const DEFAULT_BROKER = '127.0.0.1:7880'
 
@@ -39,8 +41,8 @@ export const get: Command = {
   description: [
     'Asks the control plane; with -f nothing needs to run: the answer is what it would send.',
     'FROM names the object, the file and the line that made it so.',
-    'links and leases are of a broker, which is asked itself: who is connected, and how many requests',
-    'responders allow.',
+    'links, leases and filters are of a broker, which is asked itself: who is connected, how many requests',
+    'responders allow, and which filters look at streams.',
   ].join('\n'),
   options: {
     from: {
@@ -58,7 +60,7 @@ export const get: Command = {
     broker: {
       kind: 'value',
       placeholder: 'HOST:PORT',
-      describe: `links, leases: admin port of the broker (${DEFAULT_BROKER})`,
+      describe: `links, leases, filters: admin port of the broker (${DEFAULT_BROKER})`,
     },
     name: { kind: 'value', placeholder: 'TEXT', describe: 'only what has this text in its name' },
   },
@@ -69,11 +71,13 @@ export const get: Command = {
     'weft get routes --from default/productpage-v1',
     'weft get clusters --from shop/cart -f mesh/ --json',
     'weft get links --broker 127.0.0.1:7880',
+    'weft get filters --json',
   ],
 
   async run(args, terminal) {
     const what = whatOf(args)
-    if (what === 'links' || what === 'leases') return showBroker(what, args, terminal)
+    if (what === 'links' || what === 'leases' || what === 'filters')
+      return showBroker(what, args, terminal)
     const from = args.value('from')
     if (what !== 'services' && from === undefined) {
       throw new UsageError(`weft get ${what} needs to know whose: --from default/productpage-v1`)
@@ -97,11 +101,7 @@ export const get: Command = {
   },
 }
 
-async function showBroker(
-  what: 'links' | 'leases',
-  args: Arguments,
-  terminal: Terminal,
-): Promise<number> {
+async function showBroker(what: BrokerThing, args: Arguments, terminal: Terminal): Promise<number> {
   const admin = parseAddress('broker', args.value('broker') ?? DEFAULT_BROKER)
   const file = args.value('token-file')
   const { readTokenFile } = await import('../run/proxy-token.ts')
@@ -109,6 +109,13 @@ async function showBroker(
   const { askBroker, renderLeases, renderLinks } = await import('../inspect/broker-links.ts')
   const answer = await askBroker(`/${what}`, admin, token)
   const text = args.value('name') ?? ''
+  if (what === 'filters') {
+    const filters = (answer.filters ?? []) as readonly FilterRow[]
+    const shown = filters.filter(({ name }) => name.includes(text))
+    const { renderFilters } = await import('../inspect/broker-filters.ts')
+    terminal.out(args.flag('json') ? `${JSON.stringify(shown)}\n` : renderFilters(shown))
+    return 0
+  }
   const isWanted = ({ app }: { readonly app: string }) => app.includes(text)
   const links = ((answer.links ?? []) as readonly LinkRow[]).filter(isWanted)
   const leases = ((answer.leases ?? []) as readonly LeaseRow[]).filter(isWanted)
@@ -147,7 +154,7 @@ async function readResources<T extends keyof Resources>(
 }
 
 async function renderResources(
-  what: Exclude<What, 'services' | 'links' | 'leases'>,
+  what: Exclude<What, 'services' | BrokerThing>,
   resources: readonly Resources[keyof Resources][],
 ): Promise<string> {
   const tables = await import('../inspect/tables.ts')

@@ -8,7 +8,7 @@ import { columns } from '../terminal/columns.ts'
 
 /** @throws {CommandError} When no broker answers, or it does not know the caller. */
 export async function askBroker(
-  path: '/links' | '/leases',
+  path: '/links' | '/leases' | '/filters',
   admin: SocketAddress,
   token: string | undefined,
 ): Promise<Readonly<Record<string, unknown>>> {

@@ -40,6 +40,8 @@ export interface BrokerRunOptions {
   readonly authentication: AuthenticationOptions
   readonly admin: SocketAddress
   readonly adminToken?: string
+  /** Files and folders of filters. */
+  readonly filters: readonly string[]
   /** `NAME=N`, not looked at yet. */
   readonly limits: Readonly<Record<string, string>>
   readonly drainMs: number
@@ -82,6 +84,7 @@ export async function brokerOptionsOf(
     authentication,
     admin: parseAddress('admin', args.value('admin') ?? DEFAULT_ADMIN),
     ...(tokenFile === undefined ? {} : { adminToken: await readTokenFile(tokenFile, terminal) }),
+    filters: args.list('filter').map((path) => resolve(terminal.cwd, path)),
     limits: args.pairs('limit'),
     drainMs: drainMsOf(args),
     ...(transport === undefined ? {} : { transport }),

@@ -8,6 +8,7 @@ import {
   type BrokerDeps,
   type BrokerLimits,
   DEFAULT_LIMITS,
+  type FilterSet,
   type MeshBroker,
   openAuthentication,
   openBrokerAdmin,
@@ -20,6 +21,7 @@ import { CommandError, UsageError } from '../command.ts'
 import { programVersion } from '../program-version.ts'
 import { columns } from '../terminal/columns.ts'
 import { firstSignal, type Terminal } from '../terminal/terminal.ts'
+import { openFilters } from './broker-filters.ts'
 import type { BrokerListener, BrokerRunOptions } from './broker-options.ts'
 import { type BrokerSidecars, openBrokerSidecars } from './broker-sidecars.ts'
 import { BrokerTls } from './broker-tls.ts'
@@ -39,6 +41,7 @@ interface Opened {
   readonly agent: Agent | undefined
   readonly mesh: (MeshBroker & { readonly sidecars: BrokerSidecars }) | undefined
   readonly tls: BrokerTls
+  readonly filters: FilterSet | undefined
 }
 
 export async function runBroker(
@@ -103,7 +106,9 @@ async function open(
   await tls.open().catch((cause: unknown) => failed(cause))
   const { authenticator } = authentication
   const transport = await transportOf(options.transport)
+  const filters = await openFilters(options.filters, { clock, logs })
   const deps: BrokerDeps = {
+    ...(filters === undefined ? {} : { filters }),
     transport,
     ...{ clock, log, random },
     authenticate: (leg, hello) => authenticator.authenticate(leg, hello),
@@ -112,7 +117,7 @@ async function open(
   const { id, control } = options
   if (control === undefined) {
     const broker = new Broker({ id, limits }, deps)
-    return { broker, authentication, agent, mesh: undefined, tls }
+    return { broker, authentication, agent, mesh: undefined, tls, filters }
   }
   const { connect, bridgeHost } = control
   const cluster = options.workload.cluster
@@ -126,12 +131,12 @@ async function open(
     { id, limits, connect, cluster, graceMs: GRACE_MS, bridgeHost, version, sidecars },
     deps,
   )
-  return { broker: mesh.broker, authentication, agent, mesh: { ...mesh, sidecars }, tls }
+  return { broker: mesh.broker, authentication, agent, mesh: { ...mesh, sidecars }, tls, filters }
 }
 
 async function openAdmin(
   { id, admin: address, adminToken, workload }: BrokerRunOptions,
-  { broker, mesh }: Opened,
+  { broker, mesh, filters }: Opened,
   state: () => BrokerState,
   logs: LogScopes,
 ): Promise<BrokerAdmin> {
@@ -142,7 +147,8 @@ async function openAdmin(
   const registry = mesh === undefined ? {} : { registry: mesh.registry }
   try {
     const log = logs.logger('admin')
-    return await openBrokerAdmin({ address, info, ...token }, { broker, state, log, ...registry })
+    const more = filters === undefined ? registry : { ...registry, filters }
+    return await openBrokerAdmin({ address, info, ...token }, { broker, state, log, ...more })
   } catch (cause) {
     return failed(cause, `Cannot open the admin port on ${renderAddress(address)}`)
   }
@@ -193,8 +199,9 @@ async function listen(
   return bound
 }
 
-async function close({ broker, mesh, authentication, agent, tls }: Opened): Promise<void> {
+async function close({ broker, mesh, authentication, agent, tls, filters }: Opened): Promise<void> {
   broker.close()
+  filters?.close()
   await mesh?.close()
   await mesh?.sidecars[Symbol.asyncDispose]()
   authentication.close()
