@@ -5,7 +5,16 @@
 import type { AccessLogFields, AccessLogTarget, AccessLogValue } from './listener.ts'
 
 /** What an operator takes. `any`: nothing here can judge it. */
-type Argument = 'none' | 'field' | 'grpc' | 'serverName' | 'text' | 'metadata' | 'any'
+type Argument =
+  | 'none'
+  | 'field'
+  | 'grpc'
+  | 'serverName'
+  | 'text'
+  | 'metadata'
+  | 'filterState'
+  | 'points'
+  | 'any'
 
 const ADDRESSES = ['UPSTREAM_REMOTE', 'UPSTREAM_LOCAL', 'DOWNSTREAM_REMOTE', 'DOWNSTREAM_LOCAL']
 const CERTIFICATE = ['URI_SAN', 'DNS_SAN', 'IP_SAN', 'EMAIL_SAN', 'SUBJECT', 'ISSUER', 'SERIAL']
@@ -17,13 +26,18 @@ const PLAIN = [
   ...['UPSTREAM_CLUSTER_RAW', 'UPSTREAM_HOST', 'UPSTREAM_HOST_NAME', 'ROUTE_NAME', 'STREAM_ID'],
   ...['UPSTREAM_HOST_NAME_WITHOUT_PORT', 'UPSTREAM_TRANSPORT_FAILURE_REASON', 'TRACE_ID'],
   ...['UPSTREAM_REQUEST_ATTEMPT_COUNT', 'FILTER_CHAIN_NAME', 'GRPC_STATUS_NUMBER'],
+  ...['REQUEST_TX_DURATION', 'CONNECTION_ID', 'UPSTREAM_CONNECTION_ID'],
+  ...['REQUEST_HEADERS_BYTES', 'RESPONSE_HEADERS_BYTES', 'RESPONSE_TRAILERS_BYTES'],
   ...['ACCESS_LOG_TYPE', 'HOSTNAME', 'DOWNSTREAM_TRANSPORT_FAILURE_REASON', 'UPSTREAM_PROTOCOL'],
   ...[...ADDRESSES, 'DOWNSTREAM_DIRECT_REMOTE'].flatMap((name) => [
     ...[`${name}_ADDRESS`, `${name}_ADDRESS_WITHOUT_PORT`, `${name}_PORT`],
   ]),
   ...['DOWNSTREAM', 'UPSTREAM'].flatMap((side) => [
     ...[...CERTIFICATE, 'FINGERPRINT_256', 'CERT_V_END'].map((fact) => `${side}_PEER_${fact}`),
-    ...[`${side}_TLS_VERSION`, `${side}_TLS_CIPHER`],
+    ...[`${side}_TLS_VERSION`, `${side}_TLS_CIPHER`, `${side}_LOCAL_URI_SAN`],
+    ...['WIRE', 'HEADER'].flatMap((what) => [
+      ...[`${side}_${what}_BYTES_SENT`, `${side}_${what}_BYTES_RECEIVED`],
+    ]),
   ]),
 ]
 
@@ -34,23 +48,20 @@ export const LOG_OPERATORS: ReadonlyMap<string, Argument> = new Map<string, Argu
   ...[['START_TIME', 'any'] as const, ['EMIT_TIME', 'any'] as const],
   ...[['GRPC_STATUS', 'grpc'] as const, ['REQUESTED_SERVER_NAME', 'serverName'] as const],
   ...[['QUERY_PARAM', 'text'] as const, ['DYNAMIC_METADATA', 'metadata'] as const],
+  ...[['FILTER_STATE', 'filterState'] as const, ['COMMON_DURATION', 'points'] as const],
 ])
 
 /** Documented by Envoy; whatever their argument, the answer is "not known". */
 const NOT_KNOWN_HERE = new Set([
-  ...['VIRTUAL_CLUSTER_NAME', 'CONNECTION_ID', 'LOCAL_REPLY_BODY', 'UNIQUE_ID', 'SPAN_ID'],
-  ...['METADATA', 'CLUSTER_METADATA', 'UPSTREAM_METADATA', 'FILTER_STATE'],
-  ...['UPSTREAM_FILTER_STATE', 'UPSTREAM_CONNECTION_ID'],
-  ...['REQUEST_TX_DURATION', 'ROUNDTRIP_DURATION', 'COMMON_DURATION', 'CUSTOM_FLAGS'],
-  ...['DOWNSTREAM_HANDSHAKE_DURATION', 'UPSTREAM_CONNECTION_POOL_READY_DURATION'],
-  ...['REQUEST_HEADERS_BYTES', 'RESPONSE_HEADERS_BYTES', 'RESPONSE_TRAILERS_BYTES'],
-  ...['UPSTREAM_WIRE_BYTES_SENT', 'UPSTREAM_WIRE_BYTES_RECEIVED', 'UPSTREAM_HEADER_BYTES_SENT'],
-  ...['UPSTREAM_HEADER_BYTES_RECEIVED', 'DOWNSTREAM_WIRE_BYTES_SENT'],
-  ...['DOWNSTREAM_WIRE_BYTES_RECEIVED', 'DOWNSTREAM_HEADER_BYTES_SENT'],
-  ...['DOWNSTREAM_HEADER_BYTES_RECEIVED', 'BYTES_RETRANSMITTED', 'PACKETS_RETRANSMITTED'],
-  'DOWNSTREAM_LOCAL_CLOSE_REASON',
-  ...['DOWNSTREAM_DETECTED_CLOSE_TYPE', 'UPSTREAM_DETECTED_CLOSE_TYPE'],
-  ...['UPSTREAM_LOCAL_CLOSE_REASON', 'TLS_JA3_FINGERPRINT', 'TLS_JA4_FINGERPRINT'],
+  ...['VIRTUAL_CLUSTER_NAME', 'LOCAL_REPLY_BODY', 'UNIQUE_ID', 'SPAN_ID', 'CUSTOM_FLAGS'],
+  ...['METADATA', 'CLUSTER_METADATA', 'UPSTREAM_METADATA', 'UPSTREAM_FILTER_STATE'],
+  ...['ROUNDTRIP_DURATION', 'DOWNSTREAM_HANDSHAKE_DURATION'],
+  ...['UPSTREAM_CONNECTION_POOL_READY_DURATION', 'BYTES_RETRANSMITTED', 'PACKETS_RETRANSMITTED'],
+  ...['DOWNSTREAM', 'UPSTREAM'].flatMap((side) => [
+    ...[`${side}_DETECTED_CLOSE_TYPE`, `${side}_LOCAL_CLOSE_REASON`],
+    ...['SENT', 'RECEIVED'].map((way) => `${side}_DECOMPRESSED_HEADER_BYTES_${way}`),
+  ]),
+  ...['TLS_JA3_FINGERPRINT', 'TLS_JA4_FINGERPRINT', 'DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID'],
 ])
 
 /** Facts of certificates and handshakes, of which there are many. */
@@ -62,36 +73,33 @@ export function isUnknownLogFact(name: string): boolean {
   return NOT_KNOWN_HERE.has(name) || TLS_FACT.test(name)
 }
 
+/** What an argument must look like, and how that is said. */
+const FORMS: Readonly<Partial<Record<Argument, readonly [form: RegExp, needs: string]>>> = {
+  field: [/^[^?]*[^?](\?[^?]+)?$/s, 'needs a header name, or two with "?" between them'],
+  text: [/./s, 'needs the name of a query parameter'],
+  metadata: [/^[^:]+(:[^:]+)*$/s, 'needs FILTER:KEY, or FILTER:KEY:KEY and so on'],
+  filterState: [
+    /^[^:]+(:(PLAIN|TYPED|FIELD:[^:]+))?$/,
+    'needs KEY, KEY:PLAIN, KEY:TYPED or KEY:FIELD:NAME',
+  ],
+  points: [
+    /^[A-Z_]+:[A-Z_]+:(ms|us|ns)$/,
+    'needs START:END:PRECISION, for example DS_RX_BEG:US_RX_BEG:ms',
+  ],
+  grpc: [/^(CAMEL_STRING|SNAKE_STRING|NUMBER)?$/, 'needs CAMEL_STRING, SNAKE_STRING or NUMBER'],
+  serverName: [
+    /^(SNI_ONLY|SNI_FIRST|HOST_FIRST)?(:ORIG)?$/,
+    'needs SNI_ONLY, SNI_FIRST or HOST_FIRST',
+  ],
+}
+
 /** What is wrong with an operator; `undefined`: nothing. */
 export function logOperatorProblem(name: string, argument: string | undefined): string | undefined {
   const takes = LOG_OPERATORS.get(name)
   if (takes === undefined) return isUnknownLogFact(name) ? undefined : 'is not known'
-  const text = argument ?? ''
-  switch (takes) {
-    case 'none':
-      return argument === undefined ? undefined : 'takes no argument'
-    case 'field': {
-      const [first, other, ...more] = text.split('?')
-      const isGood = first !== '' && other !== '' && more.length === 0
-      return isGood ? undefined : 'needs a header name, or two with "?" between them'
-    }
-    case 'text':
-      return text === '' ? 'needs the name of a query parameter' : undefined
-    case 'metadata':
-      return text.split(':').includes('')
-        ? 'needs FILTER:KEY, or FILTER:KEY:KEY and so on'
-        : undefined
-    case 'grpc':
-      return /^(CAMEL_STRING|SNAKE_STRING|NUMBER)?$/.test(text)
-        ? undefined
-        : 'needs CAMEL_STRING, SNAKE_STRING or NUMBER'
-    case 'serverName':
-      return /^(SNI_ONLY|SNI_FIRST|HOST_FIRST)?(:ORIG)?$/.test(text)
-        ? undefined
-        : 'needs SNI_ONLY, SNI_FIRST or HOST_FIRST'
-    case 'any':
-      return undefined
-  }
+  if (takes === 'none') return argument === undefined ? undefined : 'takes no argument'
+  const [form, needs] = FORMS[takes] ?? []
+  return form === undefined || form.test(argument ?? '') ? undefined : needs
 }
 
 /** `%NAME%`, `%NAME(argument)%`, `%NAME(argument):10%`; as Envoy reads them. Sticky. */

@@ -140,6 +140,7 @@ export class AnswerCoding {
     if (this.chunked) out.beginChunk(bytes.length)
     out.copy(bytes, 0, bytes.length)
     if (this.chunked) out.endChunk()
+    x.answer.framingOut += out.length - bytes.length
     if (!x.downstream.send(0, false, undefined)) this.#coder.stream.pause()
   }
 

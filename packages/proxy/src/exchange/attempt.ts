@@ -140,7 +140,9 @@ export function composeRequest(
   if (spelling !== undefined && !connection.multiplexed) {
     spellNames(out.bytes, 0, headLength, spelling)
   }
+  plan.headLength = headLength
   const { request, held } = x
+  request.framingOut = 0
   request.chunkedOut = !connection.multiplexed && (request.framing === 'chunked' || plan.chunked)
   request.append(held.bytes, 0, held.length, out)
   if (request.done) request.appendEnd(out)

@@ -34,6 +34,9 @@ export class BodyRelay {
   done = true
   /** Data bytes so far. */
   bytes = 0
+  /** Bytes of the chunked coding around the data: as it came, and as it goes on. */
+  framingIn = 0
+  framingOut = 0
   /** Whether the other side gets it chunked. */
   chunkedOut = false
   /** What is relayed next is the end of a stream's body. */
@@ -57,6 +60,8 @@ export class BodyRelay {
     this.left = framing === 'fixed' ? length : 0
     this.done = framing === 'none' || (framing === 'fixed' && length === 0)
     this.bytes = 0
+    this.framingIn = 0
+    this.framingOut = 0
     this.chunkedOut = chunkedOut
     this.ending = false
     this.messages = undefined
@@ -135,18 +140,26 @@ export class BodyRelay {
   /** Data in the form that the other side gets. */
   append(bytes: Buffer, from: number, to: number, into: OutBuffer): void {
     if (from === to) return
-    if (this.chunkedOut) into.beginChunk(to - from)
+    if (!this.chunkedOut) {
+      into.copy(bytes, from, to)
+      return
+    }
+    const before = into.length
+    into.beginChunk(to - from)
     into.copy(bytes, from, to)
-    if (this.chunkedOut) into.endChunk()
+    into.endChunk()
+    this.framingOut += into.length - before - (to - from)
   }
 
   #relayChunks(bytes: Buffer, from: number, end: number, into: OutBuffer | undefined): number {
     const decoder = this.#decoder
     let at = from
     while (at < end && !decoder.done) {
+      const before = at
       at = decoder.next(bytes, at, end)
       if (at < 0) return at
       const { dataFrom, dataTo } = decoder
+      this.framingIn += at - before - (dataTo - dataFrom)
       this.bytes += dataTo - dataFrom
       this.#put(bytes, dataFrom, dataTo, into)
     }
@@ -174,8 +187,10 @@ export class BodyRelay {
   /** What ends the body in the chunked coding; nothing in others. */
   appendEnd(into: OutBuffer): void {
     if (!this.chunkedOut) return
+    const before = into.length
     into.append(LAST_CHUNK)
     if (this.trailers !== undefined) into.copy(this.trailers.bytes, 0, this.trailers.length)
     into.append(CRLF)
+    this.framingOut += into.length - before
   }
 }

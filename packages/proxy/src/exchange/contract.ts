@@ -34,6 +34,7 @@ import type { SharedLimits } from '../filters/rate-limit/shared-limiter.ts'
 import type { OverloadState } from '../overload/overload-state.ts'
 import type { TlsContexts } from '../tls/tls-contexts.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
+import type { WireBytes } from './wire-bytes.ts'
 
 /** Everything the data path takes from its surroundings. */
 export interface EngineDeps {
@@ -183,6 +184,14 @@ export interface ExchangeRecord {
   readonly scheme?: string | undefined
   /** From the start until the request's last byte, and the answer's first one; absent: neither came. */
   readonly requestMs?: number | undefined
+  /** Until the last byte of the request was sent upstream. */
+  readonly requestSentMs?: number | undefined
+  readonly downstreamWire?: WireBytes | undefined
+  readonly upstreamWire?: WireBytes | undefined
+  /** Names and values, without what separates them. */
+  readonly requestFieldBytes?: number | undefined
+  readonly responseFieldBytes?: number | undefined
+  readonly responseTrailerBytes?: number | undefined
   readonly firstByteMs?: number | undefined
   readonly downstreamPeerUriSan?: string | undefined
   /** Absent: plaintext. */

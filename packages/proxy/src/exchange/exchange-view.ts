@@ -22,6 +22,14 @@ import type { FilterMetadata } from './exchange-facts.ts'
 import { failureDetails, failureFlag } from './failures.ts'
 import { grpcStatusIn } from './grpc.ts'
 import { sentLines } from './request-fields.ts'
+import {
+  downstreamBytes,
+  requestFieldBytes,
+  responseFieldBytes,
+  trailerBytes,
+  upstreamBytes,
+  type WireBytes,
+} from './wire-bytes.ts'
 
 /** `POST` as a number. */
 const POST = 0x504f5354
@@ -237,6 +245,32 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
   }
   get attempts(): number {
     return this.#x.attempts
+  }
+  get requestMs(): number | undefined {
+    const { request, bodyDoneMs, startedMs } = this.#x
+    if (!request.done) return undefined
+    return bodyDoneMs === 0 ? 0 : bodyDoneMs - startedMs
+  }
+  get requestSentMs(): number | undefined {
+    const { sentBy, sentMs, startedMs } = this.#x
+    const { requestMs } = this
+    if (sentBy === undefined || requestMs === undefined) return undefined
+    return Math.max(requestMs, sentMs - startedMs)
+  }
+  get downstreamWire(): WireBytes {
+    return downstreamBytes(this.#x)
+  }
+  get upstreamWire(): WireBytes {
+    return upstreamBytes(this.#x)
+  }
+  get requestFieldBytes(): number {
+    return requestFieldBytes(this.#x)
+  }
+  get responseFieldBytes(): number {
+    return responseFieldBytes(this.#x)
+  }
+  get responseTrailerBytes(): number {
+    return trailerBytes(this.#x)
   }
   get firstByteMs(): number | undefined {
     const { firstByteMs, startedMs } = this.#x

@@ -126,6 +126,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   sentMs = 0
   firstByteMs = -1
   endedMs = 0
+  /** When the last byte of a body came; 0: there was none. */
+  bodyDoneMs = 0
   status = 0
   failure: Failure | undefined
   detail = ''
@@ -204,6 +206,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.upgrade = false
     this.timers.reset()
     this.sentMs = 0
+    this.bodyDoneMs = 0
     this.eventMs = 0
     this.firstByteMs = -1
     this.status = 0

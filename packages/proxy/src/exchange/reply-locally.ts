@@ -42,6 +42,8 @@ export function replyLocally(exchange: Exchange, asHttp: LocalReply): void {
     out,
   )
   exchange.responseBodyBytes = bodyBytes
+  exchange.answerPlan.headLength = out.length - bodyBytes
+  exchange.answer.framingOut = 0
   const { headerCase } = exchange.runtime.manager
   if (headerCase !== undefined && !downstream.multiplexed) {
     spellNames(out.bytes, 0, out.length - bodyBytes, headerCase)

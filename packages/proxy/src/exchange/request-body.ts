@@ -138,8 +138,9 @@ function keepAndFrame(exchange: Exchange, bytes: Buffer, from: number, end: numb
 
 function requestDone(exchange: Exchange): void {
   const { timers } = exchange
+  exchange.bodyDoneMs = exchange.deps.clock.monotonicMs()
   if ((timers.requestMs > 0 || timers.limitsBody) && !exchange.answered) {
-    timers.requestDone(exchange.deps.clock.monotonicMs())
+    timers.requestDone(exchange.bodyDoneMs)
   }
   mirrorComplete(exchange)
   if (exchange.discarding) exchange.finish()

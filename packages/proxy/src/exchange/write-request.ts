@@ -67,6 +67,8 @@ export interface RequestPlan {
   route: EncodedHeaders | undefined
   /** The listener's stamps; absent when there are none. */
   stamps: EncodedHeaders | undefined
+  /** Of what was written, in bytes; 0: nothing was. */
+  headLength: number
   /** Remembers the request id that is made here. */
   readonly id: RequestId
 }
@@ -100,6 +102,7 @@ export function newRequestPlan(
     dropBaggage: false,
     route: undefined,
     stamps: undefined,
+    headLength: 0,
     id,
   }
 }

@@ -46,6 +46,8 @@ export interface ResponsePlan {
   route: EncodedHeaders | undefined
   stamps: EncodedHeaders | undefined
   filters: EncodedHeaders | undefined
+  /** Of what was written, in bytes. */
+  headLength: number
 }
 
 export function newResponsePlan(
@@ -66,11 +68,13 @@ export function newResponsePlan(
     route: undefined,
     stamps: undefined,
     filters: undefined,
+    headLength: 0,
   }
 }
 
 export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
   const { head, bytes } = plan
+  const from = out.length
   // An HTTP/2 upstream says 200 for what HTTP/1.1 calls 101.
   if (plan.accept === undefined || head.status === 101) writeStatusLine(head, bytes, out)
   else out.append(SWITCHING_LINES)
@@ -99,6 +103,7 @@ export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
   if (plan.stamps !== undefined) writeLines(plan.stamps, plan.view, out)
   if (plan.filters !== undefined) writeLines(plan.filters, plan.view, out)
   out.piece(CRLF)
+  plan.headLength = out.length - from
 }
 
 function replaceProof({ head, bytes }: ResponsePlan, accept: string, out: OutBuffer): void {

@@ -1,10 +1,12 @@
 /** What ended, in the words of the access log. Empty texts of a record mean that there was none. */
-import type { SocketAddress } from '@weft/model'
+import type { SocketAddress, WorkloadRef } from '@weft/model'
 import type { TlsFacts } from '@weft/net'
-import { type LogFacts, readTraceId } from '@weft/telemetry'
+import { type LogFacts, PEER_HEADER, parsePeerHeader, readTraceId } from '@weft/telemetry'
 import type { ConnectionRecord, ExchangeRecord } from '../exchange/contract.ts'
 import { connectionDenialIn, DENIAL_NOTE, denialIn } from '../filters/denial-note.ts'
 import { relayedOf } from '../listen/relayed.ts'
+import { connectionIdOf } from './connection-ids.ts'
+import { filterStateOf } from './peer-state.ts'
 import { shownPath } from './shown-path.ts'
 
 /** A view of the record at hand; reused, because there is one per request. */
@@ -56,6 +58,39 @@ export class ExchangeEntry implements LogFacts {
   }
   metadata(filter: string): Readonly<Record<string, unknown>> | undefined {
     return this.#record.metadata?.(filter)
+  }
+  filterState(key: string): string | Readonly<Record<string, string>> | undefined {
+    const { direction, downstreamTls, endpoint } = this.#record
+    return filterStateOf(key, {
+      downstream: () => callerOf(direction, this.#record.requestHeader(PEER_HEADER)),
+      upstream: () => endpoint?.workload,
+      tls: downstreamTls,
+    })
+  }
+  get requestSentMs(): number | undefined {
+    return this.#record.requestSentMs
+  }
+  get downstreamWire(): LogFacts['downstreamWire'] {
+    return this.#record.downstreamWire
+  }
+  get upstreamWire(): LogFacts['upstreamWire'] {
+    return this.#record.upstreamWire
+  }
+  get requestFieldBytes(): number | undefined {
+    return this.#record.requestFieldBytes
+  }
+  get responseFieldBytes(): number | undefined {
+    return this.#record.responseFieldBytes
+  }
+  get responseTrailerBytes(): number | undefined {
+    return this.#record.responseTrailerBytes
+  }
+  get connectionId(): number {
+    return connectionIdOf(this.#record.downstreamRemote)
+  }
+  get upstreamConnectionId(): number | undefined {
+    const { upstreamLocal } = this.#record
+    return upstreamLocal === undefined ? undefined : connectionIdOf(upstreamLocal)
   }
   get requestedServerName(): string | undefined {
     return this.#record.downstreamTls?.serverName
@@ -153,6 +188,14 @@ export class ExchangeEntry implements LogFacts {
   }
 }
 
+/** Only who comes from inside the mesh is believed to say who it is. */
+function callerOf(
+  direction: ExchangeRecord['direction'],
+  header: string | undefined,
+): WorkloadRef | undefined {
+  return direction === 'inbound' && header !== undefined ? parsePeerHeader(header) : undefined
+}
+
 const none = (): undefined => undefined
 
 const NOT_HTTP = {
@@ -206,8 +249,27 @@ export function connectionEntryOf(record: ConnectionRecord): LogFacts {
     downstreamRemoteAddress: record.downstreamRemote,
     downstreamDirectAddress: record.downstreamDirect ?? record.downstreamRemote,
     requestedServerName: record.serverName,
+    // Bytes are all that there is of it: no head, no coding.
+    downstreamWire: wireOf(record.receivedBytes, record.sentBytes),
+    upstreamWire: wireOf(record.sentBytes, record.receivedBytes),
+    get connectionId() {
+      return connectionIdOf(record.downstreamRemote)
+    },
+    get upstreamConnectionId() {
+      return record.upstreamLocal === undefined ? undefined : connectionIdOf(record.upstreamLocal)
+    },
+    filterState: (key) =>
+      filterStateOf(key, {
+        downstream: () => undefined,
+        upstream: () => record.endpoint?.workload,
+        tls: record.downstreamTls,
+      }),
     metadata: (filter) => relayedOf(record.downstreamRemote)?.metadata.get(filter),
   }
+}
+
+function wireOf(received: number, sent: number): LogFacts['upstreamWire'] {
+  return { received, sent, headerReceived: 0, headerSent: 0 }
 }
 
 function textOf(text: string): string | undefined {

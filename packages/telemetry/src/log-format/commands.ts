@@ -13,6 +13,7 @@ import {
 import type { LogFacts, LogPeer } from './facts.ts'
 import { compileTime, ISO_PATTERN } from './log-time.ts'
 import { longFlags } from './response-flags.ts'
+import { commonDuration, filterState, SIZES } from './size-commands.ts'
 
 export type LogValue = string | number | undefined
 export type ReadFact = (facts: LogFacts) => LogValue
@@ -50,6 +51,7 @@ function tlsCommands(side: Side): Record<string, Command> {
     [`${side}_PEER_CERT_V_END`]: ofPeer(({ validToMs }) => new Date(validToMs).toISOString()),
     [`${side}_TLS_VERSION`]: plain((facts) => tlsOf(facts, side)?.version),
     [`${side}_TLS_CIPHER`]: plain((facts) => tlsOf(facts, side)?.cipher),
+    [`${side}_LOCAL_URI_SAN`]: plain((facts) => names(tlsOf(facts, side)?.localUriSans)),
   }
 }
 
@@ -224,6 +226,9 @@ export const KNOWN: Readonly<Record<string, Command>> = {
     (facts) => names(facts.downstreamTls?.peer?.uriSans) ?? facts.downstreamPeerUriSan,
   ),
   DYNAMIC_METADATA: dynamicMetadata,
+  FILTER_STATE: filterState,
+  COMMON_DURATION: commonDuration,
+  ...Object.fromEntries(Object.entries(SIZES).map(([name, read]) => [name, plain(read)])),
   REQUESTED_SERVER_NAME: plain((facts) => facts.requestedServerName),
   ROUTE_NAME: plain((facts) => facts.routeName),
   FILTER_CHAIN_NAME: plain((facts) => facts.filterChain),

@@ -14,6 +14,16 @@ const facts: LogFacts = {
   startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
   durationMs: 12.6,
   requestMs: 1.2,
+  requestSentMs: 1.6,
+  connectionId: 7,
+  downstreamWire: { received: 90, sent: 400, headerReceived: 83, headerSent: 61 },
+  requestFieldBytes: 70,
+  filterState: (key) =>
+    key === 'me'
+      ? 'spiffe://a/b'
+      : key === 'upstream_peer'
+        ? { workload: 'reviews-1', namespace: 'default' }
+        : undefined,
   firstByteMs: 10.4,
   upstreamServiceMs: 11.2,
   method: 'GET',
@@ -108,6 +118,15 @@ describe('operators', () => {
     ['%HOSTNAME% %STREAM_ID% %ACCESS_LOG_TYPE%', 'host-1 f00d DownstreamEnd'],
     ['%DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_TLS_VERSION%', 'spiffe://a/b -'],
     ['%METADATA(ROUTE:a:b)% %FILTER_STATE(key:PLAIN)% %DYNAMIC_METADATA(a:b)%', '- - -'],
+    ['%FILTER_STATE(upstream_peer:FIELD:namespace)%', 'default'],
+    ['%FILTER_STATE(upstream_peer:PLAIN)%', 'workload=reviews-1,namespace=default'],
+    ['%FILTER_STATE(upstream_peer:FIELD:none)% %FILTER_STATE(me:FIELD:x)%', '- -'],
+    ['%FILTER_STATE(me:PLAIN)%', 'spiffe://a/b'],
+    ['%DOWNSTREAM_WIRE_BYTES_RECEIVED% %DOWNSTREAM_HEADER_BYTES_SENT%', '90 61'],
+    ['%UPSTREAM_WIRE_BYTES_SENT% %REQUEST_HEADERS_BYTES%', '- 70'],
+    ['%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)% %COMMON_DURATION(X:DS_TX_END:ms)%', '10400 -'],
+    ['%COMMON_DURATION(DS_RX_END:DS_TX_END:ms)% %REQUEST_TX_DURATION%', '11 2'],
+    ['%CONNECTION_ID% %UPSTREAM_CONNECTION_ID%', '7 -'],
     ['100%% %ROUTE_NAME%', '100% default'],
   ]
   for (const [template, expected] of cases) {
@@ -155,6 +174,8 @@ describe('refuses, with the position,', () => {
     ['a time that no clock knows', '%START_TIME(%Q)%', /time specifier "%Q"/],
     ['an argument where none belongs', '%DURATION(1)%', /takes no argument/],
     ['a form of gRPC status that is not known', '%GRPC_STATUS(x)%', /needs CAMEL_STRING/],
+    ['filter state of no type', '%FILTER_STATE(a:JSON)%', /needs KEY, KEY:PLAIN/],
+    ['a duration without points', '%COMMON_DURATION(ms)%', /needs START:END:PRECISION/],
     ['the environment: it may hold secrets', '%ENVIRONMENT(HOME)%', /is not known/],
   ]
   for (const [what, template, message] of cases) {

@@ -1,0 +1,91 @@
+/**
+ * How many bytes of an exchange were on the wire, for its log line. Heads and the chunked coding
+ * are known of HTTP/1.1; what HTTP/2 made of them its session does not tell by stream.
+ *
+ * Computed when a log asks: the data path only notes the length of the heads that it writes.
+ */
+import { type MessageHead, SPAN } from '@weft/wire'
+import type { Exchange } from './exchange.ts'
+
+export interface WireBytes {
+  /** Absent: not known; 0: there was none. */
+  readonly received: number | undefined
+  readonly sent: number | undefined
+  /** Of these, start line and fields. */
+  readonly headerReceived: number | undefined
+  readonly headerSent: number | undefined
+}
+
+const UNKNOWN: WireBytes = {
+  received: undefined,
+  sent: undefined,
+  headerReceived: undefined,
+  headerSent: undefined,
+}
+
+export function downstreamBytes(x: Exchange): WireBytes {
+  const { downstream, head, request, answer, answerPlan, responseBodyBytes } = x
+  if (downstream.multiplexed) return UNKNOWN
+  // Before that the lengths are another exchange's.
+  const headerSent = x.answered ? answerPlan.headLength : 0
+  return {
+    received: head.end + request.bytes + request.framingIn,
+    sent: x.answered ? headerSent + responseBodyBytes + answer.framingOut : 0,
+    headerReceived: head.end,
+    headerSent,
+  }
+}
+
+/** Of the try that gave the answer, or was the last. */
+export function upstreamBytes(x: Exchange): WireBytes {
+  const { sentBy, request, response, answer, responseHeadDone, plan } = x
+  if (sentBy === undefined) return { received: 0, sent: 0, headerReceived: 0, headerSent: 0 }
+  if (sentBy.multiplexed) return UNKNOWN
+  const headerReceived = responseHeadDone ? response.end : 0
+  const body = responseHeadDone ? answer.bytes + answer.framingIn : 0
+  return {
+    received: headerReceived + body,
+    // In another coding than it came in, its length is not noted.
+    sent:
+      request.decoder === undefined
+        ? plan.headLength + request.bytes + request.framingOut
+        : undefined,
+    headerReceived,
+    headerSent: plan.headLength,
+  }
+}
+
+/** Names and values of a request, as HTTP/2 would name its start line. */
+export function requestFieldBytes({ head, headBytes, view }: Exchange): number {
+  const { method, path, authority, scheme } = view
+  const line = [':method', method, ':path', path, ':scheme', scheme].join('').length
+  const host = authority === '' ? 0 : ':authority'.length + authority.length
+  return line + host + fieldBytes(head, headBytes, 'host')
+}
+
+export function responseFieldBytes({
+  response,
+  responseBytes,
+  responseHeadDone,
+}: Exchange): number {
+  return responseHeadDone ? ':status200'.length + fieldBytes(response, responseBytes) : 0
+}
+
+export function trailerBytes({ answer, responseHeadDone }: Exchange): number {
+  const { trailers } = answer
+  if (!responseHeadDone || trailers === undefined) return 0
+  const lines = trailers.bytes.toString('latin1', 0, trailers.length).split('\r\n')
+  return lines.reduce((sum, line) => sum + line.replace(/:\s*/, '').length, 0)
+}
+
+/** @param except A lower-case name that counts elsewhere. */
+function fieldBytes({ spans, count }: MessageHead, bytes: Buffer, except?: string): number {
+  let sum = 0
+  for (let i = 0; i < count; i++) {
+    const [from = 0, to = 0, valueFrom = 0, valueTo = 0] = spans.subarray(i * SPAN, i * SPAN + 4)
+    const isExcepted =
+      except?.length === to - from && bytes.toString('latin1', from, to).toLowerCase() === except
+    if (!isExcepted) sum += to - from + valueTo - valueFrom
+  }
+  return sum
+}
