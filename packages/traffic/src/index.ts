@@ -51,6 +51,14 @@ export { createOutlierDetector, type OutlierDetector, type OutlierTotals } from 
 export { type OutlierEvent, type OutlierReason, outlierEventOf } from './outlier-state.ts'
 export { type BrokerPlace, pickBrokers, placeLinks } from './pick-brokers.ts'
 export {
+  type CountedDescriptor,
+  countedDescriptorsOf,
+  type Descriptor,
+  descriptorsOf,
+} from './rate-limit/descriptors.ts'
+export { type LeaseSource, Leases, type LeaseVerdict } from './rate-limit/leases.ts'
+export { counted, type LimitGrant, LocalLimiter } from './rate-limit/local-limiter.ts'
+export {
   type AttemptOutcome,
   type GiveUpReason,
   isRetriable,

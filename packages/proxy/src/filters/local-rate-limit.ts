@@ -1,5 +1,6 @@
 /** Token buckets in this proxy (Envoy's local_ratelimit filter). */
 import type { LocalRateLimit } from '@weft/model'
+import { type Descriptor, descriptorsOf, LocalLimiter } from '@weft/traffic'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
 import { FilterMemory } from './filter-memory.ts'
 import type {
@@ -9,8 +10,6 @@ import type {
   FilterScope,
   FilterVerdict,
 } from './http-filter.ts'
-import { type Descriptor, descriptorsOf } from './rate-limit/descriptors.ts'
-import { LocalLimiter } from './rate-limit/local-limiter.ts'
 import { limitHeaders, SharedLimiter, type SharedVerdict } from './rate-limit/shared-limiter.ts'
 
 export const localRateLimit: BindFilter<'localRateLimit'> = (config, scope) => {

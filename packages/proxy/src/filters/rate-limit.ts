@@ -1,5 +1,6 @@
 /** The global rate limit: asks a service that counts for all proxies (Envoy's ratelimit filter). */
 import type { HeaderValue, RateLimitService } from '@weft/model'
+import { countedDescriptorsOf, type LeaseSource, Leases, type LeaseVerdict } from '@weft/traffic'
 import {
   type CountedDescriptor,
   loadRateLimitMessages,
@@ -10,8 +11,6 @@ import type { EngineDeps } from '../exchange/contract.ts'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
 import { callGrpc } from '../upstream/grpc-call.ts'
 import type { BindFilter, FilterScope, FilterVerdict } from './http-filter.ts'
-import { countedDescriptorsOf } from './rate-limit/descriptors.ts'
-import { type LeaseSource, Leases, type LeaseVerdict } from './rate-limit/leases.ts'
 import { ServiceClient } from './rate-limit/service-client.ts'
 
 const control = new ServiceClient()

@@ -5,8 +5,7 @@
  * while there is plenty, and never more than one part in `AHEAD_PARTS` of the rest over all
  * workers: near the limit each token is at the worker that needs it, so a small bucket is exact.
  */
-import type { LimitGrant } from '../filters/rate-limit/local-limiter.ts'
-import { LocalLimiter } from '../filters/rate-limit/local-limiter.ts'
+import { type LimitGrant, LocalLimiter } from '@weft/traffic'
 import type { LimitQuestion } from '../filters/rate-limit/shared-limiter.ts'
 
 const AHEAD_PARTS = 8

@@ -17,9 +17,9 @@
  */
 import type { LogLevel } from '@weft/base'
 import type { OfferedPort, SocketAddress } from '@weft/model'
+import type { LimitGrant } from '@weft/traffic'
 import type { Rejection } from '@weft/xds'
 import type { ClusterStatus, DrainRequest, ProxyState } from '../admin/endpoint.ts'
-import type { LimitGrant } from '../filters/rate-limit/local-limiter.ts'
 import type { LimitQuestion } from '../filters/rate-limit/shared-limiter.ts'
 import type { ProxyOptions } from '../proxy-options.ts'
 import type { MetricSnapshot } from './metrics-snapshot.ts'

@@ -1,6 +1,6 @@
 /** The worker's side of local rate limits: asks its supervisor, who has the buckets. */
 import type { Clock } from '@weft/base'
-import type { LimitGrant } from '../filters/rate-limit/local-limiter.ts'
+import type { LimitGrant } from '@weft/traffic'
 import type { LimitQuestion, SharedLimits } from '../filters/rate-limit/shared-limiter.ts'
 import type { FromWorker } from './messages.ts'
 import type { WorkerPlace } from './worker-place.ts'

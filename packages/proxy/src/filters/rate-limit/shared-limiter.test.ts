@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LocalRateLimit, TokenBucket } from '@weft/model'
 import { FakeClock, seededRandom } from '@weft/testkit'
+import type { Descriptor } from '@weft/traffic'
 import fc from 'fast-check'
 import { LimitCounts } from '../../workers/limit-counts.ts'
 import type { FromWorker } from '../../workers/messages.ts'
 import { WorkerLimits } from '../../workers/worker-limits.ts'
-import type { Descriptor } from './descriptors.ts'
 import { SharedLimiter } from './shared-limiter.ts'
 
 const HOUR_MS = 3_600_000

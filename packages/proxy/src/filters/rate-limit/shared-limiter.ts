@@ -5,11 +5,17 @@
  */
 import type { Clock } from '@weft/base'
 import type { HeaderValue, LocalRateLimit } from '@weft/model'
+import {
+  counted,
+  type Descriptor,
+  type LeaseSource,
+  Leases,
+  type LeaseVerdict,
+  type LimitGrant,
+  LocalLimiter,
+} from '@weft/traffic'
 import type { WorkerPlace } from '../../workers/worker-place.ts'
 import { shareOfRateLimit } from '../../workers/worker-share.ts'
-import type { Descriptor } from './descriptors.ts'
-import { type LeaseSource, Leases, type LeaseVerdict } from './leases.ts'
-import { counted, type LimitGrant, LocalLimiter } from './local-limiter.ts'
 
 /** The supervisor is on the same machine: it can be asked often. */
 const MIN_REFUSED_MS = 2

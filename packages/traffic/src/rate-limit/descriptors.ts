@@ -1,5 +1,5 @@
 /** What a request is counted by: entries that a route's actions read out of it. */
-import { isIPv6 } from 'node:net'
+
 import type {
   DescriptorEntry,
   HeaderMatch,
@@ -9,9 +9,7 @@ import type {
   RateLimitActions,
   RequestView,
 } from '@weft/model'
-import { TextMatcher } from '@weft/traffic'
-import type { CountedDescriptor } from '@weft/xds'
-import type { ExchangeFacts } from '../../exchange/exchange-facts.ts'
+import { TextMatcher } from '../text/text-matcher.ts'
 
 /** The request, and what is known of its connection and its way. */
 export interface DescriptorFacts {
@@ -22,10 +20,22 @@ export interface DescriptorFacts {
   readonly sourceCluster: string
   readonly destinationCluster: string
   /** What earlier filters left behind. */
-  readonly metadata: Pick<ExchangeFacts, 'valueAt'>
+  readonly metadata: FoundMetadata
+}
+
+/** Envoy's dynamic metadata, read-only. */
+export interface FoundMetadata {
+  /** A value inside of what the filter of that name left behind; `undefined`: there is none. */
+  valueAt(filter: string, path: readonly string[]): unknown
 }
 
 export type Descriptor = readonly DescriptorEntry[]
+
+/** A descriptor, and what the request costs of its limit where that is not 1. */
+export interface CountedDescriptor {
+  readonly entries: Descriptor
+  readonly hits?: number
+}
 
 /** One descriptor per list of actions; a list of which one yields nothing has none. */
 export function descriptorsOf(
@@ -193,7 +203,7 @@ function matcherOf(
 
 /** `10.1.2.3` with 16 bits is `10.1.0.0/16`. */
 function masked(host: string, v4Bits: number, v6Bits: number): string {
-  if (!isIPv6(host)) {
+  if (!host.includes(':')) {
     const octets = host.split('.').map(Number)
     return `${maskBytes(octets, v4Bits, 8).join('.')}/${v4Bits}`
   }
