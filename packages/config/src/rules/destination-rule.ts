@@ -22,6 +22,7 @@ import {
 } from './istio-common.ts'
 import { checkLoadBalancer, checkLoadBalancerAnnotation } from './load-balancer.ts'
 import { fqdnProblem, isDnsLabel, wildcardDomainProblem } from './names.ts'
+import { checkPathsAnnotation } from './paths.ts'
 import type { Findings, RuledObject } from './rules.ts'
 
 export function checkDestinationRule(object: RuledObject, findings: Findings): void {
@@ -29,6 +30,7 @@ export function checkDestinationRule(object: RuledObject, findings: Findings): v
   const { namespace } = object.metadata
   checkIstioAnnotations(object.metadata.annotations, findings)
   checkLoadBalancerAnnotation(object.metadata.annotations, findings)
+  checkPathsAnnotation(object.metadata.annotations, findings)
   const problem = wildcardDomainProblem(spec.host)
   if (problem !== undefined) findings.error('spec.host', 'bad-host', problem)
   checkTrafficPolicy(spec.trafficPolicy, 'spec.trafficPolicy', namespace, findings)

@@ -10,6 +10,7 @@ import { ipFamily, isCidr } from './addresses.ts'
 import { checkLabels } from './istio-common.ts'
 import { checkLoadBalancerAnnotation } from './load-balancer.ts'
 import { isKubernetesLabel, isKubernetesSubdomain, isPortName } from './names.ts'
+import { checkPathsAnnotation } from './paths.ts'
 import type { Findings, RuledObject } from './rules.ts'
 
 export function checkService(object: RuledObject, findings: Findings): void {
@@ -21,6 +22,7 @@ export function checkService(object: RuledObject, findings: Findings): void {
   }
   checkLabels(spec.selector, 'spec.selector', findings)
   checkLoadBalancerAnnotation(object.metadata.annotations, findings)
+  checkPathsAnnotation(object.metadata.annotations, findings)
   checkServicePorts(spec, findings)
   checkClusterIps(spec, findings)
   checkServiceType(spec, findings)

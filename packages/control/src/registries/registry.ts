@@ -5,6 +5,7 @@
  * A registry knows nothing of routes or proxies: it says which hosts exist,
  * which ports they have, and who answers for them.
  */
+import type { PathOrder } from '@weft/config'
 import type { EndpointHealth, EndpointPath, Locality, Origin, WorkloadRef } from '@weft/model'
 import type { OwnBalancer } from './declared/own-balancer.ts'
 
@@ -68,6 +69,8 @@ export interface MeshService {
   readonly subjectAltNames?: readonly string[]
   /** A balancer asked for by annotation. */
   readonly balancer?: OwnBalancer
+  /** By which ways it is called, by annotation; absent: directly, else by a broker. */
+  readonly paths?: PathOrder
   readonly createdAt?: string
   readonly origins: readonly Origin[]
 }

@@ -293,6 +293,24 @@ describe('cluster balancer', () => {
     assert.match(pick('first'), /^10\.0\.0\./)
   })
 
+  test('F5: another way to the same workloads is taken before a host is tried twice', () => {
+    const of = balancer()
+    const [brokered] = group(1, 1)
+    assert.ok(brokered)
+    const path = 'broker' as const
+    of.update(endpoints(locality(group(0, 2)), locality([{ ...brokered, path }], { priority: 1 })))
+    const tried = new Set<Host>()
+    const keys: string[] = []
+    for (let i = 0; i < 3; i++) {
+      const host = of.pick({ hash: undefined, tried: tried.size === 0 ? undefined : tried })
+      assert.ok(host)
+      tried.add(host)
+      keys.push(host.key)
+    }
+    assert.deepEqual(keys.slice(0, 2).sort(), ['10.0.0.0:80', '10.0.0.1:80'])
+    assert.equal(keys[2], '10.0.1.0:80')
+  })
+
   test('hosts whose address stays keep their counts, and those that went are told', () => {
     const of = balancer()
     of.update(endpoints(locality(group(0, 2))))

@@ -101,6 +101,8 @@ class PriorityBalancer implements ClusterBalancer {
   #hosts = new Map<string, Host>()
   /** By priority; draining hosts left out. */
   #priorities: readonly (readonly Locality[])[] = []
+  /** A priority may be another way to the same workloads: none is clung to. */
+  #hasPaths = false
   /** Priorities that get traffic. */
   #levels: readonly Level[] = []
   /** What is well of each priority, whatever its share, for who wants another one; made when asked. */
@@ -132,6 +134,9 @@ class PriorityBalancer implements ClusterBalancer {
   update(endpoints: Endpoints): readonly Host[] {
     const before = this.#hosts
     this.#hosts = new Map()
+    this.#hasPaths = endpoints.localities.some((locality) =>
+      locality.endpoints.some(({ path }) => path !== undefined),
+    )
     const priorities = new Map<number, Locality[]>()
     for (const locality of endpoints.localities) {
       const list = priorities.get(locality.priority) ?? []
@@ -316,7 +321,8 @@ class PriorityBalancer implements ClusterBalancer {
         if (host !== undefined) return host
       }
     }
-    const other = request.otherPriority === 'last' ? this.#pickOther(request) : undefined
+    const mayLeave = request.otherPriority === 'last' || this.#hasPaths
+    const other = mayLeave ? this.#pickOther(request) : undefined
     return other ?? pickFrom(chosen, { hash: request.hash, tried: undefined })
   }
 

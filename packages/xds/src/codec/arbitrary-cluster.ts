@@ -32,8 +32,9 @@ const endpoint = record(
     health: fc.constantFrom('healthy' as const, 'unhealthy' as const, 'draining' as const),
     workload: fc.record({ name: word, namespace: word, app: word, version: word, cluster: word }),
     tlsMode: fc.constant('istio' as const),
+    path: fc.constant('broker' as const),
   },
-  ['workload', 'tlsMode'],
+  ['workload', 'tlsMode', 'path'],
 )
 
 /** Localities are unique and priorities have no gaps. */

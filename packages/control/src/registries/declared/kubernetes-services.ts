@@ -3,7 +3,7 @@
  * else the Pods that the selector finds; WorkloadEntries always besides, as
  * Istio does for workloads outside the cluster.
  */
-import { type Document, type DocumentOf, documentsOf } from '@weft/config'
+import { type Document, type DocumentOf, documentsOf, readPaths } from '@weft/config'
 import { type EndpointHealth, type Locality, NO_LOCALITY } from '@weft/model'
 import type { MeshService, ServiceInstance, ServicePort } from '../registry.ts'
 import { readOwnBalancer } from './own-balancer.ts'
@@ -63,6 +63,7 @@ function meshService(document: ServiceDocument, names: RegistryNames): MeshServi
   const { name, namespace, labels, annotations, creationTimestamp } = document.metadata
   const { spec } = document
   const balancer = readOwnBalancer(annotations)
+  const paths = readPaths(annotations)
   const isExternal = spec.type === 'ExternalName'
   const addresses = [...new Set([spec.clusterIP ?? '', ...(spec.clusterIPs ?? [])])].filter(
     (address) => address !== '' && address !== 'None',
@@ -95,6 +96,7 @@ function meshService(document: ServiceDocument, names: RegistryNames): MeshServi
       .filter((part) => part !== ''),
     labels,
     ...(balancer === undefined ? {} : { balancer }),
+    ...(paths === undefined ? {} : { paths }),
     ...(creationTimestamp === undefined ? {} : { createdAt: creationTimestamp }),
     origins: [document.origin],
   }

@@ -4,7 +4,14 @@
  * group by group; settings for a port replace all groups, with defaults for
  * those they leave out.
  */
-import type { DocumentOf, PortTrafficPolicy, Subset, TrafficPolicy } from '@weft/config'
+import {
+  type DocumentOf,
+  type PathOrder,
+  type PortTrafficPolicy,
+  readPaths,
+  type Subset,
+  type TrafficPolicy,
+} from '@weft/config'
 import type { Origin } from '@weft/model'
 import { type OwnBalancer, readOwnBalancer } from '../../registries/declared/own-balancer.ts'
 
@@ -14,6 +21,8 @@ export interface AppliedRule {
   readonly origins: readonly Origin[]
   /** A balancer that Istio's kinds have no value for, asked for by annotation. */
   readonly balancer?: OwnBalancer
+  /** By which ways the service is called, by annotation. */
+  readonly paths?: PathOrder
 }
 
 export interface AppliedSubset {
@@ -45,6 +54,7 @@ export function applyRules(rules: readonly DocumentOf<'DestinationRule'>[]): App
     subsets,
     origins: rules.map((rule) => rule.origin),
     ...balancerOf(rules),
+    ...pathsOf(rules),
   }
 }
 
@@ -54,6 +64,14 @@ function balancerOf(
   for (const { metadata } of rules) {
     const balancer = readOwnBalancer(metadata.annotations)
     if (balancer !== undefined) return { balancer }
+  }
+  return {}
+}
+
+function pathsOf(rules: readonly DocumentOf<'DestinationRule'>[]): Pick<AppliedRule, 'paths'> {
+  for (const { metadata } of rules) {
+    const paths = readPaths(metadata.annotations)
+    if (paths !== undefined) return { paths }
   }
   return {}
 }

@@ -1,4 +1,5 @@
 /** Instances of a service → who answers for one of its clusters, by priority and locality. */
+import type { PathOrder } from '@weft/config'
 import type { Endpoint, Endpoints, LocalityEndpoints } from '@weft/model'
 import type { ServiceInstance } from '../../registries/registry.ts'
 import { distributedWeights, type LocalityPreference, priorityOf } from '../features/locality.ts'
@@ -7,6 +8,8 @@ import { distributedWeights, type LocalityPreference, priorityOf } from '../feat
  * @param labels A subset's labels; an instance needs all of them.
  * @param preference Of the caller; absent: all localities are alike.
  * @param takesTls Whether an instance is called with mutual TLS of the mesh.
+ * @param paths Goes before all localities: an instance that is near is called by another way only
+ *   when the better one leads to nobody.
  */
 export function endpointsOf(
   name: string,
@@ -15,15 +18,19 @@ export function endpointsOf(
   labels: Readonly<Record<string, string>> | undefined,
   preference?: LocalityPreference,
   takesTls: (instance: ServiceInstance) => boolean = () => false,
+  paths: PathOrder = DEFAULT_PATHS,
 ): Endpoints {
   const wanted = Object.entries(labels ?? {})
   const chosen = instances.filter(
     (instance) =>
       instance.servicePort === port &&
+      pathRankOf(paths, instance) >= 0 &&
       wanted.every(([key, value]) => instance.labels[key] === value),
   )
-  const priorities = denseRanks(chosen.map((one) => rankOf(preference, one)))
-  const rank = (instance: ServiceInstance) => priorities.get(rankOf(preference, instance)) ?? 0
+  const numberOf = (instance: ServiceInstance) =>
+    pathRankOf(paths, instance) * PER_PATH + rankOf(preference, instance)
+  const priorities = denseRanks(chosen.map(numberOf))
+  const rank = (instance: ServiceInstance) => priorities.get(numberOf(instance)) ?? 0
   const groups = Map.groupBy(chosen, (instance) => {
     const { region, zone, subZone } = instance.locality
     return `${rank(instance)} ${region}/${zone}/${subZone}`
@@ -32,6 +39,15 @@ export function endpointsOf(
     .flatMap((group) => localityOf(group, rank, takesTls) ?? [])
     .sort(compareLocalities)
   return { name, localities: distributed(localities, preference) }
+}
+
+const DEFAULT_PATHS: PathOrder = ['direct', 'broker']
+/** More than a preference has numbers. */
+const PER_PATH = 1_000_000
+
+/** Negative: by this way nobody is called. */
+function pathRankOf(paths: PathOrder, { path }: ServiceInstance): number {
+  return paths === 'any' ? 0 : paths.indexOf(path ?? 'direct')
 }
 
 function rankOf(preference: LocalityPreference | undefined, instance: ServiceInstance): number {
@@ -80,6 +96,7 @@ function endpointOf(instance: ServiceInstance, takesTls: boolean): Endpoint {
     health: instance.health,
     ...(instance.workload === undefined ? {} : { workload: instance.workload }),
     ...(takesTls ? { tlsMode: 'istio' } : {}),
+    ...(instance.path === undefined ? {} : { path: instance.path }),
   }
 }
 

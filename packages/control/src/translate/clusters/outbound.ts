@@ -13,6 +13,7 @@ import {
 } from '../features/locality.ts'
 import { peerNames, takesMutualTls, towardsMesh } from '../features/mutual-tls.ts'
 import { outlierDetection } from '../features/outlier-detection.ts'
+import { forPaths, hasSeveralPaths, outliersOfPaths } from '../features/paths.ts'
 import { retryBudget } from '../features/retry-budget.ts'
 import { upstreamTls } from '../features/upstream-tls.ts'
 import { outboundCluster } from '../names.ts'
@@ -48,22 +49,37 @@ function addService(scope: ProxyScope, service: MeshService, set: ClusterSet): v
       const policy = policyFor(rule, port.port, subset?.subset.name)
       const preference = localityPreference(policy, scope.mesh, scope.proxy)
       const near = preference === undefined ? '' : JSON.stringify(preference)
+      const paths = rule.paths ?? service.paths
       const { peerAuthentications } = scope.snapshot
       const endpoints = scope.cache.get(
-        `endpoints ${name} ${near}`,
+        `endpoints ${name} ${near} ${paths ?? ''}`,
         [instances, labels, peerAuthentications],
         () =>
-          endpointsOf(name, instances, port.port, labels, preference, (instance) =>
-            takesMutualTls(scope, instance),
+          endpointsOf(
+            ...([name, instances, port.port, labels, preference] as const),
+            (instance) => takesMutualTls(scope, instance),
+            paths,
           ),
       )
       if (isEds) set.endpoints.set(name, endpoints)
+      const hasPaths = hasSeveralPaths(endpoints)
       const cluster = scope.cache.get(
-        `cluster ${direct} ${name} ${ruleKey(rule)} ${preference?.kind ?? ''} ${peers.join()}`,
+        `cluster ${direct} ${name} ${ruleKey(rule)} ${preference?.kind ?? ''} ${peers.join()} ${hasPaths}`,
         [service, rule, scope.mesh, isEds ? undefined : endpoints],
         () =>
           buildCluster(scope, {
-            ...{ service, port, rule, subset, name, direct, endpoints, preference, peers },
+            ...{
+              service,
+              port,
+              rule,
+              subset,
+              name,
+              direct,
+              endpoints,
+              preference,
+              peers,
+              hasPaths,
+            },
           }),
       )
       set.clusters.set(name, cluster)
@@ -112,17 +128,23 @@ interface ClusterInput {
   readonly preference: LocalityPreference | undefined
   /** See `peerNames`. */
   readonly peers: readonly string[]
+  /** Some endpoints are reached directly, others by a broker. */
+  readonly hasPaths: boolean
 }
 
 function buildCluster(scope: ProxyScope, input: ClusterInput): Cluster {
   const { service, port, rule, subset, name, direct, endpoints, preference, peers } = input
+  const { hasPaths } = input
   const policy = policyFor(rule, port.port, subset?.subset.name)
   const kind = discoveryOf(service, direct, rule, port, subset)
-  const outliers = outlierDetection(policy.outlierDetection)
+  const outliers = outlierDetection(policy.outlierDetection) ?? outliersOfPaths(hasPaths)
   // Who is behind a gateway does not choose what the application speaks: HTTP/1.1 when nobody says.
   const isUndeclared = port.protocol === 'auto' && scope.proxy.role === 'gateway'
   const protocol = isUndeclared ? 'http' : port.protocol
-  const pool = connectionPool(policy.connectionPool, protocol, scope.mesh)
+  const pool = forPaths(
+    connectionPool(policy.connectionPool, protocol, scope.mesh),
+    hasPaths && policy.connectionPool?.tcp?.connectTimeout === undefined,
+  )
   const tls = upstreamTls(
     policy.tls,
     {
