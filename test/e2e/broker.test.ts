@@ -107,7 +107,7 @@ describe('weft broker', () => {
 
     await mesh.dial({
       ...{ app: 'cart', namespace: 'shop', services: ['com.acme.Cart'] },
-      ...{ token, answer: 'from cart' },
+      ...{ token, answer: () => 'from cart' },
     })
     const web = await mesh.token('shop', 'web')
     const caller = await mesh.dial({ app: 'web', namespace: 'shop', token: web })
@@ -120,7 +120,7 @@ describe('weft broker', () => {
   test('tells on its admin port and by weft get who is connected, and counts the calls', async () => {
     await using mesh = await openBroker()
     const admin = `127.0.0.1:${mesh.ports.admin}`
-    const cart = { app: 'cart', services: ['com.acme.Cart'], answer: 'from cart' }
+    const cart = { app: 'cart', services: ['com.acme.Cart'], answer: () => 'from cart' }
     await mesh.dial({ ...cart, token: await mesh.token('shop', 'cart') })
     const caller = await mesh.dial({ app: 'web', token: await mesh.token('shop', 'web') })
     await eventually(
@@ -165,7 +165,7 @@ describe('weft broker', () => {
     )
     const shop = { namespace: 'shop' }
     await mesh.dial({
-      ...{ ...shop, app: 'cart', services: ['com.acme.Cart'], answer: 'from cart' },
+      ...{ ...shop, app: 'cart', services: ['com.acme.Cart'], answer: () => 'from cart' },
       token: await mesh.token('shop', 'cart'),
     })
     const web = await mesh.dial({ ...shop, app: 'web', token: await mesh.token('shop', 'web') })
@@ -258,7 +258,11 @@ describe('weft broker', () => {
       ...['--listen', '127.0.0.1:0', '--listen-ws', '127.0.0.1:0', '--admin', '127.0.0.1:0'],
     ])
     const ports = await portsOf(broker)
-    const cart = await dialTo(ports, { token, services: ['com.acme.Cart'], answer: 'from cart' })
+    const cart = await dialTo(ports, {
+      token,
+      services: ['com.acme.Cart'],
+      answer: () => 'from cart',
+    })
     const caller = await dialTo(ports, { token, carrier: 'ws', port: ports.ws ?? 0 })
     assert.deepEqual(await caller.response('com.acme.Cart.add', 'x'), ['from cart'])
     const nobody = await dialTo(ports, {})

@@ -13,6 +13,7 @@ import { TcpClientTransport } from 'rsocket-tcp-client'
 import { WebsocketClientTransport } from 'rsocket-websocket-client'
 import { WebSocket } from 'ws'
 import {
+  answered,
   CHANNEL_ITEMS,
   type DialOptions,
   errorText,
@@ -32,15 +33,29 @@ export const alpha: ProgramKind = {
   name: '1.0.0-alpha.3',
   skip: false,
   grantsLeases: false,
+  sendsFragments: true,
   async dial(options) {
     const connector = new RSocketConnector({
       setup: setupOptions(options),
       transport: transportOf(options),
       responder: responderOf(options),
       ...(options.leaseRequests === undefined ? {} : { lease: {} }),
+      ...resumption(options),
+      ...(options.fragmentBytes === undefined
+        ? {}
+        : { fragmentation: { maxOutboundFragmentSize: options.fragmentBytes } }),
     })
     return programOf(await connector.connect())
   },
+}
+
+function resumption({ resumeToken }: DialOptions) {
+  if (resumeToken === undefined) return {}
+  const tokenGenerator = () => Buffer.from(resumeToken)
+  // It asks for each attempt, whatever it was refused with, and after it was closed too.
+  const reconnectFunction = (attempt: number) =>
+    attempt === 0 ? Promise.resolve() : Promise.reject(new Error('enough'))
+  return { resume: { tokenGenerator, reconnectFunction } }
 }
 
 function transportOf(options: DialOptions): ClientTransport {
@@ -69,7 +84,8 @@ function transportOf(options: DialOptions): ClientTransport {
 function responderOf({ onFireAndForget, answer }: DialOptions): Partial<RSocket> {
   return {
     requestResponse(payload, out) {
-      out.onNext({ data: answer === undefined ? payload.data : Buffer.from(answer) }, true)
+      if (answer === undefined) out.onNext({ data: payload.data }, true)
+      else void answered(answer, text(payload.data)).then((data) => out.onNext({ data }, true))
       return NOTHING
     },
     requestStream(payload, initialN, out) {

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import { WebSocket } from 'ws'
 import {
+  answered,
   CHANNEL_ITEMS,
   type DialOptions,
   errorText,
@@ -52,7 +53,10 @@ interface Flowables {
     just<T>(...values: T[]): Flowable<T>
     never<T>(): Flowable<T>
   }
-  readonly Single: { of<T>(value: T): Single<T> }
+  readonly Single: {
+    new <T>(source: (subscriber: Parameters<Single<T>['subscribe']>[0]) => void): Single<T>
+    of<T>(value: T): Single<T>
+  }
 }
 
 interface Socket {
@@ -77,12 +81,18 @@ interface Core {
   readonly BufferEncoders: object
   readonly Lease: new (ttlMs: number, requests: number) => unknown
   readonly Leases: new () => Leases
+  readonly RSocketResumableTransport: new (
+    source: () => object,
+    options: object,
+    encoders: object,
+  ) => object
 }
 
 type Transport = new (options: object, encoders: object) => object
 
 const require = createRequire(import.meta.url)
-const { RSocketClient, BufferEncoders, Lease, Leases } = require('rsocket-core-field') as Core
+const core = require('rsocket-core-field') as Core
+const { RSocketClient, BufferEncoders, Lease, Leases, RSocketResumableTransport } = core
 const { Flowable, Single } = require('rsocket-flowable') as Flowables
 const tcp = require('rsocket-tcp-client-field') as {
   readonly default: Transport
@@ -94,10 +104,11 @@ export const field: ProgramKind = {
   name: '0.0.27',
   skip: false,
   grantsLeases: true,
+  sendsFragments: false,
   async dial(options) {
     const client = new RSocketClient({
       setup: setupOptions(options),
-      transport: transportOf(options),
+      transport: resumable(options),
       responder: responderOf(options),
       ...(options.leaseRequests === undefined
         ? {}
@@ -117,6 +128,17 @@ function leasesOf(requests: number): Leases {
     : leases.sender(() => Flowable.just(new Lease(3_600_000, requests)))
 }
 
+function resumable(options: DialOptions): object {
+  const { resumeToken } = options
+  if (resumeToken === undefined) return transportOf(options)
+  const session = { bufferSize: 100, sessionDurationSeconds: 2 }
+  return new RSocketResumableTransport(
+    () => transportOf(options),
+    { ...session, resumeToken: Buffer.from(resumeToken) },
+    BufferEncoders,
+  )
+}
+
 function transportOf({ carrier, port, caPem }: DialOptions): object {
   if (carrier === 'ws') {
     const wsCreator = (url: string) => new WebSocket(url)
@@ -131,7 +153,13 @@ function transportOf({ carrier, port, caPem }: DialOptions): object {
 function responderOf({ onFireAndForget, answer }: DialOptions): object {
   return {
     requestResponse: (payload: Payload) =>
-      Single.of({ data: answer === undefined ? payload.data : Buffer.from(answer) }),
+      new Single<Payload>((subscriber) => {
+        subscriber.onSubscribe()
+        if (answer === undefined) subscriber.onComplete({ data: payload.data })
+        else {
+          void answered(answer, text(payload.data)).then((data) => subscriber.onComplete({ data }))
+        }
+      }),
     requestStream: ({ data }: Payload) =>
       Flowable.just(...Array.from({ length: STREAM_ITEMS }, () => ({ data }))),
     requestChannel: (payloads: Flowable<Payload>) => payloads.map(({ data }) => ({ data })),

@@ -2,7 +2,7 @@
  * Clients of other languages as programs: one process of each for the whole matrix, told what to do
  * line by line. Fields of a line are parted by spaces and percent-encoded.
  *
- *     > dial CONNECTION CARRIER PORT CA-FILE SETUP-METADATA-IN-BASE64 LEASE|-
+ *     > dial CONNECTION CARRIER PORT CA-FILE SETUP-METADATA-IN-BASE64 LEASE|- FRAGMENT|-
  *     < up CONNECTION
  *     > ask ID CONNECTION rr|stream|channel|fnf N KEY DATA
  *     < answer ID ITEM…
@@ -63,8 +63,9 @@ class ForeignProcess {
     const caFile = join(this.#folder, `${id}.pem`)
     writeFileSync(caFile, options.caPem)
     const setup = setupMetadata(options).toString('base64')
-    const lease = String(options.leaseRequests ?? '-')
-    this.#send('dial', id, options.carrier, String(options.port), caFile, setup, lease)
+    const { carrier, port, leaseRequests: lease = '-', fragmentBytes = '-' } = options
+    const choices = [String(lease), String(fragmentBytes)]
+    this.#send('dial', id, carrier, String(port), caFile, setup, ...choices)
     await up.promise
     return {
       response: (key, data) => this.#ask(id, 'rr', key, data),
@@ -110,7 +111,7 @@ function foreign(
 ): ProgramKind {
   let started: ForeignProcess | undefined
   return {
-    ...{ name, skip, grantsLeases: true },
+    ...{ name, skip, grantsLeases: true, sendsFragments: true },
     dial(options) {
       started ??= new ForeignProcess(name, command, args, env)
       return started.dial(options)

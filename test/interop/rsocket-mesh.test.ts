@@ -45,7 +45,7 @@ describe('the broker under mesh policy', () => {
       const program = await kind.dial({
         ...{ carrier: 'tcp', port: fixture.port, caPem: '', services, app, namespace: 'shop' },
         labels: { version },
-        answer: version,
+        answer: () => version,
       })
       programsOpen.push(program)
       return program

@@ -11,7 +11,8 @@ import {
   renderRoutingTags,
 } from '@weft/wire'
 
-export type Carrier = 'tcp' | 'ws' | 'tls'
+export const CARRIERS = ['tcp', 'ws', 'tls'] as const
+export type Carrier = (typeof CARRIERS)[number]
 
 export interface DialOptions {
   readonly carrier: Carrier
@@ -23,8 +24,8 @@ export interface DialOptions {
   readonly app?: string
   readonly namespace?: string
   readonly labels?: Readonly<Record<string, string>>
-  /** What requests are answered with; default: their own data. npm only. */
-  readonly answer?: string
+  /** What request/response is answered with; default: its own data. npm only. */
+  readonly answer?: (data: string) => string | Promise<string>
   readonly onFireAndForget?: (data: string) => void
   /** A bearer token, shown in SETUP. */
   readonly token?: string
@@ -37,6 +38,10 @@ export interface DialOptions {
   readonly leaseRequests?: number
   /** Whether its hello says that it takes events. */
   readonly takesEvents?: boolean
+  /** Sends payloads in frames of so many bytes, 64 or more; default: as each likes. Not 0.0.27. */
+  readonly fragmentBytes?: number
+  /** Asks for resumption. npm only. */
+  readonly resumeToken?: string
 }
 
 /** Asks for `key`; answers are texts in order, an error is `#code message`. */
@@ -54,6 +59,7 @@ export interface ProgramKind {
   /** Why it cannot run here, or false. */
   readonly skip: string | false
   readonly grantsLeases: boolean
+  readonly sendsFragments: boolean
   dial(options: DialOptions): Promise<Program>
 }
 
@@ -106,4 +112,12 @@ export function text(data: Uint8Array | null | undefined): string {
 
 export function errorText(code: number | undefined, message: string): string {
   return `#${code?.toString(16)} ${message}`
+}
+
+/** What `answer` says to `data`, as bytes. */
+export async function answered(
+  answer: (data: string) => string | Promise<string>,
+  data: string,
+): Promise<Buffer> {
+  return Buffer.from(await answer(data))
 }

@@ -126,7 +126,7 @@ async def transport_of(carrier, port, ca_file):
     return TransportTCP(*await asyncio.open_connection("127.0.0.1", int(port), **security))
 
 
-async def dial(connection, carrier, port, ca_file, setup, lease):
+async def dial(connection, carrier, port, ca_file, setup, lease, fragment):
     publisher = SingleLeasePublisher(int(lease)) if lease not in ("-", "0") else None
     client = RSocketClient(
         single_transport_provider(await transport_of(carrier, port, ca_file)),
@@ -136,6 +136,7 @@ async def dial(connection, carrier, port, ca_file, setup, lease):
         data_encoding=WellKnownMimeTypes.TEXT_PLAIN,
         metadata_encoding=WellKnownMimeTypes.MESSAGE_RSOCKET_COMPOSITE_METADATA,
         setup_payload=Payload(b"", base64.b64decode(setup)),
+        fragment_size_bytes=None if fragment == "-" else int(fragment),
     )
     await client.connect()
     say("up", connection)

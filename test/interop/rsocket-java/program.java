@@ -77,7 +77,7 @@ public final class RSocketJava {
             .metadataMimeType(WellKnownMimeType.MESSAGE_RSOCKET_COMPOSITE_METADATA.getString())
             .keepAlive(Duration.ofSeconds(20), Duration.ofSeconds(90))
             // Larger payloads go in fragments, as Spring sets it up.
-            .fragment(65_536)
+            .fragment(fields[7].equals("-") ? 65_536 : Integer.parseInt(fields[7]))
             .acceptor(SocketAcceptor.with(new Responder(connection)));
     if (!fields[6].equals("-")) {
       int requests = Integer.parseInt(fields[6]);
