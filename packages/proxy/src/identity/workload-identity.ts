@@ -84,6 +84,7 @@ const FIRST_WITH_SAVED_MS = 1_000
 const SWITCH_SHARE = 0.05
 const MAX_SWITCH_MS = 60_000
 const UNIMPLEMENTED = 12
+const PERMISSION_DENIED = 7
 /** A join token says which roots may come with the certificate: SHA-256 of their DER. */
 const PIN = '@sha256:'
 
@@ -339,7 +340,9 @@ export class WorkloadIdentity {
     this.#failures++
     this.#problem = problem
     const wasAbsent = this.#isAbsent
-    this.#isAbsent = code === UNIMPLEMENTED && this.#svid === undefined
+    // Who may not ask for others is as badly off as where there is no authority.
+    const isRefused = code === PERMISSION_DENIED && this.#options.proof.kind === 'delegated'
+    this.#isAbsent = (code === UNIMPLEMENTED || isRefused) && this.#svid === undefined
     const { state } = this.status()
     const facts = { state, problem, retryInMs: delayMs }
     if (state === 'expired') log.error('the certificate has EXPIRED and no other comes', facts)
