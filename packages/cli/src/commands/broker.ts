@@ -85,7 +85,8 @@ export const broker: Command = {
     control: {
       kind: 'value',
       placeholder: 'HOST:PORT',
-      describe: 'xDS address of the control plane on this machine, or unix:PATH (127.0.0.1:15010)',
+      describe:
+        'xDS address of the control plane, or unix:PATH; tls:HOST:PORT and port 15012 need its --brokers (127.0.0.1:15010)',
     },
     'bridge-host': {
       kind: 'value',
@@ -99,6 +100,8 @@ export const broker: Command = {
       describe: 'service account of the broker itself (broker)',
     },
     'join-token': WORKLOAD_OPTIONS['join-token'],
+    'ca-roots': WORKLOAD_OPTIONS['ca-roots'],
+    'token-file': WORKLOAD_OPTIONS['token-file'],
     state: WORKLOAD_OPTIONS.state,
     admin: { kind: 'value', placeholder: 'HOST:PORT', describe: 'admin port (127.0.0.1:7880)' },
     'admin-token-file': {

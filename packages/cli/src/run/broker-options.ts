@@ -28,6 +28,8 @@ export interface BrokerRunOptions {
   /** Absent: calls go by name alone. */
   readonly control?: {
     readonly connect: SocketAddress | { readonly path: string }
+    /** Mutual TLS; each workload shows its own certificate there. */
+    readonly isTls: boolean
     readonly bridgeHost: string
     /** Holds what the control plane left for programs of the same user; loopback only. */
     readonly secretFile?: string
@@ -128,18 +130,14 @@ function controlOf(args: Arguments, terminal: Terminal): BrokerRunOptions['contr
     throw new UsageError('--standalone and --control exclude each other')
   }
   const text = named ?? DEFAULT_XDS
-  if (isTlsAddress(text)) {
-    throw new UsageError(
-      `--control ${text} is TLS: the broker speaks for all who dial in, so it takes the control plane of its own machine (HOST:15010 or unix:PATH)`,
-    )
-  }
   const connect = parseConnect('control', text)
   const bridgeHost = args.value('bridge-host') ?? '127.0.0.1'
   if (isIP(bridgeHost) === 0) {
     throw new UsageError(`--bridge-host must be an IP address, got '${bridgeHost}'`)
   }
-  if ('path' in connect || !isLoopback(connect)) return { connect, bridgeHost }
-  return { connect, bridgeHost, secretFile: bootstrapFile(terminal, connect) }
+  const isTls = isTlsAddress(text)
+  if (isTls || 'path' in connect || !isLoopback(connect)) return { connect, isTls, bridgeHost }
+  return { connect, isTls, bridgeHost, secretFile: bootstrapFile(terminal, connect) }
 }
 
 function certificateOf(args: Arguments, { cwd }: Terminal): BrokerRunOptions['certificate'] {

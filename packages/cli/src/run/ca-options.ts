@@ -9,7 +9,7 @@ import { type Option, UsageError } from '../command.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { parseAddress } from './addresses.ts'
 import { bootstrapFolder } from './bootstrap.ts'
-import { delegatesOf, UPSTREAM_CA_OPTIONS, upstreamCaOf } from './upstream-ca-options.ts'
+import { brokersOf, delegatesOf, UPSTREAM_CA_OPTIONS, upstreamCaOf } from './upstream-ca-options.ts'
 
 const DEFAULT_XDS_TLS = '127.0.0.1:15012'
 /** What nobody gets a shorter certificate than, unless an option says so. */
@@ -101,6 +101,7 @@ export async function caOptionsOf(
         ...shorterThan(leafMs, maxLeafMs),
       },
       delegates: delegatesOf(args),
+      brokers: brokersOf(args),
       ...(upstream === undefined ? {} : { upstream }),
       ...(ownCa === undefined ? {} : { ownCaFolder: resolve(terminal.cwd, ownCa) }),
       ...(passphrase === undefined ? {} : { passphrase }),

@@ -119,12 +119,12 @@ async function open(
     const broker = new Broker({ id, limits }, deps)
     return { broker, authentication, agent, mesh: undefined, tls, filters }
   }
-  const { connect, bridgeHost } = control
+  const { connect, isTls, bridgeHost } = control
   const cluster = options.workload.cluster
   const version = await programVersion()
   const { identity, authentication: proofs } = options
   const sidecars = await openBrokerSidecars(
-    { connect, isTls: false, host: bridgeHost, identity, keyHosts: proofs.keyHosts, version },
+    { connect, isTls, host: bridgeHost, identity, keyHosts: proofs.keyHosts, version },
     { clock, random, env: terminal.env, logs, transport, agent },
   )
   const mesh = openMeshBroker(

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import type { Arguments } from '../arguments.ts'
 import { UsageError } from '../command.ts'
 import type { Terminal } from '../terminal/terminal.ts'
-import { delegatesOf, upstreamCaOf } from './upstream-ca-options.ts'
+import { brokersOf, delegatesOf, upstreamCaOf } from './upstream-ca-options.ts'
 
 function given(values: Record<string, string>): Arguments {
   return { value: (name: string) => values[name] } as Arguments
@@ -53,6 +53,21 @@ describe('the CA above', () => {
     ])
     for (const bad of ['east', '*/east', 'istio-system/*', 'a/b/c', 'spiffe://x/ns/a/sa/b']) {
       assert.throws(() => names(bad), UsageError, bad)
+    }
+  })
+
+  test('takes brokers with or without their namespaces', () => {
+    const of = (...list: string[]) => {
+      const args = given({})
+      return brokersOf({ ...args, list: () => list } as unknown as typeof args)
+    }
+    assert.deepEqual(of(), [])
+    assert.deepEqual(of('edge/broker', 'shop/broker=shop,web'), [
+      { account: 'edge/broker' },
+      { account: 'shop/broker', namespaces: ['shop', 'web'] },
+    ])
+    for (const bad of ['broker', 'edge/broker=', 'edge/broker=*', 'a/b=c=d', '=shop']) {
+      assert.throws(() => of(bad), UsageError, bad)
     }
   })
 })

@@ -41,6 +41,12 @@ export const UPSTREAM_CA_OPTIONS = {
     placeholder: 'NS/SA[,…]',
     describe: 'control planes that may ask for certificates of everybody: this one is their CA',
   },
+  brokers: {
+    kind: 'list',
+    placeholder: 'NS/SA[=NS,…]',
+    describe:
+      'a broker of another machine, which speaks for the workloads (of these namespaces) that dial in to it',
+  },
 } as const satisfies Record<string, Option>
 
 const DELEGATE = /^[a-z0-9.-]{1,253}\/[A-Za-z0-9._-]{1,253}$/
@@ -77,6 +83,21 @@ export function upstreamCaOf(args: Arguments, { cwd }: Terminal): CaOptions['ups
     ...(rootsFile === undefined ? {} : { rootsFile: resolve(cwd, rootsFile) }),
     ...(serverName === undefined ? {} : { serverName }),
   }
+}
+
+/** @throws {UsageError} For what names no service account, or no namespaces. */
+export function brokersOf(args: Arguments): NonNullable<CaOptions['brokers']> {
+  return args.list('brokers').map((text) => {
+    const [account = '', names, ...rest] = text.split('=')
+    const namespaces = names?.split(',')
+    const isBad = namespaces?.some((name) => !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name))
+    if (!DELEGATE.test(account) || rest.length > 0 || isBad === true) {
+      throw new UsageError(
+        `--brokers takes a service account, or one with namespaces: edge/broker, edge/broker=shop,web; got '${text}'`,
+      )
+    }
+    return { account, ...(namespaces === undefined ? {} : { namespaces }) }
+  })
 }
 
 /** @throws {UsageError} For what names no service account. */

@@ -187,7 +187,7 @@ export class MeshCa {
     const attested = await this.prove(peer, question.metadata)
     if (!attested.ok) return attested
     const { validitySeconds, metadata } = question
-    const subject = subjectOf(attested.id, metadata, this.#options.delegates ?? [])
+    const subject = subjectOf(attested.id, metadata, this.#options)
     if (!subject.ok) return subject
     const { id, isDelegated } = subject
     const identity = renderSpiffeId(id)
@@ -210,7 +210,7 @@ export class MeshCa {
     this.#deps.log.info('certificate issued', {
       identity,
       by: attested.by,
-      ...(isDelegated ? { delegate: renderSpiffeId(attested.id) } : {}),
+      ...(id === attested.id ? {} : { delegate: renderSpiffeId(attested.id) }),
       serial: serialNumber,
       notAfter: new Date(notAfterMs).toISOString(),
     })

@@ -2,7 +2,7 @@
 import type { CaPolicy } from '@weft/identity'
 import type { SocketAddress } from '@weft/model'
 import type { XdsTls } from '@weft/xds'
-import type { Delegate } from './delegates.ts'
+import type { BrokerAccount, Delegate } from './delegates.ts'
 import type { FederatedDomain } from './federation/federation-options.ts'
 import type { TokenIssuer } from './token-issuers.ts'
 import type { UpstreamCaOptions } from './upstream/upstream-options.ts'
@@ -18,6 +18,8 @@ export interface CaOptions {
   readonly upstream?: UpstreamCaOptions
   /** Control planes for which this one is the upstream CA. */
   readonly delegates?: readonly Delegate[]
+  /** Brokers of other machines, which ask for certificates of those who have dialled in to them. */
+  readonly brokers?: readonly BrokerAccount[]
   readonly issuers?: readonly TokenIssuer[]
   /** Where the secret goes by which this machine's user joins without a setting; absent: nowhere. */
   readonly bootstrapFolder?: string
