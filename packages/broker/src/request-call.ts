@@ -36,6 +36,8 @@ export interface RequestCall extends RequestView {
   readonly trace: ZipkinTrace | undefined
   /** It is an HTTP request: authority, path and fields are its own. */
   readonly isHttp: boolean
+  /** Every line of a field by its lower-case name. */
+  fieldLines(name: string): readonly string[]
   /** As the caller wishes, in milliseconds; absent: it does not say. */
   readonly timeoutMs: number | undefined
 }
@@ -186,7 +188,15 @@ class VirtualRequest implements RequestCall {
   header(name: string): string | undefined {
     if (name === 'x-rsocket-interaction') return this.interaction
     if (name === 'content-type') return this.#dataMime
+    if (name === 'authorization' && this.credentials !== undefined) {
+      return authorizationOf(this.credentials)
+    }
     return this.tags.get(name)
+  }
+
+  fieldLines(name: string): readonly string[] {
+    const value = this.header(name)
+    return value === undefined ? [] : [value]
   }
 }
 
@@ -241,6 +251,18 @@ class HttpRequest implements RequestCall {
     }
     return found
   }
+
+  fieldLines(name: string): readonly string[] {
+    return this.#entry.fields.flatMap(([each, value]) => (each === name ? [value] : []))
+  }
+}
+
+/** As the same credentials stand in a request of HTTP (RFC 6750, RFC 7617). */
+function authorizationOf(credentials: RSocketCredentials): string | undefined {
+  if (credentials.type === 'bearer') return `Bearer ${credentials.token}`
+  if (credentials.type === 'other') return undefined
+  const { user, password } = credentials
+  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
 }
 
 const NO_TAGS: ReadonlyMap<string, string> = new Map()

@@ -1,60 +1,143 @@
-/** Whether the workload that would answer lets a caller in, as its sidecar would decide it. */
+/**
+ * Whether a call may go where it was routed: what the caller's own listener asks, then what the
+ * workload asks that would answer, as its sidecar would. Made once per verdict; a verdict that is
+ * kept asks again only what changes from call to call.
+ */
 import type { RequestView } from '@weft/model'
-import type { Caller, CallerRequest } from '@weft/traffic'
+import type { FieldChanges, VerifiedToken } from '@weft/traffic'
+import type { HttpResponseEntry } from '@weft/wire'
 import { RSOCKET_ERROR } from '@weft/wire'
 import type { Leg } from '../leg.ts'
 import type { RequestCall } from '../request-call.ts'
 import type { Refusal } from '../router.ts'
-import type { WorkloadFeeds } from './workload-feeds.ts'
+import { errorOfStatus } from './error-of-status.ts'
+import type { Gate, GateCall, GateRefusal, Judgement } from './gate.ts'
+import type { Gates } from './gates.ts'
+import { httpAnswer } from './own-answer.ts'
+import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
 
-/** The details are for the log; callers hear as little as HTTP callers do. */
-const DENIED: Refusal = { code: RSOCKET_ERROR.denied, message: 'RBAC: access denied' }
-
-/** The responder, or why it must not be asked. */
-export function admit(
-  caller: Leg,
-  responder: Leg,
-  request: RequestView,
-  feeds: WorkloadFeeds,
-): Leg | Refusal {
-  const feed = feeds.kindOf(responder)?.opened
-  // Who cannot be judged is not let in.
-  if (feed?.policy === undefined) return DENIED
-  const why = feed.policy.denial(callerOf(caller, feed.endpoint, request))
-  return why === undefined ? responder : DENIED
+export interface AdmissionDeps {
+  readonly feeds: WorkloadFeeds
+  readonly gates: Gates
 }
 
-function callerOf(
+export interface AdmissionCall {
+  readonly leg: Leg
+  readonly call: RequestCall
+  /** The call as rules see it. */
+  readonly request: RequestView
+  /** Where it goes, for limits; empty: nobody has said. */
+  readonly cluster: string
+  /** What the route does to each answer. */
+  changeAnswer?(head: HttpResponseEntry): HttpResponseEntry['fields']
+}
+
+const NOTHING_KNOWN: GateRefusal = {
+  status: 403,
+  body: 'RBAC: access denied',
+  headers: [],
+  flag: 'UAEX',
+}
+
+export class Admission {
+  readonly #call: AdmissionCall
+  readonly #deps: AdmissionDeps
+  #gate: Gate | undefined
+  #gateCall: GateCall | undefined
+  #judgement: Judgement | undefined
+
+  constructor(call: AdmissionCall, deps: AdmissionDeps) {
+    this.#call = call
+    this.#deps = deps
+  }
+
+  /** The responder, or why it must not be asked. */
+  admit(responder: Leg): Leg | Refusal {
+    const { feeds, gates } = this.#deps
+    const kind = feeds.kindOf(responder)
+    const feed = kind?.opened
+    // Who cannot be judged is not let in.
+    if (kind === undefined || feed?.policy === undefined) return this.#refuse(NOTHING_KNOWN)
+    const gate = gates.of(feed.policy.inbound, kind)
+    if (gate.isOpen) {
+      this.#judgement = undefined
+      return responder
+    }
+    if (gate !== this.#gate || this.#gateCall === undefined || this.#judgement === undefined) {
+      const { leg, call, request } = this.#call
+      this.#gate = gate
+      this.#gateCall = gateCallOf(leg, call, request, feed.endpoint, feeds.kindOf(leg))
+      this.#judgement = gate.judge(this.#gateCall)
+    }
+    const judgement = this.#judgement
+    const refusal = judgement.refusal ?? gate.limit(this.#gateCall, judgement, this.#call.cluster)
+    return refusal === undefined ? responder : this.#refuse(refusal)
+  }
+
+  /** Keys that have to come before a kind can judge the call; undefined: none. */
+  keysOf(kind: WorkloadKind): Promise<unknown> | undefined {
+    const rules = kind.opened?.policy?.inbound
+    if (rules === undefined || rules.tokens.length === 0) return undefined
+    const { call, request } = this.#call
+    const token = { request, fieldLines: (name: string) => call.fieldLines(name) }
+    const pending = this.#deps.gates.of(rules, kind).pending(token)
+    return pending.length === 0 ? undefined : Promise.all(pending)
+  }
+
+  /** What the one that was admitted last does to the request's head before its application sees it. */
+  get changes(): readonly FieldChanges[] {
+    return this.#judgement?.changes ?? []
+  }
+
+  #refuse(refusal: GateRefusal): Refusal {
+    return refusalOf(refusal, this.#call)
+  }
+}
+
+/** HTTP callers get the sidecar's answer; others hear as little. */
+export function refusalOf(
+  { status, body, headers, flag }: GateRefusal,
+  { call, changeAnswer }: Pick<AdmissionCall, 'call' | 'changeAnswer'>,
+): Refusal {
+  const code = errorOfStatus(status)
+  const message = code === RSOCKET_ERROR.denied && status === 403 ? body : `WEFT-${status} ${body}`
+  if (!call.isHttp) return { code, message, flag, status }
+  return { code, message, flag, status, answer: httpAnswer(status, body, headers, changeAnswer) }
+}
+
+/** A call as gates see it. */
+export function gateCallOf(
   leg: Leg,
-  endpoint: { readonly host: string; readonly port: number },
+  call: RequestCall,
   request: RequestView,
-): Caller {
+  endpoint: { readonly host: string; readonly port: number },
+  kind: WorkloadKind | undefined,
+): GateCall {
   const { principal } = leg.facts.identity
   const { host } = leg.socket.remoteAddress
   return {
-    sourceIp: host,
-    remoteIp: host,
-    destinationIp: endpoint.host,
-    destinationPort: endpoint.port,
-    serverName: undefined,
-    principals: principal === undefined ? undefined : [principal],
-    request: callerRequest(request),
+    request,
+    fieldLines: (name) => call.fieldLines(name),
+    peerTokens: peerTokensOf(leg, call),
+    connection: leg,
+    sourceCluster: kind === undefined ? '' : `${kind.workload.name}.${kind.workload.namespace}`,
+    caller: {
+      sourceIp: host,
+      remoteIp: host,
+      destinationIp: endpoint.host,
+      destinationPort: endpoint.port,
+      serverName: undefined,
+      principals: principal === undefined ? undefined : [principal],
+    },
   }
 }
 
-function callerRequest(request: RequestView): CallerRequest {
-  return {
-    method: request.method,
-    scheme: request.scheme,
-    authority: request.authority,
-    path: request.path,
-    header: (name) => request.header(name),
-    headerValues(name) {
-      const value = request.header(name)
-      return value === undefined ? [] : [value]
-    },
-    tokens: [],
-  }
+/** RSocket: what SETUP shows holds for each request that shows nothing of its own. */
+function peerTokensOf(leg: Leg, call: RequestCall): readonly VerifiedToken[] {
+  const { claims } = leg.facts.identity
+  if (call.isHttp || call.credentials !== undefined || claims === undefined) return []
+  const { iss } = claims
+  return typeof iss === 'string' ? [{ issuer: iss, payload: claims }] : []
 }
 
 /** The call as rules see it, for this host of the mesh. */

@@ -45,6 +45,7 @@ export class BrokerCluster {
   /** Absent: two at random and the better one, which needs no more than the legs. */
   #hosts: ClusterHosts | undefined
   #legs: readonly Leg[] = NONE
+  #kinds: ReadonlySet<WorkloadKind> = new Set()
   readonly #legsOf = new Map<Host, readonly Leg[]>()
   readonly #hostOf = new Map<Leg, Host>()
   #seen = -1
@@ -93,6 +94,12 @@ export class BrokerCluster {
   get legs(): readonly Leg[] {
     this.#refresh()
     return this.#legs
+  }
+
+  /** Of what kinds of workloads they are. */
+  get kinds(): ReadonlySet<WorkloadKind> {
+    this.#refresh()
+    return this.#kinds
   }
 
   /** How many hosts there are; 0 where nobody watches them. */
@@ -188,6 +195,7 @@ export class BrokerCluster {
     this.#legs = found.flatMap(({ instances, endpoint }) =>
       endpoint.health === 'healthy' ? instances.flatMap(({ legs }) => legs) : [],
     )
+    this.#kinds = new Set(found.map(({ kind }) => kind))
     if (this.#hosts !== undefined) this.#update(this.#hosts, found)
   }
 
@@ -233,6 +241,7 @@ interface Instance {
 }
 
 interface FoundEndpoint {
+  readonly kind: WorkloadKind
   readonly endpoint: Endpoint
   readonly instances: readonly Instance[]
 }
@@ -255,7 +264,7 @@ function instancesOf(
         if (known === undefined) instances.set(id, { address, weight, legs: [leg] })
         else known.legs.push(leg)
       }
-      found.push({ endpoint, instances: [...instances.values()] })
+      found.push({ kind, endpoint, instances: [...instances.values()] })
     }
   }
   return found

@@ -6,11 +6,13 @@ import type { RequestView } from '@weft/model'
 import { type CompiledForward, type CompiledTarget, mirrorsOf } from '@weft/traffic'
 import type { Leg } from '../leg.ts'
 import type { CallObserver, ForwardVerdict, MessageChanges } from '../router.ts'
+import type { Admission } from './admission.ts'
 import {
   changesHeads,
   headerContextOf,
   responseHeadOf,
   shadowOf,
+  withFieldChanges,
   withRequestHead,
   withResponseHead,
 } from './http-head.ts'
@@ -22,6 +24,7 @@ export interface ChangedCall {
   /** The one that was chosen for this call. */
   readonly target: CompiledTarget
   readonly routeName: string
+  readonly admission: Admission
 }
 
 export interface ChangeDeps {
@@ -40,12 +43,14 @@ export function needsChanges(action: CompiledForward): boolean {
 }
 
 export function changesOf(call: ChangedCall, deps: ChangeDeps): MessageChanges {
-  const { leg, request, action, target, routeName } = call
+  const { leg, request, action, target, routeName, admission } = call
   const facts = { routeName, clusterName: target.cluster, nowMs: deps.wallMs() }
   const changes: { -readonly [K in keyof MessageChanges]: MessageChanges[K] } = {}
-  if (changesHeads(action, target)) {
-    const context = headerContextOf(leg, request, facts)
-    changes.request = (frame) => withRequestHead(frame, action, target, context)
+  const context = headerContextOf(leg, request, facts)
+  const isChanged = changesHeads(action, target)
+  changes.request = (frame) => {
+    const routed = isChanged ? withRequestHead(frame, action, target, context) : frame
+    return routed && withFieldChanges(routed, admission.changes)
   }
   if (action.source.mirrors.length > 0) {
     changes.copy = (frame) => {

@@ -7,6 +7,8 @@
 import { type RequestView, type RetryPolicy, SAFE_RETRY } from '@weft/model'
 import {
   type CompiledForward,
+  type CompiledRoute,
+  type CompiledTarget,
   hashRequest,
   type MatchedDecision,
   pickTarget,
@@ -16,10 +18,13 @@ import {
 import type { Leg } from '../leg.ts'
 import type { RequestCall } from '../request-call.ts'
 import type { CallWatch, ForwardVerdict, Refusal, RouteVerdict } from '../router.ts'
-import { admit } from './admission.ts'
+import { Admission, type AdmissionCall, gateCallOf, refusalOf } from './admission.ts'
 import type { BrokerCluster, Wish } from './broker-cluster.ts'
 import { type ChangeDeps, changesOf, copyVerdict, needsChanges } from './call-changes.ts'
 import type { CallMetrics } from './call-metrics.ts'
+import type { Gate } from './gate.ts'
+import type { Gates } from './gates.ts'
+import { changedAnswer, headerContextOf } from './http-head.ts'
 import type { CallerClusters, MeshClusters } from './mesh-clusters.ts'
 import type { Mirrors } from './mirrors.ts'
 import { httpAnswer, ownAnswer, refused } from './own-answer.ts'
@@ -30,6 +35,7 @@ import type { WorkloadPolicy } from './workload-policy.ts'
 export interface ForwardingDeps extends WatchDeps {
   readonly feeds: WorkloadFeeds
   readonly clusters: MeshClusters
+  readonly gates: Gates
   readonly mirrors: Mirrors
   readonly metrics: CallMetrics
 }
@@ -63,16 +69,67 @@ export class Forwarding {
         ? httpAnswer(action.source.status, '', [['location', redirectLocation(action, request)]])
         : refused('WEFT-404 a redirect has no form in RSocket')
     }
-    return this.#forward(routed, action, route.source.name, route.source.fault === undefined)
+    const verdict = this.#forward(routed, action, route)
+    const refusal = this.#askOwn(routed, route)
+    if (refusal === undefined) return verdict
+    const { watch: _, ...rest } = verdict
+    return { ...rest, isLasting: false, pick: () => refusal }
   }
 
-  /** @param mayLast The route is nothing that is decided anew for each call. */
-  #forward(
-    routed: RoutedCall,
-    action: CompiledForward,
-    routeName: string,
-    mayLast: boolean,
-  ): ForwardVerdict {
+  /** Keys that have to come before anybody can judge the call; undefined: none. */
+  keysFor(routed: RoutedCall, { route }: MatchedDecision): Promise<unknown> | undefined {
+    if (route.action.kind !== 'forward') return undefined
+    const { call, request } = routed
+    const token = { request, fieldLines: (name: string) => call.fieldLines(name) }
+    const pending = this.#gatesOf(routed, route.action).flatMap((gate) => gate.pending(token))
+    return pending.length === 0 ? undefined : Promise.all(pending)
+  }
+
+  /** Of those who may answer, where they look at tokens. */
+  #gatesOf({ kind, policy }: RoutedCall, { targets }: CompiledForward): readonly Gate[] {
+    const { clusters, gates } = this.#deps
+    const mine = clusters.of(kind, policy)
+    const found: Gate[] = []
+    for (const { cluster } of targets) {
+      for (const each of mine.get(cluster)?.kinds ?? []) {
+        const rules = each.opened?.policy?.inbound
+        if (rules !== undefined && rules.tokens.length > 0) found.push(gates.of(rules, each))
+      }
+    }
+    return found
+  }
+
+  /** What the caller's own listener says of it. */
+  #askOwn(routed: RoutedCall, route: CompiledRoute): Refusal | undefined {
+    const { leg, kind, call, request, policy } = routed
+    const gate = this.#deps.gates.of(policy.outbound(route.source), kind)
+    if (gate.isOpen) return undefined
+    const { remoteAddress } = leg.socket
+    const asked = gateCallOf(leg, call, request, remoteAddress, kind)
+    const judgement = gate.judge(asked)
+    const refusal = judgement.refusal ?? gate.limit(asked, judgement, clusterOf(route))
+    return refusal && refusalOf(refusal, { call })
+  }
+
+  /** For refusals of who would answer: the route changes those answers, too. */
+  #answerOf(
+    { leg, call, request }: RoutedCall,
+    { action, source }: CompiledRoute,
+    target?: CompiledTarget,
+  ): Pick<AdmissionCall, 'call' | 'changeAnswer'> {
+    if (!call.isHttp || action.kind !== 'forward') return { call }
+    const { responseHeaders, cluster } = target ?? action.targets[0]
+    if (responseHeaders.length === 0) return { call }
+    const nowMs = this.#deps.wallMs()
+    const facts = { routeName: source.name, clusterName: cluster, nowMs }
+    return {
+      call,
+      changeAnswer: (head) =>
+        changedAnswer(head, responseHeaders, headerContextOf(leg, request, facts, head)),
+    }
+  }
+
+  #forward(routed: RoutedCall, action: CompiledForward, route: CompiledRoute): ForwardVerdict {
     const { leg, call, request, kind, policy } = routed
     const { random, metrics, clusters } = this.#deps
     const mine = clusters.of(kind, policy)
@@ -91,47 +148,71 @@ export class Forwarding {
       perTryMs > 0 ||
       asksForRepeats(request) ||
       action.targets.some(({ cluster }) => mine.get(cluster)?.isWatched === true)
-    const begin = (cluster: string): CallWatch =>
-      this.#watch(routed, mine.get(cluster), wish, retry, perTryMs)
-    if (call.isHttp && needsChanges(action)) {
+    const looksAtTokens = this.#gatesOf(routed, action).length > 0
+    const begin = (cluster: string, admission: Admission): CallWatch =>
+      this.#watch(routed, mine.get(cluster), wish, retry, perTryMs, admission)
+    if (call.isHttp && (looksAtTokens || needsChanges(action))) {
       const target = pickTarget(action, random)
       const { cluster } = target
-      const changed = { leg, request, action, target, routeName }
+      const routeName = route.source.name
+      const admission = this.#admission(routed, route, target)
       return {
         ...rest,
         isLasting: false,
-        pick: (tried) => this.#pick(routed, mine, cluster, wish, tried),
-        changes: changesOf(changed, this.#changeDeps(routed, mine, wish)),
-        ...(isWatched ? { watch: () => begin(cluster) } : {}),
+        pick: (tried) => this.#pick(mine, cluster, wish, admission, tried),
+        changes: changesOf(
+          { leg, request, action, target, routeName, admission },
+          this.#changeDeps(routed, mine, wish, admission),
+        ),
+        ...(isWatched ? { watch: () => begin(cluster, admission) } : {}),
       }
     }
+    const admission = this.#admission(routed, route)
     return {
       ...rest,
-      isLasting: mayLast,
-      pick: (tried) => this.#pick(routed, mine, pickTarget(action, random).cluster, wish, tried),
-      ...(isWatched ? { watch: () => begin(pickTarget(action, random).cluster) } : {}),
+      // Faults are rolled for each call, and tokens expire.
+      isLasting:
+        route.source.fault === undefined && !looksAtTokens && !this.#asksOwn(routed, route),
+      pick: (tried) => this.#pick(mine, pickTarget(action, random).cluster, wish, admission, tried),
+      ...(isWatched ? { watch: () => begin(pickTarget(action, random).cluster, admission) } : {}),
     }
   }
 
+  #asksOwn({ kind, policy }: RoutedCall, route: CompiledRoute): boolean {
+    return !this.#deps.gates.of(policy.outbound(route.source), kind).isOpen
+  }
+
+  #admission(routed: RoutedCall, route: CompiledRoute, target?: CompiledTarget): Admission {
+    const { leg, request } = routed
+    const cluster = target?.cluster ?? clusterOf(route)
+    const call = { leg, request, cluster, ...this.#answerOf(routed, route, target) }
+    return new Admission(call, this.#deps)
+  }
+
   #watch(
-    { leg, request }: RoutedCall,
+    { request }: RoutedCall,
     cluster: BrokerCluster | undefined,
     wish: Wish,
     retry: RetryPolicy | undefined,
     perTryMs: number,
+    admission: Admission,
   ): CallWatch {
     if (cluster === undefined) return NOWHERE
-    const { feeds } = this.#deps
     return new WatchedCall(
       {
         ...{ cluster, wish, request, retry, perTryMs },
-        admit: (found) => admit(leg, found, request, feeds),
+        admit: (found) => admission.admit(found),
       },
       this.#deps,
     )
   }
 
-  #changeDeps(routed: RoutedCall, mine: CallerClusters, wish: Wish): ChangeDeps {
+  #changeDeps(
+    routed: RoutedCall,
+    mine: CallerClusters,
+    wish: Wish,
+    admission: Admission,
+  ): ChangeDeps {
     const { random, wallMs, mirrors, metrics } = this.#deps
     return {
       ...{ random, wallMs },
@@ -139,7 +220,7 @@ export class Forwarding {
         mirrors.send(
           frame,
           copyVerdict(
-            (tried) => this.#pick(routed, mine, cluster, wish, tried),
+            (tried) => this.#pick(mine, cluster, wish, admission, tried),
             metrics.copyObserver(routed.kind),
           ),
         ),
@@ -147,14 +228,14 @@ export class Forwarding {
   }
 
   #pick(
-    { leg, request }: RoutedCall,
     mine: CallerClusters,
     cluster: string,
     wish: Wish,
+    admission: Admission,
     tried: readonly Leg[],
   ): Leg | Refusal | undefined {
     const found = mine.get(cluster)?.pickLeg(wish, tried)
-    return found && admit(leg, found, request, this.#deps.feeds)
+    return found && admission.admit(found)
   }
 }
 
@@ -175,6 +256,11 @@ function wishOf({ leg, call, request }: RoutedCall, { source }: CompiledForward)
     createCookieValue: () => '',
   })
   return { caller: leg, route: call.route, hash }
+}
+
+/** For limits, as a sidecar names it. */
+function clusterOf({ action }: CompiledRoute): string {
+  return action.kind === 'forward' ? action.targets[0].cluster : ''
 }
 
 /** How often a request is kept for another try. */

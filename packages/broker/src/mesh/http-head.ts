@@ -3,6 +3,7 @@ import type { RequestView } from '@weft/model'
 import {
   type CompiledForward,
   type CompiledTarget,
+  type FieldChanges,
   type HeaderContext,
   type HeaderOp,
   renderTemplate,
@@ -53,6 +54,38 @@ export function withRequestHead(
       fields: applyOps(head.fields, target.requestHeaders, context),
     })
   })
+}
+
+/** The request's frame with what the verification of its token does to its head. */
+export function withFieldChanges(
+  frame: Uint8Array,
+  all: readonly FieldChanges[],
+): Uint8Array | undefined {
+  if (all.length === 0) return frame
+  return withEntry(frame, (content) => {
+    const head = readHttpRequest(content)
+    if (head === undefined) return undefined
+    let { path, fields } = head
+    for (const changes of all) {
+      const { remove = [], set = [], append = [] } = changes
+      const gone = new Set([...remove, ...set.map(({ name }) => name.toLowerCase())])
+      const more = [...set, ...append].map(
+        ({ name, value }) => [name.toLowerCase(), value] as const,
+      )
+      fields = [...fields.filter(([name]) => !gone.has(name)), ...more]
+      path = changes.path ?? path
+    }
+    return renderHttpRequest({ ...head, path, fields })
+  })
+}
+
+/** Fields of an answer of the broker's own, as the route changes those of each answer. */
+export function changedAnswer(
+  head: HttpResponseEntry,
+  ops: readonly HeaderOp[],
+  context: HeaderContext,
+): HttpResponseEntry['fields'] {
+  return applyOps(head.fields, ops, context)
 }
 
 /** The same request for a host name with `-shadow` behind it (Envoy). */

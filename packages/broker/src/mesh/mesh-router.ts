@@ -7,7 +7,13 @@
  */
 import type { Clock, Logger } from '@weft/base'
 import { PEER_HEADER } from '@weft/telemetry'
-import { type FaultDecision, type MatchedDecision, matchRoute, rollFault } from '@weft/traffic'
+import {
+  type FaultDecision,
+  type FetchedKeys,
+  type MatchedDecision,
+  matchRoute,
+  rollFault,
+} from '@weft/traffic'
 import { gsvServiceKey } from '@weft/wire'
 import type { BrokerService } from '../broker-service.ts'
 import type { BridgedCall } from '../http/bridge.ts'
@@ -16,9 +22,11 @@ import { type PickDeps, pickLeg } from '../pick-leg.ts'
 import type { Registry } from '../registry.ts'
 import type { RequestCall } from '../request-call.ts'
 import type { ForwardVerdict, Router, RouteVerdict } from '../router.ts'
-import { admit, withAuthority } from './admission.ts'
+import { Admission, withAuthority } from './admission.ts'
 import type { CallMetrics } from './call-metrics.ts'
-import { Forwarding } from './forwarding.ts'
+import { Forwarding, type RoutedCall } from './forwarding.ts'
+import { Gates } from './gates.ts'
+import { withFieldChanges } from './http-head.ts'
 import { MeshClusters } from './mesh-clusters.ts'
 import type { Mirrors } from './mirrors.ts'
 import { leavesBroker } from './outside.ts'
@@ -40,6 +48,8 @@ export interface MeshRouterDeps extends PickDeps {
   bridged(leg: Leg): BridgedCall | undefined
   /** The way to who did not dial in; undefined: the kind has none. */
   outside(kind: WorkloadKind): Leg | undefined
+  /** Asks an issuer of tokens for its keys. */
+  fetchKeys(uri: string, timeoutMs: number): Promise<FetchedKeys>
   /** Resolves after so many milliseconds. */
   sleep(delayMs: number): Promise<void>
 }
@@ -50,17 +60,19 @@ const CONFIGURATION_WAIT_MS = 5_000
 export class MeshRouter implements Router {
   readonly #deps: MeshRouterDeps
   readonly #forwarding: Forwarding
+  readonly #gates: Gates
 
   constructor(deps: MeshRouterDeps) {
     this.#deps = deps
-    const { feeds, clock } = deps
+    const { feeds, clock, log, random, wallMs, fetchKeys } = deps
     const nowMs = () => deps.nowMs()
     const clusters = new MeshClusters({
-      ...{ clock, nowMs, log: deps.log, random: deps.random },
+      ...{ clock, nowMs, log, random },
       version: () => this.version,
       kindAt: (address) => feeds.kindAt(address),
     })
-    this.#forwarding = new Forwarding({ ...deps, clusters, nowMs })
+    this.#gates = new Gates({ clock, log, random, wallMs, nowMs, fetchKeys })
+    this.#forwarding = new Forwarding({ ...deps, clusters, nowMs, gates: this.#gates })
   }
 
   get version(): number {
@@ -83,9 +95,17 @@ export class MeshRouter implements Router {
   }
 
   /** To one of a kind, whatever the routes say. */
-  #deliver(leg: Leg, call: RequestCall, { kind, isJudged }: BridgedCall): RouteVerdict {
+  #deliver(
+    leg: Leg,
+    call: RequestCall,
+    { kind, isJudged }: BridgedCall,
+  ): RouteVerdict | Promise<RouteVerdict> {
     const request = withAuthority(call, call.authority)
-    return {
+    const { feeds } = this.#deps
+    const gates = this.#gates
+    const admission = new Admission({ leg, call, request, cluster: '' }, { feeds, gates })
+    const keys = isJudged ? undefined : admission.keysOf(kind)
+    const verdict: ForwardVerdict = {
       kind: 'forward',
       isLasting: false,
       retries: 1,
@@ -95,9 +115,13 @@ export class MeshRouter implements Router {
       }),
       pick: (tried) => {
         const found = pickLeg([...kind.legs], tried, this.#deps)
-        return isJudged ? found : found && admit(leg, found, request, this.#deps.feeds)
+        return isJudged ? found : found && admission.admit(found)
       },
+      ...(call.isHttp && !isJudged
+        ? { changes: { request: (frame) => withFieldChanges(frame, admission.changes) } }
+        : {}),
     }
+    return keys === undefined ? verdict : keys.then(() => verdict)
   }
 
   /** The control plane has not spoken about this kind of caller yet. */
@@ -124,9 +148,16 @@ export class MeshRouter implements Router {
     if (decision.kind !== 'matched') return refused(`WEFT-404 no route to ${host}`)
     const out = this.#wayOut(kind, call, decision, policy)
     if (out !== undefined) return out
-    const verdict = this.#forwarding.follow({ leg, kind, call, request, policy }, decision)
+    const routed = { leg, kind, call, request, policy }
+    const keys = this.#forwarding.keysFor(routed, decision)
+    const follow = () => this.#follow(routed, decision)
+    return keys === undefined ? follow() : keys.then(follow)
+  }
+
+  #follow(routed: RoutedCall, decision: MatchedDecision): RouteVerdict | Promise<RouteVerdict> {
+    const verdict = this.#forwarding.follow(routed, decision)
     const fault = rollFault(decision.route.source.fault, this.#deps.random)
-    return fault === undefined ? verdict : this.#underFault(call, verdict, fault)
+    return fault === undefined ? verdict : this.#underFault(routed.call, verdict, fault)
   }
 
   /** Undefined: whoever may answer has dialled in here. */

@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { sleep } from '@weft/base'
 import { renderAddress, type SocketAddress } from '@weft/model'
+import { guardedFetch } from '@weft/net'
 import type { MetricsRegistry } from '@weft/telemetry'
 import { Broker, type BrokerDeps, type BrokerOptions } from '../broker.ts'
 import { HttpBridge } from '../http/bridge.ts'
@@ -18,6 +19,8 @@ import {
   type WorkloadFeedsOptions,
 } from './workload-feeds.ts'
 
+const MAX_KEY_SET_BYTES = 262_144
+
 export interface MeshBroker {
   readonly broker: Broker
   readonly feeds: WorkloadFeeds
@@ -30,6 +33,8 @@ export interface MeshBrokerOptions extends BrokerOptions, WorkloadFeedsOptions {
   readonly connect: SocketAddress | { readonly path: string }
   /** Address at which the mesh reaches what dialled in. */
   readonly bridgeHost: string
+  /** Hosts of token issuers that may be on loopback or asked over plain http. */
+  readonly keyHosts?: readonly string[]
   /** Of the program, for metrics. */
   readonly version?: string
   /**
@@ -67,6 +72,10 @@ export function openMeshBroker(options: MeshBrokerOptions, deps: BrokerDeps): Me
         random,
         nowMs: () => clock.monotonicMs(),
         sleep: (delayMs) => sleep(clock, delayMs),
+        fetchKeys: (uri, timeoutMs) => {
+          const allowedHosts = options.keyHosts ?? []
+          return guardedFetch(uri, { clock, timeoutMs, allowedHosts, maxBytes: MAX_KEY_SET_BYTES })
+        },
       }),
   })
   bridge.serve(broker)

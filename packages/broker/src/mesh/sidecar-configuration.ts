@@ -22,26 +22,29 @@ export function forSidecar(
   )
   const listener = isHttp
     ? set.listener
-    : new Map([...set.listener].map(([name, one]) => [name, withoutRbac(one)]))
+    : new Map([...set.listener].map(([name, one]) => [name, withoutGates(one)]))
   return { ...set, cluster, listener }
 }
+
+/** Tokens too: claims that a rule asks for must not be lost on the way. */
+const JUDGED_BY_BROKER: ReadonlySet<string> = new Set(['rbac', 'jwtAuthn', 'localRateLimit'])
 
 /** By listener, so that one that is the same stays the same. */
 const known = new WeakMap<Listener, Listener>()
 
-function withoutRbac(listener: Listener): Listener {
+function withoutGates(listener: Listener): Listener {
   if (listener.direction !== 'inbound') return listener
   let changed = known.get(listener)
   if (changed === undefined) {
-    changed = { ...listener, filterChains: listener.filterChains.map(chainWithoutRbac) }
+    changed = { ...listener, filterChains: listener.filterChains.map(chainWithoutGates) }
     known.set(listener, changed)
   }
   return changed
 }
 
-function chainWithoutRbac(chain: FilterChain): FilterChain {
+function chainWithoutGates(chain: FilterChain): FilterChain {
   const { filter } = chain
   if (filter.kind !== 'http') return chain
-  const filters = filter.filters.filter(({ kind }) => kind !== 'rbac')
+  const filters = filter.filters.filter(({ kind }) => !JUDGED_BY_BROKER.has(kind))
   return { ...chain, filter: { ...filter, filters } }
 }

@@ -3,15 +3,17 @@
  * from the same listeners, routes, clusters and endpoints that a sidecar of that workload gets, so
  * that a rule means the same however the call travels.
  */
-import type { Cluster, Endpoints, HttpConnectionManager, Listener, ResourceSet } from '@weft/model'
-import {
-  type Caller,
-  type CompiledRbac,
-  type CompiledRouteTable,
-  compileRbac,
-  compileRouteTable,
-  decideRbac,
-} from '@weft/traffic'
+import type {
+  Cluster,
+  Endpoints,
+  FilterOverrides,
+  HttpConnectionManager,
+  Listener,
+  ResourceSet,
+  Route,
+} from '@weft/model'
+import { type CompiledRouteTable, compileRouteTable } from '@weft/traffic'
+import { type GateRules, readGateRules } from './gate-rules.ts'
 
 export interface ClusterResources {
   readonly model: Cluster
@@ -24,8 +26,10 @@ export interface WorkloadPolicy {
   readonly routes: CompiledRouteTable | undefined
   /** Undefined: there is no such cluster. */
   clusterOf(name: string): ClusterResources | undefined
-  /** Why a call to this workload is refused, as the access log says it; undefined: it is not. */
-  denial(caller: Caller): string | undefined
+  /** What the workload asks of those who call it. */
+  readonly inbound: GateRules
+  /** What its own listener asks of its calls by this route. */
+  outbound(route: Route): GateRules
 }
 
 /** @throws {ConfigError} For rules that cannot be understood: nothing is let in by them. */
@@ -36,14 +40,25 @@ export function buildWorkloadPolicy(set: ResourceSet): WorkloadPolicy {
       .flatMap(({ filterChains }) => filterChains.map(({ filter }) => filter))
       .filter((filter): filter is HttpConnectionManager => filter.kind === 'http')
   const table = routeTableOf(managers('outbound')[0], set)
-  const rules = inboundRules(managers('inbound'))
+  // Chains of one listener differ in how bytes come in, not in who may call: one of them speaks.
+  const [inbound] = managers('inbound')
+  const [outbound] = managers('outbound')
+  const ofRoutes = new Map<Route, GateRules>()
   return {
     routes: table && compileRouteTable(table),
     clusterOf(name) {
       const model = set.cluster.get(name)
       return model && { model, endpoints: endpointsOf(model, set) }
     },
-    denial: (caller) => denialOf(rules, caller),
+    inbound: readGateRules(inbound, inboundOverrides(inbound)),
+    outbound(route) {
+      let rules = ofRoutes.get(route)
+      if (rules === undefined) {
+        rules = readGateRules(outbound, route.filters ?? {})
+        ofRoutes.set(route, rules)
+      }
+      return rules
+    },
   }
 }
 
@@ -58,17 +73,9 @@ function endpointsOf({ discovery }: Cluster, set: ResourceSet): Endpoints | unde
   return discovery.kind === 'static' ? discovery.endpoints : undefined
 }
 
-/** Chains of one listener differ in how bytes come in, not in who may call: one of them speaks. */
-function inboundRules(managers: readonly HttpConnectionManager[]): readonly CompiledRbac[] {
-  return (managers[0]?.filters ?? []).flatMap((filter) =>
-    filter.kind === 'rbac' && filter.rules !== undefined ? [compileRbac(filter.rules)] : [],
-  )
-}
-
-function denialOf(rules: readonly CompiledRbac[], caller: Caller): string | undefined {
-  for (const each of rules) {
-    const { allowed, policy } = decideRbac(each, caller)
-    if (!allowed) return `rbac_access_denied_matched_policy[${policy ?? 'none'}]`
-  }
-  return undefined
+/** What goes to the application has one route, unless policies tell apart what is asked of it. */
+function inboundOverrides(manager: HttpConnectionManager | undefined): FilterOverrides {
+  if (manager?.routes.kind !== 'inline') return {}
+  const [host] = manager.routes.table.virtualHosts
+  return { ...host?.filters, ...host?.routes[0]?.filters }
 }

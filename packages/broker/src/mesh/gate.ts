@@ -1,0 +1,215 @@
+/**
+ * What a sidecar's listener asks before a request passes: its token, who may call, how much at
+ * once. Decisions are those of the sidecar; a refusal is its answer.
+ */
+import type { LocalRateLimit } from '@weft/model'
+import {
+  type Caller,
+  type CallerRequest,
+  decideRbac,
+  descriptorsOf,
+  type FieldChanges,
+  JwtJudge,
+  type LimitGrant,
+  LocalLimiter,
+  type ProviderVerifier,
+  type TokenCall,
+  type VerifiedToken,
+} from '@weft/traffic'
+import type { GateRules } from './gate-rules.ts'
+
+type Fields = readonly (readonly [name: string, value: string])[]
+
+export interface GateRefusal {
+  readonly status: number
+  readonly body: string
+  readonly headers: Fields
+  /** Of the access log. */
+  readonly flag: string
+}
+
+/** One call, and what is known of its caller. */
+export interface GateCall extends TokenCall {
+  readonly caller: Omit<Caller, 'request'>
+  /** Verified before it came here: the caller's own, shown in SETUP. */
+  readonly peerTokens: readonly VerifiedToken[]
+  /** The same object for each call of one connection. */
+  readonly connection: object
+  /** The caller's workload, as limits name it. */
+  readonly sourceCluster: string
+}
+
+export interface Judgement {
+  /** Absent: the call may pass. */
+  readonly refusal?: GateRefusal
+  readonly tokens: readonly VerifiedToken[]
+  readonly metadata: Readonly<Record<string, unknown>>
+  /** What the token's verification does to the request's head. */
+  readonly changes: readonly FieldChanges[]
+}
+
+export interface GateDeps {
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  /** Monotonic. */
+  readonly nowMs: () => number
+  /** Wall clock. */
+  readonly wallMs: () => number
+  readonly verifierOf: (
+    provider: ConstructorParameters<typeof ProviderVerifier>[0],
+  ) => ProviderVerifier
+  /** Buckets live on while the limit stays the same. */
+  limiterOf(limit: LocalRateLimit): LocalLimiter
+}
+
+const JWT_FILTER = 'envoy.filters.http.jwt_authn'
+const DENIED: GateRefusal = { status: 403, body: 'RBAC: access denied', headers: [], flag: 'UAEX' }
+
+export class Gate {
+  readonly #rules: GateRules
+  readonly #deps: GateDeps
+  readonly #judges: readonly JwtJudge[]
+  readonly #limits: readonly { readonly limit: LocalRateLimit; readonly limiter: LocalLimiter }[]
+  readonly #perConnection = new WeakMap<object, Map<LocalRateLimit, LocalLimiter>>()
+
+  constructor(rules: GateRules, deps: GateDeps) {
+    this.#rules = rules
+    this.#deps = deps
+    this.#judges = rules.tokens.map((one) => new JwtJudge(one, undefined, deps.verifierOf))
+    this.#limits = rules.limits.map((limit) => ({ limit, limiter: deps.limiterOf(limit) }))
+  }
+
+  /** Nothing is asked. */
+  get isOpen(): boolean {
+    const { tokens, rbac, limits } = this.#rules
+    return tokens.length + rbac.length + limits.length === 0
+  }
+
+  /** Its answers hold as long as a token does, at most. */
+  get needsTokens(): boolean {
+    return this.#judges.length > 0
+  }
+
+  /** Keys that have to come first. */
+  pending(call: TokenCall): readonly Promise<void>[] {
+    return this.#judges.flatMap((judge) => judge.pending(call, this.#deps.wallMs()))
+  }
+
+  /** Everything but limits: the same for equal calls. */
+  judge(call: GateCall): Judgement {
+    const tokens: VerifiedToken[] = []
+    const metadata: Record<string, unknown> = {}
+    const changes: FieldChanges[] = []
+    for (const judge of this.#judges) {
+      const verdict = judge.judge(call, this.#deps.wallMs())
+      if (!verdict.ok) {
+        const { status, body = '', headers } = verdict
+        return { refusal: { status, body, headers, flag: 'UAEX' }, tokens, metadata, changes }
+      }
+      tokens.push(...verdict.tokens)
+      Object.assign(metadata, verdict.metadata)
+      changes.push(verdict.changes)
+    }
+    if (tokens.length === 0) tokens.push(...call.peerTokens)
+    const caller = { ...call.caller, request: requestOf(call, tokens, metadata) }
+    const isDenied = this.#rules.rbac.some((rules) => !decideRbac(rules, caller).allowed)
+    return { ...(isDenied ? { refusal: DENIED } : {}), tokens, metadata, changes }
+  }
+
+  /** Takes a token of each limit; called for each try of a call. */
+  limit(
+    call: GateCall,
+    { metadata }: Judgement,
+    destinationCluster: string,
+  ): GateRefusal | undefined {
+    for (const { limit, limiter } of this.#limits) {
+      const refusal = this.#ask(limit, limiter, call, metadata, destinationCluster)
+      if (refusal !== undefined) return refusal
+    }
+    return undefined
+  }
+
+  #ask(
+    limit: LocalRateLimit,
+    shared: LocalLimiter,
+    call: GateCall,
+    metadata: Judgement['metadata'],
+    destinationCluster: string,
+  ): GateRefusal | undefined {
+    const { random, nowMs } = this.#deps
+    if (!hits(limit.enabledPercent, random)) return undefined
+    const limiter = limit.perConnection ? this.#ofConnection(limit, call.connection) : shared
+    const atMs = nowMs()
+    const { principals, remoteIp: remoteHost } = call.caller
+    const descriptors =
+      limit.descriptors.length === 0
+        ? []
+        : descriptorsOf(limit.actions, {
+            request: call.request,
+            remoteHost,
+            principal: principals?.[0],
+            metadata: { valueAt: (filter, path) => valueAt(metadata, filter, path) },
+            ...{ sourceCluster: call.sourceCluster, destinationCluster },
+          })
+    const { allowed, bucket } = limiter.check(descriptors, atMs)
+    if (allowed || !hits(limit.enforcedPercent, random)) return undefined
+    const headers = limit.headers
+      ? limitFields({
+          maxTokens: bucket.maxTokens,
+          remaining: bucket.remaining(atMs),
+          resetMs: bucket.resetMs(atMs),
+        })
+      : []
+    const own = limit.responseHeaders.map(({ name, value }) => [name, value] as const)
+    const { status } = limit
+    return { status, body: 'local_rate_limited', headers: [...headers, ...own], flag: 'RL' }
+  }
+
+  #ofConnection(limit: LocalRateLimit, connection: object): LocalLimiter {
+    const known = this.#perConnection.get(connection) ?? new Map<LocalRateLimit, LocalLimiter>()
+    this.#perConnection.set(connection, known)
+    let limiter = known.get(limit)
+    if (limiter === undefined) {
+      limiter = new LocalLimiter(limit, this.#deps.nowMs())
+      known.set(limit, limiter)
+    }
+    return limiter
+  }
+}
+
+function requestOf(
+  { request, fieldLines }: GateCall,
+  tokens: readonly VerifiedToken[],
+  metadata: Judgement['metadata'],
+): CallerRequest {
+  const { method, scheme, authority, path } = request
+  return {
+    ...{ method, scheme, authority, path, tokens },
+    header: (name) => request.header(name),
+    headerValues: fieldLines,
+    metadata: (filter) => (filter === JWT_FILTER ? metadata : undefined),
+  }
+}
+
+function valueAt(metadata: unknown, filter: string, path: readonly string[]): unknown {
+  if (filter !== JWT_FILTER) return undefined
+  let value = metadata
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+    value = (value as Readonly<Record<string, unknown>>)[key]
+  }
+  return value
+}
+
+function hits(percent: number, random: () => number): boolean {
+  return percent >= 100 || random() * 100 < percent
+}
+
+/** Draft version 3 of the RateLimit header fields. */
+function limitFields({ maxTokens, remaining, resetMs }: Omit<LimitGrant, 'tokens'>): Fields {
+  return [
+    ['x-ratelimit-limit', String(maxTokens)],
+    ['x-ratelimit-remaining', String(remaining)],
+    ['x-ratelimit-reset', String(Math.ceil(resetMs / 1_000))],
+  ]
+}
