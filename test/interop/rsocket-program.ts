@@ -63,6 +63,8 @@ export interface ProgramKind {
   dial(options: DialOptions): Promise<Program>
 }
 
+/** The one that every service has. */
+export const METHOD = 'method'
 export const STREAM_ITEMS = 5
 export const CHANNEL_ITEMS = 3
 /** As the programs say them in SETUP. */

@@ -8,10 +8,11 @@ import { eventually } from '@weft/testkit'
 import { alpha } from './rsocket-alpha.ts'
 import { field } from './rsocket-field.ts'
 import { type InteropBroker, openInteropBroker } from './rsocket-interop-fixture.ts'
+import { METHOD } from './rsocket-program.ts'
 import { npmPrograms, programs } from './rsocket-programs.ts'
 
 const SERVICE = 'traps.Service'
-const KEY = `${SERVICE}.method`
+const KEY = `${SERVICE}.${METHOD}`
 /** rsocket-java counts the three bytes of the length, which RSocket does not. */
 const LONGEST_FRAME_BYTES = 0xff_ff_ff - 3
 const HEADER_BYTES = 6

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { eventually } from '@weft/testkit'
 import { type InteropBroker, openInteropBroker } from './rsocket-interop-fixture.ts'
-import { CARRIERS, type Program, STREAM_ITEMS } from './rsocket-program.ts'
+import { CARRIERS, METHOD, type Program, STREAM_ITEMS } from './rsocket-program.ts'
 import { programs } from './rsocket-programs.ts'
 
 describe('RSocket clients through a broker', () => {
@@ -41,7 +41,7 @@ describe('RSocket clients through a broker', () => {
       const responder = await fixture.dialResponder(kind, 'tcp', service)
       const requester = await fixture.dial(kind, 'tcp', { leaseRequests: 0 })
       await eventually(async () =>
-        assert.deepEqual(await requester.response(`${service}.m`, 'x'), ['x']),
+        assert.deepEqual(await requester.response(`${service}.${METHOD}`, 'x'), ['x']),
       )
       await fixture.allGone(requester, responder.program)
     })
@@ -57,7 +57,7 @@ describe('RSocket clients through a broker', () => {
       await eventually(() => assert.equal(leg?.lease?.requests, 3))
       const answers: string[] = []
       for (let i = 0; i < 5; i++) {
-        answers.push(...(await requester.response(`${service}.m`, String(i))))
+        answers.push(...(await requester.response(`${service}.${METHOD}`, String(i))))
       }
       const refused = '#202 WEFT-503 no responder can take the request'
       assert.deepEqual(answers, ['0', '1', '2', refused, refused])
@@ -67,7 +67,7 @@ describe('RSocket clients through a broker', () => {
 })
 
 async function converse(requester: Program, service: string, told: readonly string[]) {
-  const key = `${service}.method`
+  const key = `${service}.${METHOD}`
   assert.deepEqual(await requester.response(key, 'one'), ['one'])
   assert.deepEqual(
     await requester.stream(key, 'item', 2),
