@@ -36,6 +36,7 @@ export interface HelloOptions {
   readonly labels?: Record<string, string>
   readonly sendFrameBytes?: number
   readonly namespace?: string
+  readonly features?: readonly string[]
   /** A bearer token, shown in SETUP. */
   readonly token?: string
 }
@@ -73,6 +74,7 @@ export function setupOf(hello: HelloOptions): Setup {
     link: hello.link ?? 0,
     ...(hello.namespace === undefined ? {} : { ns: hello.namespace }),
     labels: hello.labels ?? {},
+    ...(hello.features === undefined ? {} : { features: hello.features }),
     services: (hello.services ?? []).map((each) =>
       typeof each === 'string' ? { name: each } : each,
     ),

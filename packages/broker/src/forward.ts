@@ -131,10 +131,12 @@ export class Forwarder {
     view: FrameView,
     gathered?: Uint8Array,
   ): RouteVerdict | Promise<RouteVerdict> {
+    const { requester } = entry
+    const router = requester.facts.router ?? this.#router
     entry.filter = this.#filters?.begin(entry, call)
     return entry.filter === undefined
-      ? this.#router.route(entry.requester, call)
-      : entry.filter.route(this.#router, call, view, gathered)
+      ? router.route(requester, call)
+      : entry.filter.route(router, call, view, gathered)
   }
 
   #await(entry: StreamEntry, verdict: Promise<RouteVerdict>): void {

@@ -71,7 +71,7 @@ function readWeftHello(content: Uint8Array, base: Base): Hello | string {
   if (id === undefined || app === undefined) {
     return `the entry ${HELLO_MIME} must have instance and app`
   }
-  const features = new Set(['mpush', 'goaway', 'lease', 'http'] as const)
+  const features = new Set(['mpush', 'goaway', 'lease', 'http', 'metrics'] as const)
   const announced = Array.isArray(json.features) ? json.features : []
   for (const feature of features) if (!announced.includes(feature)) features.delete(feature)
   return {

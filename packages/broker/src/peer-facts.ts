@@ -1,6 +1,7 @@
 /** What the broker knows of a connection that it let in. */
 import type { Setup } from '@weft/wire'
 import type { MetadataForm } from './request-call.ts'
+import type { Router } from './router.ts'
 
 export interface PeerFacts {
   readonly setup: Pick<Setup, 'keepaliveMs' | 'maxLifetimeMs' | 'lease' | 'dataMime'>
@@ -11,12 +12,14 @@ export interface PeerFacts {
   /** Absent: a pure requester, which offers nothing. */
   readonly instance: InstanceFacts | undefined
   /**
-   * What the peer said it understands, and nothing else is ever sent to it: optional frames, and
-   * HTTP messages as `message/x.weft.http.v0`.
+   * What the peer said it understands, and nothing else is ever sent to it: optional frames,
+   * HTTP messages as `message/x.weft.http.v0`, and questions for its metrics.
    */
-  readonly features: ReadonlySet<'mpush' | 'goaway' | 'lease' | 'http'>
+  readonly features: ReadonlySet<'mpush' | 'goaway' | 'lease' | 'http' | 'metrics'>
   /** What it asks is no concern of filters: copies of what has passed them, the broker's own. */
   readonly skipsFilters?: true
+  /** Decides about what it asks: of peers of our own process. */
+  readonly router?: Pick<Router, 'route'>
 }
 
 export interface PeerIdentity {

@@ -19,6 +19,8 @@ import {
 import type { Broker } from '../broker.ts'
 import type { FilterSet } from '../filters/filter-set.ts'
 import { registerFilterStats } from '../filters/filter-stats.ts'
+import { registerScrapeStats } from '../scrape/scrape-stats.ts'
+import { Scraper, type ScrapeWish } from '../scrape/scraper.ts'
 import { registerBrokerStats } from './broker-stats.ts'
 import { leasesOf, linksOf } from './link-list.ts'
 
@@ -26,6 +28,8 @@ export interface BrokerAdminOptions {
   readonly address: SocketAddress
   /** Who may look where others reach the address. */
   readonly token?: string
+  /** Who may only scrape there: `/sd/prometheus` and `/scrape/…`. */
+  readonly scrapeToken?: string
   /** What `/server_info` says besides. */
   readonly info: Readonly<Record<string, unknown>>
 }
@@ -45,18 +49,22 @@ export interface BrokerAdmin {
   close(): Promise<void>
 }
 
-type View = BrokerAdminDeps & { readonly registry: MetricsRegistry }
+type View = BrokerAdminDeps & { readonly registry: MetricsRegistry; readonly scraper: Scraper }
 
 interface Answer {
   readonly status?: number
   readonly type: string
-  readonly body: string | Iterable<string>
+  readonly body: string | Buffer | Iterable<string>
 }
 
 type Endpoint = (
   deps: View,
   options: BrokerAdminOptions,
-  call: { readonly query: URLSearchParams; readonly accept: string | undefined },
+  call: {
+    readonly query: URLSearchParams
+    readonly accept: string | undefined
+    readonly authority: string
+  },
 ) => Answer
 
 const TEXT = 'text/plain; charset=UTF-8'
@@ -78,6 +86,10 @@ const ENDPOINTS: Readonly<Record<string, readonly [summary: string, Endpoint]>> 
     'what looks at connections and streams, in order',
     ({ filters }) => json({ filters: filters?.rows() ?? [] }),
   ],
+  '/sd/prometheus': [
+    'who can be scraped by way of /scrape/<instance>, for http_sd_configs',
+    ({ scraper }, _options, { authority }) => json(scraper.targets(authority)),
+  ],
   '/ready': [
     'state; 200 if LIVE, otherwise 503',
     ({ state }) => ({ status: state() === 'LIVE' ? 200 : 503, type: TEXT, body: `${state()}\n` }),
@@ -98,17 +110,19 @@ export async function openBrokerAdmin(
 ): Promise<BrokerAdmin> {
   const { address, token } = options
   const access = new AdminAccess(address, token)
+  const { scrapeToken } = options
+  const scraping = scrapeToken === undefined ? access : new AdminAccess(address, scrapeToken)
   const registry = deps.registry ?? new MetricsRegistry()
+  const scraper = new Scraper(deps.broker, deps.broker.clock)
   registerBrokerStats(registry, deps.broker)
+  registerScrapeStats(registry, scraper)
   if (deps.filters !== undefined) registerFilterStats(registry, deps.filters)
-  const view = { ...deps, registry }
+  const view = { ...deps, registry, scraper }
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-    try {
-      serve(request, response, access, options, view)
-    } catch (error) {
+    serve(request, response, { access, scraping }, options, view).catch((error: unknown) => {
       deps.log.warn('admin request failed', { path: request.url, error })
       response.destroy()
-    }
+    })
   })
   server.maxConnections = MAX_CONNECTIONS
   await new Promise<void>((resolve, reject) => {
@@ -126,51 +140,96 @@ export async function openBrokerAdmin(
       new Promise((resolve) => {
         server.close(() => resolve())
         server.closeAllConnections()
+        scraper.close()
       }),
   }
 }
 
-function serve(
+/** Whom the whole port is for, and whom scraping. */
+interface Doors {
+  readonly access: AdminAccess
+  readonly scraping: AdminAccess
+}
+
+async function serve(
   request: IncomingMessage,
   response: ServerResponse,
-  access: AdminAccess,
+  doors: Doors,
   options: BrokerAdminOptions,
   deps: View,
-): void {
+): Promise<void> {
   request.resume()
   const { method = 'GET', url = '/', headers } = request
   const [path = '/', query = ''] = url.split(/\?(.*)/s)
-  const answer = answerFor(request, path, method, access, () => {
+  const { accept, host: authority = '' } = headers
+  const answer = await answerFor(request, path, method, doors, () => {
+    const instance = scrapedBy(path)
+    if (instance !== undefined) return scrapeAnswer(deps.scraper, instance, request)
     const endpoint = path === '/' || path === '/help' ? help : ENDPOINTS[path]?.[1]
-    return endpoint?.(deps, options, { query: new URLSearchParams(query), accept: headers.accept })
+    return endpoint?.(deps, options, { query: new URLSearchParams(query), accept, authority })
   })
   const challenge = answer.status === 401 ? { 'www-authenticate': 'Bearer realm="weft"' } : {}
   const allow = answer.status === 405 ? { allow: 'GET, HEAD' } : {}
   const fields = { 'content-type': answer.type, ...ADMIN_HEADERS, ...challenge, ...allow }
   response.writeHead(answer.status ?? 200, fields)
-  response.end(method === 'HEAD' ? '' : [...answer.body].join(''))
+  const { body } = answer
+  const whole = typeof body === 'string' || Buffer.isBuffer(body) ? body : [...body].join('')
+  response.end(method === 'HEAD' ? '' : whole)
+}
+
+/** `/metrics/<instance>` is how Alibaba's broker has it. */
+const SCRAPE_PATH = /^\/(?:scrape|metrics)\/([^/]{1,512})$/
+
+/** The instance that a path asks to scrape. */
+function scrapedBy(path: string): string | undefined {
+  const name = SCRAPE_PATH.exec(path)?.[1]
+  try {
+    return name && decodeURIComponent(name)
+  } catch {
+    return undefined
+  }
+}
+
+async function scrapeAnswer(
+  scraper: Scraper,
+  instance: string,
+  { headers }: IncomingMessage,
+): Promise<Answer> {
+  const seconds = Number(headers['x-prometheus-scrape-timeout-seconds'])
+  const wish: ScrapeWish = {
+    openMetrics: formatFor(headers.accept) === 'openmetrics',
+    ...(seconds > 0 ? { timeoutMs: seconds * 1_000 } : {}),
+  }
+  const scraped = await scraper.scrape(instance, wish)
+  if (scraped.status === 200) return { type: scraped.type, body: scraped.body }
+  return text(scraped.status, scraped.problem)
 }
 
 function answerFor(
   { headers }: IncomingMessage,
   path: string,
   method: string,
-  access: AdminAccess,
-  found: () => Answer | undefined,
-): Answer {
+  { access, scraping }: Doors,
+  found: () => Answer | undefined | Promise<Answer>,
+): Answer | Promise<Answer> {
+  const isScrape = path === '/sd/prometheus' || SCRAPE_PATH.test(path)
+  // Where a token is needed, no page gets in by a name that was made to point here.
+  const anyName = isScrape && scraping.refusal(method, path, undefined) !== undefined
   const foreign = foreignCall((name) => {
-    const value = headers[name]
+    const value = name === 'host' && anyName ? undefined : headers[name]
     return Array.isArray(value) ? value.join(',') : value
   })
   if (foreign !== undefined) return text(foreign.status, foreign.problem)
   const refusal = access.refusal(method, path, headers.authorization)
-  if (refusal !== undefined) return text(401, refusal)
+  const isLetIn = isScrape && scraping.refusal(method, path, headers.authorization) === undefined
+  if (refusal !== undefined && !isLetIn) return text(401, refusal)
   if (method !== 'GET' && method !== 'HEAD') return text(405, `Method ${method} not allowed`)
   return found() ?? text(404, 'invalid path; see /help')
 }
 
 function help(): Answer {
   const lines = Object.entries(ENDPOINTS).map(([path, [summary]]) => `  ${path}: ${summary}\n`)
+  lines.push('  /scrape/<instance>: its metrics; also /metrics/<instance>\n')
   return { type: TEXT, body: `admin commands are:\n${lines.join('')}` }
 }
 

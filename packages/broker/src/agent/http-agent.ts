@@ -15,6 +15,8 @@ import type { RSocketPayload, RSocketPeer, RSocketStream } from '@weft/wire'
 import { RSOCKET_ERROR } from '@weft/wire'
 import { type ApplicationAddress, callHttp } from '../http/call-http.ts'
 import { type HttpPeers, serveHttp } from '../http/serve-http.ts'
+import { readMetricsRequest } from '../scrape/metrics-call.ts'
+import { answerMetrics, type MetricsSource } from './local-metrics.ts'
 import { watchPort } from './watch-port.ts'
 
 export interface HttpAgentOptions {
@@ -32,6 +34,8 @@ export interface HttpAgentOptions {
   readonly services: readonly { readonly name: string; readonly port: number }[]
   /** Who answers; absent: it only calls. */
   readonly application?: ApplicationAddress
+  /** Where the application's metrics are; absent: Prometheus does not get them through brokers. */
+  readonly metrics?: MetricsSource
   /** Where the application's HTTP proxy listens, loopback; absent: nowhere. */
   readonly outbound?: SocketAddress
   /** Asked for each connection. */
@@ -144,11 +148,11 @@ export class HttpAgent implements HttpPeers {
   }
 
   #hello(slot: number): Readonly<Record<string, unknown>> {
-    const { instance, app, namespace, labels, zone, services } = this.#options
+    const { instance, app, namespace, labels, zone, services, metrics } = this.#options
     return {
       v: 1,
       ...{ instance, app, ns: namespace, link: slot, labels, zone, services },
-      features: ['http', 'mpush', 'goaway'],
+      features: ['http', 'mpush', 'goaway', ...(metrics === undefined ? [] : ['metrics'])],
       status: this.#wantsRequests ? 'serving' : 'draining',
     }
   }
@@ -170,7 +174,12 @@ export class HttpAgent implements HttpPeers {
   }
 
   #onRequest(stream: RSocketStream, payload: RSocketPayload): void {
-    const { application } = this.#options
+    const { application, metrics } = this.#options
+    const mimes = metrics && readMetricsRequest(payload.metadata)
+    if (metrics !== undefined && mimes !== undefined) {
+      answerMetrics(stream, metrics, mimes, this.#agent)
+      return
+    }
     if (application === undefined || this.#draining) {
       stream.fail(RSOCKET_ERROR.rejected, 'WEFT-503 the application takes no requests')
       return

@@ -19,7 +19,7 @@ import { giveBack } from '../credit-flow.ts'
 import type { Forwarder } from '../forward.ts'
 import type { Leg } from '../leg.ts'
 import { type RequestCall, readRequestCall, type ServiceHashes } from '../request-call.ts'
-import type { Router, RouteVerdict } from '../router.ts'
+import type { RouteVerdict, Router as WholeRouter } from '../router.ts'
 import type { StreamEntry } from '../stream-entry.ts'
 import { ChangedRequest } from './changed-request.ts'
 import type { FilterDirection, FilterRefusal, RequestVerdict, StreamFilter } from './filter.ts'
@@ -28,6 +28,8 @@ import { type ActiveFilter, ItemLane, judgeItem } from './item-lane.ts'
 import { FAILED, type LoadedFilter } from './loaded-filter.ts'
 
 const EMPTY = new Uint8Array(0)
+
+type Router = Pick<WholeRouter, 'route'>
 
 interface Parts {
   readonly entry: StreamEntry

@@ -115,6 +115,11 @@ export const broker: Command = {
       describe:
         'run this TypeScript filter, or all of a folder, and again when they change; `--filter types` prints what they are written against',
     },
+    'scrape-token-file': {
+      kind: 'value',
+      placeholder: 'FILE',
+      describe: 'who may only scrape there: /sd/prometheus and /scrape/… (--admin-token-file)',
+    },
     limit: {
       kind: 'list',
       placeholder: 'NAME=N',

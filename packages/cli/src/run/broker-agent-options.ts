@@ -43,6 +43,16 @@ export const BROKER_AGENT_OPTIONS = {
     placeholder: 'PATH',
     describe: 'socket file on which the application listens, told in PORT and WEFT_APP_SOCKET',
   },
+  'metrics-path': {
+    kind: 'value',
+    placeholder: 'PATH',
+    describe: 'let Prometheus scrape this path of the application through the brokers (/metrics)',
+  },
+  'metrics-port': {
+    kind: 'value',
+    placeholder: 'PORT',
+    describe: "port on loopback of the application's metrics (--app-port or --app-socket)",
+  },
   outbound: {
     kind: 'value',
     placeholder: 'HOST:PORT',
@@ -96,6 +106,7 @@ export async function brokerAgentOf(args: Arguments, terminal: Terminal): Promis
   checkName('namespace', namespace)
   const listens = await applicationOf(args, services.length > 0, terminal)
   const outbound = outboundOf(args)
+  const metrics = metricsOf(args, listens)
   const token = tokenOf(args, terminal)
   const socketPath = listens !== undefined && 'path' in listens ? listens.path : undefined
   const port = listens !== undefined && 'port' in listens ? String(listens.port) : socketPath
@@ -114,6 +125,7 @@ export async function brokerAgentOf(args: Arguments, terminal: Terminal): Promis
       zone: args.value('locality')?.split('/')[1] ?? '',
       services,
       ...(listens === undefined ? {} : { application: listens }),
+      ...(metrics === undefined ? {} : { metrics }),
       ...(outbound === undefined ? {} : { outbound }),
       ...(token === undefined ? {} : { token }),
     },
@@ -128,6 +140,29 @@ export async function brokerAgentOf(args: Arguments, terminal: Terminal): Promis
     },
     isJson: args.flag('json'),
   }
+}
+
+const METRICS_PATH = /^\/[\x21-\x7e]{0,1023}$/
+
+/** Either option lets the application be scraped. */
+function metricsOf(
+  args: Arguments,
+  application: HttpAgentOptions['application'],
+): HttpAgentOptions['metrics'] {
+  const port = args.value('metrics-port')
+  const path = args.value('metrics-path') ?? (port === undefined ? undefined : '/metrics')
+  if (path === undefined) return undefined
+  if (!METRICS_PATH.test(path)) {
+    throw new UsageError(`--metrics-path must begin with / and have no blanks, got '${path}'`)
+  }
+  if (port !== undefined) {
+    const isPort = /^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65_535
+    if (!isPort)
+      throw new UsageError(`--metrics-port must be a port from 1 to 65535, got '${port}'`)
+    return { address: { host: LOOPBACK, port: Number(port) }, path }
+  }
+  if (application !== undefined) return { address: application, path }
+  throw new UsageError('--metrics-path needs --metrics-port, --app-port or --app-socket')
 }
 
 /** Options of the one form of `weft agent` that mean nothing in the other. */

@@ -42,6 +42,7 @@ export interface BrokerRunOptions {
   readonly authentication: AuthenticationOptions
   readonly admin: SocketAddress
   readonly adminToken?: string
+  readonly scrapeToken?: string
   /** Files and folders of filters. */
   readonly filters: readonly string[]
   /** `NAME=N`, not looked at yet. */
@@ -76,6 +77,7 @@ export async function brokerOptionsOf(
   }
   const transport = args.value('transport') as 'handle' | 'net' | undefined
   const tokenFile = args.value('admin-token-file')
+  const scrapeFile = args.value('scrape-token-file')
   return {
     id: args.value('id') ?? defaultId,
     listeners,
@@ -86,6 +88,7 @@ export async function brokerOptionsOf(
     authentication,
     admin: parseAddress('admin', args.value('admin') ?? DEFAULT_ADMIN),
     ...(tokenFile === undefined ? {} : { adminToken: await readTokenFile(tokenFile, terminal) }),
+    ...(scrapeFile === undefined ? {} : { scrapeToken: await readTokenFile(scrapeFile, terminal) }),
     filters: args.list('filter').map((path) => resolve(terminal.cwd, path)),
     limits: args.pairs('limit'),
     drainMs: drainMsOf(args),

@@ -135,14 +135,17 @@ async function open(
 }
 
 async function openAdmin(
-  { id, admin: address, adminToken, workload }: BrokerRunOptions,
+  { id, admin: address, adminToken, scrapeToken, workload }: BrokerRunOptions,
   { broker, mesh, filters }: Opened,
   state: () => BrokerState,
   logs: LogScopes,
 ): Promise<BrokerAdmin> {
   const { namespace, serviceAccount } = workload
   const version = `weft/${await programVersion()}/node-${process.versions.node}`
-  const token = adminToken === undefined ? {} : { token: adminToken }
+  const token = {
+    ...(adminToken === undefined ? {} : { token: adminToken }),
+    ...(scrapeToken === undefined ? {} : { scrapeToken }),
+  }
   const info = { version, id, namespace, service_account: serviceAccount }
   const registry = mesh === undefined ? {} : { registry: mesh.registry }
   try {
