@@ -94,7 +94,17 @@ export interface RateLimitActions {
   readonly disableKey?: string
   /** What a request costs of this descriptor, only looked at by the global limit; absent: 1. */
   readonly hits?: HitsAddend
+  /** Holds in place of the service's own limit, only looked at by the global limit. */
+  readonly limit?: LimitOverride
 }
+
+/** Envoy `RateLimit.Override`: written down, or `requests_per_unit` and `unit` that a filter left behind. */
+export type LimitOverride =
+  | { readonly kind: 'fixed'; readonly requestsPerUnit: number; readonly unit: LimitUnit }
+  | { readonly kind: 'metadata'; readonly filter: string; readonly path: readonly string[] }
+
+export const LIMIT_UNITS = ['SECOND', 'MINUTE', 'HOUR', 'DAY', 'MONTH', 'YEAR'] as const
+export type LimitUnit = (typeof LIMIT_UNITS)[number]
 
 /** Envoy `RateLimit.HitsAddend`: written down, or found in the request; absent or no number there: 1. */
 export type HitsAddend =
@@ -120,6 +130,14 @@ export type RateLimitAction =
   | { readonly kind: 'remoteAddress' }
   /** Prefix lengths 0 to 32 and 0 to 128. */
   | { readonly kind: 'maskedRemoteAddress'; readonly v4Bits: number; readonly v6Bits: number }
+  /** Yields its entry when the client's address is in one of the ranges (CIDR), or is not. */
+  | {
+      readonly kind: 'remoteAddressMatch'
+      readonly key: string
+      readonly value: string
+      readonly ranges: readonly string[]
+      readonly invert: boolean
+    }
   /** The caller of the rate limit service: this proxy's own cluster name, `<workload>.<namespace>`. */
   | { readonly kind: 'sourceCluster' }
   | { readonly kind: 'destinationCluster' }

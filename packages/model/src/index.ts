@@ -56,6 +56,8 @@ export type {
   HitsAddend,
   HttpFilterConfig,
   HttpFilterName,
+  LimitOverride,
+  LimitUnit,
   LocalRateLimit,
   RateLimitAction,
   RateLimitActions,
@@ -63,6 +65,7 @@ export type {
   SessionPersistence,
   TokenBucket,
 } from './http-filter.ts'
+export { LIMIT_UNITS } from './http-filter.ts'
 export {
   type ParsedSpiffeId,
   parseSpiffeId,

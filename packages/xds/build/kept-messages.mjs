@@ -34,8 +34,8 @@ envoy.extensions.filters.network.http_connection_manager.v3.{HttpConnectionManag
 envoy.extensions.filters.network.tcp_proxy.v3.{TcpProxy,TcpProxy.TcpAccessLogOptions,TcpProxy.WeightedCluster,TcpProxy.WeightedCluster.ClusterWeight}
 envoy.config.core.v3.{GrpcService,GrpcService.EnvoyGrpc,RuntimeDouble,RuntimeFeatureFlag,RuntimePercent,RuntimeUInt32,TypedExtensionConfig}
 envoy.config.ratelimit.v3.RateLimitServiceConfig
-envoy.config.route.v3.{FilterConfig,RateLimit,RateLimit.Action,RateLimit.Action.DestinationCluster,RateLimit.Action.GenericKey,RateLimit.Action.HeaderValueMatch,RateLimit.Action.MetaData,RateLimit.Action.DynamicMetaData,RateLimit.HitsAddend,RateLimit.Action.MaskedRemoteAddress,RateLimit.Action.QueryParameterValueMatch,RateLimit.Action.QueryParameters,RateLimit.Action.RemoteAddress,RateLimit.Action.RequestHeaders,RateLimit.Action.SourceCluster}
-envoy.extensions.common.ratelimit.v3.{LocalRateLimitDescriptor,RateLimitDescriptor,RateLimitDescriptor.Entry}
+envoy.config.route.v3.{FilterConfig,RateLimit,RateLimit.Action,RateLimit.Action.DestinationCluster,RateLimit.Action.GenericKey,RateLimit.Action.HeaderValueMatch,RateLimit.Action.MetaData,RateLimit.Action.DynamicMetaData,RateLimit.HitsAddend,RateLimit.Action.MaskedRemoteAddress,RateLimit.Action.QueryParameterValueMatch,RateLimit.Action.QueryParameters,RateLimit.Action.RemoteAddress,RateLimit.Action.RemoteAddressMatch,RateLimit.Override,RateLimit.Override.DynamicMetadata,RateLimit.Override.RateLimitOverride,RateLimit.Action.RequestHeaders,RateLimit.Action.SourceCluster}
+envoy.extensions.common.ratelimit.v3.{LocalRateLimitDescriptor,RateLimitDescriptor,RateLimitDescriptor.Entry,RateLimitDescriptor.RateLimitOverride}
 envoy.extensions.compression.{brotli.compressor.v3.Brotli,gzip.compressor.v3.Gzip,zstd.compressor.v3.Zstd}
 envoy.extensions.filters.http.adaptive_concurrency.v3.{AdaptiveConcurrency,GradientControllerConfig,GradientControllerConfig.ConcurrencyLimitCalculationParams,GradientControllerConfig.MinimumRTTCalculationParams}
 envoy.extensions.filters.http.{buffer.v3.Buffer,buffer.v3.BufferPerRoute,csrf.v3.CsrfPolicy,grpc_web.v3.GrpcWeb,local_ratelimit.v3.LocalRateLimit,ratelimit.v3.RateLimit,ratelimit.v3.RateLimitPerRoute}
@@ -65,7 +65,8 @@ envoy.extensions.filters.http.ext_authz.v3.{AuthorizationRequest,AuthorizationRe
 envoy.service.auth.v3.{AttributeContext,AttributeContext.HttpRequest,AttributeContext.Peer,AttributeContext.Request,CheckRequest,CheckResponse,DeniedHttpResponse,OkHttpResponse}
 envoy.config.core.v3.{HttpUri,QueryParameter}
 envoy.type.matcher.v3.{ListStringMatcher,MetadataMatcher,MetadataMatcher.PathSegment,ValueMatcher}
-envoy.type.matcher.v3.NodeMatcher
+envoy.type.matcher.v3.{AddressMatcher,NodeMatcher}
+xds.core.v3.CidrRange
 envoy.type.matcher.v3.{RegexMatchAndSubstitute,RegexMatcher,StringMatcher}
 envoy.type.http.v3.Cookie
 envoy.type.metadata.v3.{MetadataKey,MetadataKey.PathSegment}

@@ -35,11 +35,35 @@ export const NEW_MESSAGES = {
       ['skip_if_absent', 3, 'bool'],
     ],
   },
+  [`${MATCHER}.AddressMatcher`]: {
+    in: 'envoy/type/matcher/v3/string.proto',
+    fields: [
+      ['ranges', 1, 'repeated xds.core.v3.CidrRange'],
+      ['invert_match', 2, 'bool'],
+    ],
+  },
+  [`${ROUTE}.RateLimit.Action.RemoteAddressMatch`]: {
+    in: `${ROUTE}.RateLimit.Action`,
+    fields: [
+      ['descriptor_value', 1, 'string'],
+      ['descriptor_key', 2, 'string'],
+      ['default_value', 3, 'string'],
+      ['address_matcher', 4, `${MATCHER}.AddressMatcher`],
+    ],
+  },
+  [`${ROUTE}.RateLimit.Override.RateLimitOverride`]: {
+    in: `${ROUTE}.RateLimit.Override`,
+    fields: [
+      ['requests_per_unit', 1, 'uint32'],
+      ['unit', 2, 'enum envoy.type.v3.RateLimitUnit'],
+    ],
+  },
   [`${ROUTE}.RateLimit.HitsAddend`]: {
     in: `${ROUTE}.RateLimit`,
     fields: [
       ['number', 1, 'google.protobuf.UInt64Value'],
       ['format', 2, 'string'],
+      ['is_negative_hits', 3, 'bool'],
     ],
   },
   [`${CORE}.TlvEntry`]: {
@@ -147,6 +171,15 @@ export const FIELDS = {
   [`${ROUTE}.Route`]: [['request_body_buffer_limit', 20, 'google.protobuf.UInt64Value']],
   [`${ROUTE}.RateLimit.Action`]: [
     ['query_parameters', 12, `${ROUTE}.RateLimit.Action.QueryParameters`, 'action_specifier'],
+    [
+      'remote_address_match',
+      13,
+      `${ROUTE}.RateLimit.Action.RemoteAddressMatch`,
+      'action_specifier',
+    ],
+  ],
+  [`${ROUTE}.RateLimit.Override`]: [
+    ['rate_limit', 2, `${ROUTE}.RateLimit.Override.RateLimitOverride`, 'override_specifier'],
   ],
   [`${ROUTE}.RateLimit`]: [
     ['hits_addend', 5, `${ROUTE}.RateLimit.HitsAddend`],

@@ -9,6 +9,7 @@
 import { expand } from './expand.mjs'
 
 const BRACED = `
+xds/core/v3/cidr
 envoy/admin/v3/{certs,clusters,config_dump,config_dump_shared,init_dump,listeners,memory,server_info}
 envoy/config/{bootstrap/v3/bootstrap,listener/v3/listener,listener/v3/api_listener,route/v3/route,route/v3/scoped_route,cluster/v3/cluster,endpoint/v3/endpoint,rbac/v3/rbac,trace/v3/zipkin,trace/v3/opentelemetry,metrics/v3/stats,ratelimit/v3/rls,tap/v3/common}
 envoy/service/{discovery/v3/ads,listener/v3/lds,route/v3/rds,route/v3/srds,cluster/v3/cds,endpoint/v3/eds,endpoint/v3/leds,secret/v3/sds,runtime/v3/rtds,extension/v3/config_discovery,load_stats/v3/lrs,status/v3/csds,accesslog/v3/als,auth/v3/external_auth,ratelimit/v3/rls,ext_proc/v3/external_processor,health/v3/hds,tap/v3/tap}

@@ -37,7 +37,8 @@ export const rateLimit: BindFilter<'rateLimit'> = ({ service }, scope) => {
   const asking: Asking = { service, scope, stats: statsOf(scope, destinationCluster) }
   // A share is counted in requests.
   const isLeased =
-    service.domain.startsWith(LEASED) && actions.every((one) => one.hits === undefined)
+    service.domain.startsWith(LEASED) &&
+    actions.every((one) => one.hits === undefined && one.limit === undefined)
   return {
     onRequest({ request, remoteHost, principal, facts: metadata }): FilterVerdict {
       const { serviceCluster: sourceCluster = '' } = scope.deps

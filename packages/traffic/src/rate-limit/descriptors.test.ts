@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { HitsAddend, RateLimitAction, RequestView } from '@weft/model'
+import type { HitsAddend, LimitOverride, RateLimitAction, RequestView } from '@weft/model'
 import { countedDescriptorsOf, type DescriptorFacts, descriptorsOf } from './descriptors.ts'
 
 const request: RequestView = {
@@ -138,4 +138,38 @@ test('query parameters may be what a request is told apart by', () => {
   const asks = (name: string) => [{ name, value: { kind: 'present' } }] as const
   assert.deepEqual(read([{ ...present, query: asks('q') }]), ['k=v'])
   assert.equal(read([{ ...present, query: asks('none') }]), undefined)
+})
+
+test('an address is in one of the ranges, or in none', () => {
+  const action = { kind: 'remoteAddressMatch', key: 'from', value: 'office' } as const
+  const ranges = ['10.0.0.0/8', '2001:db8::/32']
+  const from = (remoteHost: string, invert: boolean) =>
+    read([{ ...action, ranges, invert }], { remoteHost })
+  for (const inside of ['10.1.2.3', '2001:db8::1']) {
+    assert.deepEqual(from(inside, false), ['from=office'])
+    assert.equal(from(inside, true), undefined)
+  }
+  for (const outside of ['11.1.2.3', '2001:db9::1', '@unix']) {
+    assert.equal(from(outside, false), undefined)
+    assert.deepEqual(from(outside, true), ['from=office'])
+  }
+})
+
+test('a limit in place of the service’s own is written down, or left behind by a filter', () => {
+  const left: Readonly<Record<string, unknown>> = {
+    gold: { requests_per_unit: 42.5, unit: 'HOUR' },
+    odd: { requests_per_unit: 42, unit: 'FORTNIGHT' },
+    none: 'text',
+  }
+  const metadata = { valueAt: (_filter: string, [key = '']: readonly string[]) => left[key] }
+  const limitOf = (limit: LimitOverride) => {
+    const actions = [{ kind: 'genericKey', key: 'k', value: 'v' }] as const
+    const [found] = countedDescriptorsOf([{ actions, stage: 0, limit }], facts({ metadata }))
+    return found?.limit
+  }
+  const written = { kind: 'fixed', requestsPerUnit: 7, unit: 'DAY' } as const
+  assert.equal(limitOf(written)?.requestsPerUnit, 7)
+  const behind = (key: string) => limitOf({ kind: 'metadata', filter: 'f', path: [key] })
+  assert.deepEqual(behind('gold'), { requestsPerUnit: 42, unit: 'HOUR' })
+  for (const key of ['odd', 'none', 'absent']) assert.equal(behind(key), undefined)
 })

@@ -1,13 +1,17 @@
 /** What a request is counted by: entries that a route's actions read out of it. */
 
-import type {
-  DescriptorEntry,
-  HeaderMatch,
-  HitsAddend,
-  QueryMatch,
-  RateLimitAction,
-  RateLimitActions,
-  RequestView,
+import { type Cidr, cidrContains, parseCidr, parseIp } from '@weft/base'
+import {
+  type DescriptorEntry,
+  type HeaderMatch,
+  type HitsAddend,
+  LIMIT_UNITS,
+  type LimitOverride,
+  type LimitUnit,
+  type QueryMatch,
+  type RateLimitAction,
+  type RateLimitActions,
+  type RequestView,
 } from '@weft/model'
 import { TextMatcher } from '../text/text-matcher.ts'
 
@@ -35,6 +39,13 @@ export type Descriptor = readonly DescriptorEntry[]
 export interface CountedDescriptor {
   readonly entries: Descriptor
   readonly hits?: number
+  /** In place of the limit that the service knows. */
+  readonly limit?: AskedLimit
+}
+
+export interface AskedLimit {
+  readonly requestsPerUnit: number
+  readonly unit: LimitUnit
 }
 
 /** One descriptor per list of actions; a list of which one yields nothing has none. */
@@ -56,15 +67,32 @@ export function countedDescriptorsOf(
   facts: DescriptorFacts,
 ): CountedDescriptor[] {
   const found: CountedDescriptor[] = []
-  for (const { actions, hits } of all) {
+  for (const { actions, hits, limit } of all) {
     const entries = descriptorOf(actions, facts)
     if (entries === undefined || entries.length === 0) continue
     const cost = hits === undefined ? undefined : costOf(hits, facts)
-    found.push(cost === undefined ? { entries } : { entries, hits: cost })
+    const asked = limit === undefined ? undefined : askedLimit(limit, facts)
+    found.push({
+      entries,
+      ...(cost === undefined ? {} : { hits: cost }),
+      ...(asked === undefined ? {} : { limit: asked }),
+    })
   }
   return found
 }
 
+/** What no filter left behind, or left in another form, changes nothing, as in Envoy. */
+function askedLimit(limit: LimitOverride, { metadata }: DescriptorFacts): AskedLimit | undefined {
+  if (limit.kind === 'fixed') return limit
+  const found = metadata.valueAt(limit.filter, limit.path)
+  if (typeof found !== 'object' || found === null) return undefined
+  const { requests_per_unit: requests, unit } = found as Readonly<Record<string, unknown>>
+  const known = LIMIT_UNITS.find((one) => one === unit)
+  if (typeof requests !== 'number' || requests < 0 || known === undefined) return undefined
+  return { requestsPerUnit: Math.min(Math.floor(requests), MAX_REQUESTS), unit: known }
+}
+
+const MAX_REQUESTS = 4_294_967_295
 const MAX_HITS = 1_000_000_000
 
 /** `undefined`: nothing that can be read. */
@@ -117,6 +145,12 @@ function entryOf(
         key: 'masked_remote_address',
         value: masked(facts.remoteHost, action.v4Bits, action.v6Bits),
       }
+    case 'remoteAddressMatch': {
+      const address = parseIp(facts.remoteHost)
+      const isIn =
+        address !== undefined && rangesOf(action).some((one) => cidrContains(one, address))
+      return isIn === action.invert ? undefined : { key: action.key, value: action.value }
+    }
     case 'sourceCluster':
       return { key: 'source_cluster', value: facts.sourceCluster }
     case 'destinationCluster':
@@ -143,6 +177,18 @@ function entryOf(
         ? { key: action.key, value: action.value }
         : undefined
   }
+}
+
+type AddressMatch = Extract<RateLimitAction, { readonly kind: 'remoteAddressMatch' }>
+
+const ranges = new WeakMap<AddressMatch, readonly Cidr[]>()
+
+function rangesOf(action: AddressMatch): readonly Cidr[] {
+  const known = ranges.get(action)
+  if (known !== undefined) return known
+  const parsed = action.ranges.flatMap((range) => parseCidr(range) ?? [])
+  ranges.set(action, parsed)
+  return parsed
 }
 
 function optional(

@@ -7,12 +7,14 @@ import type {
   HeaderMatch,
   HitsAddend,
   HttpFilterConfig,
+  LimitOverride,
   LocalRateLimit,
   RateLimitAction,
   RateLimitActions,
   SessionPersistence,
   TokenBucket,
 } from '@weft/model'
+import { LIMIT_UNITS } from '@weft/model'
 import fc from 'fast-check'
 import { rbacFilter } from './arbitrary-rbac.ts'
 import { extAuthz, jwtAuthn } from './arbitrary-security.ts'
@@ -63,6 +65,13 @@ const action = (headers: Arb<HeaderMatch>): Arb<RateLimitAction> =>
       v6Bits: fc.integer({ min: 0, max: 128 }),
     }),
     fc.record({
+      kind: fc.constant('remoteAddressMatch' as const),
+      key,
+      value: key,
+      ranges: fc.subarray(['10.0.0.0/8', '192.168.1.7/32', 'fd00::/8'], { minLength: 1 }),
+      invert: flag,
+    }),
+    fc.record({
       kind: fc.constant('headerValueMatch' as const),
       key,
       value: key,
@@ -94,6 +103,19 @@ const hits: Arb<HitsAddend> = fc.oneof(
   }),
 )
 
+const override: Arb<LimitOverride> = fc.oneof(
+  fc.record({
+    kind: fc.constant('fixed' as const),
+    requestsPerUnit: fc.integer({ min: 0, max: 4_294_967_295 }),
+    unit: fc.constantFrom(...LIMIT_UNITS),
+  }),
+  fc.record({
+    kind: fc.constant('metadata' as const),
+    filter: key,
+    path: fc.array(key, { minLength: 1, maxLength: 2 }),
+  }),
+)
+
 const actions = (headers: Arb<HeaderMatch>): Arb<readonly RateLimitActions[]> =>
   fc.array(
     fc.record(
@@ -102,6 +124,7 @@ const actions = (headers: Arb<HeaderMatch>): Arb<readonly RateLimitActions[]> =>
         stage: fc.integer({ min: 0, max: 10 }),
         disableKey: key,
         hits,
+        limit: override,
       },
       { requiredKeys: ['actions', 'stage'] },
     ),

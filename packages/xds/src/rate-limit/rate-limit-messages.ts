@@ -1,6 +1,6 @@
 /** Requests and answers of Envoy's rate limit service (`envoy.service.ratelimit.v3`) as plain values. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { DescriptorEntry } from '@weft/model'
+import type { DescriptorEntry, LimitUnit } from '@weft/model'
 import { decodeDuration, encodeDuration } from '../codec/values.ts'
 import {
   RateLimitResponse_Code as Code,
@@ -9,6 +9,7 @@ import {
   RateLimitResponseSchema,
   RateLimitResponse_RateLimit_Unit as Unit,
 } from '../gen/envoy/service/ratelimit/v3/rls_pb.js'
+import { RateLimitUnit } from '../gen/envoy/type/v3/ratelimit_unit_pb.js'
 
 export interface RateLimitAnswer {
   readonly overLimit: boolean
@@ -36,6 +37,8 @@ export interface CountedDescriptor {
   readonly entries: readonly DescriptorEntry[]
   /** >= 0; absent: the question's. */
   readonly hits?: number
+  /** In place of the limit that the service knows. */
+  readonly limit?: { readonly requestsPerUnit: number; readonly unit: LimitUnit }
 }
 
 export interface RateLimitVerdict {
@@ -74,6 +77,14 @@ export function encodeRateLimitRequest(
     descriptors: descriptors.map((one) => ({
       entries: one.entries.map(({ key, value }) => ({ key, value })),
       ...(one.hits === undefined ? {} : { hitsAddend: BigInt(one.hits) }),
+      ...(one.limit === undefined
+        ? {}
+        : {
+            limit: {
+              requestsPerUnit: one.limit.requestsPerUnit,
+              unit: RateLimitUnit[one.limit.unit],
+            },
+          }),
     })),
   })
   return toBinary(RateLimitRequestSchema, message)

@@ -4,6 +4,7 @@
 // not a member: overrides.ts
 // not a member: rate-limit-actions.ts
 // not a member: rate-limit-hits.ts
+// not a member: rate-limit-override.ts
 import type { Any } from '@bufbuild/protobuf/wkt'
 import type { HttpFilterConfig, HttpFilterName } from '@weft/model'
 import { FilterConfigSchema as GrpcStatsSchema } from '../../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'

@@ -143,7 +143,10 @@ function decodeLocalActions(
   problems: Problems,
 ): RateLimitActions[] {
   const decoded = decodeFilterRateLimits(limits, path, problems)
-  for (const [index, { hits }] of decoded.entries()) {
+  for (const [index, { hits, limit }] of decoded.entries()) {
+    if (limit !== undefined) {
+      problems.add(`${path}[${index}].limit`, 'is supported for the global limit only')
+    }
     if (hits !== undefined) {
       problems.add(`${path}[${index}].hits_addend`, 'is supported for the global limit only')
     }

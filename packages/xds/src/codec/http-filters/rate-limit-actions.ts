@@ -1,4 +1,5 @@
 /** How descriptors come out of a request ⇄ `envoy.config.route.v3.RateLimit`. */
+import { parseCidr } from '@weft/base'
 import type { RateLimitAction, RateLimitActions } from '@weft/model'
 import {
   RateLimit_Action_MetaData_Source as MetadataSource,
@@ -6,12 +7,16 @@ import {
   type RateLimit_Action,
   RateLimit_Action_QueryParametersSchema,
   RateLimit_Action_QueryParameterValueMatchSchema,
+  type RateLimit_Action_RemoteAddressMatch,
+  RateLimit_Action_RemoteAddressMatchSchema,
   RateLimit_Action_RequestHeadersSchema,
   RateLimit_ActionSchema,
   RateLimitSchema,
 } from '../../gen/envoy/config/route/v3/route_components_pb.js'
 import { DescriptorSchema } from '../../gen/envoy/extensions/rate_limit_descriptors/expr/v3/expr_pb.js'
+import { AddressMatcherSchema } from '../../gen/envoy/type/matcher/v3/string_pb.js'
 import type { MetadataKey } from '../../gen/envoy/type/metadata/v3/metadata_pb.js'
+import type { CidrRangeSchema } from '../../gen/xds/core/v3/cidr_pb.js'
 import {
   decodeHeaderMatch,
   decodeQueryMatch,
@@ -21,6 +26,7 @@ import {
 import { covers, type Problems, refuseOthers } from '../problems.ts'
 import { type Init, packAny, unpackAny } from '../values.ts'
 import { decodeHits, encodeHits } from './rate-limit-hits.ts'
+import { decodeOverride, encodeOverride } from './rate-limit-override.ts'
 
 /** Envoy has no action of its own for the peer's identity, but an expression that yields it. */
 const PRINCIPAL = 'connection.uri_san_peer_certificate'
@@ -34,11 +40,12 @@ type ActionInit = NonNullable<Init<typeof RateLimit_ActionSchema>['actionSpecifi
 export function encodeRateLimits(
   limits: readonly RateLimitActions[],
 ): Init<typeof RateLimitSchema>[] {
-  return limits.map(({ actions, stage, disableKey, hits }) => ({
+  return limits.map(({ actions, stage, disableKey, hits, limit }) => ({
     actions: actions.map((action) => ({ actionSpecifier: encodeAction(action) })),
     ...(stage === 0 ? {} : { stage }),
     ...(disableKey === undefined ? {} : { disableKey }),
     ...(hits === undefined ? {} : { hitsAddend: encodeHits(hits) }),
+    ...(limit === undefined ? {} : { limit: encodeOverride(limit) }),
   }))
 }
 
@@ -47,10 +54,11 @@ export function encodeFilterRateLimits(
   limits: readonly RateLimitActions[],
 ): Init<typeof RateLimitSchema>[] {
   return encodeRateLimits(
-    limits.map(({ actions, hits }) => ({
+    limits.map(({ actions, hits, limit }) => ({
       actions,
       stage: 0,
       ...(hits === undefined ? {} : { hits }),
+      ...(limit === undefined ? {} : { limit }),
     })),
   )
 }
@@ -78,6 +86,14 @@ function encodeAction(action: RateLimitAction): ActionInit {
     case 'maskedRemoteAddress': {
       const { v4Bits: v4PrefixMaskLen, v6Bits: v6PrefixMaskLen } = action
       return { case: 'maskedRemoteAddress', value: { v4PrefixMaskLen, v6PrefixMaskLen } }
+    }
+    case 'remoteAddressMatch': {
+      const { key: descriptorKey, value: descriptorValue, ranges, invert: invertMatch } = action
+      const addressMatcher = { ranges: ranges.map(encodeRange), invertMatch }
+      return {
+        case: 'remoteAddressMatch',
+        value: { descriptorKey, descriptorValue, addressMatcher },
+      }
     }
     case 'sourcePrincipal': {
       const expression = {
@@ -125,12 +141,15 @@ function encodeAction(action: RateLimitAction): ActionInit {
   }
 }
 
-const LIMIT = covers(RateLimitSchema, 'stage', 'disable_key', 'actions', 'hits_addend')
+const LIMIT = covers(
+  RateLimitSchema,
+  ...['stage', 'disable_key', 'actions', 'hits_addend', 'limit'],
+)
 const ACTION = covers(
   RateLimit_ActionSchema,
   ...['source_cluster', 'destination_cluster', 'request_headers', 'remote_address', 'generic_key'],
   ...['header_value_match', 'extension', 'masked_remote_address', 'query_parameters'],
-  ...['query_parameter_value_match', 'metadata', 'dynamic_metadata'],
+  ...['query_parameter_value_match', 'metadata', 'dynamic_metadata', 'remote_address_match'],
 )
 const HEADERS = covers(
   RateLimit_Action_RequestHeadersSchema,
@@ -140,6 +159,11 @@ const QUERY = covers(
   RateLimit_Action_QueryParametersSchema,
   ...['query_parameter_name', 'descriptor_key', 'skip_if_absent'],
 )
+const ADDRESS = covers(
+  RateLimit_Action_RemoteAddressMatchSchema,
+  ...['descriptor_value', 'descriptor_key', 'address_matcher'],
+)
+const ADDRESS_MATCHER = covers(AddressMatcherSchema, 'ranges', 'invert_match')
 const QUERY_VALUE = covers(
   RateLimit_Action_QueryParameterValueMatchSchema,
   ...['descriptor_key', 'descriptor_value', 'expect_match', 'query_parameters'],
@@ -160,6 +184,7 @@ export function decodeRateLimits(
       stage: limit.stage ?? 0,
       ...(limit.disableKey === '' ? {} : { disableKey: limit.disableKey }),
       ...decodeHits(limit.hitsAddend, `${at}.hits_addend`, problems),
+      ...decodeOverride(limit.limit, `${at}.limit`, problems),
     }
   })
 }
@@ -214,6 +239,8 @@ function decodeAction(
       const v4Bits = v4PrefixMaskLen ?? 32
       return [{ kind: 'maskedRemoteAddress', v4Bits, v6Bits: v6PrefixMaskLen ?? 128 }]
     }
+    case 'remoteAddressMatch':
+      return [decodeAddressMatch(action.value, `${path}.remote_address_match`, problems)]
     case 'headerValueMatch': {
       const { descriptorKey, descriptorValue: value, expectMatch, headers } = action.value
       return [
@@ -298,5 +325,38 @@ function encodeMetadataKey(filter: string, path: readonly string[]) {
   return {
     key: filter,
     path: path.map((key) => ({ segment: { case: 'key', value: key } as const })),
+  }
+}
+
+function encodeRange(range: string): Init<typeof CidrRangeSchema> {
+  const [addressPrefix = '', bits] = range.split('/')
+  return { addressPrefix, prefixLen: Number(bits) }
+}
+
+function decodeAddressMatch(
+  proto: RateLimit_Action_RemoteAddressMatch,
+  path: string,
+  problems: Problems,
+): RateLimitAction {
+  refuseOthers(ADDRESS, proto, path, problems)
+  const { descriptorKey, descriptorValue: value, addressMatcher } = proto
+  if (addressMatcher !== undefined) {
+    refuseOthers(ADDRESS_MATCHER, addressMatcher, `${path}.address_matcher`, problems)
+  }
+  if (value.includes('%')) problems.add(`${path}.descriptor_value`, 'must have no command operator')
+  const ranges = (addressMatcher?.ranges ?? []).map(
+    ({ addressPrefix, prefixLen }) => `${addressPrefix}/${prefixLen ?? 0}`,
+  )
+  if (ranges.length === 0) problems.add(`${path}.address_matcher.ranges`, 'needs at least one')
+  for (const [index, range] of ranges.entries()) {
+    if (parseCidr(range) !== undefined) continue
+    problems.add(`${path}.address_matcher.ranges[${index}]`, `${range} is no range of addresses`)
+  }
+  return {
+    kind: 'remoteAddressMatch',
+    key: descriptorKey || 'remote_address_match',
+    value,
+    ranges,
+    invert: addressMatcher?.invertMatch ?? false,
   }
 }
