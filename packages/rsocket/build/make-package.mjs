@@ -1,11 +1,12 @@
 /**
  * The package as npm users get it: two files of plain JavaScript without any dependency, and types.
  *
- *     src/index.ts          -> index.js     Node 20 and later
+ *     src/index.ts          -> index.js     Node 22 and later
  *     src/browser/index.ts  -> browser.js   browsers: no module of Node, `Buffer` is `bytes.mjs`
  *     tsc                   -> *.d.ts
  *
- *     node packages/rsocket/build/make-package.mjs [--out DIR]      then: npm pack DIR
+ *     node packages/rsocket/build/make-package.mjs [--out DIR]        then: npm pack DIR
+ *     node packages/rsocket/build/make-package.mjs --browser FILE     that file alone
  */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -46,7 +47,7 @@ const SHARED = {
 }
 
 /** @param {string} out A folder, made anew. */
-export async function makePackage(out) {
+async function makePackage(out) {
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out, { recursive: true })
   await build({
@@ -54,7 +55,7 @@ export async function makePackage(out) {
     entryPoints: [join(PACKAGE, 'src/index.ts')],
     outfile: join(out, 'index.js'),
     platform: 'node',
-    target: 'node20',
+    target: 'node22',
   })
   await makeBrowserBundle(join(out, 'browser.js'))
   makeTypes(out)
@@ -64,7 +65,7 @@ export async function makePackage(out) {
   const manifest = {
     ...{ name, version, description, license },
     type: 'module',
-    engines: { node: '>=20' },
+    engines: { node: '>=22' },
     sideEffects: false,
     exports: {
       '.': {
@@ -81,7 +82,7 @@ export async function makePackage(out) {
 }
 
 /** @param {string} file Where it goes. */
-export async function makeBrowserBundle(file) {
+async function makeBrowserBundle(file) {
   await build({
     ...SHARED,
     entryPoints: [join(PACKAGE, 'src/browser/index.ts')],
@@ -122,9 +123,9 @@ function makeTypes(out) {
   rmSync(all, { recursive: true })
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const at = process.argv.indexOf('--out')
-  const out = at < 0 ? join(PACKAGE, 'dist/package') : resolve(process.argv[at + 1] ?? '')
-  await makePackage(out)
-  console.log(out)
-}
+const [flag, where] = process.argv.slice(2)
+const out = where === undefined ? join(PACKAGE, 'dist/package') : resolve(where)
+if (flag === '--browser') await makeBrowserBundle(out)
+else if (flag === undefined || flag === '--out') await makePackage(out)
+else throw new Error(`Cannot make the package: there is no ${flag}`)
+console.log(out)
