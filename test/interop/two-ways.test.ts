@@ -80,7 +80,7 @@ describe('one service, two ways', () => {
     const port = await freePort()
     await mesh.start(
       [
-        ...['agent', '--broker', broker, '--broker-token', await token(account)],
+        ...['agent', '--broker', broker, '--service-account', account, '--control', control()],
         ...['--name', account, '-n', 'shop', '--outbound', `127.0.0.1:${port}`, '--json'],
       ],
       '"ready":true',

@@ -10,7 +10,15 @@ import { Agent, createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Clock, type Logger, sleep } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
-import { type BrokerTarget, Link, openCarrier, RetryTokens, renderTarget } from '@weft/rsocket/link'
+import {
+  type BrokerTarget,
+  Link,
+  openCarrier,
+  RetryTokens,
+  renderTarget,
+  type TokenSource,
+  Tokens,
+} from '@weft/rsocket/link'
 import type { RSocketPayload, RSocketPeer, RSocketStream } from '@weft/wire'
 import { RSOCKET_ERROR } from '@weft/wire'
 import { type ApplicationAddress, callHttp } from '../http/call-http.ts'
@@ -38,8 +46,8 @@ export interface HttpAgentOptions {
   readonly metrics?: MetricsSource
   /** Where the application's HTTP proxy listens, loopback; absent: nowhere. */
   readonly outbound?: SocketAddress
-  /** Asked for each connection. */
-  readonly token?: () => string | undefined
+  /** A function is asked for each connection, and for the next token before one ends. */
+  readonly token?: TokenSource
 }
 
 export interface HttpAgentDeps {
@@ -77,11 +85,18 @@ export class HttpAgent implements HttpPeers {
   #draining = false
   #serving = 0
   readonly #retries = new RetryTokens()
+  readonly #tokens: Tokens | undefined
 
   constructor(options: HttpAgentOptions, deps: HttpAgentDeps) {
     this.#options = options
     this.#deps = deps
-    const { brokers, links } = options
+    const { brokers, links, token } = options
+    // Links stay up when their tokens end: they show the next one.
+    const show = (jwt: string) => {
+      for (const link of this.#links) link.tell({ token: { jwt } })
+    }
+    const tokens = token === undefined ? undefined : new Tokens(token, deps.clock, show)
+    this.#tokens = tokens
     this.#links = Array.from({ length: links }, (_, slot) => {
       const target = brokers[slot % brokers.length] ?? brokers[0]
       return new Link(
@@ -89,7 +104,7 @@ export class HttpAgent implements HttpPeers {
           broker: renderTarget(target),
           dial: (handler) => openCarrier(target, handler),
           hello: () => this.#hello(slot),
-          token: options.token,
+          token: tokens && (() => tokens.take()),
         },
         {
           ...deps,
@@ -236,6 +251,7 @@ export class HttpAgent implements HttpPeers {
   close(): void {
     this.#draining = true
     this.#stopWatching?.()
+    this.#tokens?.close()
     for (const link of this.#links) link.close()
     this.#server?.close()
     this.#server?.closeAllConnections()

@@ -17,15 +17,7 @@ import {
 } from '../run/sidecar-options.ts'
 
 const BROKER_FORM = Object.keys(BROKER_AGENT_OPTIONS).filter((name) => name !== 'broker')
-const IDENTITY_FORM = [
-  'service-account',
-  'socket',
-  'cert-dir',
-  'cert-ttl',
-  'control',
-  'state',
-  'join-token',
-]
+const IDENTITY_FORM = ['socket', 'cert-dir', 'cert-ttl', 'state', 'join-token']
 
 export const agent: Command = {
   name: 'agent',
@@ -38,7 +30,8 @@ export const agent: Command = {
     'others reach and no code of ours: requests of others come in over the connection and go to its',
     'port on loopback or its Unix socket, and what it calls through HTTP_PROXY goes out over it, by the',
     "mesh's routes. Others call it only while it answers. On SIGTERM it takes nothing new, ends what is",
-    'under way, and then ends CMD.',
+    'under way, and then ends CMD. Who it is says a token or a certificate; with --service-account the',
+    'control plane of the same user on this machine is asked for tokens. The next one is shown in time.',
     '',
     'Without --broker: gets a certificate from the control plane, renews it, and hands it to one workload,',
     "by SPIFFE's Workload API (X.509 and JWT SVIDs, bundles) and by Envoy's SDS (the secrets default",

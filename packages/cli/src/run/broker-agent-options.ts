@@ -8,6 +8,7 @@ import type { Arguments } from '../arguments.ts'
 import { type Option, UsageError } from '../command.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { freePort, isLoopback, LOOPBACK, parseAddress } from './addresses.ts'
+import { controlTokens } from './control-tokens.ts'
 import { WORKLOAD_OPTIONS } from './sidecar-options.ts'
 
 /** Of `sun_path`, without the byte that ends it (unix(7)); macOS has fewer. */
@@ -236,9 +237,19 @@ function checkReadable<T>(read: () => T): T {
   }
 }
 
-function tokenOf(args: Arguments, terminal: Terminal): (() => string) | undefined {
+function tokenOf(args: Arguments, terminal: Terminal): HttpAgentOptions['token'] {
   const file = args.value('token-file')
   const given = args.value('broker-token')
+  const account = args.value('service-account')
+  if (account === undefined && args.value('control') !== undefined) {
+    throw new UsageError('--control needs --service-account NAME: whose token is asked for there')
+  }
+  if (account !== undefined) {
+    if (file !== undefined || given !== undefined) {
+      throw new UsageError('--service-account asks the control plane for the token: give no other')
+    }
+    return controlTokens(args, account, terminal)
+  }
   if (file !== undefined && given !== undefined) {
     throw new UsageError('--broker-token and --token-file are two answers to one question')
   }
