@@ -23,6 +23,8 @@ export interface DialOptions {
   /** Default: `program` in `default`. */
   readonly app?: string
   readonly namespace?: string
+  /** Default: another one each time. */
+  readonly instance?: string
   readonly labels?: Readonly<Record<string, string>>
   /** What request/response is answered with; default: its own data. npm only. */
   readonly answer?: (data: string) => string | Promise<string>
@@ -38,6 +40,8 @@ export interface DialOptions {
   readonly leaseRequests?: number
   /** Whether its hello says that it takes events. */
   readonly takesEvents?: boolean
+  /** Whether it says that it can be asked for its metrics. */
+  readonly hasMetrics?: boolean
   /** Sends payloads in frames of so many bytes, 64 or more; default: as each likes. Not 0.0.27. */
   readonly fragmentBytes?: number
   /** Asks for resumption. npm only. */
@@ -76,12 +80,15 @@ export function setupMetadata(options: DialOptions): Buffer {
   const { services, app = 'program', namespace = 'default', labels = {} } = options
   const hello = {
     v: 1,
-    instance: `program-${++instances}`,
+    instance: options.instance ?? `program-${++instances}`,
     app,
     ns: namespace,
     labels,
     services: services.map((name) => ({ name })),
-    ...(options.takesEvents === true ? { features: ['mpush'] } : {}),
+    features: [
+      ...(options.takesEvents === true ? ['mpush'] : []),
+      ...(options.hasMetrics === true ? ['metrics'] : []),
+    ],
   }
   const entries = [{ mime: HELLO_MIME, content: Buffer.from(JSON.stringify(hello)) }]
   const { token } = options
