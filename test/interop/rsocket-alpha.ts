@@ -17,6 +17,8 @@ import {
   CHANNEL_ITEMS,
   type DialOptions,
   errorText,
+  FAIL,
+  FAILURE,
   type Program,
   type ProgramKind,
   routed,
@@ -84,7 +86,8 @@ function transportOf(options: DialOptions): ClientTransport {
 function responderOf({ onFireAndForget, answer }: DialOptions): Partial<RSocket> {
   return {
     requestResponse(payload, out) {
-      if (answer === undefined) out.onNext({ data: payload.data }, true)
+      if (text(payload.data) === FAIL) out.onError(new Error(FAILURE))
+      else if (answer === undefined) out.onNext({ data: payload.data }, true)
       else void answered(answer, text(payload.data)).then((data) => out.onNext({ data }, true))
       return NOTHING
     },

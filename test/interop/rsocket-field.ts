@@ -6,6 +6,8 @@ import {
   CHANNEL_ITEMS,
   type DialOptions,
   errorText,
+  FAIL,
+  FAILURE,
   type Program,
   type ProgramKind,
   routed,
@@ -155,7 +157,8 @@ function responderOf({ onFireAndForget, answer }: DialOptions): object {
     requestResponse: (payload: Payload) =>
       new Single<Payload>((subscriber) => {
         subscriber.onSubscribe()
-        if (answer === undefined) subscriber.onComplete({ data: payload.data })
+        if (text(payload.data) === FAIL) subscriber.onError(new Error(FAILURE))
+        else if (answer === undefined) subscriber.onComplete({ data: payload.data })
         else {
           void answered(answer, text(payload.data)).then((data) => subscriber.onComplete({ data }))
         }

@@ -16,10 +16,8 @@ export interface InteropBroker {
     service: string,
     more?: Partial<DialOptions>,
   ): Promise<Responder>
-  /** Closes these and waits until nobody is connected. */
-  allGone(...open: readonly Program[]): Promise<void>
-  /** Ends whatever is still open. */
-  close(): void
+  /** Closes whatever was dialled and waits until nobody is connected. */
+  allGone(): Promise<void>
 }
 
 interface Responder {
@@ -49,15 +47,12 @@ export async function openInteropBroker(): Promise<InteropBroker> {
     ws: (await broker.listen({ kind: 'websocket', address })).port,
     tls: (await broker.listen({ kind: 'tcp', address, tls: () => context })).port,
   }
-  const dialled = new Set<Program>()
+  const dialled: Program[] = []
   const dial: InteropBroker['dial'] = async (kind, carrier, more = {}) => {
     const port = ports[carrier]
     const program = await kind.dial({ carrier, port, caPem, services: [], ...more })
-    dialled.add(program)
+    dialled.push(program)
     return program
-  }
-  const close = (program: Program) => {
-    if (dialled.delete(program)) program.close()
   }
   return {
     ...{ broker, dial },
@@ -68,13 +63,9 @@ export async function openInteropBroker(): Promise<InteropBroker> {
       await eventually(() => assert.equal(broker.registry.find(service).length, 1))
       return { program, told }
     },
-    async allGone(...open) {
-      for (const program of open) close(program)
+    async allGone() {
+      for (const program of dialled.splice(0)) program.close()
       await eventually(() => assert.equal(broker.connections, 0))
-    },
-    close() {
-      for (const program of dialled) close(program)
-      broker.close()
     },
   }
 }

@@ -1,6 +1,7 @@
 /**
  * What the interop matrix asks of a client: it dials a broker as a program, in both roles, asks in
- * the four ways, and answers requests with their data, streams with five such items.
+ * the four ways, and answers requests with their data, streams with five such items. A request/response
+ * whose data is `fail` fails.
  */
 import { HELLO_MIME } from '@weft/broker'
 import {
@@ -69,6 +70,8 @@ export interface ProgramKind {
 
 /** The one that every service has. */
 export const METHOD = 'method'
+export const FAIL = 'fail'
+export const FAILURE = 'told to'
 export const STREAM_ITEMS = 5
 export const CHANNEL_ITEMS = 3
 /** As the programs say them in SETUP. */

@@ -10,7 +10,7 @@ from rsocket.awaitable.awaitable_rsocket import AwaitableRSocket
 from rsocket.exceptions import RSocketProtocolError
 from rsocket.extensions.helpers import composite, route
 from rsocket.extensions.mimetypes import WellKnownMimeTypes
-from rsocket.helpers import create_future, single_transport_provider
+from rsocket.helpers import create_error_future, create_future, single_transport_provider
 from rsocket.lease import SingleLeasePublisher
 from rsocket.payload import Payload
 from rsocket.request_handler import BaseRequestHandler
@@ -66,6 +66,8 @@ class Responder(BaseRequestHandler):
         self.connection = connection
 
     async def request_response(self, payload):
+        if payload.data == b"fail":
+            return create_error_future(Exception("told to"))
         return create_future(Payload(payload.data))
 
     async def request_stream(self, payload):
@@ -111,6 +113,9 @@ async def carry_out(client, number, op, initial_n, key, data):
         items = await asyncio.wait_for(ask(client, op, int(initial_n), key, data), 20)
     except RSocketProtocolError as error:
         items = [f"#{error.error_code.value:x} {error.data}"]
+    except RuntimeError as error:
+        # What it makes of APPLICATION_ERROR.
+        items = [f"#201 {error}"]
     except Exception as error:
         items = [f"!{type(error).__name__} {error}"]
     say("answer", number, *items)

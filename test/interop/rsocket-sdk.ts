@@ -10,6 +10,8 @@ import {
   CHANNEL_ITEMS,
   type DialOptions,
   errorText,
+  FAIL,
+  FAILURE,
   METHOD,
   type Program,
   type ProgramKind,
@@ -47,6 +49,7 @@ function handlerOf({ onFireAndForget, answer }: DialOptions): Handler {
     const { interaction, items } = request
     const data = request.text()
     if (interaction === 'fnf') onFireAndForget?.(data)
+    if (data === FAIL) throw new RSocketError('APPLICATION_ERROR', FAILURE)
     if (interaction === 'rr' && answer !== undefined) return answer(data)
     if (interaction === 'channel') return echo(items)
     return interaction === 'stream' ? repeated(data) : data

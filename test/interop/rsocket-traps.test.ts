@@ -24,7 +24,10 @@ describe('traps of real clients', () => {
     fixture = await openInteropBroker()
   })
 
-  afterEach(() => fixture.close())
+  afterEach(async () => {
+    await fixture.allGone()
+    fixture.broker.close()
+  })
 
   for (const kind of programs.filter((each) => each !== alpha)) {
     test(`trap 2: ${kind.name} takes METADATA_PUSH if it says so`, {
@@ -33,7 +36,6 @@ describe('traps of real clients', () => {
       const { program } = await fixture.dialResponder(kind, 'tcp', SERVICE, { takesEvents: true })
       fixture.broker.announceBrokers(['tcp://a:1'])
       assert.deepEqual(await program.response(KEY, 'still there'), ['still there'])
-      await fixture.allGone(program)
     })
   }
 
@@ -41,7 +43,7 @@ describe('traps of real clients', () => {
     const { program } = await fixture.dialResponder(alpha, 'tcp', SERVICE)
     fixture.broker.announceBrokers(['tcp://a:1'])
     assert.deepEqual(await program.response(KEY, 'still there'), ['still there'])
-    await fixture.allGone(program)
+    await fixture.allGone()
     await fixture.dial(alpha, 'tcp', { services: [SERVICE], takesEvents: true })
     await eventually(() => assert.equal(fixture.broker.connections, 0))
   })
@@ -67,7 +69,6 @@ describe('traps of real clients', () => {
       answer('answered')
       assert.deepEqual(await answers, ['answered'])
       await drained
-      await fixture.allGone()
     })
   }
 
@@ -76,14 +77,13 @@ describe('traps of real clients', () => {
       const name = `trap 12: a frame of 16 MB, which ${server.name} never splits, reaches ${kind.name}`
       test(name, { skip: kind.skip }, async () => {
         const answer = 'm'.repeat(LONGEST_FRAME_BYTES - HEADER_BYTES)
-        const { program } = await fixture.dialResponder(server, 'tcp', SERVICE, {
+        await fixture.dialResponder(server, 'tcp', SERVICE, {
           answer: () => answer,
         })
         const requester = await fixture.dial(kind, 'tcp')
         const [got] = await requester.response(KEY, '')
         assert.equal(got?.length, answer.length)
         assert.ok(got === answer)
-        await fixture.allGone(requester, program)
       })
     }
   }
@@ -91,21 +91,19 @@ describe('traps of real clients', () => {
   for (const kind of programs.filter((each) => each.sendsFragments)) {
     const { name, skip } = kind
     test(`trap 6: a fire-and-forget that ${name} sends in fragments`, { skip }, async () => {
-      const { program, told } = await fixture.dialResponder(field, 'tcp', SERVICE)
+      const { told } = await fixture.dialResponder(field, 'tcp', SERVICE)
       const requester = await fixture.dial(kind, 'tcp', { fragmentBytes: 4096 })
       const large = 'f'.repeat(300_000)
       requester.fireAndForget(KEY, large)
       await eventually(() => assert.deepEqual(told, [large]))
       await eventually(() => assert.equal(fixture.broker.openStreams, 0))
-      await fixture.allGone(requester, program)
     })
 
     test(`trap 7: a key that ${name} spreads over fragments`, { skip }, async () => {
-      const { program } = await fixture.dialResponder(field, 'tcp', SERVICE)
+      await fixture.dialResponder(field, 'tcp', SERVICE)
       const requester = await fixture.dial(kind, 'tcp', { fragmentBytes: 64 })
       const data = 'd'.repeat(500)
       assert.deepEqual(await requester.response(`${KEY}-${'k'.repeat(150)}`, data), [data])
-      await fixture.allGone(requester, program)
     })
   }
 

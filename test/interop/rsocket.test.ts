@@ -3,10 +3,10 @@
  * TLS, in the four interactions; and leases, as each of them gives and takes them.
  */
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { after, afterEach, before, describe, test } from 'node:test'
 import { eventually } from '@weft/testkit'
 import { type InteropBroker, openInteropBroker } from './rsocket-interop-fixture.ts'
-import { CARRIERS, METHOD, type Program, STREAM_ITEMS } from './rsocket-program.ts'
+import { CARRIERS, FAIL, FAILURE, METHOD, type Program, STREAM_ITEMS } from './rsocket-program.ts'
 import { programs } from './rsocket-programs.ts'
 
 describe('RSocket clients through a broker', () => {
@@ -16,7 +16,9 @@ describe('RSocket clients through a broker', () => {
     fixture = await openInteropBroker()
   })
 
-  after(() => fixture.close())
+  afterEach(() => fixture.allGone())
+
+  after(() => fixture.broker.close())
 
   for (const requesterKind of programs) {
     for (const responderKind of programs) {
@@ -25,10 +27,9 @@ describe('RSocket clients through a broker', () => {
         const name = `${requesterKind.name} asks ${responderKind.name} over ${carrier}`
         test(name, { skip }, async () => {
           const service = `s.${requesterKind.name}-${responderKind.name}-${carrier}`
-          const responder = await fixture.dialResponder(responderKind, carrier, service)
+          const { told } = await fixture.dialResponder(responderKind, carrier, service)
           const requester = await fixture.dial(requesterKind, carrier)
-          await converse(requester, service, responder.told)
-          await fixture.allGone(requester, responder.program)
+          await converse(requester, service, told)
         })
       }
     }
@@ -38,12 +39,11 @@ describe('RSocket clients through a broker', () => {
     const { skip } = kind
     test(`${kind.name} that honours leases waits for the broker's and asks`, { skip }, async () => {
       const service = `s.leased-by-${kind.name}`
-      const responder = await fixture.dialResponder(kind, 'tcp', service)
+      await fixture.dialResponder(kind, 'tcp', service)
       const requester = await fixture.dial(kind, 'tcp', { leaseRequests: 0 })
       await eventually(async () =>
         assert.deepEqual(await requester.response(`${service}.${METHOD}`, 'x'), ['x']),
       )
-      await fixture.allGone(requester, responder.program)
     })
 
     if (!kind.grantsLeases) continue
@@ -51,7 +51,7 @@ describe('RSocket clients through a broker', () => {
     const trap = kind.name === '0.0.27' ? 'trap 4: ' : ''
     test(`${trap}${kind.name} gets no more requests than it leased`, { skip }, async () => {
       const service = `s.lease-of-${kind.name}`
-      const responder = await fixture.dialResponder(kind, 'tcp', service, { leaseRequests: 3 })
+      await fixture.dialResponder(kind, 'tcp', service, { leaseRequests: 3 })
       const requester = await fixture.dial(kind, 'tcp')
       const leg = fixture.broker.registry.find(service)[0]
       await eventually(() => assert.equal(leg?.lease?.requests, 3))
@@ -61,7 +61,6 @@ describe('RSocket clients through a broker', () => {
       }
       const refused = '#202 WEFT-503 no responder can take the request'
       assert.deepEqual(answers, ['0', '1', '2', refused, refused])
-      await fixture.allGone(requester, responder.program)
     })
   }
 })
@@ -78,6 +77,7 @@ async function converse(requester: Program, service: string, told: readonly stri
   await eventually(() => assert.deepEqual(told, ['told']))
   const large = 'x'.repeat(300_000)
   assert.deepEqual(await requester.response(key, large), [large])
+  assert.deepEqual(await requester.response(key, FAIL), [`#201 ${FAILURE}`])
   assert.deepEqual(await requester.response('nobody.there', ''), [
     '#202 WEFT-404 nobody offers nobody',
   ])

@@ -158,7 +158,10 @@ public final class RSocketJava {
   private record Responder(String connection) implements RSocket {
     @Override
     public Mono<Payload> requestResponse(Payload payload) {
-      return Mono.just(DefaultPayload.create(text(payload)));
+      String data = text(payload);
+      return data.equals("fail")
+          ? Mono.error(new IllegalStateException("told to"))
+          : Mono.just(DefaultPayload.create(data));
     }
 
     @Override
