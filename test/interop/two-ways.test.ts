@@ -7,6 +7,7 @@ import { createServer, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { connect } from '@weft/rsocket'
 import { freePort } from '@weft/testkit'
 import { eventually, type Running } from '../e2e/weft.ts'
 import { type IdentityMesh, startIdentityMesh } from './identity-mesh.ts'
@@ -25,6 +26,15 @@ spec:
   action: ALLOW
   rules:
   - from: [{ source: { principals: [cluster.local/ns/shop/sa/web] } }]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: secrets, namespace: shop }
+spec:
+  selector: { matchLabels: { app: stock } }
+  action: DENY
+  rules:
+  - to: [{ operation: { paths: [/com.acme.Stock/secret] } }]
 `
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
@@ -40,6 +50,7 @@ interface Answer {
 describe('one service, two ways', () => {
   let mesh: IdentityMesh
   let broker = ''
+  let admin = ''
   const callers = new Map<string, number>()
   const servers: Server[] = []
 
@@ -52,12 +63,13 @@ describe('one service, two ways', () => {
   const control = () => `127.0.0.1:${mesh.xdsPort}`
 
   /** Calls by HTTP proxy, as the application of that account does. */
-  const ask = (caller: string, host: string): Promise<Answer> =>
+  const ask = (caller: string, host: string, path = '/'): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const headers = { host, traceparent: `00-${TRACE}-00f067aa0ba902b7-01` }
       const port = callers.get(caller)
+      const method = path === '/' ? 'GET' : 'POST'
       request(
-        { host: '127.0.0.1', port, path: `http://${host}/`, headers, agent: false },
+        { host: '127.0.0.1', port, method, path: `http://${host}${path}`, headers, agent: false },
         (answer) => {
           let body = ''
           answer.setEncoding('utf8').on('data', (text: string) => {
@@ -140,6 +152,7 @@ describe('one service, two ways', () => {
       '"ready":true',
     )
     broker = /"tcp":"([^"]+)"/.exec(running.output())?.[1] ?? ''
+    admin = /"admin":"([^"]+)"/.exec(running.output())?.[1] ?? ''
     await direct('books', await serve('direct'))
     cartPort = await serve('direct')
     cart = await direct('cart', cartPort)
@@ -169,6 +182,8 @@ describe('one service, two ways', () => {
     assert.ok(headers.traceparent?.includes(TRACE), 'one trace')
     const element = headers['x-forwarded-client-cert']?.split(',').at(-1) ?? ''
     assert.ok(element.includes(`URI=${WEB}`), `the application sees who calls: ${element}`)
+    assert.equal(headers['x-weft-peer'], undefined)
+    assert.equal(headers['x-weft-caller'], undefined)
   }
 
   test('who dialled in calls who did not, as itself', async () => {
@@ -210,6 +225,38 @@ describe('one service, two ways', () => {
       for (const caller of ['mallory', 'mallory dialled in']) {
         assert.equal((await ask(caller, 'cart.shop:9080')).status, 403)
       }
+    }
+  })
+
+  test('the broker counts what it passes on under the names of both', async () => {
+    const body = await (await fetch(`${admin}/stats/prometheus`)).text()
+    const counted = body
+      .split('\n')
+      .filter((line) => line.startsWith('istio_requests_total{'))
+      .filter((line) => line.includes('reporter="destination"'))
+      .filter((line) => line.includes('destination_workload="cart-dialled"'))
+    const sources = counted.map((line) => /source_workload="([^"]*)"/.exec(line)?.[1])
+    assert.deepEqual([...new Set(sources)].sort(), ['web'])
+  })
+
+  test('a service that speaks RSocket: its policy sees caller, service and method', async () => {
+    const stock = await connect({
+      ...{ brokers: `tcp://${broker}`, app: 'stock', namespace: 'shop', links: 1 },
+      token: await token('stock'),
+      services: { 'com.acme.Stock': { count: () => '{"n":"1"}', secret: () => '{}' } },
+    })
+    try {
+      const api = (caller: string, method: string) =>
+        ask(caller, 'stock.shop:80', `/api/com.acme.Stock/${method}`)
+      const answer = await eventually(
+        () => api('web', 'count'),
+        ({ status }) => status === 200,
+      )
+      assert.deepEqual(answer.headers, { n: '1' })
+      assert.equal((await api('web', 'secret')).status, 403)
+      assert.equal((await api('mallory', 'count')).status, 403)
+    } finally {
+      await stock.close(0)
     }
   })
 

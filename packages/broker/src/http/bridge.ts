@@ -7,8 +7,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { ListenOptions } from 'node:net'
 import type { SocketAddress } from '@weft/model'
+import { PEER_HEADER } from '@weft/telemetry'
 import type { Broker } from '../broker.ts'
 import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
+import { CALLER_HEADER } from '../mesh/sidecar-configuration.ts'
 import type { WorkloadKind } from '../mesh/workload-feeds.ts'
 import type { PeerFacts } from '../peer-facts.ts'
 import { isApiRequest, serveApi } from './api-gateway.ts'
@@ -83,6 +85,7 @@ export class HttpBridge {
     request: IncomingMessage,
     response: ServerResponse,
   ): void {
+    if (isSidecar) restorePeer(request.rawHeaders)
     if (!kind.isHttp) {
       const principal = isSidecar ? callerByCertificate(request.headers) : undefined
       const peer = this.#peerOf(kind, principal, false)
@@ -144,6 +147,13 @@ function serve(
     pick: (tried) => (tried.length === 0 ? peer : undefined),
     admitRetry: () => false,
   })
+}
+
+/** Which workload the caller's proxy says it is stands where the broker looks for it. */
+function restorePeer(rawHeaders: string[]): void {
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]?.toLowerCase() === CALLER_HEADER) rawHeaders[i] = PEER_HEADER
+  }
 }
 
 /** Somebody that asks nothing now goes; what is under way is not cut. */

@@ -4,6 +4,7 @@
  */
 import { type Agent, request as askHttp, type ClientRequest, type IncomingMessage } from 'node:http'
 import type { SocketAddress } from '@weft/model'
+import { PEER_HEADER } from '@weft/telemetry'
 import {
   CompositeReader,
   type HttpRequestEntry,
@@ -49,8 +50,13 @@ function send(head: HttpRequestEntry, { application, agent }: CallHttpOptions): 
       : { host: application.host, port: application.port }
   return askHttp({
     ...{ ...at, agent, method: head.method, path: head.path, setHost: false },
-    headers: ['host', head.authority, ...rawHeadersOf(head.fields)],
+    headers: ['host', head.authority, ...rawHeadersOf(head.fields.filter(isOfCaller))],
   })
+}
+
+/** The application gets what its caller sent, not what proxies tell each other. */
+function isOfCaller([name]: readonly [string, string]): boolean {
+  return name !== PEER_HEADER
 }
 
 class HttpRelay {

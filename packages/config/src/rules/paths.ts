@@ -10,7 +10,7 @@ import type { Findings } from './rules.ts'
 export const PATHS_ANNOTATION = 'weft.io/paths'
 
 const PATHS = ['direct', 'broker'] as const
-export type Path = (typeof PATHS)[number]
+type Path = (typeof PATHS)[number]
 
 /** In order of preference; `any`: all alike. */
 export type PathOrder = readonly Path[] | 'any'
