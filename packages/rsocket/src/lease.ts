@@ -12,8 +12,8 @@ export const DEFAULT_LEASE: LeaseOptions = { initial: 1_024, min: 1, max: 16_384
 
 /** Growth per look while the loop is on time and what there is was used. */
 const GROWTH = 1.25
-/** One look never takes away more than this share. */
-const MOST_LOSS = 0.8
+/** One look leaves at least this share. */
+const LEAST_LEFT = 0.2
 
 /** Requests at once that the event loop seems fit for. Grows slowly, falls with the lateness. */
 export class Capacity {
@@ -33,7 +33,7 @@ export class Capacity {
   look(lagMs: number, isUsed: boolean): void {
     const { min, max, highLagMs } = this.#options
     if (lagMs > highLagMs) {
-      const share = Math.max(1 - MOST_LOSS, highLagMs / lagMs)
+      const share = Math.max(LEAST_LEFT, highLagMs / lagMs)
       this.#requests = Math.max(min, this.#requests * share)
     } else if (lagMs <= highLagMs / 2 && (isUsed || this.#requests < this.#options.initial)) {
       this.#requests = Math.min(max, this.#requests * GROWTH + 1)
