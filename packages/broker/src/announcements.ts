@@ -19,9 +19,15 @@ export function tellEvent(leg: Leg, event: Readonly<Record<string, unknown>>): v
  *
  * @param uris As peers dial them, for example `tcp://broker-1.example:9999`. Alibaba's clients
  * are told nothing when there is none: they would be left without any.
+ * @param zones Of each URI; empty: not known.
  */
-export function tellBrokers(leg: Leg, uris: readonly string[], from: ClusterEventSource): void {
-  tellEvent(leg, { brokers: { uris } })
+export function tellBrokers(
+  leg: Leg,
+  uris: readonly string[],
+  zones: readonly string[],
+  from: ClusterEventSource,
+): void {
+  tellEvent(leg, { brokers: zones.length === 0 ? { uris } : { uris, zones } })
   if (!leg.facts.isAlibaba || !leg.facts.features.has('mpush') || uris.length === 0) return
   const event = {
     specversion: '1.0',

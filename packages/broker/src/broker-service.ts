@@ -17,6 +17,8 @@ const HESSIAN_SERVING = Buffer.of(0x91)
 export interface Welcome {
   readonly broker: string
   readonly brokers: readonly string[]
+  /** Of each of them; absent: not known. */
+  readonly zones?: readonly string[]
   readonly maxFrame: number
 }
 

@@ -10,6 +10,7 @@ import { RSOCKET_ERROR, RSocketFrameReader, type Setup } from '@weft/wire'
 import { tellBrokers, tellEvent } from './announcements.ts'
 import { placeInstance } from './auth/place-instance.ts'
 import { BrokerService } from './broker-service.ts'
+import type { ClusterPort } from './cluster/cluster-port.ts'
 import { BrokerCounters } from './counters.ts'
 import type { FilterSet } from './filters/filter-set.ts'
 import { FilterStage } from './filters/filter-stage.ts'
@@ -20,7 +21,7 @@ import { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
 import { type ListenOptions, openListener } from './listen.ts'
 import { LocalRouter } from './local-router.ts'
 import { type Framing, LENGTH_FRAMING } from './outbox.ts'
-import type { PeerFacts, PeerIdentity } from './peer-facts.ts'
+import { type BrokerFacts, linkFacts, type PeerFacts, type PeerIdentity } from './peer-facts.ts'
 import { type PeerNews, readPeerNews, servicesAfter } from './peer-news.ts'
 import { Registry } from './registry.ts'
 import type { Router } from './router.ts'
@@ -49,6 +50,8 @@ export interface BrokerDeps {
   readonly onGone?: (leg: Leg) => void
   /** It wants no requests any more, or wants them again: `Leg.isServing`. */
   readonly onServing?: (leg: Leg) => void
+  /** Other brokers; absent: there are none. */
+  readonly cluster?: ClusterPort
   /** What a peer says of its connection afterwards, such as a new token. */
   readonly onMetadataPush?: (leg: Leg, metadata: Uint8Array) => void
   /** What looks at connections and streams; absent: nothing. */
@@ -95,6 +98,7 @@ export class Broker implements LegOwner {
   readonly #legs = new Set<Leg>()
   readonly #listening: Listening[] = []
   #uris: readonly string[] = []
+  #zones: readonly string[] = []
   #events = 0
   #unauthenticated = 0
   #draining = false
@@ -184,6 +188,45 @@ export class Broker implements LegOwner {
     return leg
   }
 
+  /** A connection to another broker that we have dialled. */
+  attachLink(socket: Socket, facts: PeerFacts): Leg {
+    const { maxFrameBytes } = this.limits
+    const reader = (home: Leg) => new RSocketFrameReader(home, maxFrameBytes)
+    const leg = new Leg(socket, LENGTH_FRAMING, reader, this)
+    this.#legs.add(leg)
+    leg.openAs(facts, true)
+    leg.beginIdsAt(1)
+    return leg
+  }
+
+  /** An instance that is connected to another broker can be called from now on. */
+  attachRemote(
+    socket: Socket,
+    facts: PeerFacts,
+    { farness, isServing }: Pick<Leg, 'farness' | 'isServing'>,
+  ): Leg {
+    const leg = this.attach(socket, LENGTH_FRAMING, facts)
+    leg.farness = farness
+    leg.isServing = isServing
+    this.registry.add(leg)
+    this.#deps.onOpen?.(leg)
+    return leg
+  }
+
+  /** It wants no requests any more, or wants them again. */
+  setServing(leg: Leg, isServing: boolean): void {
+    leg.isServing = isServing
+    this.#deps.onServing?.(leg)
+    this.#deps.cluster?.onLocal(leg)
+  }
+
+  /** Nobody is to be sent there any more; what is open goes on. */
+  retire(leg: Leg): void {
+    leg.isServing = false
+    this.registry.remove(leg)
+    this.#deps.onGone?.(leg)
+  }
+
   /** A leg for a peer of this process, let in as `facts`. */
   attach(socket: Socket, framing: Framing, facts: PeerFacts): Leg {
     const leg = new Leg(socket, framing, () => NO_SOURCE, this)
@@ -206,6 +249,7 @@ export class Broker implements LegOwner {
     if (typeof hello === 'string') return hello
     const identity = (await this.#deps.authenticate?.(leg, hello)) ?? ANONYMOUS
     if (typeof identity === 'string') return identity
+    if (hello.broker !== undefined) return this.#admitBroker(leg, hello.broker, identity, setup)
     const { metadataForm, isAlibaba, features } = hello
     const instance = placeInstance(hello.instance, identity)
     if (typeof instance === 'string') return instance
@@ -213,11 +257,28 @@ export class Broker implements LegOwner {
     return (await this.#filters?.admit(leg, facts)) ?? facts
   }
 
+  #admitBroker(
+    leg: Leg,
+    broker: BrokerFacts,
+    identity: PeerIdentity,
+    setup: Setup,
+  ): PeerFacts | string {
+    const { cluster } = this.#deps
+    if (cluster === undefined) return 'WEFT-403 this broker belongs to no cluster'
+    return cluster.admit(leg, broker) ?? linkFacts(setup, broker, identity)
+  }
+
   onOpen(leg: Leg): void {
     this.#unauthenticated--
+    if (leg.facts.broker !== undefined) {
+      tellEvent(leg, { welcome: this.#welcome() })
+      this.#deps.cluster?.onLink(leg)
+      return
+    }
     leg.isServing = leg.facts.instance?.resting !== true
     const older = this.registry.add(leg)
     this.#deps.onOpen?.(leg)
+    this.#deps.cluster?.onLocal(leg)
     tellEvent(leg, { welcome: this.#welcome() })
     if (older === undefined) return
     this.#deps.log.info('a newer connection of the same link came', {
@@ -227,6 +288,10 @@ export class Broker implements LegOwner {
   }
 
   onMetadataPush(leg: Leg, metadata: Uint8Array): void {
+    if (leg.facts.broker !== undefined) {
+      this.#deps.cluster?.onLinkPush(leg, metadata)
+      return
+    }
     this.#deps.onMetadataPush?.(leg, metadata)
     const news = readPeerNews(metadata, leg.facts)
     if (news !== undefined) this.#learn(leg, news)
@@ -234,8 +299,7 @@ export class Broker implements LegOwner {
 
   #learn(leg: Leg, news: PeerNews): void {
     if (news.isServing !== undefined) {
-      leg.isServing = news.isServing
-      this.#deps.onServing?.(leg)
+      this.setServing(leg, news.isServing)
     }
     const { instance } = leg.facts
     const services = instance === undefined ? [] : servicesAfter(instance.services, news)
@@ -247,6 +311,7 @@ export class Broker implements LegOwner {
       this.#deps.onGone?.(leg)
       this.registry.change(leg, services)
       this.#deps.onOpen?.(leg)
+      this.#deps.cluster?.onLocal(leg)
     }
     if (news.seq !== undefined) tellEvent(leg, { ack: { seq: news.seq } })
   }
@@ -257,25 +322,36 @@ export class Broker implements LegOwner {
       this.#unauthenticated--
       return
     }
+    if (leg.facts.broker !== undefined) {
+      this.#deps.cluster?.onLinkGone(leg)
+      return
+    }
     this.registry.remove(leg)
     this.#deps.onGone?.(leg)
+    this.#deps.cluster?.onLocalGone(leg)
   }
 
   #welcome() {
     const { id } = this.#options
-    return { broker: id, brokers: this.#uris, maxFrame: this.limits.maxFrameBytes }
+    const zones = this.#zones.length === 0 ? {} : { zones: this.#zones }
+    return { broker: id, brokers: this.#uris, ...zones, maxFrame: this.limits.maxFrameBytes }
   }
 
-  /** Where brokers can be dialled, from now on: peers that take events are told. */
-  announceBrokers(uris: readonly string[]): void {
+  /**
+   * Where brokers can be dialled, from now on: peers that take events are told.
+   *
+   * @param zones Of each URI, where that is known.
+   */
+  announceBrokers(uris: readonly string[], zones: readonly string[] = []): void {
     this.#uris = uris
-    for (const leg of this.#legs) if (leg.isOpen) this.#tellBrokers(leg, uris)
+    this.#zones = zones
+    for (const leg of this.#legs) if (leg.isOpen) this.#tellBrokers(leg, uris, zones)
   }
 
-  #tellBrokers(leg: Leg, uris: readonly string[]): void {
+  #tellBrokers(leg: Leg, uris: readonly string[], zones: readonly string[] = []): void {
     const { id: broker } = this.#options
     const eventId = `${broker}-${++this.#events}`
-    tellBrokers(leg, uris, { broker, eventId, nowMs: this.clock.nowMs() })
+    tellBrokers(leg, uris, zones, { broker, eventId, nowMs: this.clock.nowMs() })
   }
 
   /**

@@ -19,6 +19,9 @@ export class BrokerCounters {
   /** Connections that ended with an ERROR of the peer. */
   peerErrors = 0
   requests = 0
+  /** Requests that went to another broker, and that came from one. */
+  hopsOut = 0
+  hopsIn = 0
   refusedRequests = 0
   retriedRequests = 0
   timedOutRequests = 0

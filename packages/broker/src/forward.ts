@@ -111,6 +111,13 @@ export class Forwarder {
     } else this.#obey(entry, verdict, view.bytes, view.from, view.to)
   }
 
+  /** A request whose way another broker has decided; it was looked at there. */
+  deliver(leg: Leg, view: FrameView, interaction: Interaction, verdict: RouteVerdict): void {
+    const state = openStream(interaction, view.flags)
+    const entry = new StreamEntry(leg, view.streamId, interaction, state)
+    this.#obey(entry, verdict, view.bytes, view.from, view.to)
+  }
+
   #read(
     leg: Leg,
     interaction: Interaction,

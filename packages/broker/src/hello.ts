@@ -12,7 +12,7 @@ import {
   readComposite,
   type Setup,
 } from '@weft/wire'
-import type { InstanceFacts, OfferedService, PeerFacts } from './peer-facts.ts'
+import type { BrokerFacts, InstanceFacts, OfferedService, PeerFacts } from './peer-facts.ts'
 import type { MetadataForm } from './request-call.ts'
 
 const ROUTING_MIME = 'message/x.rsocket.routing.v0'
@@ -22,6 +22,8 @@ export interface Hello {
   readonly isAlibaba: boolean
   readonly credentials: RSocketCredentials | undefined
   readonly instance: InstanceFacts | undefined
+  /** It is another broker. */
+  readonly broker?: BrokerFacts
   readonly features: PeerFacts['features']
 }
 
@@ -66,6 +68,8 @@ function readWeftHello(content: Uint8Array, base: Base): Hello | string {
   const json = readJson(content)
   if (json === undefined) return `the entry ${HELLO_MIME} is not JSON`
   if (json.v !== 1) return `the entry ${HELLO_MIME} must have v 1, got ${String(json.v)}`
+  const broker = brokerOf(json)
+  if (broker !== undefined) return { ...base, broker, features: new Set(['mpush']) }
   const id = textOf(json.instance)
   const app = textOf(json.app)
   if (id === undefined || app === undefined) {
@@ -89,6 +93,11 @@ function readWeftHello(content: Uint8Array, base: Base): Hello | string {
       services: offeredServices(json.services, 'name'),
     },
   }
+}
+
+function brokerOf(json: Readonly<Record<string, unknown>>): BrokerFacts | undefined {
+  const id = textOf(json.broker)
+  return id === undefined ? undefined : { id, incarnation: textOf(json.incarnation) ?? '' }
 }
 
 function readAlibabaHello(

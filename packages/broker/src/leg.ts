@@ -14,7 +14,6 @@ import {
   keepaliveData,
   LENGTH_PREFIX_BYTES,
   type Lease,
-  MAX_STREAM_ID,
   RSOCKET_ERROR,
   type RSocketFrameSink,
   readFrame,
@@ -24,10 +23,12 @@ import {
   renderKeepalive,
   type Setup,
 } from '@weft/wire'
+import type { HopPort } from './cluster/hop-port.ts'
 import type { BrokerCounters } from './counters.ts'
 import { grantWaiting } from './credit-flow.ts'
 import type { Forwarder } from './forward.ts'
 import { LeaseGrant } from './lease-grant.ts'
+import { followingId, setupProblem } from './leg-rules.ts'
 import type { BrokerLimits } from './limits.ts'
 import { type Framing, Outbox } from './outbox.ts'
 import type { PeerFacts } from './peer-facts.ts'
@@ -86,6 +87,10 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   isServing = true
   /** Who answers the calls that it wants to stick, by service key. */
   sticky: Map<string, Leg> | undefined
+  /** How far away its instance is, 1 or more: a load there weighs so many times. */
+  farness = 1
+  /** Of a link to another broker: who asks over it, and answers for what comes over it. */
+  hop: HopPort | undefined
   /** No new streams are accepted from this leg. */
   draining = false
   parkedBytes = 0
@@ -146,11 +151,12 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     return this.facts.metadataForm
   }
 
-  /** Lets it in without a SETUP: a peer of our own process. */
-  openAs(facts: PeerFacts): void {
+  /** Lets it in without a SETUP: a peer of our own process, or one that we have dialled (`isFar`). */
+  openAs(facts: PeerFacts, isFar = false): void {
     this.#facts = facts
     this.#state = 'open'
-    this.owner.wheel.disarm(this)
+    if (isFar) this.#armLifetime()
+    else this.owner.wheel.disarm(this)
   }
 
   /** A frame that came by no socket. */
@@ -168,7 +174,7 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     return id
   }
 
-  /** Begins ids elsewhere, for tests of the wrap. Even, 2 to 2,147,483,646. */
+  /** Begins ids elsewhere: of connections that we dialled at 1. Their parity stays. */
   beginIdsAt(id: number): void {
     this.#nextId = id
   }
@@ -216,7 +222,8 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     this.#paused = true
     // The kernel may take all of it at once, and then no drain follows.
     this.outbox.whenEmpty = this.#onRoom
-    this.socket.pause()
+    // Two brokers that wait for each other to read would wait for ever.
+    if (this.hop === undefined) this.socket.pause()
     this.owner.counters.pauses++
     // Its keepalives are not seen meanwhile: the same time counts for taking what waits.
     this.#armLifetime()
@@ -254,6 +261,7 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     this.#armLifetime()
     this.socket.resume()
     grantWaiting(this)
+    this.hop?.onRoom()
   }
 
   onClose(_error: Error | undefined): void {
@@ -435,8 +443,11 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     const interaction = interactionOf(view.type)
     const entry = this.streams.get(view.streamId)
     if (interaction !== undefined) {
-      if (entry === undefined) forwarder.onRequest(this, view, interaction)
+      if (entry !== undefined) return
+      if (this.hop === undefined) forwarder.onRequest(this, view, interaction)
+      else this.hop.onRequest(view, interaction)
     } else if (entry !== undefined) forwarder.onFrame(this, entry, view)
+    else if (this.hop?.onFrame(view) === true) return
     else if (view.type < FRAME_TYPE.requestN || view.type > FRAME_TYPE.error) {
       // Late frames of streams that are over are dropped; types that nobody knows are an error.
       if ((view.flags & FRAME_FLAG.ignore) === 0) {
@@ -465,8 +476,9 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
   }
 
   /** Closes at once. */
-  abort(_why: string): void {
+  abort(why: string): void {
     if (this.closed) return
+    this.hop?.onEnd(why)
     this.#gone()
     this.owner.wheel.disarm(this)
     this.socket.close()
@@ -480,14 +492,4 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     if (wasOpen) this.owner.forwarder.onLegGone(this)
     this.owner.onGone(this)
   }
-}
-
-function followingId(id: number): number {
-  return id + 2 > MAX_STREAM_ID ? 2 : id + 2
-}
-
-function setupProblem(setup: Setup): string | undefined {
-  if (setup.majorVersion !== 1) return `version ${setup.majorVersion} is not supported`
-  if (setup.keepaliveMs === 0) return 'the keepalive interval must be > 0'
-  return setup.maxLifetimeMs === 0 ? 'the lifetime must be > 0' : undefined
 }

@@ -16,10 +16,21 @@ export interface PeerFacts {
    * HTTP messages as `message/x.weft.http.v0`, and questions for its metrics.
    */
   readonly features: ReadonlySet<'mpush' | 'goaway' | 'lease' | 'http' | 'metrics'>
+  /** The connection is a link between brokers. */
+  readonly broker?: BrokerFacts
+  /** The instance is connected to this broker, not to us. */
+  readonly via?: string
   /** What it asks is no concern of filters: copies of what has passed them, the broker's own. */
   readonly skipsFilters?: true
   /** Decides about what it asks: of peers of our own process. */
   readonly router?: Pick<Router, 'route'>
+}
+
+/** Another broker of the cluster. */
+export interface BrokerFacts {
+  readonly id: string
+  /** Of this start of it: an id may come back. */
+  readonly incarnation: string
 }
 
 export interface PeerIdentity {
@@ -52,4 +63,18 @@ export interface OfferedService {
   readonly version: string
   /** Under which HTTP callers know it; absent: 80. */
   readonly port?: number
+}
+
+/** Of a connection between two brokers. */
+export function linkFacts(
+  setup: PeerFacts['setup'],
+  broker: BrokerFacts,
+  identity: PeerIdentity,
+): PeerFacts {
+  const { keepaliveMs, maxLifetimeMs, dataMime } = setup
+  return {
+    setup: { keepaliveMs, maxLifetimeMs, dataMime, lease: false },
+    ...{ broker, identity, metadataForm: 'composite', isAlibaba: false, instance: undefined },
+    features: new Set(['mpush']),
+  }
 }

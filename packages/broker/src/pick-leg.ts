@@ -1,7 +1,8 @@
 /**
  * Chooses among legs that may take a request: two at random, the better one (power of two
  * choices). Better is who has more of its lease left for what it has under way; without leases,
- * who has less under way and answers sooner.
+ * who has less under way and answers sooner. Where some are farther away than others – behind
+ * another broker – one of the two is of the nearest, and load weighs as often as it is far.
  */
 import type { Leg } from './leg.ts'
 
@@ -26,16 +27,30 @@ export function pickLeg(
     // Mostly two at random will do, and nothing needs to be allocated.
     const first = legs[Math.floor(deps.random() * legs.length)] as Leg
     const second = legs[Math.floor(deps.random() * legs.length)] as Leg
-    const isFair = weightOf(first) === 1 && weightOf(second) === 1
+    const isNear = first.farness + second.farness === 2
+    const isFair = isNear && weightOf(first) === 1 && weightOf(second) === 1
     if (isFair && isEligible(first, nowMs) && isEligible(second, nowMs)) {
       return loadOf(second) < loadOf(first) ? second : first
     }
   }
   const able = legs.filter((leg) => isEligible(leg, nowMs) && !tried.includes(leg))
   if (able.length <= 1) return able[0]
-  const first = takeWeighted(able, deps)
+  const first = takeWeighted(nearestOf(able), deps)
   const second = takeWeighted(able, deps)
-  return loadOf(second) < loadOf(first) ? second : first
+  if (first.farness === second.farness) return loadOf(second) < loadOf(first) ? second : first
+  return farLoadOf(second, first) < farLoadOf(first, second) ? second : first
+}
+
+function nearestOf(legs: readonly Leg[]): readonly Leg[] {
+  let nearest = Number.POSITIVE_INFINITY
+  for (const { farness } of legs) nearest = Math.min(nearest, farness)
+  return legs.filter(({ farness }) => farness === nearest)
+}
+
+/** Who was never asked is taken to answer as the other one does. */
+function farLoadOf(leg: Leg, other: Leg): number {
+  const isKnown = leg.latencyMs > 0 && other.latencyMs > 0
+  return leg.farness * (isKnown ? loadOf(leg) : leg.activeRequests + 1)
 }
 
 /** May get new requests: it is there, stays, and leases what it was asked to lease. */

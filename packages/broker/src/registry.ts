@@ -4,7 +4,7 @@
  */
 import { gsvHash, gsvServiceKey } from '@weft/wire'
 import type { Leg } from './leg.ts'
-import type { OfferedService } from './peer-facts.ts'
+import type { OfferedService, PeerFacts } from './peer-facts.ts'
 
 export class Registry {
   readonly #legs = new Map<string, Leg[]>()
@@ -23,7 +23,7 @@ export class Registry {
   add(leg: Leg): Leg | undefined {
     const { instance } = leg.facts
     if (instance === undefined) return undefined
-    const link = `${instance.id}/${instance.link}`
+    const link = linkOf(leg.facts)
     const older = this.#links.get(link)
     if (older !== undefined) this.remove(older)
     this.#links.set(link, leg)
@@ -39,7 +39,7 @@ export class Registry {
   remove(leg: Leg): void {
     const { instance } = leg.facts
     if (instance === undefined) return
-    const link = `${instance.id}/${instance.link}`
+    const link = linkOf(leg.facts)
     if (this.#links.get(link) !== leg) return
     this.#links.delete(link)
     this.#withdraw(leg)
@@ -58,7 +58,7 @@ export class Registry {
   change(leg: Leg, services: readonly OfferedService[]): void {
     const { instance } = leg.facts
     if (instance === undefined) return
-    const isListed = this.#links.get(`${instance.id}/${instance.link}`) === leg
+    const isListed = this.#links.get(linkOf(leg.facts)) === leg
     if (isListed) this.#withdraw(leg)
     leg.facts = { ...leg.facts, instance: { ...instance, services } }
     if (isListed) this.#insert(leg)
@@ -103,6 +103,12 @@ export class Registry {
   get services(): ReadonlyMap<string, number> {
     return new Map([...this.#legs].map(([key, legs]) => [key, legs.length]))
   }
+}
+
+/** One instance may have a link of the same number to each broker for a moment. */
+function linkOf({ instance, via }: PeerFacts): string {
+  const link = `${instance?.id}/${instance?.link}`
+  return via === undefined ? link : `${link}@${via}`
 }
 
 function keysOf(leg: Leg): ReadonlySet<string> {

@@ -9,6 +9,7 @@ import {
   ALIBABA_ID,
   CompositeReader,
   type GsvRoute,
+  HOP_MIME,
   HTTP_ENTRY_MIME,
   type HttpRequestEntry,
   type Interaction,
@@ -127,6 +128,7 @@ function readEntry(found: FoundEntries, hashes: ServiceHashes | undefined): stri
       found.trace = readZipkin(content)
       return undefined
     case SPELLED_OUT:
+      if (reader.mime === HOP_MIME) return `the entry ${HOP_MIME} is for brokers of the cluster`
       if (reader.mime !== HTTP_ENTRY_MIME) return undefined
       found.http = readHttpRequest(content)
       return found.http === undefined ? `the entry ${HTTP_ENTRY_MIME} is malformed` : undefined

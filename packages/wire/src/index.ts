@@ -64,6 +64,7 @@ export {
 } from './rsocket/connection-frames.ts'
 export { RSocketFrameReader, type RSocketFrameSink } from './rsocket/frame-reader.ts'
 export {
+  fragmentPayload,
   type RSocketPayload,
   renderCancel,
   renderError,

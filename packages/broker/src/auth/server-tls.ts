@@ -41,7 +41,7 @@ export function rootsOf(trustDomain: string, pem: string): Roots {
 }
 
 /** The leaf and who signed it, as the peer sent them. */
-function chainOf(leaf: X509Certificate): Buffer[] {
+export function chainOf(leaf: X509Certificate): Buffer[] {
   const chain: Buffer[] = []
   let next: X509Certificate | undefined = leaf
   while (next !== undefined && chain.length < MAX_CHAIN) {

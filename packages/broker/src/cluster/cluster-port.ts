@@ -1,0 +1,15 @@
+/** What a broker tells of itself to its part of the cluster. */
+import type { Leg } from '../leg.ts'
+import type { BrokerFacts } from '../peer-facts.ts'
+
+export interface ClusterPort {
+  /** Another broker dials in. A text refuses it. */
+  admit(leg: Leg, broker: BrokerFacts): string | undefined
+  /** It was let in. */
+  onLink(leg: Leg): void
+  onLinkGone(leg: Leg): void
+  onLinkPush(leg: Leg, metadata: Uint8Array): void
+  /** Somebody was let in, offers something else, or wants requests or none. */
+  onLocal(leg: Leg): void
+  onLocalGone(leg: Leg): void
+}
