@@ -37,7 +37,11 @@ spec: {parentRefs: [{name: gw, sectionName: http}]}
 `
 
 /** Statuses of one mesh, with proxies that have accepted these generations (`now`: the newest). */
-function statusesOf(acked: readonly string[], written = text(80), built = text(80)) {
+function statusesOf(...args: Parameters<typeof judged>) {
+  return new Map(judged(...args).map(({ kind, status }) => [kind, status]))
+}
+
+function judged(acked: readonly string[], written = text(80), built = text(80)) {
   const parse = (one: string) => parseDocuments(one, { file: 'gw.yaml' }).documents
   const snapshot = buildSnapshot({ documents: parse(built) })
   const set = translate(snapshot, { ...DEFAULT_PROXY, role: 'gateway' })
@@ -50,13 +54,12 @@ function statusesOf(acked: readonly string[], written = text(80), built = text(8
     name: `edge-${id}`,
     set,
   }))
-  const statuses = objectStatuses({
+  return objectStatuses({
     state: { documents: parse(written), problems: [], refused: [] },
     snapshot,
     applied: rollUp(deliveries, snapshot.generation),
     analysis: [],
   })
-  return new Map(statuses.map(({ kind, status }) => [kind, status]))
 }
 
 /** All that listeners and clusters refer to. */
@@ -156,4 +159,81 @@ test('routes answer parent by parent, the class with its features', () => {
   ])
   const names = parsed.supportedFeatures.map(({ name }) => name)
   assert.deepEqual(names, names.toSorted())
+})
+
+const WITH_SETS = `apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: infra}
+spec:
+  gatewayClassName: weft
+  allowedListeners: {namespaces: {from: All}}
+  listeners: [{name: own, port: 80, protocol: HTTP, hostname: own.example}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: young, namespace: a, creationTimestamp: '2026-01-02T00:00:00Z'}
+spec:
+  parentRef: {name: gw, namespace: infra}
+  listeners:
+  - {name: shared, port: 80, protocol: HTTP, hostname: '*.shared.example'}
+  - {name: unique, port: 80, protocol: HTTP, hostname: a.example}
+  - {name: raw, port: 80, protocol: TCP}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: old, namespace: b, creationTimestamp: '2026-01-01T00:00:00Z'}
+spec:
+  parentRef: {name: gw, namespace: infra}
+  listeners:
+  - {name: shared, port: 80, protocol: HTTP, hostname: '*.shared.example'}
+  - {name: more, port: 80, protocol: HTTP, hostname: x.shared.example}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: none, namespace: b, creationTimestamp: '2026-01-03T00:00:00Z'}
+spec:
+  parentRef: {name: gw, namespace: infra}
+  listeners: [{name: taken, port: 80, protocol: HTTP, hostname: own.example}]
+`
+
+test('of two objects the Gateway’s listener wins, then the older set’s; the loser says so in all three conditions', () => {
+  const conditionsOf = ({ conditions = [] }: Partial<Written> = {}) =>
+    Object.fromEntries(conditions.map(({ type, status, reason }) => [type, `${status} ${reason}`]))
+  const statuses = judged(['now'], WITH_SETS, WITH_SETS)
+  const setOf = (wanted: string) => {
+    const status = statuses.find(({ name }) => name === wanted)?.status as unknown as Written
+    return {
+      whole: conditionsOf(status),
+      of: (listener: string) =>
+        conditionsOf(status.listeners.find(({ name }) => name === listener)),
+    }
+  }
+  const lost = (reason: string) => ({
+    Accepted: `False ${reason}`,
+    Conflicted: `True ${reason}`,
+    Programmed: `False ${reason}`,
+    ResolvedRefs: 'True ResolvedRefs',
+  })
+  const won = {
+    Accepted: 'True Accepted',
+    Conflicted: 'False NoConflicts',
+    Programmed: 'True Programmed',
+    ResolvedRefs: 'True ResolvedRefs',
+  }
+  const [young, old, none] = [setOf('young'), setOf('old'), setOf('none')]
+  assert.deepEqual(old.of('shared'), won)
+  assert.deepEqual(old.of('more'), won, 'a host inside of a wildcard is another one')
+  assert.deepEqual(young.of('shared'), lost('HostnameConflict'))
+  assert.deepEqual(young.of('unique'), won)
+  assert.deepEqual(young.of('raw'), lost('ProtocolConflict'))
+  assert.deepEqual(none.of('taken'), lost('HostnameConflict'))
+  assert.equal(old.whole.Accepted, 'True Accepted')
+  assert.equal(young.whole.Accepted, 'True ListenersNotValid')
+  assert.equal(young.whole.Programmed, 'True Programmed')
+  assert.deepEqual(
+    [none.whole.Accepted, none.whole.Programmed],
+    ['False ListenersNotValid', 'False ListenersNotValid'],
+  )
+  const gateway = statuses.find(({ kind }) => kind === 'Gateway')?.status as unknown as Written
+  assert.deepEqual(conditionsOf(gateway.listeners[0]), won)
 })

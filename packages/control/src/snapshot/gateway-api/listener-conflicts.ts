@@ -13,21 +13,38 @@ export interface MergedListener {
 
 export type ListenerConflict = 'ProtocolConflict' | 'HostnameConflict'
 
-/** @param merged In order of precedence. */
-export function findConflict(
+/**
+ * Which of them conflict. One that has lost to an object of higher precedence is out: it takes
+ * nothing from its own object's others, nor from later ones.
+ *
+ * @param merged In order of precedence, the listeners of an object together.
+ */
+export function findConflicts(
   merged: readonly MergedListener[],
-  index: number,
-): ListenerConflict | undefined {
-  const own = merged[index]
-  if (own === undefined) return undefined
-  let found: ListenerConflict | undefined
-  for (const [i, other] of merged.entries()) {
-    if (i === index || (other.owner !== own.owner && i > index)) continue
-    if (other.spec.port !== own.spec.port) continue
-    if (layerOf(other.spec) !== layerOf(own.spec)) return 'ProtocolConflict'
-    if (hostOf(other.spec) === hostOf(own.spec)) found = 'HostnameConflict'
+): readonly (ListenerConflict | undefined)[] {
+  const lost: (ListenerConflict | undefined)[] = []
+  for (const [i, own] of merged.entries()) {
+    const higher = merged.slice(0, i).filter((other, j) => isOther(other, own) && !lost[j])
+    lost.push(conflictWith(own, higher))
   }
-  return found
+  return merged.map((own, i) => {
+    const beside = merged.filter((other, j) => j !== i && !isOther(other, own) && !lost[j])
+    return lost[i] ?? conflictWith(own, beside)
+  })
+}
+
+function isOther(a: MergedListener, b: MergedListener): boolean {
+  return a.owner !== b.owner
+}
+
+function conflictWith(
+  { spec }: MergedListener,
+  others: readonly MergedListener[],
+): ListenerConflict | undefined {
+  const samePort = others.filter((other) => other.spec.port === spec.port)
+  if (samePort.some((other) => layerOf(other.spec) !== layerOf(spec))) return 'ProtocolConflict'
+  const isSameHost = samePort.some((other) => hostOf(other.spec) === hostOf(spec))
+  return isSameHost ? 'HostnameConflict' : undefined
 }
 
 /** Listeners of one port must be told apart by the same means: HTTP's host, TLS's server name. */

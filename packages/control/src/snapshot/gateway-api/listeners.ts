@@ -9,7 +9,7 @@ import { selectsNamespace } from '../label-selector.ts'
 import { secretName } from '../secrets.ts'
 import { GATEWAY_API, isReferencePermitted } from './backend.ts'
 import type { CertificateAuthorities } from './certificate-authorities.ts'
-import { findConflict, type MergedListener } from './listener-conflicts.ts'
+import { findConflicts, type ListenerConflict, type MergedListener } from './listener-conflicts.ts'
 import { judgeListenerSet } from './listener-sets.ts'
 import { frontendValidation, judgeTls, type ListenerTls } from './listener-tls.ts'
 import { kindsOfProtocol, type RouteType, supportedKinds, unsupportedKinds } from './route-kinds.ts'
@@ -89,8 +89,9 @@ export function servedListeners(
       owner.spec.listeners.map((spec, index) => ({ owner, spec, index })),
     )
     const isRefused = gateway.spec.infrastructure?.parametersRef !== undefined
+    const conflicts = findConflicts(merged)
     const judged = merged
-      .map((_, i) => judgeListener(gateway, merged, i, { ...context, grants }))
+      .map((own, i) => judgeListener(gateway, own, conflicts[i], { ...context, grants }))
       .map((one) => (isRefused ? { ...one, isServed: false } : one))
       .map(withTlsOverlap)
     for (const owner of [gateway, ...allowed]) {
@@ -167,16 +168,13 @@ interface JudgeContext extends ListenersContext {
 
 function judgeListener(
   gateway: DocumentOf<'KubernetesGateway'>,
-  merged: readonly (MergedListener & { readonly owner: ListenerOwner; readonly index: number })[],
-  position: number,
+  own: MergedListener & { readonly owner: ListenerOwner; readonly index: number },
+  conflict: ListenerConflict | undefined,
   context: JudgeContext,
 ): JudgedListener {
-  const own = merged[position]
-  if (own === undefined) throw new Error('Cannot happen: the position is one of the list')
   const { owner, spec, index } = own
   const where = `listener ${spec.name}`
   const kinds = supportedKinds(spec)
-  const conflict = findConflict(merged, position)
   const isKnown = kindsOfProtocol(spec).length > 0
   const terminates = spec.protocol === 'HTTPS' || isTerminated(spec)
   const judgedTls = terminates ? judgeTls(gateway, owner, spec, context) : { faults: [] }
