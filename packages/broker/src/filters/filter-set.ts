@@ -185,6 +185,7 @@ export class FilterSet {
     const { log } = this.#deps
     try {
       const loaded = await loadFilter(slot.file)
+      this.#checkName(slot, loaded.settings.name)
       const next = new LoadedFilter(loaded.settings, loaded, slot.health, this.#deps)
       await this.#open(slot, loaded)
       slot.files = loaded.files
@@ -202,6 +203,15 @@ export class FilterSet {
       const goesOn = slot.current === undefined ? 'it is not at work' : 'its last good load goes on'
       log.warn('a filter does not load', { file: slot.file, why: slot.problem, goesOn })
       return false
+    }
+  }
+
+  #checkName(slot: Slot, name: string): void {
+    for (const each of this.#slots.values()) {
+      if (each === slot || each.current?.settings.name !== name) continue
+      throw new Error(
+        `${each.file} is a filter named '${name}', too: give one of them another name`,
+      )
     }
   }
 

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { eventually } from '@weft/testkit'
-import { type RSocketPayload, readComposite, readRoutingTags } from '@weft/wire'
+import {
+  HTTP_ENTRY_MIME,
+  type RSocketPayload,
+  readComposite,
+  readHttpRequest,
+  readRoutingTags,
+  renderComposite,
+  renderHttpRequest,
+} from '@weft/wire'
 import {
   type Answer,
   echo,
@@ -214,6 +222,75 @@ for (const later of [false, true]) {
     broker.close()
   })
 }
+
+test('heads of HTTP calls are seen and changed, their bodies are items', async () => {
+  const http = (head: Parameters<typeof renderHttpRequest>[0], data: string): RSocketPayload => ({
+    data: Buffer.from(data),
+    metadata: renderComposite([{ mime: HTTP_ENTRY_MIME, content: renderHttpRequest(head) }]),
+  })
+  const { broker, dial } = await openFilteredBroker([
+    {
+      match: { services: ['old.shop'] },
+      needs: ['request-items'],
+      create: (_config, { service }) => ({
+        onRequest(request) {
+          const { http: head } = request
+          assert.equal(service, 'old.shop')
+          assert.throws(() => request.setRoute('x'), /setHttp/)
+          if (head === undefined) return undefined
+          if (head.path === '/no') return { refuse: 'no', code: 0x403 }
+          request.setHttp({
+            ...head,
+            authority: 'new.shop',
+            fields: [...head.fields, ['x-by', 'f']],
+          })
+          return undefined
+        },
+        onItem: upperCase,
+      }),
+    },
+  ])
+  const seen: string[] = []
+  const responder = await dial({ services: ['new.shop'] })
+  responder.answer = (stream, { metadata, data }) => {
+    const [entry] = readComposite(metadata ?? Buffer.alloc(0)) ?? []
+    const head = readHttpRequest(entry?.content ?? Buffer.alloc(0))
+    seen.push(`${head?.method} ${head?.authority}${head?.path} ${head?.fields.join(';')} ${data}`)
+    stream.next({ data: Buffer.from('ok') }, true)
+  }
+  const requester = await dial()
+  const head = {
+    method: 'PUT',
+    path: '/a',
+    authority: 'old.shop:80',
+    fields: [['a', 'b']],
+  } as const
+  assert.deepEqual(await requester.ask('rr', http(head, 'body')), ['ok'])
+  assert.deepEqual(seen, ['PUT new.shop/a a,b;x-by,f BODY'])
+  assert.deepEqual(await requester.ask('rr', http({ ...head, path: '/no' }, '')), ['#403 no'])
+  broker.close()
+})
+
+test('fragments of one item are bounded, in bytes and in number', async () => {
+  const { broker, dial } = await openFilteredBroker(
+    [{ needs: ['response-items'], create: () => ({ onItem: () => undefined }) }],
+    { maxParkedBytes: 10_000 },
+  )
+  const responder = await dial({ services: ['a.B'], sendFrameBytes: 64 })
+  const requester = await dial()
+  responder.answer = (stream) => stream.next({ data: Buffer.alloc(20_000) }, true)
+  assert.deepEqual(await requester.ask('stream', routed('a.B.c')), [
+    '#204 an item of more than 10000 bytes in fragments, which filters look at',
+  ])
+  responder.answer = ({ id }) => {
+    for (let i = 0; i < 65; i++) responder.write(Buffer.of(0, 0, 7, 0, 0, 0, id, 0x28, 0xa0, 1))
+  }
+  assert.deepEqual(await requester.ask('stream', routed('a.B.c')), [
+    '#204 fragments that add next to nothing',
+  ])
+  assert.equal(broker.openStreams, 0)
+  broker.close()
+})
 
 test('requests pass filters in order, answers in reverse', async () => {
   const told: string[] = []

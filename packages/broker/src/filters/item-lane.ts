@@ -3,10 +3,21 @@
  * fragments, asked one after the other, delivered in order. While a filter thinks, what follows
  * waits; its producer gets no credit for it meanwhile, so it is a window at most.
  */
-import { FRAME_FLAG, FRAME_TYPE, type FrameView, renderError, renderPayload } from '@weft/wire'
+import {
+  FRAME_FLAG,
+  FRAME_TYPE,
+  type FrameView,
+  RSOCKET_ERROR,
+  renderError,
+  renderPayload,
+} from '@weft/wire'
 import type { FilterDirection, FilterItem, FilterRefusal, StreamFilter } from './filter.ts'
 import { viewOf, withoutPrefix } from './frames.ts'
 import { FAILED, type LoadedFilter } from './loaded-filter.ts'
+
+/** Fragments below this add next to nothing, and so many of them in one item are too many. */
+const SHORT_FRAME_BYTES = 22
+const MAX_SHORT_FRAGMENTS = 64
 
 /** A filter that takes part in a stream. */
 export interface ActiveFilter {
@@ -37,6 +48,7 @@ export class ItemLane {
   readonly #owner: LaneOwner
   #fragments: Buffer[] = []
   #fragmentBytes = 0
+  #shortFragments = 0
   #waiting: Buffer[] = []
   #isBusy = false
   #isOver = false
@@ -71,7 +83,7 @@ export class ItemLane {
    */
   take(view: FrameView, maxBytes: number): boolean {
     if (this.#isOver || this.#isEnded) return true
-    if (view.type === FRAME_TYPE.payload) this.#isEnded = isLast(view)
+    this.#isEnded = view.type === FRAME_TYPE.error || isLast(view)
     if (view.type === FRAME_TYPE.payload && !this.#wantsItems) {
       if (isLast(view)) this.#tellComplete()
       return false
@@ -80,11 +92,8 @@ export class ItemLane {
     if (view.type === FRAME_TYPE.error && !asksError && !this.#isBusy) return false
     const frame = Buffer.from(view.bytes.subarray(view.from, view.to))
     if (view.follows) {
-      this.#fragments.push(frame)
-      this.#fragmentBytes += frame.length
-      if (this.#fragmentBytes > maxBytes) {
-        this.#end({ refuse: `WEFT-413 an item of more than ${maxBytes} bytes in fragments` })
-      }
+      const why = this.#gather(frame, maxBytes)
+      if (why !== undefined) this.#end({ refuse: why, code: RSOCKET_ERROR.invalid })
       return true
     }
     const whole = this.#fragments.length === 0 ? frame : this.#joined(frame)
@@ -95,10 +104,21 @@ export class ItemLane {
     return true
   }
 
+  /** A text: it is too much. */
+  #gather(frame: Buffer, maxBytes: number): string | undefined {
+    this.#fragments.push(frame)
+    this.#fragmentBytes += frame.length
+    if (frame.length < SHORT_FRAME_BYTES) this.#shortFragments++
+    if (this.#shortFragments > MAX_SHORT_FRAGMENTS) return 'fragments that add next to nothing'
+    if (this.#fragmentBytes <= maxBytes) return undefined
+    return `an item of more than ${maxBytes} bytes in fragments, which filters look at`
+  }
+
   #joined(last: Buffer): Buffer {
     const frames = [...this.#fragments, last]
     this.#fragments = []
     this.#fragmentBytes = 0
+    this.#shortFragments = 0
     const metadata: Uint8Array[] = []
     const data: Uint8Array[] = []
     for (const frame of frames) {
@@ -222,10 +242,11 @@ export class ItemLane {
   }
 }
 
-/** What the producer needed credit for. */
+/** What the producer needed credit for, or should have: only its last frame may be no item. */
 function weightOf(frame: Uint8Array): number {
   const { type, flags } = viewOf(frame)
-  return type === FRAME_TYPE.payload && (flags & FRAME_FLAG.next) !== 0 ? 1 : 0
+  if (type !== FRAME_TYPE.payload) return 0
+  return (flags & (FRAME_FLAG.next | FRAME_FLAG.complete)) === FRAME_FLAG.complete ? 0 : 1
 }
 
 function isLast(view: FrameView): boolean {
