@@ -42,6 +42,8 @@ const NOTHING_KNOWN: GateRefusal = {
 export class Admission {
   readonly #call: AdmissionCall
   readonly #deps: AdmissionDeps
+  /** What the answer is to say of limits. */
+  readonly stamps: (readonly [name: string, value: string])[] = []
   #gate: Gate | undefined
   #gateCall: GateCall | undefined
   #judgement: Judgement | undefined
@@ -70,7 +72,9 @@ export class Admission {
       this.#judgement = gate.judge(this.#gateCall)
     }
     const judgement = this.#judgement
-    const refusal = judgement.refusal ?? gate.limit(this.#gateCall, judgement, this.#call.cluster)
+    this.stamps.length = 0
+    const refusal =
+      judgement.refusal ?? gate.limit(this.#gateCall, judgement, this.#call.cluster, this.stamps)
     return refusal === undefined ? responder : this.#refuse(refusal)
   }
 

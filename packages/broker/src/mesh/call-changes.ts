@@ -60,10 +60,12 @@ export function changesOf(call: ChangedCall, deps: ChangeDeps): MessageChanges {
       for (const { cluster } of hit) deps.mirror(copy, cluster)
     }
   }
-  if (target.responseHeaders.length === 0) return changes
   changes.answer = (view) => {
-    const head = responseHeadOf(view)
-    if (head === undefined) return undefined
+    const { stamps } = admission
+    if (target.responseHeaders.length + stamps.length === 0) return undefined
+    const found = responseHeadOf(view)
+    if (found === undefined) return undefined
+    const head = { ...found, fields: [...found.fields, ...stamps] }
     const context = headerContextOf(leg, request, facts, head)
     return withResponseHead(view, head, target.responseHeaders, context)
   }

@@ -85,7 +85,7 @@ export class Forwarding {
     return pending.length === 0 ? undefined : Promise.all(pending)
   }
 
-  /** Of those who may answer, where they look at tokens. */
+  /** Of those who may answer, where they see to heads. */
   #gatesOf({ kind, policy }: RoutedCall, { targets }: CompiledForward): readonly Gate[] {
     const { clusters, gates } = this.#deps
     const mine = clusters.of(kind, policy)
@@ -93,7 +93,8 @@ export class Forwarding {
     for (const { cluster } of targets) {
       for (const each of mine.get(cluster)?.kinds ?? []) {
         const rules = each.opened?.policy?.inbound
-        if (rules !== undefined && rules.tokens.length > 0) found.push(gates.of(rules, each))
+        const gate = rules && gates.of(rules, each)
+        if (gate?.changesHeads === true) found.push(gate)
       }
     }
     return found
@@ -107,7 +108,7 @@ export class Forwarding {
     const { remoteAddress } = leg.socket
     const asked = gateCallOf(leg, call, request, remoteAddress, kind)
     const judgement = gate.judge(asked)
-    const refusal = judgement.refusal ?? gate.limit(asked, judgement, clusterOf(route))
+    const refusal = judgement.refusal ?? gate.limit(asked, judgement, clusterOf(route), [])
     return refusal && refusalOf(refusal, { call })
   }
 
@@ -148,10 +149,10 @@ export class Forwarding {
       perTryMs > 0 ||
       asksForRepeats(request) ||
       action.targets.some(({ cluster }) => mine.get(cluster)?.isWatched === true)
-    const looksAtTokens = this.#gatesOf(routed, action).length > 0
+    const isSeenTo = this.#gatesOf(routed, action).length > 0
     const begin = (cluster: string, admission: Admission): CallWatch =>
       this.#watch(routed, mine.get(cluster), wish, retry, perTryMs, admission)
-    if (call.isHttp && (looksAtTokens || needsChanges(action))) {
+    if (call.isHttp && (isSeenTo || needsChanges(action))) {
       const target = pickTarget(action, random)
       const { cluster } = target
       const routeName = route.source.name
@@ -171,8 +172,7 @@ export class Forwarding {
     return {
       ...rest,
       // Faults are rolled for each call, and tokens expire.
-      isLasting:
-        route.source.fault === undefined && !looksAtTokens && !this.#asksOwn(routed, route),
+      isLasting: route.source.fault === undefined && !isSeenTo && !this.#asksOwn(routed, route),
       pick: (tried) => this.#pick(mine, pickTarget(action, random).cluster, wish, admission, tried),
       ...(isWatched ? { watch: () => begin(pickTarget(action, random).cluster, admission) } : {}),
     }

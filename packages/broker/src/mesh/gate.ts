@@ -85,9 +85,9 @@ export class Gate {
     return tokens.length + rbac.length + limits.length === 0
   }
 
-  /** Its answers hold as long as a token does, at most. */
-  get needsTokens(): boolean {
-    return this.#judges.length > 0
+  /** It looks at tokens, or puts something on answers: each call of HTTP is seen to. */
+  get changesHeads(): boolean {
+    return this.#judges.length > 0 || this.#limits.some(({ limit }) => limit.headers)
   }
 
   /** Keys that have to come first. */
@@ -116,15 +116,27 @@ export class Gate {
     return { ...(isDenied ? { refusal: DENIED } : {}), tokens, metadata, changes }
   }
 
-  /** Takes a token of each limit; called for each try of a call. */
+  /**
+   * Takes a token of each limit; called for each try of a call.
+   *
+   * @param stamps Gets what the answer is to say of limits.
+   */
   limit(
     call: GateCall,
     { metadata }: Judgement,
     destinationCluster: string,
+    stamps: (readonly [string, string])[],
   ): GateRefusal | undefined {
     for (const { limit, limiter } of this.#limits) {
-      const refusal = this.#ask(limit, limiter, call, metadata, destinationCluster)
-      if (refusal !== undefined) return refusal
+      if (!hits(limit.enabledPercent, this.#deps.random)) continue
+      const { allowed, headers } = this.#ask(limit, limiter, call, metadata, destinationCluster)
+      if (allowed || !hits(limit.enforcedPercent, this.#deps.random)) {
+        stamps.push(...headers)
+        continue
+      }
+      const own = limit.responseHeaders.map(({ name, value }) => [name, value] as const)
+      const { status } = limit
+      return { status, body: 'local_rate_limited', headers: [...headers, ...own], flag: 'RL' }
     }
     return undefined
   }
@@ -135,11 +147,9 @@ export class Gate {
     call: GateCall,
     metadata: Judgement['metadata'],
     destinationCluster: string,
-  ): GateRefusal | undefined {
-    const { random, nowMs } = this.#deps
-    if (!hits(limit.enabledPercent, random)) return undefined
+  ): { readonly allowed: boolean; readonly headers: Fields } {
     const limiter = limit.perConnection ? this.#ofConnection(limit, call.connection) : shared
-    const atMs = nowMs()
+    const atMs = this.#deps.nowMs()
     const { principals, remoteIp: remoteHost } = call.caller
     const descriptors =
       limit.descriptors.length === 0
@@ -152,17 +162,12 @@ export class Gate {
             ...{ sourceCluster: call.sourceCluster, destinationCluster },
           })
     const { allowed, bucket } = limiter.check(descriptors, atMs)
-    if (allowed || !hits(limit.enforcedPercent, random)) return undefined
-    const headers = limit.headers
-      ? limitFields({
-          maxTokens: bucket.maxTokens,
-          remaining: bucket.remaining(atMs),
-          resetMs: bucket.resetMs(atMs),
-        })
-      : []
-    const own = limit.responseHeaders.map(({ name, value }) => [name, value] as const)
-    const { status } = limit
-    return { status, body: 'local_rate_limited', headers: [...headers, ...own], flag: 'RL' }
+    if (!limit.headers) return { allowed, headers: [] }
+    const [maxTokens, remaining] = [bucket.maxTokens, bucket.remaining(atMs)]
+    return {
+      allowed,
+      headers: limitFields({ maxTokens, remaining, resetMs: bucket.resetMs(atMs) }),
+    }
   }
 
   #ofConnection(limit: LocalRateLimit, connection: object): LocalLimiter {
