@@ -1,15 +1,22 @@
-/** A broker that programs dial: over TCP, WebSocket and TLS. */
+/** Brokers that programs dial: over TCP, WebSocket and TLS. */
 import assert from 'node:assert/strict'
 import { realClock, silentLogger } from '@weft/base'
 import { Broker } from '@weft/broker'
 import { createHandleTransport, serverTlsContext } from '@weft/net'
 import { createTestCa, eventually } from '@weft/testkit'
+import {
+  createAuthority,
+  type Node,
+  openNode,
+} from '../../packages/broker/src/cluster/cluster-fixture.ts'
+import { ModelEtcd } from '../../packages/broker/src/cluster/model-etcd-fixture.ts'
 import type { Carrier, DialOptions, Program, ProgramKind } from './rsocket-program.ts'
 
-export interface InteropBroker {
+export interface InteropBrokers {
+  /** The one that requesters dial. */
   readonly broker: Broker
   dial(kind: ProgramKind, carrier: Carrier, more?: Partial<DialOptions>): Promise<Program>
-  /** Resolves when `service` can be called. */
+  /** Resolves when `service` can be called. With two brokers it dials the one that nobody calls at. */
   dialResponder(
     kind: ProgramKind,
     carrier: Carrier,
@@ -18,6 +25,7 @@ export interface InteropBroker {
   ): Promise<Responder>
   /** Closes whatever was dialled and waits until nobody is connected. */
   allGone(): Promise<void>
+  close(): Promise<void>
 }
 
 interface Responder {
@@ -26,12 +34,8 @@ interface Responder {
   readonly told: readonly string[]
 }
 
-export async function openInteropBroker(): Promise<InteropBroker> {
-  const ca = createTestCa()
-  const { caPem } = ca
-  const server = ca.issue({ dns: ['localhost'] })
-  const certificates = [{ chainPem: server.certPem, keyPem: server.keyPem }]
-  const context = serverTlsContext({ parameters: {}, certificates, alpn: [] }, 'none')
+/** One broker. */
+export async function openInteropBroker(): Promise<InteropBrokers> {
   const broker = new Broker(
     { id: 'interop' },
     {
@@ -41,31 +45,72 @@ export async function openInteropBroker(): Promise<InteropBroker> {
       random: Math.random,
     },
   )
-  const address = { host: '127.0.0.1', port: 0 }
-  const ports = {
-    tcp: (await broker.listen({ kind: 'tcp', address })).port,
-    ws: (await broker.listen({ kind: 'websocket', address })).port,
-    tls: (await broker.listen({ kind: 'tcp', address, tls: () => context })).port,
+  return openPrograms(broker, broker, async () => broker.close())
+}
+
+/** Two brokers of a cluster, which call each other by one link. */
+export async function openInteropCluster(): Promise<InteropBrokers> {
+  const etcd = new ModelEtcd(realClock)
+  const ca = createAuthority()
+  const near = await openNode({ id: 'near', etcd, ca })
+  const far = await openNode({ id: 'far', etcd, ca })
+  const isLinked = ({ member }: Node) => member.status.brokers.some(({ link }) => link === 'up')
+  await eventually(() => assert.ok(isLinked(near) && isLinked(far)))
+  return openPrograms(near.broker, far.broker, async () => {
+    await near.stop()
+    await far.stop()
+  })
+}
+
+async function openPrograms(
+  near: Broker,
+  far: Broker,
+  close: () => Promise<void>,
+): Promise<InteropBrokers> {
+  const ca = createTestCa()
+  const { caPem } = ca
+  const server = ca.issue({ dns: ['localhost'] })
+  const certificates = [{ chainPem: server.certPem, keyPem: server.keyPem }]
+  const context = serverTlsContext({ parameters: {}, certificates, alpn: [] }, 'none')
+  const listen = async (broker: Broker) => {
+    const address = { host: '127.0.0.1', port: 0 }
+    return {
+      tcp: (await broker.listen({ kind: 'tcp', address })).port,
+      ws: (await broker.listen({ kind: 'websocket', address })).port,
+      tls: (await broker.listen({ kind: 'tcp', address, tls: () => context })).port,
+    }
   }
+  const nearPorts = await listen(near)
+  const farPorts = far === near ? nearPorts : await listen(far)
+  // Those between brokers.
+  const links = [near.connections, far.connections]
   const dialled: Program[] = []
-  const dial: InteropBroker['dial'] = async (kind, carrier, more = {}) => {
+  const dialAt = async (
+    ports: Readonly<Record<Carrier, number>>,
+    kind: ProgramKind,
+    carrier: Carrier,
+    more: Partial<DialOptions> = {},
+  ) => {
     const port = ports[carrier]
     const program = await kind.dial({ carrier, port, caPem, services: [], ...more })
     dialled.push(program)
     return program
   }
   return {
-    ...{ broker, dial },
+    broker: near,
+    close,
+    dial: (kind, carrier, more) => dialAt(nearPorts, kind, carrier, more),
     async dialResponder(kind, carrier, service, more = {}) {
       const told: string[] = []
       const onFireAndForget = (data: string) => void told.push(data)
-      const program = await dial(kind, carrier, { services: [service], onFireAndForget, ...more })
-      await eventually(() => assert.equal(broker.registry.find(service).length, 1))
+      const options = { services: [service], onFireAndForget, ...more }
+      const program = await dialAt(farPorts, kind, carrier, options)
+      await eventually(() => assert.equal(near.registry.find(service).length, 1))
       return { program, told }
     },
     async allGone() {
       for (const program of dialled.splice(0)) program.close()
-      await eventually(() => assert.equal(broker.connections, 0))
+      await eventually(() => assert.deepEqual([near.connections, far.connections], links))
     },
   }
 }

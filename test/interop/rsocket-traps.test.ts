@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test'
 import { eventually } from '@weft/testkit'
 import { alpha } from './rsocket-alpha.ts'
 import { field } from './rsocket-field.ts'
-import { type InteropBroker, openInteropBroker } from './rsocket-interop-fixture.ts'
+import { type InteropBrokers, openInteropBroker } from './rsocket-interop-fixture.ts'
 import { METHOD } from './rsocket-program.ts'
 import { npmPrograms, programs } from './rsocket-programs.ts'
 
@@ -18,7 +18,7 @@ const LONGEST_FRAME_BYTES = 0xff_ff_ff - 3
 const HEADER_BYTES = 6
 
 describe('traps of real clients', () => {
-  let fixture: InteropBroker
+  let fixture: InteropBrokers
 
   beforeEach(async () => {
     fixture = await openInteropBroker()
@@ -26,7 +26,7 @@ describe('traps of real clients', () => {
 
   afterEach(async () => {
     await fixture.allGone()
-    fixture.broker.close()
+    await fixture.close()
   })
 
   for (const kind of programs.filter((each) => each !== alpha)) {

@@ -1,16 +1,28 @@
 /**
- * The interop matrix: every client asks every client through the broker, over TCP, WebSocket and
- * TLS, in the four interactions; and leases, as each of them gives and takes them.
+ * The interop matrix: every client asks every client through one broker and through two, over TCP,
+ * WebSocket and TLS, in the four interactions; and leases, as each of them gives and takes them.
  */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { eventually } from '@weft/testkit'
-import { type InteropBroker, openInteropBroker } from './rsocket-interop-fixture.ts'
-import { CARRIERS, FAIL, FAILURE, METHOD, type Program, STREAM_ITEMS } from './rsocket-program.ts'
+import {
+  type InteropBrokers,
+  openInteropBroker,
+  openInteropCluster,
+} from './rsocket-interop-fixture.ts'
+import {
+  CARRIERS,
+  type Carrier,
+  FAIL,
+  FAILURE,
+  METHOD,
+  type Program,
+  STREAM_ITEMS,
+} from './rsocket-program.ts'
 import { programs } from './rsocket-programs.ts'
 
 describe('RSocket clients through a broker', () => {
-  let fixture: InteropBroker
+  let fixture: InteropBrokers
 
   before(async () => {
     fixture = await openInteropBroker()
@@ -18,22 +30,9 @@ describe('RSocket clients through a broker', () => {
 
   afterEach(() => fixture.allGone())
 
-  after(() => fixture.broker.close())
+  after(() => fixture.close())
 
-  for (const requesterKind of programs) {
-    for (const responderKind of programs) {
-      const skip = requesterKind.skip || responderKind.skip
-      for (const carrier of CARRIERS) {
-        const name = `${requesterKind.name} asks ${responderKind.name} over ${carrier}`
-        test(name, { skip }, async () => {
-          const service = `s.${requesterKind.name}-${responderKind.name}-${carrier}`
-          const { told } = await fixture.dialResponder(responderKind, carrier, service)
-          const requester = await fixture.dial(requesterKind, carrier)
-          await converse(requester, service, told)
-        })
-      }
-    }
-  }
+  for (const carrier of CARRIERS) askEachOther(() => fixture, carrier)
 
   for (const kind of programs) {
     const { skip } = kind
@@ -64,6 +63,36 @@ describe('RSocket clients through a broker', () => {
     })
   }
 })
+
+describe('RSocket clients through two brokers', () => {
+  let fixture: InteropBrokers
+
+  before(async () => {
+    fixture = await openInteropCluster()
+  })
+
+  afterEach(() => fixture.allGone())
+
+  after(() => fixture.close())
+
+  for (const carrier of CARRIERS) askEachOther(() => fixture, carrier)
+})
+
+/** A test for each pair of clients. */
+function askEachOther(fixture: () => InteropBrokers, carrier: Carrier): void {
+  for (const requesterKind of programs) {
+    for (const responderKind of programs) {
+      const skip = requesterKind.skip || responderKind.skip
+      const name = `${requesterKind.name} asks ${responderKind.name} over ${carrier}`
+      test(name, { skip }, async () => {
+        const service = `s.${requesterKind.name}-${responderKind.name}-${carrier}`
+        const { told } = await fixture().dialResponder(responderKind, carrier, service)
+        const requester = await fixture().dial(requesterKind, carrier)
+        await converse(requester, service, told)
+      })
+    }
+  }
+}
 
 async function converse(requester: Program, service: string, told: readonly string[]) {
   const key = `${service}.${METHOD}`

@@ -332,6 +332,7 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
       return
     }
     if (view.streamId === 0 && view.type === FRAME_TYPE.resume) {
+      this.owner.counters.rejectedSetups++
       this.fail(RSOCKET_ERROR.rejectedResume, 'resumption is not supported')
       return
     }
@@ -346,6 +347,7 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
       return
     }
     if (setup.resumeToken !== undefined) {
+      this.owner.counters.rejectedSetups++
       this.fail(RSOCKET_ERROR.rejectedSetup, 'resumption is not supported')
       return
     }

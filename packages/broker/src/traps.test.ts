@@ -25,7 +25,7 @@
  *     21  open files of 10,000 connections            bench/rsocket/idle (asks for the limit)
  *     22  what coalescing does to figures             bench/rsocket/run (says writes per frame)
  *     23  rsocket-py’s keepalive of 500 ms            protocol
- *     24  resume positions of npm's generations       protocol, interop/rsocket-traps
+ *     24  resume positions of npm's generations       here, protocol, interop/rsocket-traps
  *     25  lengths beyond the frame                    protocol, wire/rsocket/codec
  */
 import assert from 'node:assert/strict'
@@ -154,3 +154,15 @@ for (const create of [createHandleTransport, createNodeTransport]) {
     broker.close()
   })
 }
+
+test('trap 24: whoever wants to resume is refused, and counted among those who were not let in', async () => {
+  const raw = await openRawBroker()
+  const begins = await raw.silent()
+  begins.send(renderSetup(plainSetup({ resumeToken: Buffer.from('token') })))
+  await eventually(() => assert.ok(begins.closed))
+  const resumes = await raw.silent()
+  resumes.frame(0, FRAME_TYPE.resume, 0, Buffer.alloc(22))
+  await eventually(() => assert.ok(resumes.closed))
+  assert.equal(raw.broker.counters.rejectedSetups, 2)
+  raw.broker.close()
+})
