@@ -2,7 +2,9 @@
  * What does our own code cost per request and answer, without a kernel: frame, verdict, two maps,
  * two stream ids, two copies? Budget: 2 us per pair (issue 5). And per item of a stream.
  *
- *     node --conditions=source packages/broker/src/forward.bench.ts
+ *     node --conditions=source packages/broker/src/forward.bench.ts [other|look|items]
+ *
+ * With a filter: `other` is not for the service, `look` looks at requests, `items` at items, too.
  */
 import { realClock, silentLogger } from '@weft/base'
 import type { AcceptedSocket, SocketHandler, Transport } from '@weft/net'
@@ -16,6 +18,8 @@ import {
 } from '@weft/wire'
 import { Broker } from './broker.ts'
 import { setupOf } from './broker-fixture.ts'
+import type { BrokerFilter } from './filters/filter.ts'
+import { loadedOf } from './filters/filter-fixture.ts'
 
 const HERE = { host: '127.0.0.1', port: 1 }
 const ROUNDS = 7
@@ -102,9 +106,19 @@ async function best(count: number, round: () => Promise<void>): Promise<number> 
   return found
 }
 
+const FILTERS: Readonly<Record<string, BrokerFilter>> = {
+  other: { match: { services: ['other'] }, create: () => ({ onRequest: () => undefined }) },
+  look: { create: () => ({ onRequest: () => undefined }) },
+  items: { needs: ['response-items'], create: () => ({ onItem: () => undefined }) },
+}
+const filter = FILTERS[process.argv[2] ?? '']
+const filters = filter && { chain: [loadedOf(filter)], version: 1 }
 const broker = new Broker(
   { id: 'bench' },
-  { transport, clock: realClock, log: silentLogger, random: Math.random },
+  {
+    ...{ transport, clock: realClock, log: silentLogger, random: Math.random },
+    ...(filters === undefined ? {} : { filters }),
+  },
 )
 await broker.listen({ kind: 'tcp', address: HERE })
 const responder = await join(['svc'])

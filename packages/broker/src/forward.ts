@@ -62,9 +62,7 @@ export class Forwarder {
 
   /** Of verdicts that are kept. */
   get #version(): number {
-    return this.#filters === undefined
-      ? this.#router.version
-      : this.#router.version + this.#filters.version
+    return this.#router.version + (this.#filters?.version ?? 0)
   }
 
   onRequest(leg: Leg, view: FrameView, interaction: Interaction): void {
