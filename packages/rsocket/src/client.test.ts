@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { eventually } from '@weft/testkit'
+import { serverTlsContext } from '@weft/net'
+import { createTestCa, eventually } from '@weft/testkit'
 import { connect, type Methods, RSocketError } from './index.ts'
 import { collect, openBroker, openClient, type Scheme } from './sdk-fixture.ts'
 
@@ -184,4 +185,37 @@ test('services come and go while links are up', async (t) => {
   assert.equal((await client.requestResponse('late', 'm')).text(), 'here')
   await remove()
   await assert.rejects(client.requestResponse('late', 'm'), /WEFT-404/)
+})
+
+test('a broker of the mesh is known by its SPIFFE ID, and a certificate is shown in place of a token', async (t) => {
+  const ca = createTestCa()
+  const server = ca.issue({ uri: ['spiffe://cluster.local/ns/default/sa/broker'] })
+  const own = ca.issue({ uri: ['spiffe://cluster.local/ns/default/sa/cart'] })
+  const certificates = [{ chainPem: server.certPem, keyPem: server.keyPem }]
+  const context = serverTlsContext(
+    { parameters: {}, certificates, alpn: [], trust: { caPem: ca.caPem } },
+    'required',
+  )
+  const seen = new Set<string>()
+  const { broker } = await openBroker(t, 'tcp', {
+    authenticate: async (leg) => {
+      for (const name of leg.socket.tls?.peer?.uriSans ?? []) seen.add(name)
+      return { principal: undefined, claims: undefined }
+    },
+  })
+  const address = { host: '127.0.0.1', port: 0 }
+  const { port } = await broker.listen({ kind: 'tcp', address, tls: () => context })
+  const dial = (spiffeId: string) =>
+    connect({
+      brokers: `tls://127.0.0.1:${port}`,
+      connectTimeoutMs: 500,
+      tls: () => ({ ca: ca.caPem, cert: own.certPem, key: own.keyPem, spiffeId }),
+    })
+  await assert.rejects(
+    dial('spiffe://cluster.local/ns/default/sa/other'),
+    /the certificate is not of spiffe:\/\/cluster.local\/ns\/default\/sa\/other/,
+  )
+  const client = await dial('spiffe://cluster.local/ns/default/sa/broker')
+  t.after(() => client.close(0))
+  assert.deepEqual(seen, new Set(['spiffe://cluster.local/ns/default/sa/cart']))
 })

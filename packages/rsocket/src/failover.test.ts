@@ -88,17 +88,24 @@ test('a link dies with calls under way: idempotent ones are asked again, others 
   const released = Promise.withResolvers<void>()
   const { counts, methods } = counting(() => released.promise)
   const server = await openClient(t, brokers, { services: { s: methods } })
-  const client = await openClient(t, brokers, { instance: 'client' })
+  let [asked, isCut] = [false, false]
+  const client = await openClient(t, brokers, {
+    instance: 'client',
+    onLinkChange: ({ links }) => {
+      isCut ||= asked && links.some(({ isUp }) => !isUp)
+    },
+  })
   await isUpAt(server, brokers)
   await isUpAt(client, brokers)
   const ids = Array.from({ length: 8 }, (_, i) => `${i}`)
   const calls = Promise.allSettled(ids.map((id) => client.requestResponse('s', 'do', id)))
   const safe = ids.map((id) => client.requestResponse('s', 'do', `safe${id}`, { idempotent: true }))
   await eventually(() => assert.equal(counts.size, 16))
+  asked = true
   for (const leg of [...(brokers[0]?.broker.legs ?? [])]) {
     if (leg.facts.instance?.id === 'client') leg.abort('test')
   }
-  await eventually(() => assert.ok(client.status().links.some(({ isUp }) => !isUp)))
+  await eventually(() => assert.ok(isCut))
   released.resolve()
   const settled = await calls
   for (const answer of await Promise.all(safe)) assert.match(answer.text(), /^safe/)

@@ -1,5 +1,5 @@
 /** Frames over TCP, or over TLS on it: each with its length before it. */
-import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls, type PeerCertificate } from 'node:tls'
 import type { SocketAddress } from '@weft/model'
 import { RSocketFrameReader } from '@weft/wire'
@@ -80,7 +80,9 @@ function secure(
   { serverName, caPem, certificate, spiffeId }: LinkTls,
 ): Socket {
   const options: ConnectionOptions = {
-    ...{ host: address.host, port: address.port, servername: serverName },
+    ...{ host: address.host, port: address.port },
+    // SNI has no addresses (RFC 6066, section 3); the certificate is held to `host` then.
+    ...(isIP(serverName) === 0 ? { servername: serverName } : {}),
     ...(caPem === undefined ? {} : { ca: caPem }),
     ...(certificate === undefined ? {} : { cert: certificate.chainPem, key: certificate.keyPem }),
     ...(spiffeId === undefined
