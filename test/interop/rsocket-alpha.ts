@@ -152,6 +152,17 @@ function programOf(socket: RSocket): Program {
           },
         })
       }),
+    first: (key, data) =>
+      collect((subscriber) => {
+        const asked = socket.requestStream(routed(key, data), 1, {
+          ...NOTHING,
+          ...subscriber,
+          onNext(payload) {
+            asked.cancel()
+            subscriber.onNext(payload, true)
+          },
+        })
+      }),
     channel: (key, data) =>
       collect((subscriber) => {
         let at = 0

@@ -29,6 +29,7 @@ interface FieldError extends Error {
 
 interface Subscription {
   request(n: number): void
+  cancel(): void
 }
 
 interface Flowable<T> {
@@ -174,8 +175,12 @@ function responderOf({ onFireAndForget, answer }: DialOptions): object {
 const messageOf = ({ source, message }: FieldError) =>
   errorText(source?.code, source?.message ?? message)
 
-/** Resolves with what came, the error last; asks for one more with each item. */
-function collect(flowable: Flowable<Payload>, initialN: number): Promise<string[]> {
+/** Resolves with what came, the error last; asks for one more with each item, up to `most`. */
+function collect(
+  flowable: Flowable<Payload>,
+  initialN: number,
+  most = Number.POSITIVE_INFINITY,
+): Promise<string[]> {
   return new Promise((resolve) => {
     const items: string[] = []
     let subscription: Subscription | undefined
@@ -186,7 +191,11 @@ function collect(flowable: Flowable<Payload>, initialN: number): Promise<string[
       },
       onNext(payload) {
         items.push(text(payload.data))
-        subscription?.request(1)
+        if (items.length < most) subscription?.request(1)
+        else {
+          subscription?.cancel()
+          resolve(items)
+        }
       },
       onComplete: () => resolve(items),
       onError: (error) => resolve([...items, messageOf(error)]),
@@ -205,6 +214,7 @@ function programOf(socket: Socket, client: Client): Program {
         }),
       ),
     stream: (key, data, initialN) => collect(socket.requestStream(routed(key, data)), initialN),
+    first: (key, data) => collect(socket.requestStream(routed(key, data)), 1, 1),
     channel(key, data) {
       const items = Array.from({ length: CHANNEL_ITEMS }, (_, at) =>
         at === 0 ? routed(key, `${data}0`) : { data: Buffer.from(`${data}${at}`) },

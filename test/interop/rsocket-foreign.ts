@@ -4,7 +4,7 @@
  *
  *     > dial CONNECTION CARRIER PORT CA-FILE SETUP-METADATA-IN-BASE64 LEASE|- FRAGMENT|-
  *     < up CONNECTION
- *     > ask ID CONNECTION rr|stream|channel|fnf N KEY DATA
+ *     > ask ID CONNECTION rr|stream|first|channel|fnf N KEY DATA
  *     < answer ID ITEM…
  *     < told CONNECTION DATA
  *     > close CONNECTION
@@ -70,6 +70,7 @@ class ForeignProcess {
     return {
       response: (key, data) => this.#ask(id, 'rr', key, data),
       stream: (key, data, initialN) => this.#ask(id, 'stream', key, data, initialN),
+      first: (key, data) => this.#ask(id, 'first', key, data),
       channel: (key, data) => this.#ask(id, 'channel', key, data, 8),
       fireAndForget: (key, data) => void this.#ask(id, 'fnf', key, data),
       close: () => this.#send('close', id),

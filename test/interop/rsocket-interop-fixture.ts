@@ -15,8 +15,10 @@ import type { Carrier, DialOptions, Program, ProgramKind } from './rsocket-progr
 export interface InteropBrokers {
   /** The one that requesters dial. */
   readonly broker: Broker
+  /** The one that responders dial; it may be the same. */
+  readonly far: Broker
   dial(kind: ProgramKind, carrier: Carrier, more?: Partial<DialOptions>): Promise<Program>
-  /** Resolves when `service` can be called. With two brokers it dials the one that nobody calls at. */
+  /** Resolves when `service` can be called. */
   dialResponder(
     kind: ProgramKind,
     carrier: Carrier,
@@ -97,8 +99,7 @@ async function openPrograms(
     return program
   }
   return {
-    broker: near,
-    close,
+    ...{ broker: near, far, close },
     dial: (kind, carrier, more) => dialAt(nearPorts, kind, carrier, more),
     async dialResponder(kind, carrier, service, more = {}) {
       const told: string[] = []

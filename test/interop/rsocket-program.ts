@@ -53,6 +53,8 @@ export interface DialOptions {
 export interface Program {
   response(key: string, data: string): Promise<string[]>
   stream(key: string, data: string, initialN: number): Promise<string[]>
+  /** Asks for one item of a stream, and gives the stream up when it has come. */
+  first(key: string, data: string): Promise<string[]>
   /** Sends three items, `data`0 to `data`2, and collects what comes back. */
   channel(key: string, data: string): Promise<string[]>
   fireAndForget(key: string, data: string): void

@@ -6,6 +6,7 @@ import ssl
 import sys
 from urllib.parse import quote, unquote
 
+from reactivestreams.subscriber import DefaultSubscriber
 from rsocket.awaitable.awaitable_rsocket import AwaitableRSocket
 from rsocket.exceptions import RSocketProtocolError
 from rsocket.extensions.helpers import composite, route
@@ -60,6 +61,21 @@ class Echo:
         self.items.put_nowait((None, True))
 
 
+class First(DefaultSubscriber):
+    """Asks for one item, and gives the stream up when it has come."""
+
+    def __init__(self):
+        super().__init__()
+        self.item = create_future()
+
+    def on_next(self, value, is_complete=False):
+        self.subscription.cancel()
+        self.item.set_result(value)
+
+    def on_error(self, exception):
+        self.item.set_exception(exception)
+
+
 class Responder(BaseRequestHandler):
     def __init__(self, connection):
         super().__init__()
@@ -85,7 +101,8 @@ class Responder(BaseRequestHandler):
         return StreamFromAsyncGenerator(echo.generate), echo
 
 
-async def ask(client, op, initial_n, key, data):
+async def ask(socket, op, initial_n, key, data):
+    client = AwaitableRSocket(socket)
     metadata = composite(route(key))
     payload = Payload(data.encode(), metadata)
     if op == "rr":
@@ -94,6 +111,10 @@ async def ask(client, op, initial_n, key, data):
     if op == "stream":
         items = await client.request_stream(payload, limit_rate=initial_n)
         return [item.data.decode() for item in items]
+    if op == "first":
+        first = First()
+        socket.request_stream(payload).initial_request_n(1).subscribe(first)
+        return [(await first.item).data.decode()]
     if op == "fnf":
         await client.fire_and_forget(payload)
         return []
@@ -108,9 +129,9 @@ async def ask(client, op, initial_n, key, data):
     return [item.data.decode() for item in items]
 
 
-async def carry_out(client, number, op, initial_n, key, data):
+async def carry_out(socket, number, op, initial_n, key, data):
     try:
-        items = await asyncio.wait_for(ask(client, op, int(initial_n), key, data), 20)
+        items = await asyncio.wait_for(ask(socket, op, int(initial_n), key, data), 20)
     except RSocketProtocolError as error:
         items = [f"#{error.error_code.value:x} {error.data}"]
     except RuntimeError as error:
@@ -162,8 +183,7 @@ async def main():
             await clients.pop(fields[0]).close()
         else:
             number, connection, *rest = fields
-            client = AwaitableRSocket(clients[connection])
-            task = asyncio.create_task(carry_out(client, number, *rest))
+            task = asyncio.create_task(carry_out(clients[connection], number, *rest))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 

@@ -89,6 +89,13 @@ function programOf(client: RSocketClient): Program {
       }),
     // It asks for as many as it has room for, and for more as they are consumed.
     stream: (key, data) => collect(() => client.requestStream(...target(key), data)),
+    first: (key, data) =>
+      collect(async function* () {
+        for await (const message of client.requestStream(...target(key), data)) {
+          yield message
+          return
+        }
+      }),
     channel(key, data) {
       const items = Array.from({ length: CHANNEL_ITEMS }, (_, at) => `${data}${at}`)
       return collect(() => client.requestChannel(...target(key), items))

@@ -34,34 +34,7 @@ describe('RSocket clients through a broker', () => {
 
   for (const carrier of CARRIERS) askEachOther(() => fixture, carrier)
 
-  for (const kind of programs) {
-    const { skip } = kind
-    test(`${kind.name} that honours leases waits for the broker's and asks`, { skip }, async () => {
-      const service = `s.leased-by-${kind.name}`
-      await fixture.dialResponder(kind, 'tcp', service)
-      const requester = await fixture.dial(kind, 'tcp', { leaseRequests: 0 })
-      await eventually(async () =>
-        assert.deepEqual(await requester.response(`${service}.${METHOD}`, 'x'), ['x']),
-      )
-    })
-
-    if (!kind.grantsLeases) continue
-    // 0.0.27 says LEASE before it says SETUP.
-    const trap = kind.name === '0.0.27' ? 'trap 4: ' : ''
-    test(`${trap}${kind.name} gets no more requests than it leased`, { skip }, async () => {
-      const service = `s.lease-of-${kind.name}`
-      await fixture.dialResponder(kind, 'tcp', service, { leaseRequests: 3 })
-      const requester = await fixture.dial(kind, 'tcp')
-      const leg = fixture.broker.registry.find(service)[0]
-      await eventually(() => assert.equal(leg?.lease?.requests, 3))
-      const answers: string[] = []
-      for (let i = 0; i < 5; i++) {
-        answers.push(...(await requester.response(`${service}.${METHOD}`, String(i))))
-      }
-      const refused = '#202 WEFT-503 no responder can take the request'
-      assert.deepEqual(answers, ['0', '1', '2', refused, refused])
-    })
-  }
+  leaseEachOther(() => fixture)
 })
 
 describe('RSocket clients through two brokers', () => {
@@ -76,6 +49,8 @@ describe('RSocket clients through two brokers', () => {
   after(() => fixture.close())
 
   for (const carrier of CARRIERS) askEachOther(() => fixture, carrier)
+
+  leaseEachOther(() => fixture)
 })
 
 /** A test for each pair of clients. */
@@ -89,8 +64,44 @@ function askEachOther(fixture: () => InteropBrokers, carrier: Carrier): void {
         const { told } = await fixture().dialResponder(responderKind, carrier, service)
         const requester = await fixture().dial(requesterKind, carrier)
         await converse(requester, service, told)
+        const { broker, far } = fixture()
+        await eventually(() => assert.deepEqual([broker.openStreams, far.openStreams], [0, 0]))
+        // Nobody sends more than it was asked for.
+        assert.deepEqual([broker.counters.overruns, far.counters.overruns], [0, 0])
       })
     }
+  }
+}
+
+/** Leases are asked for, or given, by each client. */
+function leaseEachOther(fixture: () => InteropBrokers): void {
+  for (const kind of programs) {
+    const { skip } = kind
+    test(`${kind.name} that honours leases waits for the broker's and asks`, { skip }, async () => {
+      const service = `s.leased-by-${kind.name}`
+      await fixture().dialResponder(kind, 'tcp', service)
+      const requester = await fixture().dial(kind, 'tcp', { leaseRequests: 0 })
+      await eventually(async () =>
+        assert.deepEqual(await requester.response(`${service}.${METHOD}`, 'x'), ['x']),
+      )
+    })
+
+    if (!kind.grantsLeases) continue
+    // 0.0.27 says LEASE before it says SETUP.
+    const trap = kind.name === '0.0.27' ? 'trap 4: ' : ''
+    test(`${trap}${kind.name} gets no more requests than it leased`, { skip }, async () => {
+      const service = `s.lease-of-${kind.name}`
+      await fixture().dialResponder(kind, 'tcp', service, { leaseRequests: 3 })
+      const requester = await fixture().dial(kind, 'tcp')
+      const leg = fixture().far.registry.find(service)[0]
+      await eventually(() => assert.equal(leg?.lease?.requests, 3))
+      const answers: string[] = []
+      for (let i = 0; i < 5; i++) {
+        answers.push(...(await requester.response(`${service}.${METHOD}`, String(i))))
+      }
+      const refused = '#202 WEFT-503 no responder can take the request'
+      assert.deepEqual(answers, ['0', '1', '2', refused, refused])
+    })
   }
 }
 
@@ -101,6 +112,7 @@ async function converse(requester: Program, service: string, told: readonly stri
     await requester.stream(key, 'item', 2),
     Array.from({ length: STREAM_ITEMS }, () => 'item'),
   )
+  assert.deepEqual(await requester.first(key, 'only'), ['only'])
   assert.deepEqual(await requester.channel(key, 'c'), ['c0', 'c1', 'c2'])
   requester.fireAndForget(key, 'told')
   await eventually(() => assert.deepEqual(told, ['told']))

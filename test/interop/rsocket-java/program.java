@@ -114,6 +114,7 @@ public final class RSocketJava {
         switch (fields[3]) {
           case "rr" -> socket.requestResponse(payload).flux();
           case "fnf" -> socket.fireAndForget(payload).thenMany(Flux.empty());
+          case "first" -> socket.requestStream(payload).limitRate(1).take(1);
           case "stream" -> socket.requestStream(payload).limitRate(initialN);
           default -> {
             Flux<Payload> rest =
