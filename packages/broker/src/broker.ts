@@ -72,6 +72,8 @@ export interface DrainOptions {
   readonly graceMs?: number
   /** Other brokers, as URIs that peers dial. */
   readonly replaceWith?: readonly string[]
+  /** Between the grace and the refusals: resolves when other brokers send nothing any more. */
+  readonly afterGrace?: () => Promise<void>
 }
 
 /** Of legs whose frames come by no socket. */
@@ -359,7 +361,8 @@ export class Broker implements LegOwner {
    * streams, waits for what is open, then closes. Streams that outlive the deadline end with
    * CANCELED. CONNECTION_CLOSE is never said: clients would give up what is open.
    */
-  async drain({ deadlineMs, graceMs = 0, replaceWith = [] }: DrainOptions): Promise<void> {
+  async drain(options: DrainOptions): Promise<void> {
+    const { deadlineMs, graceMs = 0, replaceWith = [] } = options
     this.#draining = true
     await Promise.all(this.#listening.map((each) => each.close()))
     const endMs = this.clock.monotonicMs() + deadlineMs
@@ -370,6 +373,7 @@ export class Broker implements LegOwner {
       leg.grant?.end()
     }
     if (graceMs > 0) await sleep(this.clock, graceMs)
+    await options.afterGrace?.()
     for (const leg of this.#legs) leg.draining = true
     while (this.openStreams > 0 && this.clock.monotonicMs() < endMs) {
       await sleep(this.clock, DRAIN_LOOK_MS)

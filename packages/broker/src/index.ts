@@ -11,6 +11,8 @@ export {
 } from './auth/open-authentication.ts'
 export { openServerTls } from './auth/server-tls.ts'
 export { Broker, type BrokerDeps, type BrokerOptions, type DrainOptions } from './broker.ts'
+export { type Cluster, type ClusterSettings, createCluster } from './cluster/open-cluster.ts'
+export type { BrokerRow } from './cluster/peer-broker.ts'
 export type { BrokerFilter, FilterHost } from './filters/filter.ts'
 export type { FilterRow } from './filters/filter-set.ts'
 export { FilterSet } from './filters/filter-set.ts'

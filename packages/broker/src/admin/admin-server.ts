@@ -17,11 +17,13 @@ import {
   renderStatsText,
 } from '@weft/telemetry'
 import type { Broker } from '../broker.ts'
+import type { ClusterMember } from '../cluster/cluster-member.ts'
 import type { FilterSet } from '../filters/filter-set.ts'
 import { registerFilterStats } from '../filters/filter-stats.ts'
 import { registerScrapeStats } from '../scrape/scrape-stats.ts'
 import { Scraper, type ScrapeWish } from '../scrape/scraper.ts'
 import { registerBrokerStats } from './broker-stats.ts'
+import { registerClusterStats } from './cluster-stats.ts'
 import { leasesOf, linksOf } from './link-list.ts'
 
 export interface BrokerAdminOptions {
@@ -40,6 +42,8 @@ export interface BrokerAdminDeps {
   readonly registry?: MetricsRegistry
   /** Absent: it was started without. */
   readonly filters?: FilterSet
+  /** Absent: there are no other brokers. */
+  readonly cluster?: Pick<ClusterMember, 'status'>
   readonly log: Logger
   state(): 'PRE_INITIALIZING' | 'LIVE' | 'DRAINING'
 }
@@ -73,7 +77,14 @@ const MAX_CONNECTIONS = 64
 const REQUEST_TIMEOUT_MS = 10_000
 
 const ENDPOINTS: Readonly<Record<string, readonly [summary: string, Endpoint]>> = {
-  '/links': ['who is connected', ({ broker }) => json({ links: linksOf(broker) })],
+  '/links': [
+    'who is connected, and the other brokers',
+    ({ broker, cluster }) =>
+      json({
+        links: linksOf(broker),
+        ...(cluster === undefined ? {} : { brokers: cluster.status.brokers }),
+      }),
+  ],
   '/leases': [
     'what responders with leases allow',
     ({ broker }) => json({ leases: leasesOf(broker) }),
@@ -92,12 +103,20 @@ const ENDPOINTS: Readonly<Record<string, readonly [summary: string, Endpoint]>> 
   ],
   '/ready': [
     'state; 200 if LIVE, otherwise 503',
-    ({ state }) => ({ status: state() === 'LIVE' ? 200 : 503, type: TEXT, body: `${state()}\n` }),
+    ({ state, cluster }) => ({
+      status: state() === 'LIVE' ? 200 : 503,
+      type: TEXT,
+      body: `${state()}\n${clusterBanner(cluster)}`,
+    }),
   ],
   '/server_info': [
     'version and state',
-    ({ broker, state }, { info }) =>
-      json({ ...info, state: state(), pid: process.pid, connections: broker.connections }),
+    ({ broker, state, cluster }, { info }) =>
+      json({
+        ...info,
+        ...{ state: state(), pid: process.pid, connections: broker.connections },
+        ...(cluster === undefined ? {} : { cluster: cluster.status }),
+      }),
   ],
   '/stats': ['metrics; ?format=json, ?format=prometheus', statsAnswer],
   '/stats/prometheus': ['metrics as Prometheus scrapes them', prometheusAnswer],
@@ -115,6 +134,7 @@ export async function openBrokerAdmin(
   const registry = deps.registry ?? new MetricsRegistry()
   const scraper = new Scraper(deps.broker, deps.broker.clock)
   registerBrokerStats(registry, deps.broker)
+  if (deps.cluster !== undefined) registerClusterStats(registry, deps.broker, deps.cluster)
   registerScrapeStats(registry, scraper)
   if (deps.filters !== undefined) registerFilterStats(registry, deps.filters)
   const view = { ...deps, registry, scraper }
@@ -261,4 +281,14 @@ function json(value: unknown): Answer {
 
 function text(status: number, body: string): Answer {
   return { status, type: TEXT, body: `${body}\n` }
+}
+
+/** Being away from etcd is no reason to take a broker out of service: what it knows stands. */
+function clusterBanner(cluster: BrokerAdminDeps['cluster']): string {
+  if (cluster === undefined) return ''
+  const { state, problem, sinceMs } = cluster.status
+  if (state === 'connected') return ''
+  const since = new Date(sinceMs).toISOString()
+  if (state === 'conflict') return 'cluster: another broker has the same id\n'
+  return `cluster: etcd is away since ${since} (${problem}); what is known of other brokers stands\n`
 }

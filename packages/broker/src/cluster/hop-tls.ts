@@ -42,10 +42,6 @@ export class HopTls {
     this.#nowMs = nowMs
   }
 
-  get isReady(): boolean {
-    return this.#options.identity() !== undefined
-  }
-
   /** @throws {Error} As long as there is no certificate. */
   get server(): ServerTlsContext {
     return this.#contexts().server

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { type Command, UsageError } from '../command.ts'
+import { CLUSTER_OPTIONS } from '../run/broker-cluster-options.ts'
 import { brokerOptionsOf } from '../run/broker-options.ts'
 import { openLogs } from '../run/process-logs.ts'
 import { WORKLOAD_OPTIONS } from '../run/sidecar-options.ts'
@@ -17,6 +18,7 @@ export const broker: Command = {
     'hold as they do for HTTP. With --standalone there is no control plane: calls go by name alone.',
     'TLS listeners show the certificate that the control plane gives, or --tls-cert and --tls-key.',
     'Plaintext is for loopback; elsewhere --insecure-plaintext has to say that tokens may be read.',
+    'With --etcd several brokers are one: who is connected to one can be called at all of them.',
     'SIGTERM drains: new streams are refused, what is open may end within --drain.',
   ].join('\n'),
   options: {
@@ -130,6 +132,7 @@ export const broker: Command = {
       placeholder: 'DURATION',
       describe: 'how long open streams may take to end (25s)',
     },
+    ...CLUSTER_OPTIONS,
     transport: WORKLOAD_OPTIONS.transport,
     'log-level': WORKLOAD_OPTIONS['log-level'],
   },
@@ -139,6 +142,7 @@ export const broker: Command = {
     'weft broker',
     'weft broker --listen off --listen-ws off --listen-tls 0.0.0.0:7878',
     'weft broker --standalone --allow-anonymous',
+    'weft broker --id b1 --etcd 127.0.0.1:2379',
     'weft broker --filter filters/',
     'weft broker --filter types > filters/weft-filter.d.ts',
     'weft broker --standalone --jwks https://issuer.example=https://issuer.example/jwks.json',

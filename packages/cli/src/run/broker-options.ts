@@ -11,6 +11,7 @@ import { UsageError } from '../command.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { DEFAULT_XDS, isLoopback, isTlsAddress, parseAddress, parseConnect } from './addresses.ts'
 import { bootstrapFile } from './bootstrap.ts'
+import { type ClusterRunOptions, clusterOptionsOf } from './broker-cluster-options.ts'
 import { readTokenFile } from './proxy-token.ts'
 import { identityOptionsOf } from './sidecar-options.ts'
 
@@ -48,6 +49,8 @@ export interface BrokerRunOptions {
   /** `NAME=N`, not looked at yet. */
   readonly limits: Readonly<Record<string, string>>
   readonly drainMs: number
+  /** Absent: the broker is alone. */
+  readonly cluster?: ClusterRunOptions
   readonly transport?: 'handle' | 'net'
 }
 
@@ -56,6 +59,8 @@ const DEFAULT_ADMIN = '127.0.0.1:7880'
 const DEFAULT_AUDIENCE = 'weft-broker'
 const DEFAULT_DRAIN = '25s'
 const CLOCK_SKEW_MS = 5_000
+const NO_CLUSTER_IDENTITY =
+  'Brokers of a cluster show each other certificates: a control plane that gives one (--join-token), or --tls-cert FILE --tls-key FILE with a SPIFFE ID and --client-ca FILE'
 
 /** @throws {UsageError} When an option is wrong, or leaves the broker open to everybody. */
 export async function brokerOptionsOf(
@@ -75,6 +80,9 @@ export async function brokerOptionsOf(
       'TLS needs a certificate: --tls-cert FILE --tls-key FILE, or a control plane that gives one',
     )
   }
+  const cluster = clusterOptionsOf(args, terminal)
+  const hasCertificate = identity !== undefined || certificate !== undefined
+  if (cluster !== undefined && !hasCertificate) throw new UsageError(NO_CLUSTER_IDENTITY)
   const transport = args.value('transport') as 'handle' | 'net' | undefined
   const tokenFile = args.value('admin-token-file')
   const scrapeFile = args.value('scrape-token-file')
@@ -92,6 +100,7 @@ export async function brokerOptionsOf(
     filters: args.list('filter').map((path) => resolve(terminal.cwd, path)),
     limits: args.pairs('limit'),
     drainMs: drainMsOf(args),
+    ...(cluster === undefined ? {} : { cluster }),
     ...(transport === undefined ? {} : { transport }),
   }
 }

@@ -48,6 +48,13 @@ export class BrokerTls {
     return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
+  /** What is shown; undefined: nothing yet. */
+  get pair(): { readonly chainPem: string; readonly keyPem: string } | undefined {
+    if (this.#files !== undefined) return this.#pair
+    const svid = this.#deps.agent?.held()?.svid
+    return svid && { chainPem: svid.chainPem, keyPem: svid.keyPem }
+  }
+
   /** Of new connections. @throws {Error} As long as there is no certificate. */
   get context(): Context {
     if (this.#context === undefined) throw new Error('Cannot shake hands: no certificate came yet')
@@ -86,7 +93,7 @@ export class BrokerTls {
   }
 
   #make(): void {
-    const pair = this.#files === undefined ? this.#deps.agent?.held()?.svid : this.#pair
+    const { pair } = this
     if (pair === undefined) return
     const { chainPem, keyPem } = pair
     const roots = this.#deps.authentication.roots()

@@ -7,6 +7,7 @@ import {
   type BrokerAdmin,
   type BrokerDeps,
   type BrokerLimits,
+  type Cluster,
   DEFAULT_LIMITS,
   type FilterSet,
   type MeshBroker,
@@ -21,6 +22,7 @@ import { CommandError, UsageError } from '../command.ts'
 import { programVersion } from '../program-version.ts'
 import { columns } from '../terminal/columns.ts'
 import { firstSignal, type Terminal } from '../terminal/terminal.ts'
+import { drainCluster, joinCluster, openCluster } from './broker-cluster.ts'
 import { openFilters } from './broker-filters.ts'
 import type { BrokerListener, BrokerRunOptions } from './broker-options.ts'
 import { type BrokerSidecars, openBrokerSidecars } from './broker-sidecars.ts'
@@ -42,6 +44,7 @@ interface Opened {
   readonly mesh: (MeshBroker & { readonly sidecars: BrokerSidecars }) | undefined
   readonly tls: BrokerTls
   readonly filters: FilterSet | undefined
+  readonly cluster: Cluster | undefined
 }
 
 export async function runBroker(
@@ -58,18 +61,21 @@ export async function runBroker(
   let admin: BrokerAdmin | undefined
   try {
     admin = await openAdmin(options, opened, () => state, logs)
-    const isWaiting = !tls.isReady && options.listeners.some(({ isTls }) => isTls)
+    const needsTls = options.cluster !== undefined || options.listeners.some(({ isTls }) => isTls)
+    const isWaiting = !tls.isReady && needsTls
     if (isWaiting) {
       logs.logger('broker').warn('TLS waits for a certificate of the control plane')
       if ((await Promise.race([tls.ready, stopped])) !== undefined) return 0
     }
     const addresses = await listen(options.listeners, opened)
+    const joined = await join(options, opened, addresses)
     state = 'LIVE'
     const up = {
       ready: true,
       id: options.id,
       control: controlText(options),
       ...addresses,
+      ...joined,
       admin: `http://${renderAddress(admin.address)}`,
     }
     terminal.out(isJson ? `${JSON.stringify(up)}\n` : renderUp(up))
@@ -78,7 +84,9 @@ export async function runBroker(
     await stopped
     state = 'DRAINING'
     opened.mesh?.feeds.leave()
-    await broker.drain({ deadlineMs: options.drainMs })
+    const { drainMs } = options
+    if (opened.cluster === undefined) await broker.drain({ deadlineMs: drainMs })
+    else await drainCluster(opened.cluster, broker, drainMs, terminal.clock)
   } finally {
     await admin?.close()
     await close(opened)
@@ -107,20 +115,24 @@ async function open(
   const { authenticator } = authentication
   const transport = await transportOf(options.transport)
   const filters = await openFilters(options.filters, { clock, logs })
+  const { id, control } = options
+  const parts = { clock, log, random, transport, tls, authentication }
+  const cluster = options.cluster && openCluster(id, options.cluster, parts)
   const deps: BrokerDeps = {
+    ...(cluster === undefined ? {} : { cluster: cluster.member }),
     ...(filters === undefined ? {} : { filters }),
     transport,
     ...{ clock, log, random },
     authenticate: (leg, hello) => authenticator.authenticate(leg, hello),
     onMetadataPush: (leg, metadata) => void authenticator.onMetadataPush(leg, metadata),
   }
-  const { id, control } = options
+  const common = { authentication, agent, tls, filters, cluster }
   if (control === undefined) {
     const broker = new Broker({ id, limits }, deps)
-    return { broker, authentication, agent, mesh: undefined, tls, filters }
+    cluster?.member.serve(broker)
+    return { ...common, broker, mesh: undefined }
   }
   const { connect, isTls, bridgeHost } = control
-  const cluster = options.workload.cluster
   const version = await programVersion()
   const { identity, authentication: proofs } = options
   const sidecars = await openBrokerSidecars(
@@ -128,15 +140,25 @@ async function open(
     { clock, random, env: terminal.env, logs, transport, agent },
   )
   const mesh = openMeshBroker(
-    { id, limits, connect, cluster, graceMs: GRACE_MS, bridgeHost, version, sidecars },
+    {
+      id,
+      limits,
+      connect,
+      cluster: options.workload.cluster,
+      graceMs: GRACE_MS,
+      bridgeHost,
+      version,
+      sidecars,
+    },
     deps,
   )
-  return { broker: mesh.broker, authentication, agent, mesh: { ...mesh, sidecars }, tls, filters }
+  cluster?.member.serve(mesh.broker)
+  return { ...common, broker: mesh.broker, mesh: { ...mesh, sidecars } }
 }
 
 async function openAdmin(
   { id, admin: address, adminToken, scrapeToken, workload }: BrokerRunOptions,
-  { broker, mesh, filters }: Opened,
+  { broker, mesh, filters, cluster }: Opened,
   state: () => BrokerState,
   logs: LogScopes,
 ): Promise<BrokerAdmin> {
@@ -150,7 +172,11 @@ async function openAdmin(
   const registry = mesh === undefined ? {} : { registry: mesh.registry }
   try {
     const log = logs.logger('admin')
-    const more = filters === undefined ? registry : { ...registry, filters }
+    const more = {
+      ...registry,
+      ...(filters === undefined ? {} : { filters }),
+      ...(cluster === undefined ? {} : { cluster: cluster.member }),
+    }
     return await openBrokerAdmin({ address, info, ...token }, { broker, state, log, ...more })
   } catch (cause) {
     return failed(cause, `Cannot open the admin port on ${renderAddress(address)}`)
@@ -202,8 +228,24 @@ async function listen(
   return bound
 }
 
-async function close({ broker, mesh, authentication, agent, tls, filters }: Opened): Promise<void> {
+/** Other brokers can dial from now on. */
+async function join(
+  { cluster: options, listeners }: BrokerRunOptions,
+  { cluster, broker }: Opened,
+  addresses: Readonly<Record<string, string>>,
+): Promise<{ readonly cluster?: string }> {
+  if (cluster === undefined || options === undefined) return {}
+  try {
+    return { cluster: await joinCluster(cluster, options, broker, { listeners, addresses }) }
+  } catch (cause) {
+    return failed(cause, `Cannot listen on ${renderAddress(options.listen)}`)
+  }
+}
+
+async function close(opened: Opened): Promise<void> {
+  const { broker, mesh, authentication, agent, tls, filters, cluster } = opened
   broker.close()
+  await cluster?.member.close()
   filters?.close()
   await mesh?.close()
   await mesh?.sidecars[Symbol.asyncDispose]()

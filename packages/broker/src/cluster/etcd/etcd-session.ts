@@ -58,7 +58,7 @@ const PAGE = 5_000
 const MAX_TXN_OPS = 128
 const OK = '0'
 
-export class EtcdError extends Error {
+class EtcdError extends Error {
   override readonly name = 'EtcdError'
 }
 
