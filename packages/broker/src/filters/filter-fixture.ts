@@ -2,7 +2,7 @@
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { realClock, silentLogger } from '@weft/base'
+import { type Clock, realClock, silentLogger } from '@weft/base'
 import type { RSocketPayload } from '@weft/wire'
 import {
   type Answer,
@@ -19,7 +19,7 @@ import { FilterHealth } from './filter-health.ts'
 import { LoadedFilter } from './loaded-filter.ts'
 
 /** As it would be after `load-filter.ts`. */
-export function loadedOf(filter: BrokerFilter, clock = realClock): LoadedFilter {
+export function loadedOf(filter: BrokerFilter, clock: Clock = realClock): LoadedFilter {
   const { name = 'filter', phase = 'route', priority = 0, match = {}, needs = [] } = filter
   const { failStrategy = 'FAIL_CLOSE', timeoutMs = 1_000 } = filter
   const failsOpen = phase === 'observe' || failStrategy === 'FAIL_OPEN'

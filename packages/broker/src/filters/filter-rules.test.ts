@@ -1,10 +1,11 @@
 /** Order, failures, time limits, ends: what holds for filters whatever they do. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { eventually } from '@weft/testkit'
+import { eventually, FakeClock } from '@weft/testkit'
 import { echo, openBroker, routed, SILENT } from '../broker-fixture.ts'
 import type { BrokerFilter, StreamEnd } from './filter.ts'
-import { both, openFilteredBroker, text, upperCase } from './filter-fixture.ts'
+import { both, loadedOf, openFilteredBroker, text, upperCase } from './filter-fixture.ts'
+import { FAILED } from './loaded-filter.ts'
 
 test('requests pass filters in order, answers in reverse', async () => {
   const told: string[] = []
@@ -153,6 +154,19 @@ test('a filter that does not answer in time is late, and a caller may leave mean
   })
   assert.equal(broker.openStreams, 0)
   broker.close()
+})
+
+test('a hook that keeps the whole broker waiting is late, too', () => {
+  const clock = new FakeClock()
+  const loaded = loadedOf({ timeoutMs: 100, create: () => undefined }, clock)
+  const slow = (delayMs: number) => () => {
+    clock.advance(delayMs)
+    return 'said'
+  }
+  assert.equal(loaded.call(slow(100)), 'said')
+  assert.equal(loaded.call(slow(101)), FAILED)
+  assert.equal(loaded.health.timeouts, 1)
+  assert.equal(loaded.health.lastFailure, 'the whole broker waited 101 ms for it')
 })
 
 test('connections are refused', async () => {

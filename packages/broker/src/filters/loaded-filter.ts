@@ -53,11 +53,18 @@ export class LoadedFilter {
     try {
       const said = hook()
       if (said instanceof Promise) return this.#wait(said)
+      const tookMs = this.#deps.clock.monotonicMs() - nowMs
+      if (tookMs > this.settings.timeoutMs) return this.#late(tookMs)
       this.health.onGood()
       return said
     } catch (error) {
       return this.fail(error)
     }
+  }
+
+  /** Nothing can stop a hook that does not return, but it can be left alone from then on. */
+  #late(tookMs: number): typeof FAILED | undefined {
+    return this.fail(new Error(`the whole broker waited ${Math.round(tookMs)} ms for it`), true)
   }
 
   #wait<T>(said: Promise<T | undefined>): Promise<T | undefined | typeof FAILED> {

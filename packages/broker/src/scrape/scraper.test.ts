@@ -9,6 +9,7 @@ import { METADATA_ID, readComposite, readMimes, readRoutingTags, renderSetup } f
 import { type BrokerAdmin, openBrokerAdmin } from '../admin/admin-server.ts'
 import { HttpAgent } from '../agent/http-agent.ts'
 import { type HelloOptions, openBroker, routed, setupOf, TestClient } from '../broker-fixture.ts'
+import type { Leg } from '../leg.ts'
 import { metricsAnswer } from './metrics-call.ts'
 import { type ScrapeLimits, Scraper } from './scraper.ts'
 
@@ -65,6 +66,20 @@ test('an instance with metrics is found and asked over its link', async () => {
   assert.equal(await scrape('other'), '404 nobody with metrics is connected as other')
   app.close()
   await eventually(() => assert.deepEqual(scraper.targets('b'), []))
+})
+
+test('an instance with several links is listed once, by the broker of its first one', async () => {
+  const { broker, scraper, scrape, dial } = await open()
+  await dial({ instance: 'i', link: 2 })
+  await dial({ instance: 'i', link: 1 })
+  assert.equal(scraper.targets('b').length, 1)
+  // What a broker of the cluster tells of its own legs stands in the registry as they do.
+  const elsewhere = { facts: { instance: { id: 'i', link: 0, services: [] } } } as unknown as Leg
+  broker.registry.add(elsewhere)
+  assert.deepEqual(scraper.targets('b'), [])
+  assert.match(await scrape('i'), /nobody answers/)
+  broker.registry.remove(elsewhere)
+  assert.equal(scraper.targets('b').length, 1)
 })
 
 test('nobody but the broker reaches the metrics of others', async () => {

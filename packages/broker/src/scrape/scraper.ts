@@ -70,18 +70,37 @@ export class Scraper {
 
   /** @param authority Where the scraper reaches this broker: as it just did. */
   targets(authority: string): readonly TargetGroup[] {
-    const groups = [...this.#instances().values()].map((leg) => groupOf(leg, authority))
+    const lowest = this.#lowestLinks()
+    const groups = [...this.#instances()]
+      .filter(([id, leg]) => linkOf(leg) <= (lowest.get(id) ?? 0))
+      .map(([, leg]) => groupOf(leg, authority))
     return groups.sort((a, b) => ((a.labels.instance ?? '') < (b.labels.instance ?? '') ? -1 : 1))
   }
 
-  /** One leg of each instance that has metrics. */
+  /** One leg of each instance that has metrics: of its links that are here the first. */
   #instances(): ReadonlyMap<string, Leg> {
     const found = new Map<string, Leg>()
     for (const leg of this.#broker.legs) {
       const id = scrapableId(leg)
-      if (id !== undefined && !found.has(id)) found.set(id, leg)
+      const known = id === undefined ? undefined : found.get(id)
+      if (id !== undefined && (known === undefined || linkOf(leg) < linkOf(known))) {
+        found.set(id, leg)
+      }
     }
     return found
+  }
+
+  /**
+   * By instance, with the links to other brokers that are known here: of an instance that is
+   * connected to several, the broker of its first link lists it, so that it is scraped once.
+   */
+  #lowestLinks(): ReadonlyMap<string, number> {
+    const lowest = new Map<string, number>()
+    for (const { facts } of this.#broker.registry.legs) {
+      const { id = '', link = 0 } = facts.instance ?? {}
+      lowest.set(id, Math.min(link, lowest.get(id) ?? link))
+    }
+    return lowest
   }
 
   async scrape(instance: string, wish: ScrapeWish): Promise<Scraped> {
@@ -188,6 +207,10 @@ function scrapableId(leg: Leg): string | undefined {
   if (!leg.isOpen || leg.socket.remoteAddress.port === 0) return undefined
   const { instance, isAlibaba, features } = leg.facts
   return isAlibaba || features.has('metrics') ? instance?.id : undefined
+}
+
+function linkOf({ facts }: Leg): number {
+  return facts.instance?.link ?? 0
 }
 
 function groupOf({ facts }: Leg, authority: string): TargetGroup {
