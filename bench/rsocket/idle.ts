@@ -15,6 +15,8 @@ import { createTestCa, freePort } from '@weft/testkit'
 import { COMPOSITE_MIME, renderKeepalive, renderSetup } from '@weft/wire'
 
 const MIDDLE = fileURLToPath(new URL('middle.ts', import.meta.url))
+/** Those that `weft` starts itself with. */
+const NODE_FLAGS = ['--conditions=source', '--max-semi-space-size=1']
 /** Beside the connections themselves. */
 const OTHER_FILES = 500
 const AT_ONCE = 200
@@ -55,11 +57,9 @@ async function measureKind(connections: number, isTls: boolean): Promise<number>
   const ca = createTestCa()
   const server = ca.issue({ dns: ['localhost'] })
   const tls = isTls ? [server.certPem, server.keyPem] : []
-  const broker = spawn(
-    process.execPath,
-    ['--conditions=source', MIDDLE, 'broker', String(port), ...tls],
-    { stdio: ['ignore', 'inherit', 'inherit'] },
-  )
+  const broker = spawn(process.execPath, [...NODE_FLAGS, MIDDLE, 'broker', String(port), ...tls], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
   try {
     return await measure(broker, connections, () => dial(port, isTls ? ca.caPem : undefined))
   } finally {

@@ -3,12 +3,12 @@ import type { Clock } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
 import {
   type AcceptedSocket,
+  acceptTls,
   type Listening,
   type ServerTlsContext,
   type Socket,
   type SocketHandler,
   type Transport,
-  upgradeToTls,
 } from '@weft/net'
 
 export interface ListenOptions {
@@ -48,20 +48,18 @@ function secure(
     raw.reset()
     return CUT
   }
-  const shaking: SocketHandler = {
-    ...CUT,
-    onOpen() {
-      deps.onShaken(true)
-      socket.handler = deps.legOn(socket)
-    },
-    onClose: () => deps.onShaken(false),
-  }
   const side = {
     kind: 'server',
     context: context(),
     offeredAlpn: [],
     serverName: undefined,
   } as const
-  const socket = upgradeToTls(raw, undefined, side, shaking, deps)
-  return raw.handler
+  const events = {
+    onOpen(socket: Socket) {
+      deps.onShaken(true)
+      return deps.legOn(socket)
+    },
+    onClose: () => deps.onShaken(false),
+  }
+  return acceptTls(raw, side, events, deps)
 }

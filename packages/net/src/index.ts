@@ -7,6 +7,7 @@ export { openFileLimit } from './open-file-limit.ts'
 export { type PickedTransport, pickTransport } from './pick-transport.ts'
 export { type Resolve, resolveHost } from './resolve.ts'
 export { type Timed, TimerWheel } from './timer-wheel.ts'
+export { acceptTls } from './tls/accept.ts'
 export { DuplexOverSocket } from './tls/duplex-over-socket.ts'
 export { type ClientTls, PeerRefused, type ServerTls } from './tls/secure-socket.ts'
 export {

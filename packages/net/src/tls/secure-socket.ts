@@ -59,6 +59,8 @@ export class PeerRefused extends Error {
 }
 
 const EOF = -4095
+/** Below the 1,024 of Node's first buffer. */
+const FEED_BYTES = 1_000
 
 export class SecureSocket implements Socket {
   handler: SocketHandler
@@ -109,10 +111,30 @@ export class SecureSocket implements Socket {
       this.#net.on('error', (error) => this.#fail(error))
       below = this.#net
     }
-    if (firstBytes !== undefined && firstBytes.length > 0) below.unshift(Buffer.from(firstBytes))
+    const hasSpoken = firstBytes !== undefined && firstBytes.length > 0
+    // As if read again; a handle that is ours takes them directly.
+    if (hasSpoken && this.#taken === undefined) below.unshift(Buffer.from(firstBytes))
     this.#tls = side.kind === 'server' ? this.#serve(below, side) : this.#connect(below, side)
     this.#tls.on('error', (error) => this.#fail(error))
     this.#tls.on('close', () => this.#gone())
+    if (hasSpoken && this.#taken !== undefined) {
+      // Not of Node's pool: whatever else lies in a slab of it would keep it.
+      const first = Buffer.allocUnsafeSlow(firstBytes.length)
+      first.set(firstBytes)
+      process.nextTick(feed, this, first)
+    }
+  }
+
+  /**
+   * In pieces that never fill Node's first buffer for what is encrypted, which is small. A read of its
+   * own would make one of 64 KB, and a full one adds 16 KB: both stay as long as the connection.
+   */
+  feed(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; at += FEED_BYTES) {
+      const { _handle: handle } = this.#tls as unknown as { readonly _handle: TlsHandle | null }
+      if (this.closed || handle === null) return
+      handle.receive(bytes.subarray(at, at + FEED_BYTES))
+    }
   }
 
   #serve(below: Duplex, { context, offeredAlpn }: ServerTls): TLSSocket {
@@ -372,4 +394,9 @@ export class SecureSocket implements Socket {
         (this.tls === undefined ? new Error('closed during the TLS handshake') : undefined),
     )
   }
+}
+
+/** Not a closure: those of a constructor keep all that any of them knows. */
+function feed(socket: SecureSocket, bytes: Buffer): void {
+  socket.feed(bytes)
 }

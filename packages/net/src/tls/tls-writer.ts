@@ -10,6 +10,8 @@ export interface TlsHandle {
   /** The TCP handle below. */
   readonly _parent: { readonly writeQueueSize: number }
   useUserBuffer(buffer: Uint8Array): void
+  /** What was read for it, still encrypted. */
+  receive(bytes: Uint8Array): void
   readStart(): number
   readStop(): number
   writeBuffer(request: HandleRequest, bytes: Uint8Array): number

@@ -5,7 +5,7 @@ import type { Socket, SocketHandler, Transport } from '../transport.ts'
 import { type ClientTls, SecureSocket, type ServerTls } from './secure-socket.ts'
 
 /** A handshake that takes longer is given up (R16). */
-const TLS_HANDSHAKE_TIMEOUT_MS = 10_000
+export const TLS_HANDSHAKE_TIMEOUT_MS = 10_000
 
 export interface TlsDeps {
   readonly clock: Clock
