@@ -19,6 +19,7 @@ export function hand(
   const id = responder.takeId()
   entry.responder = responder
   entry.responderId = id
+  entry.attempts++
   entry.startedAtMs = responder.owner.nowMs
   entry.handedAt = responder.outbox.appendedBytes
   responder.activeRequests++

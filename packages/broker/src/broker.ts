@@ -320,6 +320,7 @@ export class Broker implements LegOwner {
 
   onGone(leg: Leg): void {
     if (!this.#legs.delete(leg)) return
+    this.counters.bytesSent += leg.outbox.handedBytes
     if (!leg.wasAdmitted) {
       this.#unauthenticated--
       return

@@ -28,6 +28,9 @@ export class BrokerCounters {
   /** Fire-and-forget requests that nobody could be told of. */
   droppedRequests = 0
   itemsForwarded = 0
+  /** Of all frames, with what frames them; sent by connections that are gone. */
+  bytesReceived = 0
+  bytesSent = 0
   /** Streams whose producer sent more than was asked for. */
   overruns = 0
 }

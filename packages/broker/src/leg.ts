@@ -237,6 +237,7 @@ export class Leg implements SocketHandler, RSocketFrameSink, Timed {
     const nowMs = this.owner.clock.monotonicMs()
     this.owner.nowMs = nowMs
     this.#heardAtMs = nowMs
+    this.owner.counters.bytesReceived += length
     this.#source.receive(bytes, length)
     // What else it sends before it was let in may wait in the kernel.
     if (this.#state === 'deciding') this.socket.pause()

@@ -55,6 +55,10 @@ export class StreamEntry implements Timed {
   timedOut = false
   /** Why it came to this, where a rule says so: a flag of the access log. */
   flag = ''
+  /** When it came; monotonic. */
+  readonly openedAtMs: number
+  /** How many responders had it. */
+  attempts = 0
   /** When the responder got it; monotonic. */
   startedAtMs = 0
   deadlineTick = 0
@@ -65,6 +69,7 @@ export class StreamEntry implements Timed {
     this.requester = requester
     this.requesterId = requesterId
     this.interaction = interaction
+    this.openedAtMs = requester.owner.nowMs
     this.state = state
   }
 

@@ -1,8 +1,15 @@
 /** Everything a proxy measures with, and who watches which listener. */
 import type { Clock } from '@weft/base'
 import type { HttpConnectionManager, Listener, TcpProxy, WorkloadRef } from '@weft/model'
-import { IstioMetrics, MetricsRegistry, type Peer, peerOf } from '@weft/telemetry'
-import { type AccessLog, AccessLogs } from './access-logs.ts'
+import {
+  type AccessLog,
+  AccessLogs,
+  IstioMetrics,
+  MetricsRegistry,
+  type Peer,
+  peerOf,
+} from '@weft/telemetry'
+import { matchText } from '@weft/traffic'
 import type { ExchangeObserver } from './exchange/contract.ts'
 import { observeGateway } from './gateway.ts'
 import { observeInbound } from './inbound.ts'
@@ -34,7 +41,7 @@ export class ProxyTelemetry {
     this.#self = peerOf(workloadRefOf(options))
     this.#istio = new IstioMetrics(this.registry, { ...metrics, version })
     this.#clusters = new ClusterStats(this.registry)
-    this.logs = new AccessLogs(clock, options.accessLog, this.registry)
+    this.logs = new AccessLogs(clock, options.accessLog, this.registry, matchText)
     this.#observe = role === 'gateway' ? observeGateway : observeOutbound
     this.#observeInbound = role === 'gateway' ? observeGateway : observeInbound
   }

@@ -1,4 +1,5 @@
 export { type AccessLogEntry, writeAccessLog } from './access-log.ts'
+export { type AccessLog, AccessLogs } from './access-logs.ts'
 export { hostLabel, IP_HOST } from './host-label.ts'
 export {
   type CallLabels,
@@ -9,6 +10,7 @@ export {
   type ServiceLabels,
 } from './istio-metrics.ts'
 export { LineBuffer } from './line-buffer.ts'
+export { compileLogFilter, type LogFilter } from './log-filter.ts'
 export { logTypeOf } from './log-format/commands.ts'
 export {
   compileLogFormat,

@@ -98,5 +98,5 @@ export {
 } from './route/trace.ts'
 export { pickTarget } from './route/weighted.ts'
 export { sessionAddressOf, sessionCookieValue, sessionHeaderValue } from './session-address.ts'
-export { TextMatcher } from './text/text-matcher.ts'
+export { matchText, TextMatcher } from './text/text-matcher.ts'
 export { type RequestTimeouts, timeoutsOf } from './timeouts.ts'

@@ -1,7 +1,9 @@
 /** What a broker counts of itself, as metrics: `weft_rsocket_…` (§ 17.2 of its design). */
 import type { MetricsRegistry, ScalarMetric } from '@weft/telemetry'
+import { UNBOUNDED_REQUEST_N } from '@weft/wire'
 import type { Broker } from '../broker.ts'
 import type { BrokerCounters } from '../counters.ts'
+import type { Leg } from '../leg.ts'
 
 type Counter = {
   [K in keyof BrokerCounters]: BrokerCounters[K] extends number ? K : never
@@ -41,6 +43,8 @@ export function registerBrokerStats(registry: MetricsRegistry, broker: Broker): 
   const slot = one.slot([])
   const reasons = registry.table({ labels: ['reason'], maxSeries: 32, expiryMs: 0 })
   const states = registry.table({ labels: ['state'], maxSeries: 4, expiryMs: 0 })
+  const ways = registry.table({ labels: ['direction'], maxSeries: 2, expiryMs: 0 })
+  const bytes = registry.counter('weft_rsocket_bytes_total', 'Bytes of connections.', ways)
   const gauge = (name: string, help: string) => registry.gauge(`weft_rsocket_${name}`, help, one)
   const connections = registry.gauge(
     'weft_rsocket_connections',
@@ -50,6 +54,10 @@ export function registerBrokerStats(registry: MetricsRegistry, broker: Broker): 
   const streams = gauge('streams_open', 'Streams that are open now.')
   const outbox = gauge('outbox_bytes', 'Bytes that wait for peers to take them.')
   const permits = gauge('lease_permits', 'Requests that responders with leases allow now.')
+  const debt = gauge(
+    'credit_debt',
+    'Items that consumers asked for and producers were not told of; those without bound left out.',
+  )
   const services = gauge('services', 'Names under which somebody can be called now.')
   const totals = Object.entries(TOTALS).map(
     ([name, [counter, help]]): readonly [Counter, ScalarMetric] => [
@@ -69,6 +77,9 @@ export function registerBrokerStats(registry: MetricsRegistry, broker: Broker): 
     streams.set(slot, broker.openStreams)
     outbox.set(slot, sums.outboxBytes)
     permits.set(slot, sums.permits)
+    debt.set(slot, sums.creditDebt)
+    bytes.set(ways.slot(['received']), broker.counters.bytesReceived)
+    bytes.set(ways.slot(['sent']), broker.counters.bytesSent + sums.sentBytes)
     services.set(slot, broker.registry.services.size)
     for (const [counter, metric] of totals) metric.set(slot, broker.counters[counter])
     for (const [reason, counter] of Object.entries(REJECTS)) {
@@ -78,14 +89,28 @@ export function registerBrokerStats(registry: MetricsRegistry, broker: Broker): 
 }
 
 function sumUp({ legs, clock }: Broker) {
-  const sums = { open: 0, fresh: 0, outboxBytes: 0, permits: 0 }
+  const sums = { open: 0, fresh: 0, outboxBytes: 0, permits: 0, sentBytes: 0, creditDebt: 0 }
   const nowMs = clock.monotonicMs()
   for (const leg of legs) {
     if (leg.isOpen) sums.open++
     else sums.fresh++
     sums.outboxBytes += leg.outbox.bytes
+    sums.sentBytes += leg.outbox.handedBytes
+    sums.creditDebt += debtOf(leg)
     const { lease } = leg
     if (lease !== undefined && lease.untilMs > nowMs) sums.permits += Math.max(0, lease.requests)
   }
   return sums
+}
+
+/** Of the streams that it asked for. */
+function debtOf(leg: Leg): number {
+  let debt = 0
+  for (const [id, { requester, requesterId, toRequester, toResponder }] of leg.streams) {
+    if (requester !== leg || requesterId !== id) continue
+    for (const credit of [toRequester, toResponder]) {
+      if (credit !== undefined && credit.debt < UNBOUNDED_REQUEST_N) debt += credit.debt
+    }
+  }
+  return debt
 }

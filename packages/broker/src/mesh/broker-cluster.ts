@@ -102,6 +102,14 @@ export class BrokerCluster {
     return this.#kinds
   }
 
+  /** Somebody of them wants lines in the access log. */
+  get isLogged(): boolean {
+    for (const kind of this.kinds) {
+      if ((kind.opened?.policy?.logs.inbound.length ?? 0) > 0) return true
+    }
+    return false
+  }
+
   /** How many hosts there are; 0 where nobody watches them. */
   get hostCount(): number {
     return this.#legsOf.size

@@ -8,6 +8,7 @@ import {
   type Peer,
   parsePeerHeader,
   peerOf,
+  UNKNOWN,
   UNKNOWN_PEER,
 } from '@weft/telemetry'
 import { type FrameView, RSOCKET_ERROR } from '@weft/wire'
@@ -26,6 +27,8 @@ export interface ObservedCall {
   readonly caller: WorkloadKind | undefined
   /** Whom its proxy says it is, where it did not. */
   readonly peerHeader: string | undefined
+  /** Its SPIFFE ID, as its certificate says; absent: it is not known, or `caller` says it. */
+  readonly principal?: string | undefined
 }
 
 const SERIES = { maxSeries: 5_000, expiryMs: 0 }
@@ -42,10 +45,11 @@ export class CallMetrics {
     this.#feeds = feeds
   }
 
-  observerOf({ caller, peerHeader }: ObservedCall): CallObserver {
+  observerOf({ caller, peerHeader, principal = UNKNOWN }: ObservedCall): CallObserver {
     if (caller === undefined) {
       const named = peerHeader === undefined ? undefined : parsePeerHeader(peerHeader)
-      return this.#observer(undefined, named === undefined ? UNKNOWN_PEER : peerOf(named))
+      const peer = named === undefined ? UNKNOWN_PEER : peerOf(named)
+      return this.#observer(undefined, { ...peer, principal })
     }
     let observer = this.#observers.get(caller)
     if (observer === undefined) {
@@ -114,7 +118,7 @@ class Slots {
       slot = this.#slot(reporter, answering, protocol, status, flags)
       ofKind.set(key, slot)
     }
-    const tookMs = entry.startedAtMs === 0 ? 0 : entry.requester.owner.nowMs - entry.startedAtMs
+    const tookMs = entry.requester.owner.nowMs - entry.openedAtMs
     istio.recordHttp(slot, Math.max(0, tookMs), entry.requestBytes, entry.answerBytes)
   }
 
@@ -148,7 +152,7 @@ function protocolOf({ responder, requester }: StreamEntry): 'http' | 'rsocket' {
 }
 
 /** Status and flags as the access log of a sidecar would have them. */
-function resultOf(entry: StreamEntry, code: number): [status: number, flags: string] {
+export function resultOf(entry: StreamEntry, code: number): [status: number, flags: string] {
   const [status, flags] = plainResultOf(entry, code)
   if (entry.flag === '') return [status, flags]
   if (entry.responder === undefined) return [entry.status || status, entry.flag]
@@ -172,8 +176,9 @@ function statusOf(view: FrameView): number {
   return responseHeadOf(view)?.status ?? 200
 }
 
-function peerOfKind({ workload }: WorkloadKind): Peer {
+function peerOfKind({ workload, principal = UNKNOWN }: WorkloadKind): Peer {
   const { name, namespace, labels, cluster } = workload
   const app = labels.app ?? name
-  return peerOf({ name, namespace, app, version: labels.version ?? 'latest', cluster })
+  const peer = peerOf({ name, namespace, app, version: labels.version ?? 'latest', cluster })
+  return { ...peer, principal }
 }

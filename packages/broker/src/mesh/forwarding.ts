@@ -17,10 +17,11 @@ import {
 } from '@weft/traffic'
 import type { Leg } from '../leg.ts'
 import type { RequestCall } from '../request-call.ts'
-import type { CallWatch, ForwardVerdict, Refusal, RouteVerdict } from '../router.ts'
+import type { CallObserver, CallWatch, ForwardVerdict, Refusal, RouteVerdict } from '../router.ts'
 import { Admission, type AdmissionCall, gateCallOf, refusalOf } from './admission.ts'
 import type { BrokerCluster, Wish } from './broker-cluster.ts'
 import { type ChangeDeps, changesOf, copyVerdict, needsChanges } from './call-changes.ts'
+import type { CallLogs } from './call-logs.ts'
 import type { CallMetrics } from './call-metrics.ts'
 import type { Gate } from './gate.ts'
 import type { Gates } from './gates.ts'
@@ -38,6 +39,7 @@ export interface ForwardingDeps extends WatchDeps {
   readonly gates: Gates
   readonly mirrors: Mirrors
   readonly metrics: CallMetrics
+  readonly logs: CallLogs
 }
 
 /** One call on the way to its verdict. */
@@ -132,7 +134,7 @@ export class Forwarding {
 
   #forward(routed: RoutedCall, action: CompiledForward, route: CompiledRoute): ForwardVerdict {
     const { leg, call, request, kind, policy } = routed
-    const { random, metrics, clusters } = this.#deps
+    const { random, clusters } = this.#deps
     const mine = clusters.of(kind, policy)
     const wish = wishOf(routed, action)
     const { requestMs, perTryMs } = timeoutsOf(action.source, request, 0, true)
@@ -141,7 +143,7 @@ export class Forwarding {
     const rest = {
       kind: 'forward' as const,
       retries: retriesOf(retry, request),
-      observer: metrics.observerOf({ caller: kind, peerHeader: undefined }),
+      observer: this.#observer(routed, action, route),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     }
     const isWatched =
@@ -176,6 +178,22 @@ export class Forwarding {
       pick: (tried) => this.#pick(mine, pickTarget(action, random).cluster, wish, admission, tried),
       ...(isWatched ? { watch: () => begin(pickTarget(action, random).cluster, admission) } : {}),
     }
+  }
+
+  #observer(routed: RoutedCall, action: CompiledForward, route: CompiledRoute): CallObserver {
+    const { leg, kind, request, policy } = routed
+    const { logs, metrics, clusters } = this.#deps
+    const observer = metrics.observerOf({ caller: kind, peerHeader: undefined })
+    const mine = clusters.of(kind, policy)
+    const isLogged =
+      policy.logs.outbound.length > 0 ||
+      action.targets.some(({ cluster }) => mine.get(cluster)?.isLogged === true)
+    if (!isLogged) return observer
+    const { name: routeName } = route.source
+    return logs.observing(
+      { leg, request, policy, routeName, cluster: onlyClusterOf(action) },
+      observer,
+    )
   }
 
   #asksOwn({ kind, policy }: RoutedCall, route: CompiledRoute): boolean {
@@ -256,6 +274,11 @@ function wishOf({ leg, call, request }: RoutedCall, { source }: CompiledForward)
     createCookieValue: () => '',
   })
   return { caller: leg, route: call.route, hash }
+}
+
+/** Undefined: one of several, by weight. */
+function onlyClusterOf({ targets }: CompiledForward): string | undefined {
+  return targets.length === 1 ? targets[0].cluster : undefined
 }
 
 /** For limits, as a sidecar names it. */

@@ -23,6 +23,7 @@ import type { Registry } from '../registry.ts'
 import type { RequestCall } from '../request-call.ts'
 import type { ForwardVerdict, Router, RouteVerdict } from '../router.ts'
 import { Admission, withAuthority } from './admission.ts'
+import type { CallLogs } from './call-logs.ts'
 import type { CallMetrics } from './call-metrics.ts'
 import { Forwarding, type RoutedCall } from './forwarding.ts'
 import { Gates } from './gates.ts'
@@ -40,6 +41,7 @@ export interface MeshRouterDeps extends PickDeps {
   readonly feeds: WorkloadFeeds
   readonly mirrors: Mirrors
   readonly metrics: CallMetrics
+  readonly logs: CallLogs
   readonly clock: Clock
   readonly log: Logger
   /** Wall clock. */
@@ -112,6 +114,7 @@ export class MeshRouter implements Router {
       observer: this.#deps.metrics.observerOf({
         caller: undefined,
         peerHeader: call.header(PEER_HEADER),
+        principal: leg.facts.identity.principal,
       }),
       pick: (tried) => {
         const found = pickLeg([...kind.legs], tried, this.#deps)

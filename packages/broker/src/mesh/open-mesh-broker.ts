@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import { sleep } from '@weft/base'
 import { renderAddress, type SocketAddress } from '@weft/model'
 import { guardedFetch } from '@weft/net'
-import type { MetricsRegistry } from '@weft/telemetry'
+import { AccessLogs, type MetricsRegistry } from '@weft/telemetry'
+import { matchText } from '@weft/traffic'
 import { Broker, type BrokerDeps, type BrokerOptions } from '../broker.ts'
 import { HttpBridge } from '../http/bridge.ts'
+import { CallLogs } from './call-logs.ts'
 import { CallMetrics } from './call-metrics.ts'
 import { MeshRouter } from './mesh-router.ts'
 import { Mirrors } from './mirrors.ts'
@@ -58,6 +60,9 @@ export function openMeshBroker(options: MeshBrokerOptions, deps: BrokerDeps): Me
   })
   const mirrors = new Mirrors()
   const metrics = new CallMetrics({ version: options.version ?? '' }, feeds)
+  const accessLogs = new AccessLogs(clock, undefined, metrics.registry, matchText)
+  const wallMs = () => clock.nowMs()
+  const logs = new CallLogs({ feeds, logs: accessLogs, wallMs })
   const broker = new Broker(options, {
     ...deps,
     onOpen: (leg) => feeds.add(leg),
@@ -66,7 +71,7 @@ export function openMeshBroker(options: MeshBrokerOptions, deps: BrokerDeps): Me
     router: (parts) =>
       new MeshRouter({
         ...parts,
-        ...{ feeds, mirrors, metrics, clock, log, wallMs: () => clock.nowMs() },
+        ...{ feeds, mirrors, metrics, logs, clock, log, wallMs },
         bridged: (leg) => bridge.callOf(leg),
         outside: (kind) => outside.legFor(kind),
         random,
@@ -94,6 +99,7 @@ export function openMeshBroker(options: MeshBrokerOptions, deps: BrokerDeps): Me
       outside.close()
       mirrors.close()
       await feeds.close()
+      await accessLogs.close()
     },
   }
 }

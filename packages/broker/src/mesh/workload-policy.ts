@@ -4,6 +4,7 @@
  * that a rule means the same however the call travels.
  */
 import type {
+  AccessLogTarget,
   Cluster,
   Endpoints,
   FilterOverrides,
@@ -28,6 +29,11 @@ export interface WorkloadPolicy {
   clusterOf(name: string): ClusterResources | undefined
   /** What the workload asks of those who call it. */
   readonly inbound: GateRules
+  /** Where lines of the access log go, of calls to it and of its own. */
+  readonly logs: {
+    readonly inbound: readonly AccessLogTarget[]
+    readonly outbound: readonly AccessLogTarget[]
+  }
   /** What its own listener asks of its calls by this route. */
   outbound(route: Route): GateRules
 }
@@ -51,6 +57,7 @@ export function buildWorkloadPolicy(set: ResourceSet): WorkloadPolicy {
       return model && { model, endpoints: endpointsOf(model, set) }
     },
     inbound: readGateRules(inbound, inboundOverrides(inbound)),
+    logs: { inbound: inbound?.accessLogs ?? [], outbound: outbound?.accessLogs ?? [] },
     outbound(route) {
       let rules = ofRoutes.get(route)
       if (rules === undefined) {

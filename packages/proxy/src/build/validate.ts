@@ -17,9 +17,8 @@ import {
   type Secret,
   type SocketAddress,
 } from '@weft/model'
-import { logFormatProblem } from '@weft/telemetry'
-import { compileRbac, compileRouteTable, createClusterBalancer } from '@weft/traffic'
-import { compileLogFilter } from '../observe/log-filter.ts'
+import { compileLogFilter, logFormatProblem } from '@weft/telemetry'
+import { compileRbac, compileRouteTable, createClusterBalancer, matchText } from '@weft/traffic'
 
 type Problem = string | undefined
 
@@ -83,7 +82,7 @@ function rbacProblem({ rules, shadowRules }: RbacFilter): Problem {
 function logProblem({ format, filter }: AccessLogTarget): Problem {
   const ofFormat = format === undefined ? undefined : logFormatProblem(format)
   if (ofFormat !== undefined || filter === undefined) return ofFormat
-  return problemOf(() => compileLogFilter(filter))
+  return problemOf(() => compileLogFilter(filter, matchText))
 }
 
 function routeProblem(table: RouteTable): Problem {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { AccessLogFilter } from '@weft/model'
-import type { LogFacts } from '@weft/telemetry'
-import { compileLogFilter } from './log-filter.ts'
+import { compileLogFilter, type LogFacts } from '@weft/telemetry'
+import { matchText } from '@weft/traffic'
 
 const facts = {
   kind: 'HTTP',
@@ -49,6 +49,6 @@ const cases: readonly (readonly [string, AccessLogFilter, boolean])[] = [
 ]
 for (const [what, filter, logged] of cases) {
   test(`${what}: ${logged ? 'logged' : 'left out'}`, () => {
-    assert.equal(compileLogFilter(filter)(facts), logged)
+    assert.equal(compileLogFilter(filter, matchText)(facts), logged)
   })
 }

@@ -9,6 +9,7 @@
 import type { Cluster, Endpoint } from '@weft/model'
 import type { TlsFacts } from '@weft/net'
 import {
+  type AccessLog,
   type CallLabels,
   hostLabel,
   type IstioMetrics,
@@ -23,7 +24,6 @@ import {
   UNKNOWN_PEER,
   writeAccessLog,
 } from '@weft/telemetry'
-import type { AccessLog } from '../access-logs.ts'
 import type { ConnectionRecord, ExchangeObserver, ExchangeRecord } from '../exchange/contract.ts'
 import { grpcStatusOfHttp } from '../exchange/grpc.ts'
 import { CallSeries, type GrpcEnding } from './call-series.ts'

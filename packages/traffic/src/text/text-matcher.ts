@@ -140,3 +140,9 @@ function kindOf(match: TextMatch): number {
       return unreachable(match)
   }
 }
+
+/** Compiled once. @param what For the error. @throws {ConfigError} On a bad regex. */
+export function matchText(match: StringMatch, what: string): (text: string) => boolean {
+  const matcher = new TextMatcher(match, what)
+  return (text) => matcher.matches(text)
+}

@@ -1,15 +1,11 @@
-/** The access logs of a proxy: one writer per file, however many listeners log there. */
+/** The access logs of a data plane: one writer per file, however many listeners log there. */
 import { hostname } from 'node:os'
 import type { Clock } from '@weft/base'
 import type { AccessLogTarget, HttpConnectionManager, TcpProxy } from '@weft/model'
-import {
-  compileLogFormat,
-  createFileSink,
-  LogWriter,
-  type MetricsRegistry,
-  type WriteLine,
-} from '@weft/telemetry'
-import { compileLogFilter, type LogFilter } from './observe/log-filter.ts'
+import { compileLogFilter, type LogFilter, type MatchText } from './log-filter.ts'
+import { compileLogFormat, type WriteLine } from './log-format/compile.ts'
+import { createFileSink, LogWriter } from './log-writer.ts'
+import type { MetricsRegistry } from './metrics.ts'
 
 /** Where lines go, which ones, and what they look like. */
 export interface AccessLog {
@@ -25,9 +21,16 @@ export class AccessLogs {
   /** Where everything is logged that says nothing about it. */
   readonly #fallback: string | undefined
   readonly #writers = new Map<string, LogWriter>()
+  readonly #matchText: MatchText
 
-  constructor(clock: Clock, fallback: string | undefined, registry: MetricsRegistry) {
+  constructor(
+    clock: Clock,
+    fallback: string | undefined,
+    registry: MetricsRegistry,
+    matchText: MatchText,
+  ) {
     this.#clock = clock
+    this.#matchText = matchText
     this.#fallback = fallback
     const table = registry.table({ labels: [], maxSeries: 1, expiryMs: 0 })
     const dropped = registry.counter(
@@ -46,7 +49,9 @@ export class AccessLogs {
    *
    * @throws {LogFormatError} On a format that validation would have refused.
    */
-  logsFor({ accessLogs }: HttpConnectionManager | TcpProxy): readonly AccessLog[] {
+  logsFor({
+    accessLogs,
+  }: Pick<HttpConnectionManager | TcpProxy, 'accessLogs'>): readonly AccessLog[] {
     const fallback = this.#fallback === undefined ? [] : [{ path: this.#fallback }]
     const targets = accessLogs.length === 0 ? fallback : accessLogs
     const distinct = new Map(targets.map((target) => [JSON.stringify(target), target]))
@@ -58,7 +63,7 @@ export class AccessLogs {
     return {
       writer: this.#writer(path),
       ...(format === undefined ? {} : { write: compileLogFormat(format, options) }),
-      ...(filter === undefined ? {} : { filter: compileLogFilter(filter) }),
+      ...(filter === undefined ? {} : { filter: compileLogFilter(filter, this.#matchText) }),
     }
   }
 

@@ -1,12 +1,15 @@
 /** Which exchanges a log is about (Envoy `AccessLogFilter`), compiled once. */
-import type { AccessLogFilter, HeaderMatch } from '@weft/model'
-import { type LogFacts, logTypeOf } from '@weft/telemetry'
-import { TextMatcher } from '@weft/traffic'
+import type { AccessLogFilter, HeaderMatch, StringMatch } from '@weft/model'
+import { logTypeOf } from './log-format/commands.ts'
+import type { LogFacts } from './log-format/facts.ts'
 
 export type LogFilter = (facts: LogFacts) => boolean
 
-/** @throws {ConfigError} On a bad regex. */
-export function compileLogFilter(filter: AccessLogFilter): LogFilter {
+/** Compiles a match of a text; what it is for is said in its error. */
+export type MatchText = (match: StringMatch, what: string) => (text: string) => boolean
+
+/** @throws What `matchText` throws, on a bad regex. */
+export function compileLogFilter(filter: AccessLogFilter, matchText: MatchText): LogFilter {
   switch (filter.kind) {
     case 'status':
       return comparison(filter.op, filter.value, (facts) => facts.responseCode)
@@ -15,7 +18,7 @@ export function compileLogFilter(filter: AccessLogFilter): LogFilter {
     case 'responseFlag':
       return responseFlag(filter.flags)
     case 'header':
-      return header(filter.match)
+      return header(filter.match, matchText)
     case 'grpcStatus': {
       const statuses = new Set(filter.statuses)
       const { exclude } = filter
@@ -27,11 +30,11 @@ export function compileLogFilter(filter: AccessLogFilter): LogFilter {
       return (facts) => types.has(logTypeOf(facts)) !== exclude
     }
     case 'and': {
-      const all = filter.filters.map(compileLogFilter)
+      const all = filter.filters.map((one) => compileLogFilter(one, matchText))
       return (facts) => all.every((one) => one(facts))
     }
     case 'or': {
-      const all = filter.filters.map(compileLogFilter)
+      const all = filter.filters.map((one) => compileLogFilter(one, matchText))
       return (facts) => all.some((one) => one(facts))
     }
   }
@@ -58,12 +61,12 @@ function responseFlag(flags: readonly string[]): LogFilter {
   return ({ responseFlags }) => responseFlags.split(',').some((flag) => wanted.has(flag))
 }
 
-function header({ name, value, invert }: HeaderMatch): LogFilter {
-  const matcher = value.kind === 'present' ? undefined : new TextMatcher(value, `log, ${name}`)
+function header({ name, value, invert }: HeaderMatch, matchText: MatchText): LogFilter {
+  const matches = value.kind === 'present' ? undefined : matchText(value, `log, ${name}`)
   return (facts) => {
     const found = fieldOf(facts, name)
-    const matches = found !== undefined && (matcher === undefined || matcher.matches(found))
-    return matches !== invert
+    const isMet = found !== undefined && (matches === undefined || matches(found))
+    return isMet !== invert
   }
 }
 
