@@ -14,7 +14,6 @@ import {
   type FrameView,
   type Interaction,
   isStreamOver,
-  openStream,
   RSOCKET_ERROR,
   renderCancel,
   renderPayload,
@@ -33,7 +32,7 @@ import { Leg } from './leg.ts'
 import { type RequestCall, readRequestCall, type ServiceHashes } from './request-call.ts'
 import { readInitialN, writeInitialN, writeStreamId } from './rewrite.ts'
 import type { ForwardVerdict, MessageChanges, Refusal, Router, RouteVerdict } from './router.ts'
-import { StreamEntry } from './stream-entry.ts'
+import { openEntry, type StreamEntry } from './stream-entry.ts'
 import { NOBODY, Tries } from './tries.ts'
 
 /** Requests up to this size can go to another responder when the first one did not take them. */
@@ -79,8 +78,7 @@ export class Forwarder {
       this.#refuse(leg, view.streamId, interaction, RSOCKET_ERROR.rejected, why)
       return
     }
-    const state = openStream(interaction, view.flags)
-    const entry = new StreamEntry(leg, view.streamId, interaction, state)
+    const entry = openEntry(leg, view, interaction)
     if (GatheredMetadata.isNeeded(view)) {
       entry.gathered = new GatheredMetadata(limits.maxMetadataBytes)
       leg.streams.set(view.streamId, entry)
@@ -111,8 +109,7 @@ export class Forwarder {
 
   /** A request whose way another broker has decided; it was looked at there. */
   deliver(leg: Leg, view: FrameView, interaction: Interaction, verdict: RouteVerdict): void {
-    const state = openStream(interaction, view.flags)
-    const entry = new StreamEntry(leg, view.streamId, interaction, state)
+    const entry = openEntry(leg, view, interaction)
     this.#obey(entry, verdict, view.bytes, view.from, view.to)
   }
 

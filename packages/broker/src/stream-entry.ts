@@ -1,7 +1,7 @@
 /** One request on its way through the broker: two legs, two stream ids, credit both ways. */
 import type { Timed } from '@weft/net'
 import type { CreditWindow } from '@weft/traffic'
-import type { Interaction } from '@weft/wire'
+import { type FrameView, type Interaction, openStream } from '@weft/wire'
 import type { AttemptTimer } from './attempt.ts'
 import type { FilteredStream } from './filters/filtered-stream.ts'
 import type { GatheredMetadata } from './gathered-metadata.ts'
@@ -81,4 +81,9 @@ export class StreamEntry implements Timed {
   get wasHanded(): boolean {
     return this.responder !== undefined && this.responder.outbox.handedBytes > this.handedAt
   }
+}
+
+/** A request begins with this frame. */
+export function openEntry(leg: Leg, view: FrameView, interaction: Interaction): StreamEntry {
+  return new StreamEntry(leg, view.streamId, interaction, openStream(interaction, view.flags))
 }

@@ -11,7 +11,7 @@ import { HopTls } from './hop-tls.ts'
 import type { ModelEtcd } from './model-etcd-fixture.ts'
 
 export const TRUST_DOMAIN = 'mesh.example'
-export const BROKER_ID = `spiffe://${TRUST_DOMAIN}/ns/default/sa/broker`
+const BROKER_ID = `spiffe://${TRUST_DOMAIN}/ns/default/sa/broker`
 
 const transport = createNodeTransport()
 
@@ -46,7 +46,7 @@ export function createAuthority(): Authority {
 }
 
 /** A certificate of the mesh with this name. */
-export function certificateOf(ca: Authority, name: string) {
+function certificateOf(ca: Authority, name: string) {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const der = publicKey.export({ type: 'spki', format: 'der' })
   const keyHash = createHash('sha256').update(der).digest('hex')
