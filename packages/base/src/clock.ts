@@ -49,3 +49,12 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
     signal?.addEventListener('abort', onAbort, { once: true })
   })
 }
+
+/** The longest time that timers take. */
+const FOREVER_MS = 0x7fff_ffff
+
+/** For programs that wait for others while they have no socket. The returned function ends it. */
+export function keepProcessAlive(): () => void {
+  const timer = setInterval(() => {}, FOREVER_MS)
+  return () => clearInterval(timer)
+}

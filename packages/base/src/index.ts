@@ -1,6 +1,6 @@
 export { type BackoffPolicy, backoffMs } from './backoff.ts'
 export { type Cidr, cidrContains, type IpOctets, parseCidr, parseIp } from './cidr.ts'
-export { type Clock, realClock, sleep } from './clock.ts'
+export { type Clock, keepProcessAlive, realClock, sleep } from './clock.ts'
 export { watchClockJumps } from './clock-jumps.ts'
 export { parseDurationMs, renderDuration } from './duration.ts'
 export { contentHash, fnv1a } from './hash.ts'

@@ -16,6 +16,7 @@ export function browserPlatform(random: () => number): Platform {
     schemes: ['ws', 'wss'],
     schedule,
     dial: (uri, _tls, handler) => openWebSocketCarrier(uri, deps, handler),
+    stay: () => () => {},
     openLagMeter: () => openTimerMeter(clock),
   }
 }

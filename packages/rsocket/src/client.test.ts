@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { test } from 'node:test'
+import { promisify } from 'node:util'
 import { serverTlsContext } from '@weft/net'
 import { createTestCa, eventually } from '@weft/testkit'
 import { connect, type Methods, RSocketError } from './index.ts'
@@ -219,3 +221,51 @@ test('a broker of the mesh is known by its SPIFFE ID, and a certificate is shown
   t.after(() => client.close(0))
   assert.deepEqual(seen, new Set(['spiffe://cluster.local/ns/default/sa/cart']))
 })
+
+test('a program stays while it waits for a broker, and goes when it has closed', async (t) => {
+  const first = await openBroker(t)
+  const program = `
+    import { connect } from '@weft/rsocket'
+    const dead = await connect({ brokers: 'tcp://127.0.0.1:1', connectTimeoutMs: 100 }).catch(({ status }) => status)
+    let ups = 0
+    const client = await connect({
+      brokers: '${first.uri}',
+      onLinkChange: ({ links }) => { if (links[0]?.isUp && ++ups === 2) void client.close().then(() => console.log(dead)) },
+    })
+    console.log('up')
+  `
+  const running = runProgram(program)
+  await eventually(() => assert.equal(first.broker.connections, 1))
+  first.broker.close()
+  await eventually(() => assert.equal(first.broker.connections, 0))
+  // With the broker gone there is no socket for a while: nothing but the wish to come back.
+  await openBroker(t, 'tcp', { port: first.port })
+  assert.equal((await running).stdout, 'up\n503\n')
+})
+
+test('what callbacks of the program throw is its own affair: calls go on', async (t) => {
+  const broker = await openBroker(t)
+  // In a process of its own, as nobody catches what they throw.
+  const program = `
+    import { connect } from '@weft/rsocket'
+    process.on('uncaughtException', ({ message }) => console.log(message))
+    const fail = (message) => { throw new Error(message) }
+    const client = await connect({
+      brokers: '${broker.uri}',
+      onLinkChange: ({ links }) => { if (links[0]?.isUp) fail('link change') },
+      onHandlerError: () => fail('handler error'),
+      services: { s: { bad: () => fail('inside'), good: () => 'good' } },
+    })
+    await client.requestResponse('s', 'bad').catch(({ message }) => console.log(message))
+    console.log((await client.requestResponse('s', 'good')).text())
+    await client.close()
+  `
+  const { stdout } = await runProgram(program)
+  const lines = ['link change', 'handler error', 'the handler failed', 'good']
+  assert.deepEqual(stdout.trim().split('\n').sort(), lines.sort())
+})
+
+function runProgram(program: string) {
+  const words = ['--conditions=source', '--input-type=module', '-e', program]
+  return promisify(execFile)(process.execPath, words, { cwd: import.meta.dirname })
+}

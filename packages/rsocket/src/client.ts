@@ -47,6 +47,7 @@ export class Client implements RSocketClient {
   readonly #tokens: Tokens | undefined
   readonly #news: ServiceNews
   #closing: Promise<void> | undefined
+  #leave = () => {}
 
   constructor(settings: Settings, options: ConnectOptions, platform: Platform) {
     this.#settings = settings
@@ -65,7 +66,7 @@ export class Client implements RSocketClient {
     )
     this.#responder = new Responder({
       prefetch,
-      onHandlerError: (error, request) => options.onHandlerError?.(error, request),
+      onHandlerError: (error, request) => told(() => options.onHandlerError?.(error, request)),
       onCount: () => this.#lessor?.onCount(),
     })
     this.#lessor =
@@ -97,6 +98,7 @@ export class Client implements RSocketClient {
     const { clock } = this.#platform
     const { connectTimeoutMs } = this.#settings
     const untilMs = clock.monotonicMs() + connectTimeoutMs
+    this.#leave = this.#platform.stay()
     this.#links.open()
     for (;;) {
       const links = [...this.#links.all]
@@ -224,6 +226,7 @@ export class Client implements RSocketClient {
     this.#lessor?.stop()
     this.#tokens?.close()
     this.#links.close()
+    this.#leave()
   }
 
   #up(): readonly Link[] {
@@ -236,8 +239,7 @@ export class Client implements RSocketClient {
 
   #make(uri: string, slot: number): ManagedLink {
     const { clock, random } = this.#platform
-    const { dataMime, limits, lease } = this.#settings
-    const { keepaliveMs, maxLifetimeMs } = this.#options
+    const { dataMime, limits, lease, keepaliveMs, maxLifetimeMs } = this.#settings
     const link: Link = new Link(
       {
         broker: uri,
@@ -248,8 +250,7 @@ export class Client implements RSocketClient {
         leases: lease !== undefined,
         maxStreams: limits.streams,
         maxPayloadBytes: limits.payloadBytes,
-        ...(keepaliveMs === undefined ? {} : { keepaliveMs }),
-        ...(maxLifetimeMs === undefined ? {} : { maxLifetimeMs }),
+        ...{ keepaliveMs, maxLifetimeMs },
       },
       {
         ...{ clock, random, log: silentLogger },
@@ -304,7 +305,7 @@ export class Client implements RSocketClient {
     this.#links.onState(own)
     this.#prune()
     this.#onAttempt?.()
-    this.#options.onLinkChange?.(this.status())
+    told(() => this.#options.onLinkChange?.(this.status()))
   }
 
   #onFailed(own: OwnLink): void {
@@ -348,6 +349,17 @@ function statusOf(
     problem: link.problem,
     leased: account?.leased ?? 0,
     received: account?.received ?? 0,
+  }
+}
+
+/** What a program does with news is its own: it must not break what is under way here. */
+function told(tell: () => void): void {
+  try {
+    tell()
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
   }
 }
 

@@ -1,6 +1,6 @@
 /** Node: sockets of its own, TLS with certificates, and a histogram of the event loop's delay. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { realClock } from '@weft/base'
+import { keepProcessAlive, realClock } from '@weft/base'
 import { openStreamCarrier } from './link/stream-carrier.ts'
 import { openWebSocketCarrier } from './link/websocket-carrier.ts'
 import type { Platform } from './platform.ts'
@@ -16,6 +16,7 @@ export function nodePlatform(random: () => number): Platform {
     random,
     schemes: ['tcp', 'tls', 'tcps', 'ws', 'wss'],
     schedule: setImmediate,
+    stay: keepProcessAlive,
     dial(uri, tls, handler) {
       const { protocol, hostname, port } = new URL(uri)
       if (protocol === 'ws:' || protocol === 'wss:') {

@@ -23,6 +23,7 @@ test('defaults are those that the types say', () => {
       links: 2,
     },
     ...{ dataMime: 'application/json', connectTimeoutMs: 10_000, waitForLinkMs: 5_000 },
+    ...{ keepaliveMs: 20_000, maxLifetimeMs: 60_000 },
   })
   assert.deepEqual(limits, {
     ...{ streams: 16_384, payloadBytes: 16_777_215, prefetch: 64, waitingCalls: 1_024 },
@@ -46,6 +47,8 @@ test('what is wrong is said with what is right', () => {
   assert.match(problem({ links: 1.5 }), /links must be a whole number of 1 to 16, got 1.5/)
   assert.match(problem({ limits: { prefetch: 0 } }), /limits.prefetch/)
   assert.match(problem({ lease: { max: 3 } }), /lease.initial must be a whole number of 1 to 3/)
+  assert.match(problem({ keepaliveMs: 0 }), /keepaliveMs/)
+  assert.match(problem({ keepaliveMs: 500, maxLifetimeMs: 500 }), /maxLifetimeMs/)
   assert.match(problem({ weight: Number.NaN }), /weight/)
 })
 

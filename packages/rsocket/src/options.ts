@@ -15,6 +15,8 @@ export interface Settings {
   readonly dataMime: string
   readonly connectTimeoutMs: number
   readonly waitForLinkMs: number
+  readonly keepaliveMs: number
+  readonly maxLifetimeMs: number
   readonly limits: Limits
   /** Undefined: no leases. */
   readonly lease: LeaseOptions | undefined
@@ -53,7 +55,9 @@ export function readOptions(
   inRange('limits.payloadBytes', limits.payloadBytes, 1, 0xff_ff_ff)
   inRange('limits.prefetch', limits.prefetch, 1, 65_535)
   inRange('limits.waitingCalls', limits.waitingCalls, 0, 1_000_000)
-  const { lease = true } = options
+  const { lease = true, keepaliveMs = 20_000, maxLifetimeMs = 60_000 } = options
+  inRange('keepaliveMs', keepaliveMs, 100, MAX_MS)
+  inRange('maxLifetimeMs', maxLifetimeMs, keepaliveMs + 1, MAX_MS)
   return {
     brokers,
     instance: options.instance ?? newInstance(),
@@ -66,7 +70,7 @@ export function readOptions(
     dataMime: options.dataMime ?? 'application/json',
     connectTimeoutMs: inRange('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, 1, MAX_MS),
     waitForLinkMs: inRange('waitForLinkMs', options.waitForLinkMs ?? 5_000, 0, MAX_MS),
-    limits,
+    ...{ keepaliveMs, maxLifetimeMs, limits },
     lease:
       lease === false
         ? undefined

@@ -13,6 +13,8 @@ export interface Platform {
   schedule(fire: () => void): void
   /** @throws If the certificates cannot be read. */
   dial(uri: string, tls: TlsOptions, handler: CarrierHandler): Carrier
+  /** The program stays while there is no connection, until this is called. */
+  stay(): () => void
   /** How late the event loop was at worst since it was last asked, in milliseconds. */
   openLagMeter(): LagMeter
 }

@@ -72,7 +72,9 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number
   /** Longest wait of a call for a link when none is up, in milliseconds; default 5,000. */
   readonly waitForLinkMs?: number
+  /** How often a link shows that it lives, in milliseconds, at least 100; default 20,000. */
   readonly keepaliveMs?: number
+  /** Silence after which a link is dead, in milliseconds, more than `keepaliveMs`; default 60,000. */
   readonly maxLifetimeMs?: number
   readonly limits?: Partial<Limits>
   /** False: brokers may send as many requests as they like, up to `limits.streams`. */
