@@ -71,6 +71,7 @@ export {
   retryDelayMs,
 } from './retry.ts'
 export { DEFAULT_RETRY_BUDGET } from './retry-budget.ts'
+export { withRetryHeaders } from './retry-headers.ts'
 export { compileRouteTable } from './route/compile.ts'
 export type {
   CompiledAction,

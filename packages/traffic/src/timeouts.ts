@@ -8,13 +8,14 @@ export interface RequestTimeouts {
   readonly perTryMs: number
   /** Without a byte either way. */
   readonly idleMs: number
+  /** Of the whole stream, if the request says so itself; absent: the route's holds. */
+  readonly streamMs?: number
 }
 
 /**
  * @param listenerIdleMs The listener's stream idle timeout, which the route's replaces.
- * @param believeHeaders Whether `x-envoy-upstream-rq-timeout-ms` and
- * `x-envoy-upstream-rq-per-try-timeout-ms` come from inside the mesh; a client
- * outside must not stretch an operator's limits.
+ * @param believeHeaders Whether `x-envoy-upstream-rq-timeout-ms` and its kin come from inside
+ * the mesh; a client outside must not stretch an operator's limits.
  */
 export function timeoutsOf(
   action: ForwardAction,
@@ -34,11 +35,15 @@ export function timeoutsOf(
       : undefined) ??
     action.retry?.perTryTimeoutMs ??
     0
+  const streamMs = believeHeaders
+    ? readMs(request.header('x-envoy-upstream-stream-duration-ms'))
+    : undefined
   return {
     requestMs,
     // A try that may last as long as the whole request needs no limit of its own.
     perTryMs: requestMs !== 0 && perTryMs >= requestMs ? 0 : perTryMs,
     idleMs: action.idleTimeoutMs ?? listenerIdleMs,
+    ...(streamMs === undefined ? {} : { streamMs }),
   }
 }
 

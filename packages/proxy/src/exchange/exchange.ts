@@ -30,7 +30,7 @@ import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangePool } from './exchange-pool.ts'
 import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
 import { ExchangeView } from './exchange-view.ts'
-import { type Failure, failureHeaders, failureStatus, failureText } from './failures.ts'
+import type { Failure } from './failures.ts'
 import { FilterState } from './filter-state.ts'
 import type { Race } from './hedge.ts'
 import {
@@ -40,7 +40,7 @@ import {
   upstreamEnded,
   upstreamReset,
 } from './relay-response.ts'
-import { replyLocally } from './reply-locally.ts'
+import { failureReply, replyLocally } from './reply-locally.ts'
 import { takeRequestBody } from './request-body.ts'
 import { RequestId } from './request-id.ts'
 import { attemptFailed } from './retrying.ts'
@@ -383,8 +383,7 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
       downstream.abort()
       return
     }
-    const body = `${failureText(failure)}\n`
-    this.reply({ status: failureStatus(failure), body, headers: failureHeaders(failure) })
+    this.reply(failureReply(this, failure))
   }
 
   /** Answers without an upstream. */

@@ -176,3 +176,67 @@ describe('a hedged request', () => {
     assert.equal((await ask(proxy.port)).status, 200)
   })
 })
+
+describe('a request from inside the mesh may ask for', () => {
+  /** One that never answers, then one that does. */
+  async function slowThenGood() {
+    let calls = 0
+    const port = await serve(opened, (request, answer) => {
+      if (++calls > 1) answer.end(JSON.stringify(request.headers))
+    })
+    return port
+  }
+  const retry = { ...SAFE_RETRY, attempts: 1, perTryTimeoutMs: 30 }
+  const HEDGE = 'x-envoy-hedge-on-per-try-timeout'
+
+  test('a hedge when a try’s time is over, where no route has one', async () => {
+    const proxy = await hop(opened, [await slowThenGood()], { action: { retry } as never })
+    const { status, body } = await ask(proxy.port, { headers: { [HEDGE]: 'true' } })
+    assert.equal(status, 200)
+    assert.equal(body.includes(HEDGE), false, 'the wish was for this hop')
+    assert.deepEqual(proxy.ended[0]?.hedges, { launched: 1, won: true })
+  })
+
+  test('no hedge, where the route has one', async () => {
+    const proxy = await hop(
+      opened,
+      [await slowThenGood()],
+      hedged({ maxAttempts: 2 }, { retry: { ...retry, attempts: 0 } }),
+    )
+    const { status } = await ask(proxy.port, { headers: { [HEDGE]: 'false' } })
+    assert.equal(status, 504)
+    assert.equal(proxy.ended[0]?.hedges, undefined)
+  })
+
+  test('nothing of that from outside', async () => {
+    const proxy = await hop(opened, [await slowThenGood()], {
+      action: { retry: { ...retry, attempts: 0 } } as never,
+      manager: { useRemoteAddress: true },
+    })
+    const headers = { [HEDGE]: 'true', 'x-envoy-upstream-rq-timeout-alt-response': '1' }
+    assert.equal((await ask(proxy.port, { headers })).status, 504)
+    assert.equal(proxy.ended[0]?.hedges, undefined)
+  })
+
+  test('204 in place of 504', async () => {
+    const proxy = await hop(opened, [await slowThenGood()], { action: { timeoutMs: 30 } as never })
+    const headers = { 'x-envoy-upstream-rq-timeout-alt-response': '1' }
+    const { status, body } = await ask(proxy.port, { headers })
+    assert.deepEqual([status, body], [204, ''])
+    assert.equal(proxy.ended[0]?.responseFlags, 'UT')
+  })
+
+  test('a longest time of the stream, or none', async () => {
+    const proxy = await hop(opened, [await slowThenGood()], {
+      action: { maxStreamDurationMs: 60_000 } as never,
+    })
+    const field = 'x-envoy-upstream-stream-duration-ms'
+    assert.equal((await ask(proxy.port, { headers: { [field]: '30' } })).status, 504)
+    assert.equal(proxy.ended[0]?.responseFlags, 'DT')
+    const late = await serve(opened, (_request, answer) => {
+      setTimeout(() => answer.end('late'), 150)
+    })
+    const limited = await hop(opened, [late], { action: { maxStreamDurationMs: 40 } as never })
+    assert.equal((await ask(limited.port, { headers: { [field]: '0' } })).status, 200)
+  })
+})

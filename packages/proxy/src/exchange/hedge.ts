@@ -9,7 +9,14 @@
  * A rival knows its connection and nothing of messages beyond the status: with the
  * answer's first bytes in hand it steps back and the exchange reads them itself.
  */
-import { type AttemptOutcome, type Host, isRetriable, mayRepeatRequest } from '@weft/traffic'
+import type { HedgePolicy } from '@weft/model'
+import {
+  type AttemptOutcome,
+  type Host,
+  isRetriable,
+  mayRepeatRequest,
+  withRetryHeaders,
+} from '@weft/traffic'
 import { FIELD, type HeadTarget, MessageHead, parseResponseHead } from '@weft/wire'
 import type { HttpPool } from '../upstream/pool.ts'
 import type { StreamLoss, UpstreamSide, UpstreamUser } from '../upstream/upstream-user.ts'
@@ -34,11 +41,30 @@ export function startRace(x: Exchange): void {
   if (action === undefined || x.upgrade || head.form === 'authority') return
   // Who is before us hedges or repeats already.
   if (!runtime.manager.useRemoteAddress && head.at[FIELD['x-weft-retry-token']] !== 0) return
-  if (mayRepeatRequest(action.source.retry, x.view)) x.race = new Race(x)
+  const policy = hedgePolicyOf(x)
+  if (policy === undefined || !mayRepeatRequest(action.source.retry, x.view)) return
+  x.race = new Race(x, policy)
+}
+
+/** The route's, unless a caller inside the mesh says what becomes of a try whose time is over. */
+function hedgePolicyOf({ action, runtime, view }: Exchange): HedgePolicy | undefined {
+  const written = action?.source.hedge
+  const asked = runtime.manager.useRemoteAddress
+    ? undefined
+    : view.requestHeader('x-envoy-hedge-on-per-try-timeout')
+  if (asked !== 'true' && asked !== 'false') return written
+  const waits = written?.afterMs !== undefined || written?.afterPercentile !== undefined
+  // A delay is another reason to hedge, of which the request says nothing.
+  if (waits) return written
+  if (asked === 'false') return undefined
+  if (written !== undefined) return written
+  const { attempts } = withRetryHeaders(action?.source.retry, view)
+  return attempts === 0 ? undefined : { maxAttempts: attempts + 1 }
 }
 
 export class Race {
   readonly #x: Exchange
+  readonly #policy: HedgePolicy
   readonly #rivals = new Set<Rival>()
   #cancelTimer: (() => void) | undefined
   /** The exchange's own attempt is over; its end counts if no rival does better. */
@@ -46,8 +72,9 @@ export class Race {
   #launched = 0
   #won = false
 
-  constructor(x: Exchange) {
+  constructor(x: Exchange, policy: HedgePolicy) {
     this.#x = x
+    this.#policy = policy
     this.#armLater()
   }
 
@@ -59,13 +86,9 @@ export class Race {
     return this.#won
   }
 
-  get #policy() {
-    return this.#x.action?.source.hedge
-  }
-
   /** Absent: when a try's time is over, or not yet, as the cluster's latency is not known. */
   #delayMs(): number | undefined {
-    const { afterMs, afterPercentile } = this.#policy ?? {}
+    const { afterMs, afterPercentile } = this.#policy
     if (afterPercentile === undefined) return afterMs
     return this.#x.cluster?.latencies().at(afterPercentile) ?? afterMs
   }
@@ -81,7 +104,7 @@ export class Race {
 
   /** A try's time is over. True: it goes on, and has company. */
   onTryTimeout(): boolean {
-    const { afterMs, afterPercentile } = this.#policy ?? {}
+    const { afterMs, afterPercentile } = this.#policy
     return afterMs === undefined && afterPercentile === undefined && this.launch()
   }
 
@@ -89,7 +112,7 @@ export class Race {
   launch(): boolean {
     const x = this.#x
     const { cluster, request } = x
-    const max = (this.#policy?.maxAttempts ?? 1) - 1
+    const max = this.#policy.maxAttempts - 1
     if (cluster === undefined || x.answered || this.#launched >= max) return false
     if (!request.done || !x.replayable) {
       // The body may be complete by the next time.

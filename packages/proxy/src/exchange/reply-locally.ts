@@ -3,7 +3,9 @@
  * of a small request body is read and thrown away, to keep the connection.
  */
 import type { HttpConnectionManager } from '@weft/model'
+import { FIELD } from '@weft/wire'
 import type { Exchange } from './exchange.ts'
+import { type Failure, failureHeaders, failureStatus, failureText } from './failures.ts'
 import { asGrpcReply, isGrpc } from './grpc.ts'
 import { spellNames } from './header-case.ts'
 import { httpDate } from './http-date.ts'
@@ -13,6 +15,20 @@ import { type LocalReply, writeLocalReply } from './write-response.ts'
 
 /** What is read and thrown away after an early answer to keep the connection. */
 const MAX_DRAINED_BYTES = 65_536
+
+const NO_CONTENT = 204
+
+/** What `failure` is told as; callers inside the mesh may ask for 204 in place of a 504. */
+export function failureReply({ head, runtime }: Exchange, failure: Failure): LocalReply {
+  const isLate = failure === 'requestTimeout' || failure === 'perTryTimeout'
+  const asked = head.at[FIELD['x-envoy-upstream-rq-timeout-alt-response']] !== 0
+  if (isLate && asked && !runtime.manager.useRemoteAddress) return { status: NO_CONTENT }
+  return {
+    status: failureStatus(failure),
+    body: `${failureText(failure)}\n`,
+    headers: failureHeaders(failure),
+  }
+}
 
 /** Writes `asHttp`, to a gRPC client in its own form, and ends the exchange. */
 export function replyLocally(exchange: Exchange, asHttp: LocalReply): void {

@@ -306,12 +306,16 @@ function forward(x: Exchange, action: CompiledForward): void {
     // A tunnel lives as long as its ends like; only its opening has a limit.
     x.timers.idleMs = 0
   }
-  const { maxStreamDurationMs } = action.source
-  if (maxStreamDurationMs !== undefined) x.timers.limitStream(x.startedMs, maxStreamDurationMs)
+  const streamMs = timeouts.streamMs ?? action.source.maxStreamDurationMs
+  if (streamMs !== undefined && streamMs > 0) x.timers.limitStream(x.startedMs, streamMs)
   x.timers.arm(x.startedMs, x.request.done || x.grpcDeadline)
   askForBody(x)
   if (action.source.mirrors.length > 0) sendMirrors(x, action)
-  if (action.source.hedge !== undefined) startRace(x)
+  if (
+    x.head.at[FIELD['x-envoy-hedge-on-per-try-timeout']] !== 0 ||
+    action.source.hedge !== undefined
+  )
+    startRace(x)
   startAttempt(x, false, 0)
 }
 
@@ -329,7 +333,8 @@ function asksForTimeouts({ head }: Exchange): boolean {
   return (
     at[FIELD['x-envoy-upstream-rq-timeout-ms']] !== 0 ||
     at[FIELD['x-envoy-upstream-rq-per-try-timeout-ms']] !== 0 ||
-    at[FIELD['x-envoy-expected-rq-timeout-ms']] !== 0
+    at[FIELD['x-envoy-expected-rq-timeout-ms']] !== 0 ||
+    at[FIELD['x-envoy-upstream-stream-duration-ms']] !== 0
   )
 }
 

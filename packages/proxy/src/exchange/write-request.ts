@@ -223,6 +223,9 @@ const WISHES = [
   FIELD['x-envoy-retry-grpc-on'],
   FIELD['x-envoy-upstream-rq-timeout-ms'],
   FIELD['x-envoy-upstream-rq-per-try-timeout-ms'],
+  FIELD['x-envoy-hedge-on-per-try-timeout'],
+  FIELD['x-envoy-upstream-stream-duration-ms'],
+  FIELD['x-envoy-upstream-rq-timeout-alt-response'],
 ]
 const ENVOY_PREFIX = ascii('x-envoy-')
 const WEFT_PREFIX = ascii('x-weft-')

@@ -34,6 +34,9 @@ const NAMES = [
   'x-envoy-max-retries',
   'x-envoy-retry-on',
   'x-envoy-retry-grpc-on',
+  'x-envoy-hedge-on-per-try-timeout',
+  'x-envoy-upstream-stream-duration-ms',
+  'x-envoy-upstream-rq-timeout-alt-response',
   'traceparent',
 ] as const
 
