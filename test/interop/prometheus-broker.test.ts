@@ -13,6 +13,7 @@ import { after, before, describe, test } from 'node:test'
 import { realClock, silentLogger } from '@weft/base'
 import { Broker, HttpAgent, openBrokerAdmin } from '@weft/broker'
 import { createHandleTransport } from '@weft/net'
+import { connect } from '@weft/rsocket'
 import { eventually } from '@weft/testkit'
 import { missing } from './peers.ts'
 import { npmPrograms } from './rsocket-programs.ts'
@@ -49,6 +50,15 @@ describe('Prometheus and a broker', { skip: missing('prometheus') }, () => {
     stack.defer(() => admin.close())
     await openHttpApplication(stack, home, port)
     await openRSocketApplication(stack, port)
+    const stock = await connect({
+      ...{ brokers: [`tcp://127.0.0.1:${port}`], app: 'stock', namespace: 'shop' },
+      ...{ instance: 'stock-1', labels: { version: 'v3' } },
+      services: {
+        'com.acme.Stock': { count: () => 5 },
+        'weft.metrics': { scrape: () => '# TYPE stock_items gauge\nstock_items 5\n' },
+      },
+    })
+    stack.defer(() => stock.close())
     prometheus = await startPrometheus(stack, home, admin.address.port)
   })
 
@@ -70,17 +80,19 @@ describe('Prometheus and a broker', { skip: missing('prometheus') }, () => {
     return rows.sort()
   }
 
-  test('discovers an application behind an agent and an RSocket client, and both are up', async () => {
+  test('discovers an application behind an agent, a client of npm and one of the SDK, and all are up', async () => {
     await eventually(
       async () =>
         assert.deepEqual(await shown('up{job="mesh"}'), [
           'broken shop broken v0 broken-1 = 0',
           'cart shop com.acme.Cart v7 cart-1 = 1',
+          'stock shop com.acme.Stock v3 stock-1 = 1',
           'web shop web v1 web-1 = 1',
         ]),
       30_000,
     )
     assert.deepEqual(await shown('web_requests_total'), ['web shop web v1 web-1 = 42'])
+    assert.deepEqual(await shown('stock_items'), ['stock shop com.acme.Stock v3 stock-1 = 5'])
     assert.deepEqual(await shown('cart_items'), ['cart shop com.acme.Cart v7 cart-1 = 3'])
   })
 

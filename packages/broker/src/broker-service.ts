@@ -8,6 +8,7 @@ import type { Leg } from './leg.ts'
 import type { Registry } from './registry.ts'
 import type { RequestCall } from './request-call.ts'
 import type { RouteVerdict } from './router.ts'
+import { METRICS_SERVICE } from './scrape/metrics-call.ts'
 
 const OWN_SERVICE = 'weft.broker'
 const ALIBABA_HEALTH = 'com.alibaba.rsocket.health.RSocketServiceHealth'
@@ -36,6 +37,13 @@ export class BrokerService {
     const { service, method } = call.route
     if (service === ALIBABA_HEALTH && leg.facts.isAlibaba) {
       return { kind: 'answer', data: HESSIAN_SERVING }
+    }
+    if (service === METRICS_SERVICE) {
+      return {
+        kind: 'refuse',
+        code: RSOCKET_ERROR.denied,
+        message: 'brokers alone ask for metrics',
+      }
     }
     if (service !== OWN_SERVICE) return undefined
     if (call.interaction !== 'rr') {

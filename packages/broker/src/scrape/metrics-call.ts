@@ -11,8 +11,9 @@ import {
   renderRoutingTags,
 } from '@weft/wire'
 
-/** Whoever has the feature `metrics` answers it; nobody can call it by way of a service. */
-const METRICS_ROUTE = 'weft.metrics.scrape'
+/** Whoever offers it, or has the feature `metrics`, is asked by brokers, and by nobody else. */
+export const METRICS_SERVICE = 'weft.metrics'
+const METRICS_ROUTE = `${METRICS_SERVICE}.scrape`
 const ALIBABA_ROUTE = 'com.alibaba.rsocket.observability.MetricsService.scrape'
 
 const PLAIN = 'text/plain; version=0.0.4; charset=utf-8'

@@ -83,21 +83,22 @@ test('an instance with several links is listed once, by the broker of its first 
 })
 
 test('nobody but the broker reaches the metrics of others', async () => {
-  const { dial } = await open()
-  const app = await dial({ instance: 'cart-1', services: ['com.acme.Cart'] })
+  const { scraper, scrape, dial } = await open()
+  const services = ['com.acme.Cart', 'weft.metrics']
+  const app = await dial({ instance: 'cart-1', services, features: [] })
   let asked = 0
   app.answer = (stream) => {
     asked++
     stream.fail(0x201, 'no')
   }
   const thief = await dial({ features: [] })
-  assert.deepEqual(await thief.ask('rr', routed('weft.metrics.scrape')), [
-    '#202 WEFT-404 nobody offers weft.metrics',
-  ])
-  assert.deepEqual(await thief.ask('rr', routed('weft.metrics.scrape?e=id:cart-1')), [
-    '#202 WEFT-404 nobody offers weft.metrics',
-  ])
+  for (const key of ['weft.metrics.scrape', 'weft.metrics.scrape?e=id:cart-1']) {
+    assert.deepEqual(await thief.ask('rr', routed(key)), ['#403 brokers alone ask for metrics'])
+  }
   assert.equal(asked, 0)
+  assert.equal(scraper.targets('b')[0]?.labels.service, 'com.acme.Cart')
+  assert.equal(await scrape('cart-1'), '502 the instance answered 0x201 no')
+  assert.equal(asked, 1)
 })
 
 test('late, long, failing and too many', async () => {

@@ -12,7 +12,7 @@ import type { Leg } from '../leg.ts'
 import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
 import type { InstanceFacts, PeerFacts } from '../peer-facts.ts'
 import type { ForwardVerdict, Refusal } from '../router.ts'
-import { contentTypeOf, metricsRequest } from './metrics-call.ts'
+import { contentTypeOf, METRICS_SERVICE, metricsRequest } from './metrics-call.ts'
 
 export interface ScrapeLimits {
   /** From the question to the whole answer, in milliseconds. */
@@ -206,7 +206,9 @@ function refusalOf(leg: Leg, nowMs: number): Refusal | undefined {
 function scrapableId(leg: Leg): string | undefined {
   if (!leg.isOpen || leg.socket.remoteAddress.port === 0) return undefined
   const { instance, isAlibaba, features } = leg.facts
-  return isAlibaba || features.has('metrics') ? instance?.id : undefined
+  const hasMetrics =
+    features.has('metrics') || instance?.services.some(({ service }) => service === METRICS_SERVICE)
+  return isAlibaba || hasMetrics === true ? instance?.id : undefined
 }
 
 function linkOf({ facts }: Leg): number {
@@ -214,7 +216,8 @@ function linkOf({ facts }: Leg): number {
 }
 
 function groupOf({ facts }: Leg, authority: string): TargetGroup {
-  const { id, app, namespace, labels, services } = facts.instance as InstanceFacts
+  const { id, app, namespace, labels, services: all } = facts.instance as InstanceFacts
+  const services = all.filter(({ service }) => service !== METRICS_SERVICE)
   return {
     targets: [authority],
     labels: {
