@@ -9,7 +9,8 @@ import {
   type Node,
   openNode,
 } from '../../packages/broker/src/cluster/cluster-fixture.ts'
-import { ModelEtcd } from '../../packages/broker/src/cluster/model-etcd-fixture.ts'
+import { EtcdSession } from '../../packages/broker/src/cluster/etcd/etcd-session.ts'
+import { startEtcd } from './etcd.ts'
 import type { Carrier, DialOptions, Program, ProgramKind } from './rsocket-program.ts'
 
 export interface InteropBrokers {
@@ -50,10 +51,14 @@ export async function openInteropBroker(): Promise<InteropBrokers> {
   return openPrograms(broker, broker, async () => broker.close())
 }
 
-/** Two brokers of a cluster, which call each other by one link. */
+/** Two brokers that know each other by etcd, and call each other by one link. */
 export async function openInteropCluster(): Promise<InteropBrokers> {
-  const etcd = new ModelEtcd(realClock)
+  const running = await startEtcd()
   const ca = createAuthority()
+  const etcd = {
+    open: (onEnd: (reason: string) => void) =>
+      EtcdSession.open({ url: running.url }, { clock: realClock, onEnd }),
+  }
   const near = await openNode({ id: 'near', etcd, ca })
   const far = await openNode({ id: 'far', etcd, ca })
   const isLinked = ({ member }: Node) => member.status.brokers.some(({ link }) => link === 'up')
@@ -61,6 +66,7 @@ export async function openInteropCluster(): Promise<InteropBrokers> {
   return openPrograms(near.broker, far.broker, async () => {
     await near.stop()
     await far.stop()
+    await running[Symbol.asyncDispose]()
   })
 }
 
