@@ -1,33 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Cluster, SocketAddress, TcpProxy } from '@weft/model'
-import { createMemoryTransport, type Socket, type SocketHandler, TimerWheel } from '@weft/net'
+import { createMemoryTransport, type Socket, TimerWheel } from '@weft/net'
 import { FakeClock } from '@weft/testkit'
 import { parseProxyHeader } from '@weft/wire'
 import type { ConnectionRecord, TcpRuntime } from '../exchange/contract.ts'
 import { clusterOf, engineDeps, listenerRuntime, upstreamOf } from '../exchange/engine-fixture.ts'
 import { openListener } from '../listen/listener.ts'
 import { ListenerSlot } from '../listen/listener-slot.ts'
-
-class End implements SocketHandler {
-  text = ''
-  isOver = false
-  onOpen() {}
-  onData(bytes: Uint8Array, length: number) {
-    this.text += Buffer.from(bytes.subarray(0, length)).toString('latin1')
-  }
-  onEnd() {
-    this.isOver = true
-  }
-  onDrain() {}
-  onClose() {
-    this.isOver = true
-  }
-}
-
-async function settle(): Promise<void> {
-  for (let i = 0; i < 40; i++) await new Promise(setImmediate)
-}
+import { End, settle, tcpRuntime } from './tcp-fixture.ts'
 
 const at = (port: number): SocketAddress => ({ host: '127.0.0.1', port })
 
@@ -56,26 +37,14 @@ async function proxied(options: Options) {
   const started: ConnectionRecord[] = []
   const ended: ConnectionRecord[] = []
   const logged: ConnectionRecord[] = []
-  const runtime: TcpRuntime = {
-    kind: 'tcp',
-    listener: 'test',
-    direction: 'outbound',
-    proxy: {
-      kind: 'tcp',
-      statPrefix: 'db',
-      targets: [{ cluster: 'db', weight: 1 }],
-      idleTimeoutMs: 0,
-      accessLogs: [],
-      ...options.proxy,
-    },
-    clusters: new Map([['db', cluster]]),
-    observer: {
-      onExchangeEnd() {},
-      onConnectionStart: (record) => void started.push(record),
-      onConnectionLog: (record) => void logged.push(record),
-      onConnectionEnd: (record) => void ended.push(record),
-    },
+  const observer: TcpRuntime['observer'] = {
+    onExchangeEnd() {},
+    onConnectionStart: (record) => void started.push(record),
+    onConnectionLog: (record) => void logged.push(record),
+    onConnectionEnd: (record) => void ended.push(record),
   }
+  const plain = tcpRuntime(cluster, ended, { observer })
+  const runtime = { ...plain, proxy: { ...plain.proxy, ...options.proxy } }
   const slot = new ListenerSlot(listenerRuntime(runtime))
   const listener = await openListener({ address: at(0) }, slot, deps)
   const connect = () => {

@@ -1,63 +1,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createMemoryTransport, type Socket, type SocketHandler } from '@weft/net'
-import type { ConnectionRecord, TcpRuntime } from '../exchange/contract.ts'
+import { createMemoryTransport } from '@weft/net'
+import type { ConnectionRecord } from '../exchange/contract.ts'
 import { clusterOf, engineDeps, listenerRuntime, upstreamOf } from '../exchange/engine-fixture.ts'
 import { openListener } from '../listen/listener.ts'
 import { ListenerSlot } from '../listen/listener-slot.ts'
-
-/** One end of a connection, as text. */
-class End implements SocketHandler {
-  text = ''
-  bytes = 0
-  ended = false
-  closed = false
-  onOpen() {}
-  onData(bytes: Uint8Array, length: number) {
-    this.bytes += length
-    if (length < 100) this.text += Buffer.from(bytes.subarray(0, length)).toString()
-  }
-  onEnd() {
-    this.ended = true
-  }
-  onDrain() {}
-  onClose() {
-    this.closed = true
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise(setImmediate)
-}
+import { End, TakingApp, tcpRuntime, until } from './tcp-fixture.ts'
 
 async function proxied(hasUpstream = true) {
   const transport = createMemoryTransport()
   const deps = engineDeps(transport)
-  const app = new End()
-  const accepted: Socket[] = []
+  const { end: app, accepted, take } = new TakingApp()
   const address = { host: '127.0.0.1', port: 9_000 }
-  if (hasUpstream) {
-    await transport.listen({ address }, (socket) => {
-      accepted.push(socket)
-      return app
-    })
-  }
+  if (hasUpstream) await transport.listen({ address }, take)
   const cluster = upstreamOf(clusterOf('db', [address]), deps)
   const records: ConnectionRecord[] = []
-  const runtime: TcpRuntime = {
-    kind: 'tcp',
-    listener: 'test',
-    direction: 'outbound',
-    proxy: {
-      kind: 'tcp',
-      statPrefix: 'db',
-      targets: [{ cluster: 'db', weight: 1 }],
-      idleTimeoutMs: 0,
-      accessLogs: [],
-    },
-    clusters: new Map([['db', cluster]]),
-    observer: { onExchangeEnd() {}, onConnectionEnd: (record) => void records.push(record) },
-  }
+  const runtime = tcpRuntime(cluster, records)
   const slot = new ListenerSlot(listenerRuntime(runtime))
   const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)
   const end = new End()

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { SocketAddress } from '@weft/model'
-import { createMemoryTransport, type Socket, type SocketHandler } from '@weft/net'
+import { createMemoryTransport, type Socket } from '@weft/net'
+import { End, settle } from '../downstream/tcp-fixture.ts'
 import { openListener } from '../listen/listener.ts'
 import { ListenerSlot } from '../listen/listener-slot.ts'
 import { ExchangeEntry } from '../observe/log-entries.ts'
@@ -17,17 +18,6 @@ import {
   tableOf,
   upstreamOf,
 } from './engine-fixture.ts'
-
-class End implements SocketHandler {
-  text = ''
-  onOpen() {}
-  onData(bytes: Uint8Array, length: number) {
-    this.text += Buffer.from(bytes.subarray(0, length)).toString('latin1')
-  }
-  onEnd() {}
-  onDrain() {}
-  onClose() {}
-}
 
 interface Told {
   readonly downstreamWire: unknown
@@ -91,7 +81,7 @@ async function sides({ answer, cutBytes = 65_536, until = '\r\n\r\n' }: Sides) {
     const before = told.length
     socket.write(Buffer.from(request, 'latin1'))
     for (let i = 0; i < 20_000 && told.length === before; i++) await new Promise(setImmediate)
-    for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+    await settle()
     const last = told.at(-1)
     assert.ok(last !== undefined && told.length === before + 1)
     return last

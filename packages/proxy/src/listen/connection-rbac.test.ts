@@ -3,31 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { NetworkRbac, Permission } from '@weft/model'
 import { MATCH_ALL } from '@weft/model'
-import { createMemoryTransport, type Socket, type SocketHandler } from '@weft/net'
-import type { ConnectionRecord, ListenerRuntime, TcpRuntime } from '../exchange/contract.ts'
+import { createMemoryTransport } from '@weft/net'
+import { End, TakingApp, tcpRuntime, until } from '../downstream/tcp-fixture.ts'
+import type { ConnectionRecord, ListenerRuntime } from '../exchange/contract.ts'
 import { clusterOf, engineDeps, upstreamOf } from '../exchange/engine-fixture.ts'
 import { openListener } from './listener.ts'
 import { ListenerSlot } from './listener-slot.ts'
-
-class End implements SocketHandler {
-  text = ''
-  closed = false
-  onOpen() {}
-  onData(bytes: Uint8Array, length: number) {
-    this.text += Buffer.from(bytes.subarray(0, length)).toString()
-  }
-  onEnd() {
-    this.closed = true
-  }
-  onDrain() {}
-  onClose() {
-    this.closed = true
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise(setImmediate)
-}
 
 const ANY = { kind: 'any' } as const
 
@@ -39,29 +20,12 @@ function filter(action: 'allow' | 'deny', permission: Permission): NetworkRbac {
 async function proxied(rbac: readonly [NetworkRbac, ...NetworkRbac[]] | undefined) {
   const transport = createMemoryTransport()
   const deps = engineDeps(transport)
-  const app = new End()
-  const accepted: Socket[] = []
+  const { end: app, accepted, take } = new TakingApp()
   const address = { host: '127.0.0.1', port: 9_000 }
-  await transport.listen({ address }, (socket) => {
-    accepted.push(socket)
-    return app
-  })
+  await transport.listen({ address }, take)
   const cluster = upstreamOf(clusterOf('db', [address]), deps)
   const records: ConnectionRecord[] = []
-  const handler: TcpRuntime = {
-    kind: 'tcp',
-    listener: 'test',
-    direction: 'inbound',
-    proxy: {
-      kind: 'tcp',
-      statPrefix: 'db',
-      targets: [{ cluster: 'db', weight: 1 }],
-      idleTimeoutMs: 0,
-      accessLogs: [],
-    },
-    clusters: new Map([['db', cluster]]),
-    observer: { onExchangeEnd() {}, onConnectionEnd: (record) => void records.push(record) },
-  }
+  const handler = tcpRuntime(cluster, records, { direction: 'inbound' })
   const runtime = (steps: typeof rbac): ListenerRuntime => ({
     name: 'test',
     direction: 'inbound',
@@ -80,7 +44,7 @@ async function proxied(rbac: readonly [NetworkRbac, ...NetworkRbac[]] | undefine
 test('a refused connection is closed before the application hears of it, and logged', async () => {
   const { accepted, end, client, records, listener, cluster } = await proxied([filter('deny', ANY)])
   client.write(Buffer.from('query'))
-  await until(() => end.closed && records.length > 0)
+  await until(() => end.isOver && records.length > 0)
   assert.equal(accepted.length, 0)
   assert.equal(
     records[0]?.failureDetail,
@@ -96,7 +60,7 @@ test('rules about requests hold for no connection', async () => {
     value: { kind: 'prefix', value: '/', ignoreCase: false },
   }
   const { end, records } = await proxied([filter('allow', path)])
-  await until(() => end.closed && records.length > 0)
+  await until(() => end.isOver && records.length > 0)
   assert.equal(
     records[0]?.failureDetail,
     'rbac_access_denied_matched_policy[none]: p: path begins with "/", found a connection without a request',
@@ -110,9 +74,9 @@ test('a right that is taken away ends the connection it allowed; one that stays 
   publish([filter('allow', ANY)])
   client.write(Buffer.from('two'))
   await until(() => app.text === 'onetwo')
-  assert.equal(end.closed, false)
+  assert.equal(end.isOver, false)
   publish([filter('allow', ANY), filter('deny', ANY)])
-  await until(() => end.closed && records.length > 0)
+  await until(() => end.isOver && records.length > 0)
   assert.equal(
     records[0]?.failureDetail,
     'rbac_access_denied_matched_policy[p]: it holds for everybody',

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ProxyHeaderRules, ProxyTlvs, SocketAddress } from '@weft/model'
-import { createMemoryTransport, type Socket, type SocketHandler } from '@weft/net'
+import { createMemoryTransport, type Socket } from '@weft/net'
 import type { LogFacts } from '@weft/telemetry'
 import { FakeClock } from '@weft/testkit'
 import { type ProxyTlv, parseProxyHeader, renderProxyHeader } from '@weft/wire'
+import { End, settle } from '../downstream/tcp-fixture.ts'
 import type { ExchangeRecord } from '../exchange/contract.ts'
 import {
   clusterOf,
@@ -27,26 +28,6 @@ const SERVICE = { host: '198.51.100.1', port: 443 }
 const HEADERS = {
   v1: Buffer.from(renderProxyHeader('v1', { source: CLIENT, destination: SERVICE })),
   v2: Buffer.from(renderProxyHeader('v2', { source: CLIENT, destination: SERVICE })),
-}
-
-class End implements SocketHandler {
-  text = ''
-  isOver = false
-  onOpen() {}
-  onData(bytes: Uint8Array, length: number) {
-    this.text += Buffer.from(bytes.subarray(0, length)).toString('latin1')
-  }
-  onEnd() {
-    this.isOver = true
-  }
-  onDrain() {}
-  onClose() {
-    this.isOver = true
-  }
-}
-
-async function settle(): Promise<void> {
-  for (let i = 0; i < 60; i++) await new Promise(setImmediate)
 }
 
 interface Options {

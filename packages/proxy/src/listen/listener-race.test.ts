@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MATCH_ALL } from '@weft/model'
-import { createMemoryTransport, type Socket, type SocketHandler } from '@weft/net'
+import { createMemoryTransport, type Socket } from '@weft/net'
 import { FakeClock } from '@weft/testkit'
-import type { ConnectionRecord, ListenerRuntime, TcpRuntime } from '../exchange/contract.ts'
+import { End, settle, tcpRuntime } from '../downstream/tcp-fixture.ts'
+import type { ConnectionRecord, ListenerRuntime } from '../exchange/contract.ts'
 import {
   clusterOf,
   engineDeps,
@@ -18,29 +19,6 @@ import { ListenerSlot } from './listener-slot.ts'
 
 const GREETING = Buffer.from('4a0000000a382e342e3000', 'hex').toString('latin1')
 const HTTP_ANSWER = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
-
-/** One end of a connection, as text. */
-class End implements SocketHandler {
-  text = ''
-  ended = false
-  closed = false
-  onOpen() {}
-  onData(bytes: Uint8Array, length: number) {
-    this.text += Buffer.from(bytes.subarray(0, length)).toString('latin1')
-  }
-  onEnd() {
-    this.ended = true
-  }
-  onDrain() {}
-  onClose() {
-    this.closed = true
-  }
-}
-
-/** Another turn of the loop, many times: whatever can happen without time passing has happened. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 40; i++) await new Promise(setImmediate)
-}
 
 interface Server {
   /** What it says as soon as somebody connects; absent: it waits. */
@@ -65,20 +43,7 @@ async function meshPort({ greeting, isUp = true }: Server) {
   if (isUp) await transport.listen({ address }, serve)
   const cluster = upstreamOf(clusterOf('db', [address]), deps)
   const records: ConnectionRecord[] = []
-  const opaque: TcpRuntime = {
-    kind: 'tcp',
-    listener: 'test',
-    direction: 'outbound',
-    proxy: {
-      kind: 'tcp',
-      statPrefix: 'db',
-      targets: [{ cluster: 'db', weight: 1 }],
-      idleTimeoutMs: 0,
-      accessLogs: [],
-    },
-    clusters: new Map([['db', cluster]]),
-    observer: { onExchangeEnd() {}, onConnectionEnd: (record) => void records.push(record) },
-  }
+  const opaque = tcpRuntime(cluster, records)
   const runtime: ListenerRuntime = {
     name: 'test',
     direction: 'outbound',
