@@ -147,6 +147,7 @@ async function open(
       cluster: options.workload.cluster,
       graceMs: GRACE_MS,
       bridgeHost,
+      keyHosts: proofs.keyHosts,
       version,
       sidecars,
     },
