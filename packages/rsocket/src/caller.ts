@@ -174,7 +174,7 @@ export class Caller {
     const course = this.#begin(options)
     try {
       for (;;) {
-        const managed = await this.#link(course)
+        const managed = this.#ready(course) ?? (await this.#link(course))
         try {
           return await once(managed, course)
         } catch (error) {
@@ -218,6 +218,14 @@ export class Caller {
     const next = await resubscribe(last, reason)
     if (next === undefined) throw reason
     return next
+  }
+
+  /** A link that takes a request now, without a wait; undefined: one has to wait, or give up. */
+  #ready(course: Course): ManagedLink | undefined {
+    const managed = this.#deps.links.pick(course.tried)
+    if (managed?.link.carrier?.outgoing.hasRoom !== true) return undefined
+    course.link = managed
+    return managed
   }
 
   /** A link that takes a request now; waits for one when none is up. */
@@ -277,13 +285,30 @@ export class Caller {
   }
 }
 
+/** Most calls say nothing but whom they are for, and that again and again. */
+const PLAIN_CALLS = 1_024
+const plainCalls = new Map<string, Uint8Array>()
+
+function metadataOf(service: string, method: string, options: CallOptions): Uint8Array {
+  const { metadata, timeoutMs, idempotent, userToken } = options
+  const isPlain = metadata === undefined && timeoutMs === undefined && userToken === undefined
+  if (!isPlain || idempotent === true) return renderCall(service, method, options)
+  const key = `${service}.${method}`
+  const known = plainCalls.get(key)
+  if (known !== undefined) return known
+  const rendered = renderCall(service, method, options)
+  if (plainCalls.size >= PLAIN_CALLS) plainCalls.clear()
+  plainCalls.set(key, rendered)
+  return rendered
+}
+
 interface Payload {
   readonly data: Uint8Array
   readonly metadata: Uint8Array
 }
 
 function payloadOf({ service, method }: Target, data: Outgoing, options: CallOptions): Payload {
-  return { data: encode(data), metadata: renderCall(service, method, options) }
+  return { data: encode(data), metadata: metadataOf(service, method, options) }
 }
 
 function noLink(links: LinkSet): RSocketError {

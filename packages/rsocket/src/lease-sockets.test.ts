@@ -28,7 +28,7 @@ test('an event loop that stands still leases less, and more again when it does n
   await openLeased(t, broker, 100)
   const client = await openClient(t, [broker])
   await eventually(() => assert.ok(leasedBy(broker) >= 99))
-  await client.requestResponse('s', 'stall', '400')
+  await client.requestResponse('s', 'stall', '600')
   await eventually(() => assert.ok(leasedBy(broker) <= 25, `still ${leasedBy(broker)}`))
   await eventually(() => assert.ok(leasedBy(broker) >= 90, `only ${leasedBy(broker)}`))
 })

@@ -8,9 +8,10 @@ import type { Lease } from '@weft/wire'
 import type { LagMeter } from './platform.ts'
 import type { LeaseOptions } from './types.ts'
 
-export const DEFAULT_LEASE: LeaseOptions = { initial: 1_024, min: 1, max: 16_384, highLagMs: 40 }
+export const DEFAULT_LEASE: LeaseOptions = { initial: 1_024, min: 16, max: 16_384, highLagMs: 100 }
 
-/** Growth per look while the loop is on time and what there is was used. */
+/** Growth per look while the loop is on time: back to the beginning, and beyond it with use. */
+const RETURN = 2
 const GROWTH = 1.25
 /** One look leaves at least this share. */
 const LEAST_LEFT = 0.2
@@ -31,13 +32,14 @@ export class Capacity {
 
   /** @param isUsed At least half of it was, since the last look. */
   look(lagMs: number, isUsed: boolean): void {
-    const { min, max, highLagMs } = this.#options
+    const { initial, min, max, highLagMs } = this.#options
     if (lagMs > highLagMs) {
       const share = Math.max(LEAST_LEFT, highLagMs / lagMs)
       this.#requests = Math.max(min, this.#requests * share)
-    } else if (lagMs <= highLagMs / 2 && (isUsed || this.#requests < this.#options.initial)) {
-      this.#requests = Math.min(max, this.#requests * GROWTH + 1)
-    }
+    } else if (lagMs > highLagMs / 2) return
+    else if (this.#requests < initial) {
+      this.#requests = Math.min(initial, this.#requests * RETURN)
+    } else if (isUsed) this.#requests = Math.min(max, this.#requests * GROWTH + 1)
   }
 }
 
@@ -107,6 +109,8 @@ export class Lessor {
   /** A connection comes up: its broker waits for a first lease. */
   open(tenant: Tenant): void {
     tenant.account.reset()
+    // How late the loop was while the program loaded says nothing about its load.
+    this.#deps.meter.takeMs()
     this.#grant(tenant)
   }
 

@@ -110,13 +110,25 @@ export class LinkSet {
    * links that go come last.
    */
   pick(tried: readonly ManagedLink[]): ManagedLink | undefined {
-    const able = [...this.#links].filter((each) => each.link.mayAsk && !tried.includes(each))
-    const staying = able.filter(({ link, retiring }) => !link.leaving && !retiring)
-    const from = staying.length > 0 ? staying : able
-    if (from.length <= 1) return from[0]
+    // Two of n uniformly, in one pass that allocates nothing: this is on the way of every call.
+    let first: ManagedLink | undefined
+    let second: ManagedLink | undefined
+    let seen = 0
+    let isStaying = false
     const { random } = this.#deps
-    const first = from[Math.floor(random() * from.length)] as ManagedLink
-    const second = from[Math.floor(random() * from.length)] as ManagedLink
+    for (const each of this.#links) {
+      if (!each.link.mayAsk || tried.includes(each)) continue
+      const stays = !each.link.leaving && !each.retiring
+      if (isStaying && !stays) continue
+      if (stays && !isStaying) {
+        isStaying = true
+        seen = 0
+      }
+      seen++
+      if (seen === 1 || random() * seen < 1) first = each
+      if (seen === 1 || random() * seen < 1) second = each
+    }
+    if (first === undefined || second === undefined) return first
     return openStreams(second) < openStreams(first) ? second : first
   }
 

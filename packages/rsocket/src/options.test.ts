@@ -28,7 +28,7 @@ test('defaults are those that the types say', () => {
   assert.deepEqual(limits, {
     ...{ streams: 16_384, payloadBytes: 16_777_215, prefetch: 64, waitingCalls: 1_024 },
   })
-  assert.deepEqual(lease, { initial: 1_024, min: 1, max: 16_384, highLagMs: 40 })
+  assert.deepEqual(lease, { initial: 1_024, min: 16, max: 16_384, highLagMs: 100 })
   assert.equal(read({ brokers: 'tcp://b:1', lease: false }).lease, undefined)
 })
 
@@ -46,7 +46,7 @@ test('what is wrong is said with what is right', () => {
   assert.match(problem({ brokers: 'nonsense' }), /must be a URI/)
   assert.match(problem({ links: 1.5 }), /links must be a whole number of 1 to 16, got 1.5/)
   assert.match(problem({ limits: { prefetch: 0 } }), /limits.prefetch/)
-  assert.match(problem({ lease: { max: 3 } }), /lease.initial must be a whole number of 1 to 3/)
+  assert.match(problem({ lease: { max: 20 } }), /lease.initial must be a whole number of 16 to 20/)
   assert.match(problem({ keepaliveMs: 0 }), /keepaliveMs/)
   assert.match(problem({ keepaliveMs: 500, maxLifetimeMs: 500 }), /maxLifetimeMs/)
   assert.match(problem({ weight: Number.NaN }), /weight/)

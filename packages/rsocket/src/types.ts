@@ -99,10 +99,10 @@ export interface Limits {
 export interface LeaseOptions {
   /** Requests at once when nothing is known yet; default 1,024. */
   readonly initial: number
-  /** Never fewer, default 1, and never more, default 16,384. */
+  /** Never fewer, default 16, and never more, default 16,384. */
   readonly min: number
   readonly max: number
-  /** A lateness of the event loop that is too much, in milliseconds; default 40. */
+  /** A lateness of the event loop that is too much, in milliseconds; default 100. */
   readonly highLagMs: number
 }
 

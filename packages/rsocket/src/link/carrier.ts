@@ -44,13 +44,13 @@ export class OutgoingFrames {
   #bytes = 0
   #taken = 0
   #given = 0
-  #hasRoom = true
+  #transportHasRoom = true
   #scheduled = false
   #roomWaiters: (() => void)[] = []
   #sendWaiters: (() => void)[] = []
   readonly #flush = (): void => {
     this.#scheduled = false
-    if (this.#hasRoom) this.#send()
+    if (this.#transportHasRoom) this.#send()
   }
 
   constructor(transport: FrameTransport) {
@@ -72,14 +72,19 @@ export class OutgoingFrames {
     this.#waiting.push(frame)
     this.#bytes += frame.length
     this.#taken++
-    if (this.#scheduled || !this.#hasRoom) return
+    if (this.#scheduled || !this.#transportHasRoom) return
     this.#scheduled = true
     this.#transport.schedule(this.#flush)
   }
 
+  /** Little waits. */
+  get hasRoom(): boolean {
+    return this.#bytes <= HIGH_BYTES
+  }
+
   /** Resolves when little waits; undefined: it is so now. */
   whenRoom(): Promise<void> | undefined {
-    if (this.#bytes <= HIGH_BYTES) return undefined
+    if (this.hasRoom) return undefined
     return new Promise((resolve) => this.#roomWaiters.push(resolve))
   }
 
@@ -89,7 +94,7 @@ export class OutgoingFrames {
   }
 
   onRoom(): void {
-    this.#hasRoom = true
+    this.#transportHasRoom = true
     this.#send()
   }
 
@@ -113,10 +118,10 @@ export class OutgoingFrames {
       this.#waiting = []
       this.#bytes = 0
       this.#given += frames.length
-      this.#hasRoom = this.#transport.send(frames, bytes)
+      this.#transportHasRoom = this.#transport.send(frames, bytes)
       this.#sent()
     }
-    if (this.#hasRoom) this.#wake()
+    if (this.#transportHasRoom) this.#wake()
   }
 
   #sent(): void {
