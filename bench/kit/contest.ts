@@ -26,14 +26,16 @@ export interface Contender {
   readonly name: string
   /** Program that must be installed; absent: comes with the project. */
   readonly program?: string
-  /** Load goes to the first one's port; the CPU of all counts. */
+  /** Load goes to the first one's port, to the origin when there is none; the CPU of all counts. */
   launches(place: Place): readonly Launch[]
 }
 
 export interface Work {
   readonly name: string
+  /** Contenders that cannot do it. */
+  readonly without?: readonly string[]
   /** @throws {Error} When anything failed: such a run measures nothing. */
-  load(port: number, seconds: number, shared: string): Promise<number>
+  load(port: number, seconds: number, shared: string, contender: string): Promise<number>
 }
 
 export interface Scenario {
@@ -153,7 +155,7 @@ export async function startContender(
     children.push(child)
     await listening(port, child, contender.name)
   }
-  return { name: contender.name, port: launches[0]?.port ?? 0, children: own }
+  return { name: contender.name, port: launches[0]?.port ?? place.origin, children: own }
 }
 
 /** The application behind all contenders. */
@@ -190,7 +192,8 @@ async function compete(
     }
     const outcomes: Outcome[] = []
     for (const work of scenario.works) {
-      outcomes.push(...(await measure(work, running, shared, rounds, seconds)))
+      const able = running.filter(({ name }) => work.without?.includes(name) !== true)
+      outcomes.push(...(await measure(work, able, shared, rounds, seconds)))
     }
     return outcomes
   } finally {
@@ -219,6 +222,7 @@ async function measure(
         port,
         round === 0 ? Math.max(WARM_SECONDS, seconds) : seconds,
         shared,
+        name,
       )
       const tookMs = performance.now() - startedMs
       if (units === 0) throw new Error(`${name} completed nothing of ${work.name}`)

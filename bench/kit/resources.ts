@@ -169,3 +169,33 @@ function socket(context: Json, message: string): Json {
     typed_config: { '@type': `${TLS}.${message}`, ...context },
   }
 }
+
+const IDENTITY = { certificate: 'identity', validation: 'ca', alpn: ['h2'] }
+
+/** Two sidecars with mTLS HTTP/2 between them, at the first two ports; the second one's application is the origin. */
+export function sidecarPair(
+  {
+    ports: [own = 0, peer = 0],
+    origin,
+  }: { readonly ports: readonly number[]; readonly origin: number },
+  secrets: readonly Json[],
+): { readonly client: ResourceFiles; readonly server: ResourceFiles } {
+  return {
+    client: {
+      listeners: [httpListener(own, 'peer')],
+      clusters: [cluster('peer', [peer], { http2: true, tls: { ...IDENTITY, sni: 'bench' } })],
+      secrets,
+    },
+    server: {
+      listeners: [
+        httpListener(peer, 'app', {
+          tls: { ...IDENTITY, requireClient: true },
+          codec: 'HTTP2',
+          direction: 'INBOUND',
+        }),
+      ],
+      clusters: [cluster('app', [origin])],
+      secrets,
+    },
+  }
+}

@@ -4,32 +4,12 @@
  * given the same resources in the same run.
  */
 import { makeCertificates } from '../kit/certificates.ts'
-import { type Place, runScenario, type Scenario } from '../kit/contest.ts'
+import { runScenario, type Scenario } from '../kit/contest.ts'
 import { launchEnvoy, launchHaproxy, launchWeft } from '../kit/launch.ts'
-import { cluster, httpListener, type Json, type ResourceFiles } from '../kit/resources.ts'
+import { type Json, sidecarPair } from '../kit/resources.ts'
 import { postScript, wrk } from '../kit/wrk.ts'
 
 let secrets: readonly Json[] = []
-const IDENTITY = { certificate: 'identity', validation: 'ca', alpn: ['h2'] }
-
-function client({ ports: [own = 0, server = 0] }: Place): ResourceFiles {
-  const tls = { ...IDENTITY, sni: 'bench' }
-  return {
-    listeners: [httpListener(own, 'peer')],
-    clusters: [cluster('peer', [server], { http2: true, tls })],
-    secrets,
-  }
-}
-
-function server({ ports: [, own = 0], origin }: Place): ResourceFiles {
-  const tls = { ...IDENTITY, requireClient: true }
-  return {
-    listeners: [httpListener(own, 'app', { tls, codec: 'HTTP2', direction: 'INBOUND' })],
-    clusters: [cluster('app', [origin])],
-    secrets,
-  }
-}
-
 const pair: Scenario = {
   name: 'pair',
   summary: 'CPU per request of two sidecars with mTLS HTTP/2 between them, summed.',
@@ -41,10 +21,13 @@ const pair: Scenario = {
   contenders: [
     {
       name: 'weft',
-      launches: (place) => [
-        launchWeft(`${place.dir}/client`, place.ports[0] ?? 0, client(place)),
-        launchWeft(`${place.dir}/server`, place.ports[1] ?? 0, server(place)),
-      ],
+      launches(place) {
+        const { client, server } = sidecarPair(place, secrets)
+        return [
+          launchWeft(`${place.dir}/client`, place.ports[0] ?? 0, client),
+          launchWeft(`${place.dir}/server`, place.ports[1] ?? 0, server),
+        ]
+      },
     },
     {
       name: 'haproxy',
@@ -73,10 +56,13 @@ const pair: Scenario = {
     {
       name: 'envoy',
       program: 'envoy',
-      launches: (place) => [
-        launchEnvoy(`${place.dir}/client`, place.ports[0] ?? 0, client(place)),
-        launchEnvoy(`${place.dir}/server`, place.ports[1] ?? 0, server(place)),
-      ],
+      launches(place) {
+        const { client, server } = sidecarPair(place, secrets)
+        return [
+          launchEnvoy(`${place.dir}/client`, place.ports[0] ?? 0, client),
+          launchEnvoy(`${place.dir}/server`, place.ports[1] ?? 0, server),
+        ]
+      },
     },
   ],
   works: [
