@@ -53,7 +53,7 @@ interface AgentOptions {
 }
 
 export async function openBrokerMesh(
-  deps: Pick<BrokerDeps, 'authenticate'> = {},
+  deps: Pick<BrokerDeps, 'authenticate' | 'filters'> = {},
 ): Promise<BrokerMesh> {
   const mesh = await startMesh()
   const opened = openMeshBroker(
