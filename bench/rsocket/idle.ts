@@ -27,6 +27,11 @@ const HELP = `rsocket-idle: resident memory of a broker per connection that was 
   --connections N   how many (default 10000, as far as open files allow)
   --json            the result as JSON`
 
+/** As many as asked for; each is a file of this process, and one of the broker's. */
+export function connectionsWithin(asked: number, openFiles: number): number {
+  return Math.max(0, Math.min(asked, openFiles - OTHER_FILES))
+}
+
 export async function run(argv: string[]): Promise<number> {
   const { values } = parseArgs({
     args: argv,
@@ -41,7 +46,7 @@ export async function run(argv: string[]): Promise<number> {
     return 0
   }
   const files = Number(spawnSync('sh', ['-c', 'ulimit -n']).stdout.toString()) || 1_024
-  const connections = Math.min(Number(values.connections), files - OTHER_FILES)
+  const connections = connectionsWithin(Number(values.connections), files)
   const plainKb = await measureKind(connections, false)
   const tlsKb = await measureKind(connections, true)
   if (values.json) console.log(JSON.stringify({ connections, files, plainKb, tlsKb }))

@@ -22,8 +22,8 @@
  *     18  signed hashes                               alibaba, wire/rsocket/metadata
  *     19  binary routing first, short metadata        protocol, alibaba
  *     20  data is not decoded                         protocol
- *     21  open files of 10,000 connections            bench/rsocket/idle (asks for the limit)
- *     22  what coalescing does to figures             bench/rsocket/run (says writes per frame)
+ *     21  open files of 10,000 connections            bench/rsocket/idle
+ *     22  what coalescing does to figures             no client's: bench/rsocket/run names its works so
  *     23  rsocket-py’s keepalive of 500 ms            protocol
  *     24  resume positions of npm's generations       here, protocol, interop/rsocket-traps
  *     25  lengths beyond the frame                    protocol, wire/rsocket/codec
