@@ -165,6 +165,7 @@ function entryOf(action: RateLimitAction): { readonly key: string; readonly valu
     case 'genericKey':
     case 'headerValueMatch':
     case 'queryValueMatch':
+    case 'remoteAddressMatch':
       return { key: action.key, value: action.value }
     case 'header':
     case 'query':
