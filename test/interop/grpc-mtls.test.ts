@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { eventually, freePort } from '@weft/testkit'
-import { type IdentityMesh, policy, startIdentityMesh } from './identity-mesh.ts'
+import { type IdentityMesh, policy, startIdentityMesh, strictEntry } from './identity-mesh.ts'
 
 let mesh: IdentityMesh
 let port = 0
@@ -21,8 +21,8 @@ before(async () => {
   mesh = await startIdentityMesh('grpc-mtls')
   port = await freePort()
   mesh.write('strict.yaml', policy('STRICT'))
-  mesh.write('echo.yaml', serviceEntry('echo', 'server'))
-  mesh.write('forged.yaml', serviceEntry('forged', 'somebody-else'))
+  mesh.write('echo.yaml', strictEntry('echo', 'GRPC', port, 'server'))
+  mesh.write('forged.yaml', strictEntry('forged', 'GRPC', port, 'somebody-else'))
   for (const name of ['server', 'client']) await startAgent(name)
   server = spawn(process.execPath, [program('server'), `127.0.0.1:${port}`], {
     env: {
@@ -105,23 +105,6 @@ async function startAgent(name: string): Promise<void> {
   const { output, errors } = await mesh.weft(['bootstrap', 'grpc', ...control, ...who, ...files])
   assert.equal(errors, '')
   writeFileSync(join(mesh.folder, `${name}.json`), output)
-}
-
-function serviceEntry(name: string, serviceAccount: string): string {
-  return `apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: ${name}, namespace: default}
-spec:
-  hosts: [${name}.example]
-  ports: [{number: 80, name: grpc, protocol: GRPC}]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  endpoints:
-    - address: 127.0.0.1
-      ports: {grpc: ${port}}
-      serviceAccount: ${serviceAccount}
-      labels: {security.istio.io/tlsMode: istio}
-`
 }
 
 function program(name: string): string {

@@ -96,3 +96,27 @@ export function call(port: number, host: string, path = '/'): Promise<Answer | u
     request.on('error', () => resolve(undefined))
   })
 }
+
+/** A host of one workload on this machine, whose callers expect `serviceAccount`. */
+export function strictEntry(
+  name: string,
+  protocol: 'GRPC' | 'HTTP',
+  port: number,
+  serviceAccount: string,
+): string {
+  const portName = protocol.toLowerCase()
+  return `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ${name}, namespace: default}
+spec:
+  hosts: [${name}.example]
+  ports: [{number: 80, name: ${portName}, protocol: ${protocol}}]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  endpoints:
+    - address: 127.0.0.1
+      ports: {${portName}: ${port}}
+      serviceAccount: ${serviceAccount}
+      labels: {security.istio.io/tlsMode: istio}
+`
+}

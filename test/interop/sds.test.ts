@@ -9,7 +9,14 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { eventually, freePort } from '@weft/testkit'
 import { loopback, skip, startEnvoy } from './envoy.ts'
-import { APP, call, type IdentityMesh, policy, startIdentityMesh } from './identity-mesh.ts'
+import {
+  APP,
+  call,
+  type IdentityMesh,
+  policy,
+  startIdentityMesh,
+  strictEntry,
+} from './identity-mesh.ts'
 
 let mesh: IdentityMesh
 let envoys: AsyncDisposableStack
@@ -75,8 +82,8 @@ test('a sidecar calls an Envoy that shows the identity of its agent, and no othe
 }, async () => {
   const port = await freePort()
   envoys.use(startEnvoy(newFolder('legacy-envoy'), server(port, agentSocket('legacy'))))
-  mesh.write('legacy.yaml', serviceEntry('legacy', port, 'legacy'))
-  mesh.write('forged.yaml', serviceEntry('forged', port, 'cart'))
+  mesh.write('legacy.yaml', strictEntry('legacy', 'HTTP', port, 'legacy'))
+  mesh.write('forged.yaml', strictEntry('forged', 'HTTP', port, 'cart'))
   await eventually(async () => {
     const answer = await call(outbound, 'legacy.example', 'http://legacy.example/')
     assert.deepEqual(answer, { status: 200, body: 'spiffe://cluster.local/ns/default/sa/web' })
@@ -108,23 +115,6 @@ spec:
   hosts: ['cart.example']
   gateways: [edge]
   http: [{route: [{destination: {host: cart, port: {number: 80}}}]}]
-`
-}
-
-function serviceEntry(name: string, port: number, serviceAccount: string): string {
-  return `apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: ${name}, namespace: default}
-spec:
-  hosts: [${name}.example]
-  ports: [{number: 80, name: http, protocol: HTTP}]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  endpoints:
-    - address: 127.0.0.1
-      ports: {http: ${port}}
-      serviceAccount: ${serviceAccount}
-      labels: {security.istio.io/tlsMode: istio}
 `
 }
 

@@ -4,15 +4,11 @@ import { test } from 'node:test'
 import { parseDocuments } from '@weft/config'
 import type { HttpFilterConfig, ResourceSet } from '@weft/model'
 import { buildSnapshot } from '../snapshot/build.ts'
-import { DEFAULT_PROXY, type ProxyView } from './proxy-view.ts'
+import { DEFAULT_PROXY } from './proxy-view.ts'
 import { translate } from './translate.ts'
+import { GATEWAY, SIDECAR, WEB_SERVICE } from './web-fixture.ts'
 
-const MESH = `
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {ports: [{name: http, port: 80}, {name: tcp-db, port: 5432}]}
----
+const MESH = `${WEB_SERVICE}---
 apiVersion: v1
 kind: Service
 metadata: {name: opa, namespace: auth}
@@ -55,22 +51,6 @@ data:
     - name: bad
       envoyExtAuthzGrpc: {service: nobody.example, port: 1}
 `
-const offer = (port: number, protocol: string) => ({
-  service: 'web',
-  port,
-  protocol,
-  address: '127.0.0.1',
-  listenPort: 20_000 + port,
-  appAddress: '127.0.0.1',
-  appPort: 30_000 + port,
-})
-const SIDECAR: Partial<ProxyView> = {
-  labels: { app: 'web' },
-  capture: { kind: 'explicit', outbound: { host: '127.0.0.1', port: 15001 } },
-  offers: [offer(80, 'http'), offer(5432, 'tcp')],
-}
-const GATEWAY: Partial<ProxyView> = { role: 'gateway', workload: 'edge', labels: { app: 'edge' } }
-
 interface Written {
   readonly kind: string
   readonly name?: string

@@ -6,13 +6,9 @@ import type { FilterChain, HttpFilterConfig, RbacFilter, RbacPolicy } from '@wef
 import { buildSnapshot } from '../snapshot/build.ts'
 import { DEFAULT_PROXY, type ProxyView } from './proxy-view.ts'
 import { translate } from './translate.ts'
+import { GATEWAY, SIDECAR, WEB_SERVICE } from './web-fixture.ts'
 
-const MESH = `
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {ports: [{name: http, port: 80}, {name: tcp-db, port: 5432}]}
----
+const MESH = `${WEB_SERVICE}---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: edge}
@@ -25,22 +21,6 @@ kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
 data: {mesh: "{trustDomain: new.example, trustDomainAliases: [old.example]}"}
 `
-
-const offer = (port: number, protocol: string) => ({
-  service: 'web',
-  port,
-  protocol,
-  address: '127.0.0.1',
-  listenPort: 20_000 + port,
-  appAddress: '127.0.0.1',
-  appPort: 30_000 + port,
-})
-const SIDECAR: Partial<ProxyView> = {
-  labels: { app: 'web' },
-  capture: { kind: 'explicit', outbound: { host: '127.0.0.1', port: 15001 } },
-  offers: [offer(80, 'http'), offer(5432, 'tcp')],
-}
-const GATEWAY: Partial<ProxyView> = { role: 'gateway', workload: 'edge', labels: { app: 'edge' } }
 
 interface Written {
   readonly name?: string

@@ -5,61 +5,30 @@ import { connect as connectHttp2 } from 'node:http2'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import type { HttpConnectionManager, RouteAction } from '@weft/model'
-import { openListener } from '../listen/listener.ts'
-import { ListenerSlot } from '../listen/listener-slot.ts'
-import type { ExchangeRecord } from './contract.ts'
-import {
-  clusterOf,
-  engineDeps,
-  forwardTo,
-  httpRuntime,
-  listenerRuntime,
-  MANAGER,
-  routeOf,
-  tableOf,
-  upstreamOf,
-} from './engine-fixture.ts'
+import { eventually } from '@weft/testkit'
+import { type Hop, hop, Opened } from './scripted-chain.ts'
 
-const closers: (() => void)[] = []
-after(() => {
-  for (const close of closers) close()
-})
+const opened = new Opened()
+after(() => opened.close())
 
 const SWITCHES =
   'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
 const ANSWERS = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
+/** A proxy before an application that says the same to everything. */
 async function fixture(
   answer: string,
   action: Partial<RouteAction>,
   manager: Partial<HttpConnectionManager> = {},
-) {
+): Promise<Hop> {
   const app = createServer((socket: Socket) => {
-    closers.push(() => socket.destroy())
+    opened.add(() => socket.destroy())
     socket.on('error', () => undefined)
     socket.on('data', () => socket.write(answer))
   }).listen(0, '127.0.0.1')
   await once(app, 'listening')
-  closers.push(() => app.close())
-  const deps = engineDeps()
-  const address = { host: '127.0.0.1', port: (app.address() as AddressInfo).port }
-  let over: (flags: string) => void = () => undefined
-  const ended = new Promise<string>((resolve) => {
-    over = resolve
-  })
-  const observer = {
-    onExchangeEnd: ({ responseFlags }: ExchangeRecord) => over(responseFlags),
-    onConnectionEnd() {},
-  }
-  const cluster = upstreamOf(clusterOf('app', [address]), deps)
-  const runtime = httpRuntime(tableOf([routeOf(forwardTo('app', action))]), [cluster], {
-    observer,
-    manager: { ...MANAGER, ...manager },
-  })
-  const slot = new ListenerSlot(listenerRuntime(runtime))
-  const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)
-  closers.push(() => void listener.close())
-  return { port: listener.address.port, ended }
+  opened.add(() => app.close())
+  return hop(opened, [(app.address() as AddressInfo).port], { action, manager })
 }
 
 for (const [where, action, manager] of [
@@ -69,20 +38,20 @@ for (const [where, action, manager] of [
   test(`a WebSocket ends when it lasted as long as ${where} says`, async () => {
     const { port, ended } = await fixture(SWITCHES, action, manager)
     const socket = connect(port, '127.0.0.1')
-    closers.push(() => socket.destroy())
+    opened.add(() => socket.destroy())
     socket.on('error', () => undefined)
     socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
     const [head] = await once(socket, 'data')
     assert.match(String(head), /^HTTP\/1\.1 101 /)
     await once(socket, 'close')
-    assert.equal(await ended, 'DT')
+    await eventually(() => assert.equal(ended[0]?.responseFlags, 'DT'))
   })
 }
 
 test('an HTTP/2 client is told to go after as many requests as a connection may carry', async () => {
   const { port } = await fixture(ANSWERS, {}, { maxRequestsPerConnection: 2 })
   const session = connectHttp2(`http://127.0.0.1:${port}`)
-  closers.push(() => session.destroy())
+  opened.add(() => session.destroy())
   let goaways = 0
   session.on('goaway', () => {
     goaways++

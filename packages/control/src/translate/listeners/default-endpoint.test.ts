@@ -7,6 +7,14 @@ import { DEFAULT_PROXY } from '../proxy-view.ts'
 import { translate } from '../translate.ts'
 import { loopbackEndpoint } from './default-endpoint.ts'
 
+const GATEWAY = `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec:
+  servers:
+`
+
 /** What a proxy gets of a text that has nothing wrong with it. */
 function resources(text: string, role: 'gateway' | 'sidecar'): ResourceSet {
   const { documents, problems } = parseDocuments(text, { file: 'in.yaml' })
@@ -29,13 +37,7 @@ test('a default endpoint is an address of this host', () => {
 })
 
 test('what no route of a Gateway takes goes to its default endpoint', () => {
-  const text = `
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: gw}
-spec:
-  servers:
-  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*.example.com"], defaultEndpoint: "127.0.0.1:8080"}
+  const text = `${GATEWAY}  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*.example.com"], defaultEndpoint: "127.0.0.1:8080"}
   - {port: {number: 5432, name: tcp, protocol: TCP}, hosts: ["*"], defaultEndpoint: "127.0.0.1:5433"}
 ---
 apiVersion: networking.istio.io/v1
@@ -65,13 +67,7 @@ spec: {hosts: [shop.example.com], gateways: [gw], http: [{name: cart, match: [{u
 })
 
 test('a Gateway is served at Unix sockets, each with routes of its own', () => {
-  const text = `
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: gw}
-spec:
-  servers:
-  - {port: {number: 0, name: a, protocol: HTTP}, bind: "unix:///run/a.sock", hosts: ["a.example.com"], defaultEndpoint: "unix:///run/app.sock"}
+  const text = `${GATEWAY}  - {port: {number: 0, name: a, protocol: HTTP}, bind: "unix:///run/a.sock", hosts: ["a.example.com"], defaultEndpoint: "unix:///run/app.sock"}
   - {port: {number: 0, name: b, protocol: HTTP}, bind: "unix:///run/b.sock", hosts: ["b.example.com"], defaultEndpoint: "unix://@b"}
 `
   const set = resources(text, 'gateway')
@@ -91,13 +87,7 @@ spec:
 })
 
 test('two addresses with the same port have routes of their own', () => {
-  const text = `
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: gw}
-spec:
-  servers:
-  - {port: {number: 80, name: a, protocol: HTTP}, bind: 127.0.0.1, hosts: ["a.example.com"], defaultEndpoint: ":1"}
+  const text = `${GATEWAY}  - {port: {number: 80, name: a, protocol: HTTP}, bind: 127.0.0.1, hosts: ["a.example.com"], defaultEndpoint: ":1"}
   - {port: {number: 80, name: b, protocol: HTTP}, bind: 127.0.0.2, hosts: ["b.example.com"], defaultEndpoint: ":1"}
 `
   const set = resources(text, 'gateway')
