@@ -14,7 +14,7 @@ import type { WorkloadKind } from './workload-feeds.ts'
 const ADDRESS = { host: '10.0.0.1', port: 80 }
 const NOWHERE = { region: '', zone: '', subZone: '' }
 
-export const PLAIN_CLUSTER: Cluster = {
+const PLAIN_CLUSTER: Cluster = {
   name: 'outbound|80||s.default.svc.cluster.local',
   discovery: { kind: 'eds', name: 's' },
   loadBalancer: { kind: 'leastRequest', choices: 2 },

@@ -28,7 +28,7 @@ export interface DescriptorFacts {
 }
 
 /** Envoy's dynamic metadata, read-only. */
-export interface FoundMetadata {
+interface FoundMetadata {
   /** A value inside of what the filter of that name left behind; `undefined`: there is none. */
   valueAt(filter: string, path: readonly string[]): unknown
 }
