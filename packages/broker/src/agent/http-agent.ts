@@ -6,7 +6,7 @@
  *     application ──HTTP_PROXY──► server ──► one of the links that are up ──► broker
  *     application ◄──HTTP──────── callHttp ◄── link ◄──────────────────────── broker
  */
-import { Agent, createServer, type Server } from 'node:http'
+import { Agent } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Clock, type Logger, sleep } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
@@ -21,7 +21,10 @@ import {
 } from '@weft/rsocket/link'
 import type { RSocketPayload, RSocketPeer, RSocketStream } from '@weft/wire'
 import { RSOCKET_ERROR } from '@weft/wire'
-import { type ApplicationAddress, callHttp } from '../http/call-http.ts'
+import type { ApplicationAddress } from '../http/application-address.ts'
+import { callHttp } from '../http/call-http.ts'
+import { Http2Application } from '../http/call-http2.ts'
+import { createEitherServer, type EitherServer } from '../http/either-version.ts'
 import { type HttpPeers, serveHttp } from '../http/serve-http.ts'
 import { readMetricsRequest } from '../scrape/metrics-call.ts'
 import { answerMetrics, type MetricsSource } from './local-metrics.ts'
@@ -42,6 +45,8 @@ export interface HttpAgentOptions {
   readonly services: readonly { readonly name: string; readonly port: number }[]
   /** Who answers; absent: it only calls. */
   readonly application?: ApplicationAddress
+  /** What it speaks; `h2c`: HTTP/2 in the clear, as gRPC servers do. Default: HTTP/1.1. */
+  readonly applicationProtocol?: 'http1' | 'h2c'
   /** Where the application's metrics are; absent: Prometheus does not get them through brokers. */
   readonly metrics?: MetricsSource
   /** Where the application's HTTP proxy listens, loopback; absent: nowhere. */
@@ -79,7 +84,8 @@ export class HttpAgent implements HttpPeers {
   readonly #deps: HttpAgentDeps
   readonly #links: readonly Link[]
   readonly #agent = new Agent({ keepAlive: true })
-  #server: Server | undefined
+  readonly #http2: Http2Application | undefined
+  #server: EitherServer | undefined
   #stopWatching: (() => void) | undefined
   #isApplicationUp = false
   #draining = false
@@ -90,7 +96,9 @@ export class HttpAgent implements HttpPeers {
   constructor(options: HttpAgentOptions, deps: HttpAgentDeps) {
     this.#options = options
     this.#deps = deps
-    const { brokers, links, token } = options
+    const { brokers, links, token, application, applicationProtocol } = options
+    const isHttp2 = application !== undefined && applicationProtocol === 'h2c'
+    this.#http2 = isHttp2 ? new Http2Application(application) : undefined
     // Links stay up when their tokens end: they show the next one.
     const show = (jwt: string) => {
       for (const link of this.#links) link.tell({ token: { jwt } })
@@ -117,7 +125,7 @@ export class HttpAgent implements HttpPeers {
 
   /** Where the application's HTTP proxy is. */
   get outbound(): SocketAddress | undefined {
-    const bound = this.#server?.address() as AddressInfo | string | null | undefined
+    const bound = this.#server?.address as AddressInfo | string | null | undefined
     if (bound === undefined || bound === null || typeof bound === 'string') return undefined
     return { host: bound.address, port: bound.port }
   }
@@ -148,18 +156,16 @@ export class HttpAgent implements HttpPeers {
     })
   }
 
-  #listen(address: SocketAddress): Promise<Server> {
-    const server = createServer((request, response) => serveHttp(request, response, this))
-    server.on('connect', (_request, socket) => {
+  async #listen({ host, port }: SocketAddress): Promise<EitherServer> {
+    const server = createEitherServer((request, response) => serveHttp(request, response, this))
+    server.http1.on('connect', (_request, socket) => {
       socket.end(
         'HTTP/1.1 501 Not Implemented\r\ncontent-length: 0\r\nconnection: close\r\n' +
           'x-weft-error: the mesh encrypts by itself: call http://, not https://\r\n\r\n',
       )
     })
-    return new Promise((resolve, reject) => {
-      server.once('error', reject)
-      server.listen({ host: address.host, port: address.port }, () => resolve(server))
-    })
+    await server.listen({ host, port })
+    return server
   }
 
   #hello(slot: number): Readonly<Record<string, unknown>> {
@@ -203,6 +209,7 @@ export class HttpAgent implements HttpPeers {
     callHttp(stream, payload, {
       application,
       agent: this.#agent,
+      http2: this.#http2,
       onEnd: () => {
         this.#serving--
       },
@@ -254,7 +261,7 @@ export class HttpAgent implements HttpPeers {
     this.#tokens?.close()
     for (const link of this.#links) link.close()
     this.#server?.close()
-    this.#server?.closeAllConnections()
+    this.#http2?.close()
     this.#agent.destroy()
   }
 }

@@ -1,7 +1,7 @@
 /** The metrics of the application beside an agent, for the broker that asks on behalf of Prometheus. */
 import { type Agent, request as askHttp } from 'node:http'
 import { RSOCKET_ERROR, type RSocketStream } from '@weft/wire'
-import type { ApplicationAddress } from '../http/call-http.ts'
+import type { ApplicationAddress } from '../http/application-address.ts'
 import { metricsAnswer } from '../scrape/metrics-call.ts'
 
 export interface MetricsSource {

@@ -1,7 +1,7 @@
 /** Whether somebody answers at an address: told at the first look, and whenever it changes. */
 import { connect } from 'node:net'
 import type { Clock } from '@weft/base'
-import type { ApplicationAddress } from '../http/call-http.ts'
+import type { ApplicationAddress } from '../http/application-address.ts'
 
 /** Often while nobody is there, so that a start is not made longer. */
 const ABSENT_EVERY_MS = 100

@@ -3,7 +3,6 @@
  * anything else is `POST /<service>/<method>` with the data as the body.
  */
 import { type Agent, request as askHttp, type ClientRequest, type IncomingMessage } from 'node:http'
-import type { SocketAddress } from '@weft/model'
 import { PEER_HEADER } from '@weft/telemetry'
 import {
   CompositeReader,
@@ -17,15 +16,16 @@ import {
   type RSocketStream,
   readRoutingTags,
 } from '@weft/wire'
+import type { ApplicationAddress } from './application-address.ts'
+import { type Http2Application, relayHttp2 } from './call-http2.ts'
 import { forwardedFields, isIdempotent, rawHeadersOf } from './fields.ts'
-
-/** Where an application listens. */
-export type ApplicationAddress = SocketAddress | { readonly path: string }
 
 export interface CallHttpOptions {
   readonly application: ApplicationAddress
   /** Keeps connections to the application. */
   readonly agent: Agent
+  /** It speaks HTTP/2; what carries no HTTP message is asked in HTTP/1.1 all the same. */
+  readonly http2?: Http2Application | undefined
   /** The application has nothing to do with the request any more. */
   onEnd?(): void
 }
@@ -38,8 +38,10 @@ export function callHttp(
   const opened = openHttpServerCall(stream, payload)
   if (opened === undefined) callPlain(stream, payload, options)
   else {
-    const isWhole = stream.interaction !== 'channel'
-    new HttpRelay(opened.head, opened.call, isWhole ? payload.data : undefined, options).open()
+    const body = stream.interaction === 'channel' ? undefined : payload.data
+    const { http2, onEnd } = options
+    if (http2 === undefined) new HttpRelay(opened.head, opened.call, body, options).open()
+    else relayHttp2(opened, body, http2, onEnd)
   }
 }
 

@@ -5,7 +5,7 @@
  * A request goes to another connection only when that does no harm: nobody has processed it (the
  * code REJECTED says so), or its connection is lost and its method is idempotent.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { IncomingMessage, ServerResponse } from 'node:http'
 import {
   CHUNK_BYTES,
   HttpClientCall,
@@ -14,6 +14,7 @@ import {
   RSOCKET_ERROR,
   type RSocketPeer,
 } from '@weft/wire'
+import type { AnyRequest, AnyResponse } from './either-version.ts'
 import { forwardedFields, isIdempotent, rawHeadersOf } from './fields.ts'
 import { answerOfError } from './status-of-error.ts'
 
@@ -29,13 +30,12 @@ export interface HttpPeers {
 const MAX_RETRIES = 2
 const EMPTY = Buffer.alloc(0)
 
-export function serveHttp(
-  request: IncomingMessage,
-  response: ServerResponse,
-  peers: HttpPeers,
-): void {
+export function serveHttp(request: AnyRequest, response: AnyResponse, peers: HttpPeers): void {
   const length = Number(request.headers['content-length'] ?? Number.NaN)
-  const hasBody = request.headers['transfer-encoding'] !== undefined || length > 0
+  const hasBody =
+    request instanceof IncomingMessage
+      ? request.headers['transfer-encoding'] !== undefined || length > 0
+      : !request.stream.endAfterHeaders
   const exchange = new HttpExchange(request, response, peers)
   if (!hasBody) exchange.begin(EMPTY)
   else if (length <= CHUNK_BYTES) {
@@ -47,28 +47,28 @@ export function serveHttp(
 }
 
 /** A proxy is asked for whole URLs; a server for paths on its host. */
-function headOf(request: IncomingMessage): HttpRequestEntry {
+function headOf(request: AnyRequest): HttpRequestEntry {
   const { method = 'GET', url = '/', headers, rawHeaders } = request
   const absolute = /^http:\/\/([^/?#]+)([^#]*)/i.exec(url)
   const path = absolute?.[2] ?? url
   return {
     method,
-    authority: absolute?.[1] ?? headers.host ?? '',
+    authority: absolute?.[1] ?? headers[':authority']?.toString() ?? headers.host ?? '',
     path: path.startsWith('/') ? path : `/${path}`,
-    fields: forwardedFields(rawHeaders).filter(([name]) => name !== 'host'),
+    fields: forwardedFields(rawHeaders).filter(([name]) => name !== 'host' && name[0] !== ':'),
   }
 }
 
 class HttpExchange {
-  readonly #request: IncomingMessage
-  readonly #response: ServerResponse
+  readonly #request: AnyRequest
+  readonly #response: AnyResponse
   readonly #peers: HttpPeers
   readonly #tried: RSocketPeer[] = []
   #body: Buffer | undefined
   #call: HttpClientCall | undefined
   #isOver = false
 
-  constructor(request: IncomingMessage, response: ServerResponse, peers: HttpPeers) {
+  constructor(request: AnyRequest, response: AnyResponse, peers: HttpPeers) {
     this.#request = request
     this.#response = response
     this.#peers = peers
@@ -103,17 +103,23 @@ class HttpExchange {
   }
 
   onHead({ status, fields }: HttpResponseEntry): void {
-    this.#response.writeHead(status, rawHeadersOf(fields))
+    writeHead(this.#response, status, fields)
   }
 
   onBody(bytes: Uint8Array): boolean {
-    return this.#response.write(bytes)
+    const response = this.#response
+    return response instanceof ServerResponse ? response.write(bytes) : response.write(bytes)
   }
 
   onEnd(trailers: HttpResponseEntry['fields']): void {
     this.#isOver = true
-    if (trailers.length > 0) this.#response.addTrailers(Object.fromEntries(trailers))
-    this.#response.end()
+    const response = this.#response
+    if (trailers.length > 0) {
+      const isLate = !response.headersSent && !(response instanceof ServerResponse)
+      if (isLate) response.writeHead(response.statusCode)
+      response.addTrailers(Object.fromEntries(trailers))
+    }
+    response.end()
   }
 
   onWritable(): void {
@@ -146,12 +152,33 @@ class HttpExchange {
   }
 }
 
-function fail(response: ServerResponse, status: number, body: string, isRetrySafe: boolean): void {
+/**
+ * Names that repeat stay apart; those of HTTP/2 are given once, with all their values. There the
+ * head waits for the body: an answer that ends with its head must say so in it (gRPC's
+ * Trailers-Only).
+ */
+function writeHead(
+  response: AnyResponse,
+  status: number,
+  fields: HttpResponseEntry['fields'],
+): void {
+  if (response instanceof ServerResponse) {
+    response.writeHead(status, rawHeadersOf(fields))
+    return
+  }
+  response.statusCode = status
+  for (const [name, all] of Map.groupBy(fields, ([each]) => each)) {
+    const values = all.map(([, value]) => value)
+    response.setHeader(name, values.length === 1 ? (values[0] ?? '') : values)
+  }
+}
+
+function fail(response: AnyResponse, status: number, body: string, isRetrySafe: boolean): void {
   if (response.destroyed) return
-  response.writeHead(status, {
-    'content-type': 'text/plain; charset=utf-8',
-    'content-length': Buffer.byteLength(body),
-    ...(isRetrySafe ? { 'x-weft-retry-safe': '1' } : {}),
-  })
+  writeHead(response, status, [
+    ['content-type', 'text/plain; charset=utf-8'],
+    ['content-length', String(Buffer.byteLength(body))],
+    ...(isRetrySafe ? ([['x-weft-retry-safe', '1']] as const) : []),
+  ])
   response.end(body)
 }

@@ -4,14 +4,15 @@
  *
  * - Who dials in does not get a forward proxy to whatever the broker can reach: clusters that go
  *   where a request says are left out unless a service is declared that way.
- * - Who may call a service that speaks RSocket is judged by the broker, which knows service and
- *   method; the sidecar says by certificate who asks.
+ * - Who may call a service that speaks RSocket, and how often, is judged by the broker, which knows
+ *   service and method; the sidecar says by certificate who asks.
  * - Behind the sidecar is the broker, not the application: it is told which workload the caller's
  *   proxy says it is, for metrics.
  */
 import type {
   FilterChain,
   HttpConnectionManager,
+  HttpFilterName,
   Listener,
   ResourceSet,
   Route,
@@ -38,6 +39,13 @@ export function forSidecar(
   return { ...set, cluster, listener }
 }
 
+/** See `Gate`. */
+const JUDGED_BY_BROKER: ReadonlySet<HttpFilterName> = new Set([
+  'rbac',
+  'jwtAuthn',
+  'localRateLimit',
+])
+
 /** By listener, so that one that is the same stays the same. */
 const known = new WeakMap<Listener, Listener>()
 
@@ -55,7 +63,9 @@ function changed(listener: Listener, isHttp: boolean): Listener {
 function changedChain(chain: FilterChain, isHttp: boolean): FilterChain {
   const { filter } = chain
   if (filter.kind !== 'http') return chain
-  const filters = isHttp ? filter.filters : filter.filters.filter(({ kind }) => kind !== 'rbac')
+  const filters = isHttp
+    ? filter.filters
+    : filter.filters.filter(({ kind }) => !JUDGED_BY_BROKER.has(kind))
   return { ...chain, filter: { ...filter, filters, routes: tellingCaller(filter.routes) } }
 }
 

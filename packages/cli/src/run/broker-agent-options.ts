@@ -54,6 +54,12 @@ export const BROKER_AGENT_OPTIONS = {
     placeholder: 'PORT',
     describe: "port on loopback of the application's metrics (--app-port or --app-socket)",
   },
+  protocol: {
+    kind: 'value',
+    placeholder: 'NAME',
+    describe: 'what the application speaks: http (HTTP/1.1), http2 or grpc (in the clear) (http)',
+    choices: ['http', 'http2', 'grpc'],
+  },
   outbound: {
     kind: 'value',
     placeholder: 'HOST:PORT',
@@ -126,6 +132,7 @@ export async function brokerAgentOf(args: Arguments, terminal: Terminal): Promis
       zone: args.value('locality')?.split('/')[1] ?? '',
       services,
       ...(listens === undefined ? {} : { application: listens }),
+      applicationProtocol: (args.value('protocol') ?? 'http') === 'http' ? 'http1' : 'h2c',
       ...(metrics === undefined ? {} : { metrics }),
       ...(outbound === undefined ? {} : { outbound }),
       ...(token === undefined ? {} : { token }),
