@@ -57,6 +57,11 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     lacks: [...NO_LOAD, ...OF_HTTP1, 'only'],
     load: () => import('./rsocket/idle.ts'),
   },
+  'rsocket-stalled': {
+    summary: 'memory of the broker, and the rate of others, while consumers read nothing',
+    lacks: ['works', 'keep', 'only', ...OF_HTTP1],
+    load: () => import('./rsocket/stalled.ts'),
+  },
   startup: {
     summary: 'time to the first answer, memory when idle',
     lacks: [...NO_LOAD, ...OF_HTTP1],
@@ -89,7 +94,7 @@ const names = named.includes('all') ? Object.keys(scenarios) : named
 const unknown = names.filter((name) => scenarios[name] === undefined)
 if (names.length === 0 || unknown.length > 0) {
   const known = Object.entries(scenarios).map(
-    ([key, { summary }]) => `  ${key.padEnd(12)} ${summary}`,
+    ([key, { summary }]) => `  ${key.padEnd(15)} ${summary}`,
   )
   console.log(`Usage: npm run bench -- SCENARIO…|all [options]\n\n${known.join('\n')}\n`)
   console.log('Every scenario takes --help and --json.')

@@ -22,13 +22,18 @@ export interface EndpointOptions {
 const ITEM = { data: Buffer.alloc(128, 'r') }
 
 /** Answers requests with 128 bytes, streams with as many items of 128 bytes as are asked for. */
-export function answer(stream: RSocketStream): void {
-  if (stream.interaction === 'rr') {
-    stream.next(ITEM, true)
-    return
+export const answer = answerWith(ITEM)
+
+export function answerWith(item: RSocketPayload): (stream: RSocketStream) => void {
+  return (stream) => {
+    if (stream.interaction === 'rr') stream.next(item, true)
+    else sendAll(stream, item)
   }
+}
+
+function sendAll(stream: RSocketStream, item: RSocketPayload): void {
   const send = () => {
-    while (stream.credit > 0 && !stream.closed) stream.next(ITEM)
+    while (stream.credit > 0 && !stream.closed) stream.next(item)
   }
   stream.handler = {
     onItem() {},
@@ -84,16 +89,26 @@ export function attach(socket: Socket, options: EndpointOptions): RSocketPeer {
 
 let instances = 0
 
-/** Dials and introduces itself; `service` is what it offers. */
+/** Dials and introduces itself; `service` is what it offers, `onRequest` how it answers. */
 export async function dial(
   port: number,
   isCoalescing: boolean,
   service: string | undefined,
+  onRequest = answer,
 ): Promise<RSocketPeer> {
+  return (await dialSocket(port, isCoalescing, service, onRequest)).peer
+}
+
+export async function dialSocket(
+  port: number,
+  isCoalescing: boolean,
+  service: string | undefined,
+  onRequest = answer,
+): Promise<{ readonly peer: RSocketPeer; readonly socket: Socket }> {
   const socket = connect({ host: '127.0.0.1', port, noDelay: true })
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
   socket.on('error', () => {})
-  const peer = attach(socket, { role: 'connecting', isCoalescing, onRequest: answer })
+  const peer = attach(socket, { role: 'connecting', isCoalescing, onRequest })
   const hello = {
     v: 1,
     instance: `bench-${process.pid}-${++instances}`,
@@ -117,7 +132,7 @@ export async function dial(
       },
     }),
   )
-  return peer
+  return { peer, socket }
 }
 
 export function routed(key: string): RSocketPayload {
