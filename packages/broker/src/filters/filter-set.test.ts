@@ -107,6 +107,22 @@ test('at the start every filter must load', async () => {
   await folder.end()
 })
 
+test('a filter that was named stays at work when its file is gone, and comes back with it', async () => {
+  const folder = await filterFolder()
+  await folder.write('one.ts', prefixing('1'))
+  const filters = await FilterSet.open({ paths: [join(folder.path, 'one.ts')], lookMs }, deps)
+  const names = () => filters.chain.map(({ settings }) => settings.name)
+  await folder.remove('one.ts')
+  await eventually(() => assert.equal(filters.rows()[0]?.problem, 'the file is gone'))
+  assert.deepEqual(names(), ['one'])
+  await folder.write('one.ts', prefixing('2'))
+  await eventually(() => assert.equal(filters.rows()[0]?.problem, undefined))
+  assert.equal(filters.rows()[0]?.generation, 2)
+  assert.deepEqual(names(), ['one'])
+  filters.close()
+  await folder.end()
+})
+
 test('what a filter imports is loaded anew with it; what it keeps outlives that; configuration is checked', async () => {
   const folder = await filterFolder()
   await folder.write('_word.ts', "export const word: string = 'old'")

@@ -6,7 +6,7 @@
  *                                    streams that are open keep the chain they began with
  */
 import { readdir, stat } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, join, sep } from 'node:path'
 import type { Clock, Logger } from '@weft/base'
 import type { FilterHost } from './filter.ts'
 import { FilterHealth } from './filter-health.ts'
@@ -58,6 +58,8 @@ export interface FilterRow {
 }
 
 const DEFAULT_LOOK_MS = 250
+/** A file of a folder that stays away longer was removed. */
+const MAX_MISSED_LOOKS = 4
 const IS_FILTER = /^[^._].*\.[m]?[jt]s$/
 const NO_FILTER = /\.(d|test|bench)\.[m]?ts$/
 const PHASE_ORDER: readonly string[] = ['authn', 'authz', 'route', 'observe']
@@ -76,6 +78,8 @@ interface Slot {
   generation: number
   loadedAtMs: number
   problem: string | undefined
+  /** Looks that did not find it. */
+  missedLooks: number
 }
 
 export class FilterSet {
@@ -129,7 +133,7 @@ export class FilterSet {
     const files = await this.#findFiles(isFirst)
     let isChanged = false
     for (const [file, slot] of this.#slots) {
-      if (files.includes(file)) continue
+      if (files.includes(file) || !this.#isGone(slot)) continue
       this.#slots.delete(file)
       this.#retire(slot)
       this.#deps.log.info('a filter is gone', { file })
@@ -139,6 +143,22 @@ export class FilterSet {
       if (await this.#lookAt(file, isFirst)) isChanged = true
     }
     if (isChanged && !this.#isClosed) this.#arrange()
+  }
+
+  /**
+   * Editors save by removing what was there, and a filter that refuses must not be absent
+   * meanwhile: in a folder a file is gone when it stays away, one that was named never is.
+   */
+  #isGone(slot: Slot): boolean {
+    slot.tried = ''
+    if (!this.#options.paths.includes(slot.file)) return ++slot.missedLooks > MAX_MISSED_LOOKS
+    if (slot.missedLooks++ === 0) {
+      slot.problem = 'the file is gone'
+      this.#deps.log.warn('a filter that was named is gone, its last good load goes on', {
+        file: slot.file,
+      })
+    }
+    return false
   }
 
   async #findFiles(isFirst: boolean): Promise<string[]> {
@@ -160,18 +180,19 @@ export class FilterSet {
         .map((name) => join(path, name))
     } catch (error) {
       if (isFirst) throw error
-      // A file that is gone is a filter that is gone; a folder may be on its way to its next state.
-      return (error as NodeJS.ErrnoException).code === 'ENOENT' ? [] : undefined
+      const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT'
+      return isGone && this.#slots.has(path) ? [] : undefined
     }
   }
 
   #knownBelow(path: string): readonly string[] {
-    return [...this.#slots.keys()].filter((file) => file.startsWith(path))
+    return [...this.#slots.keys()].filter((file) => file === path || file.startsWith(path + sep))
   }
 
   async #lookAt(file: string, isFirst: boolean): Promise<boolean> {
     const slot = this.#slots.get(file) ?? newSlot(file)
     this.#slots.set(file, slot)
+    slot.missedLooks = 0
     const state = await signatureOf(slot.files)
     const holdsStill = isFirst || state === slot.seen
     slot.seen = state
@@ -266,6 +287,7 @@ function newSlot(file: string): Slot {
     generation: 0,
     loadedAtMs: 0,
     problem: undefined,
+    missedLooks: 0,
   }
 }
 
