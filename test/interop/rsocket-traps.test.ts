@@ -5,17 +5,24 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { eventually } from '@weft/testkit'
+import { missing } from './peers.ts'
 import { alpha } from './rsocket-alpha.ts'
 import { field } from './rsocket-field.ts'
-import { type InteropBrokers, openInteropBroker } from './rsocket-interop-fixture.ts'
-import { METHOD } from './rsocket-program.ts'
+import {
+  type InteropBrokers,
+  openInteropBroker,
+  openInteropCluster,
+} from './rsocket-interop-fixture.ts'
+import { METHOD, routed } from './rsocket-program.ts'
 import { npmPrograms, programs } from './rsocket-programs.ts'
+import { sdk } from './rsocket-sdk.ts'
 
 const SERVICE = 'traps.Service'
 const KEY = `${SERVICE}.${METHOD}`
 /** rsocket-java counts the three bytes of the length, which RSocket does not. */
 const LONGEST_FRAME_BYTES = 0xff_ff_ff - 3
 const HEADER_BYTES = 6
+const METADATA_LENGTH_BYTES = 3
 
 describe('traps of real clients', () => {
   let fixture: InteropBrokers
@@ -87,6 +94,23 @@ describe('traps of real clients', () => {
       })
     }
   }
+
+  const noEtcd = missing('etcd')
+  test('trap 12: a request of 16 MB in one frame passes two brokers, who add to it', {
+    skip: noEtcd,
+  }, async () => {
+    const cluster = await openInteropCluster()
+    try {
+      await cluster.dialResponder(sdk, 'tcp', SERVICE, { answer: (data) => String(data.length) })
+      const requester = await cluster.dial(field, 'tcp')
+      const besides = HEADER_BYTES + METADATA_LENGTH_BYTES + routed(KEY, '').metadata.length
+      const bytes = 0xff_ff_ff - besides
+      assert.deepEqual(await requester.response(KEY, 'm'.repeat(bytes)), [String(bytes)])
+    } finally {
+      await cluster.allGone()
+      await cluster.close()
+    }
+  })
 
   for (const kind of programs.filter((each) => each.sendsFragments)) {
     const { name, skip } = kind
