@@ -34,23 +34,25 @@ export interface LeaseRow {
 }
 
 export function linksOf(broker: Broker): readonly LinkRow[] {
-  return openLegs(broker).map((leg) => {
-    const { instance, identity } = leg.facts
-    const { host, port } = leg.socket.remoteAddress
-    return {
-      ...nameOf(leg),
-      principal: identity.principal ?? '',
-      from: `${host}:${port}`,
-      tls: leg.socket.tls !== undefined,
-      link: instance?.link ?? 0,
-      services: instance?.services.map(({ service }) => service) ?? [],
-      streams: leg.streams.size,
-      requests: leg.activeRequests,
-      outboxBytes: leg.outbox.bytes,
-      latencyMs: Math.round(leg.latencyMs * 10) / 10,
-      draining: leg.draining,
-    }
-  })
+  return openLegs(broker)
+    .filter(({ facts }) => facts.broker === undefined)
+    .map((leg) => {
+      const { instance, identity } = leg.facts
+      const { host, port } = leg.socket.remoteAddress
+      return {
+        ...nameOf(leg),
+        principal: identity.principal ?? '',
+        from: `${host}:${port}`,
+        tls: leg.socket.tls !== undefined,
+        link: instance?.link ?? 0,
+        services: instance?.services.map(({ service }) => service) ?? [],
+        streams: leg.streams.size,
+        requests: leg.activeRequests,
+        outboxBytes: leg.outbox.bytes,
+        latencyMs: Math.round(leg.latencyMs * 10) / 10,
+        draining: leg.draining,
+      }
+    })
 }
 
 export function leasesOf(broker: Broker): readonly LeaseRow[] {

@@ -60,6 +60,8 @@ export class Registrar {
   #store: Store | undefined
   #isReady = false
   #isWriting = false
+  /** The next attempt comes by itself. */
+  #isWaiting = false
   #failures = 0
   #closed = false
   #problem: string | undefined
@@ -124,6 +126,7 @@ export class Registrar {
   }
 
   open(): void {
+    this.#isWaiting = false
     this.#deps
       .open((reason) => this.#onEnd(reason))
       .then((store) => this.#begin(store))
@@ -234,7 +237,9 @@ export class Registrar {
   }
 
   #onEnd(reason: string): void {
-    if (this.#closed) return
+    // The first one who notices says why.
+    if (this.#closed || this.#isWaiting) return
+    this.#isWaiting = true
     const wasReady = this.#isReady
     this.#isReady = false
     this.#store?.end(reason)

@@ -1,4 +1,4 @@
-import type { FilterRow, LeaseRow, LinkRow } from '@weft/broker'
+import type { BrokerRow, FilterRow, LeaseRow, LinkRow } from '@weft/broker'
 import type { Resources } from '@weft/model'
 import type { Arguments } from '../arguments.ts'
 import { type Command, CommandError, UsageError } from '../command.ts'
@@ -119,7 +119,8 @@ async function showBroker(what: BrokerThing, args: Arguments, terminal: Terminal
   const isWanted = ({ app }: { readonly app: string }) => app.includes(text)
   const links = ((answer.links ?? []) as readonly LinkRow[]).filter(isWanted)
   const leases = ((answer.leases ?? []) as readonly LeaseRow[]).filter(isWanted)
-  const table = () => (what === 'links' ? renderLinks(links) : renderLeases(leases))
+  const brokers = answer.brokers as readonly BrokerRow[] | undefined
+  const table = () => (what === 'links' ? renderLinks(links, brokers) : renderLeases(leases))
   const rows = what === 'links' ? links : leases
   terminal.out(args.flag('json') ? `${JSON.stringify(rows)}\n` : table())
   return 0

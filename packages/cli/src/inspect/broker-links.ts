@@ -1,6 +1,6 @@
 /** Who is connected to a broker and what they allow, by its admin port. */
 import { renderDuration } from '@weft/base'
-import type { LeaseRow, LinkRow } from '@weft/broker'
+import type { BrokerRow, LeaseRow, LinkRow } from '@weft/broker'
 import { renderAddress, type SocketAddress } from '@weft/model'
 import { CommandError, EXIT_UNREACHABLE } from '../command.ts'
 import { callApi } from '../mesh-call.ts'
@@ -25,7 +25,32 @@ export async function askBroker(
   throw new CommandError(`The broker at ${at} refuses: ${answer.text.trim()}`, 1, { hint })
 }
 
-export function renderLinks(links: readonly LinkRow[]): string {
+/** @param brokers The others of the cluster; absent: the broker is alone. */
+export function renderLinks(
+  links: readonly LinkRow[],
+  brokers: readonly BrokerRow[] | undefined,
+): string {
+  if (brokers === undefined) return renderClients(links)
+  return `${renderClients(links)}\n${renderBrokers(brokers)}`
+}
+
+function renderBrokers(brokers: readonly BrokerRow[]): string {
+  if (brokers.length === 0) return 'No other broker is known.\n'
+  const rows = brokers.map((each) => [
+    each.id,
+    each.addr || '-',
+    each.zone || '-',
+    each.state,
+    each.link,
+    String(each.instances),
+    String(each.streams),
+    each.problem || '-',
+  ])
+  const head = ['BROKER', 'ADDRESS', 'ZONE', 'STATE', 'LINK', 'INSTANCES', 'STREAMS', 'PROBLEM']
+  return columns([head, ...rows])
+}
+
+function renderClients(links: readonly LinkRow[]): string {
   if (links.length === 0) return 'Nobody is connected.\n'
   const rows = links.map((link) => [
     link.app === '' ? '-' : `${link.namespace}/${link.app}`,
