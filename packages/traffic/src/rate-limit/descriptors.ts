@@ -43,7 +43,7 @@ export interface CountedDescriptor {
   readonly limit?: AskedLimit
 }
 
-export interface AskedLimit {
+interface AskedLimit {
   readonly requestsPerUnit: number
   readonly unit: LimitUnit
 }

@@ -18,7 +18,7 @@ import {
 import { covers, type Problems, refuseOthers } from './problems.ts'
 import type { Init } from './values.ts'
 
-export const PROXY_VERSIONS = {
+const PROXY_VERSIONS = {
   v1: ProxyProtocolConfig_Version.V1,
   v2: ProxyProtocolConfig_Version.V2,
 } as const satisfies Record<'v1' | 'v2', ProxyProtocolConfig_Version>
