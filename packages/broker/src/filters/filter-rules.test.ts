@@ -77,6 +77,32 @@ test('onEnd tells how a stream ended, once', async () => {
   broker.close()
 })
 
+test('a request that goes to another responder passes filters again', async () => {
+  const told: string[] = []
+  const { broker, dial } = await openFilteredBroker([
+    {
+      needs: both,
+      create: () => ({
+        onRequest: () => void told.push('request'),
+        onItem: (item) => upperCase(item),
+        onError: ({ message }) => void told.push(message),
+      }),
+    },
+  ])
+  const refusing = await dial({ services: ['a.B'] })
+  refusing.answer = (stream) => stream.fail(0x202, 'not now')
+  const answering = await dial({ services: ['a.B'] })
+  answering.answer = echo(2)
+  const requester = await dial()
+  for (let i = 0; i < 10; i++) {
+    assert.deepEqual(await requester.ask('rr', routed('a.B.c', 'x')), ['X'])
+    assert.deepEqual(await requester.ask('stream', routed('a.B.c', 'x')), ['X', 'X'])
+  }
+  assert.ok(told.includes('not now'))
+  assert.equal(told.filter((each) => each === 'request').length, 20)
+  broker.close()
+})
+
 test('a filter that throws ends streams, or fails open', async () => {
   const thrower: BrokerFilter = {
     needs: both,

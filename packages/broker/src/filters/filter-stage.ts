@@ -45,8 +45,7 @@ export class FilterStage {
       if (hooks !== undefined) filters.push({ loaded, hooks })
     }
     if (filters.length === 0) return undefined
-    const nowMs = () => requester.owner.clock.monotonicMs()
-    return new FilteredStream({ entry, filters, hashes: this.#hashes, nowMs })
+    return new FilteredStream({ entry, filters, hashes: this.#hashes })
   }
 
   /** Whether the connection is let in; a text refuses it. */
@@ -90,8 +89,14 @@ function streamOf(leg: Leg, call: RequestCall): FilterStream {
   }
 }
 
-function connectionOf(leg: Leg, { identity, instance }: PeerFacts): FilterConnection {
-  return {
+/** Made once for what is known of a connection. */
+const connections = new WeakMap<PeerFacts, FilterConnection>()
+
+function connectionOf(leg: Leg, facts: PeerFacts): FilterConnection {
+  const known = connections.get(facts)
+  if (known !== undefined) return known
+  const { identity, instance } = facts
+  const connection: FilterConnection = {
     principal: identity.principal,
     claims: identity.claims,
     instance: instance?.id ?? '',
@@ -101,4 +106,6 @@ function connectionOf(leg: Leg, { identity, instance }: PeerFacts): FilterConnec
     services: instance?.services.map(({ service }) => service) ?? [],
     remoteAddress: leg.socket.remoteAddress.host,
   }
+  connections.set(facts, connection)
+  return connection
 }

@@ -35,39 +35,50 @@ interface Parts {
   readonly entry: StreamEntry
   readonly filters: readonly ActiveFilter[]
   readonly hashes: ServiceHashes
-  readonly nowMs: () => number
+}
+
+/** A direction: where its frames come from, and what looks at them on the way. */
+interface Side {
+  readonly direction: FilterDirection
+  readonly leg: Leg
+  readonly id: number
+  readonly lane: ItemLane
 }
 
 export class FilteredStream {
-  readonly #parts: Parts
+  readonly #hashes: ServiceHashes
   readonly #entry: StreamEntry
   readonly #filters: readonly ActiveFilter[]
   readonly #needsWhole: boolean
+  /** Whether anybody looks at what comes after the request. */
+  readonly #looksOn: boolean
   readonly #startedAtMs: number
   #request: ChangedRequest | undefined
   #forwarder: Forwarder | undefined
-  #lanes: Readonly<Record<FilterDirection, ItemLane>> | undefined
+  #requestSide: Side | undefined
+  #responseSide: Side | undefined
   #onWhole: (() => void) | undefined
   #isPassing = false
   #isOver = false
   #isCancelled = false
-  /** The legs that frames of each direction come from, and their ids there. */
-  readonly #origin: Record<FilterDirection, { leg: Leg; id: number }>
-  readonly #items = { request: 0, response: 0 }
-  readonly #bytes = { request: 0, response: 0 }
+  #requestItems = 0
+  #responseItems = 0
+  #requestBytes = 0
+  #responseBytes = 0
 
-  constructor(parts: Parts) {
-    this.#parts = parts
-    const { entry, filters, nowMs } = parts
+  constructor({ entry, filters, hashes }: Parts) {
+    this.#hashes = hashes
     this.#entry = entry
     this.#filters = filters
-    this.#startedAtMs = nowMs()
+    this.#startedAtMs = entry.requester.owner.nowMs
+    this.#looksOn = filters.some(
+      ({ hooks }) =>
+        hooks.onItem !== undefined || hooks.onError !== undefined || hooks.onComplete !== undefined,
+    )
     this.#needsWhole = filters.some(
       ({ loaded }) =>
         loaded.settings.needs.has('data') || loaded.settings.needs.has('request-items'),
     )
-    const origin = { leg: entry.requester, id: entry.requesterId }
-    this.#origin = { request: origin, response: origin }
     for (const { loaded } of filters) loaded.begin()
   }
 
@@ -85,7 +96,7 @@ export class FilteredStream {
     view: FrameView,
     gathered?: Uint8Array,
   ): RouteVerdict | Promise<RouteVerdict> {
-    this.#bytes.request += view.to - view.from
+    this.#requestBytes += view.to - view.from
     const kept = Buffer.from(gathered ?? view.bytes.subarray(view.metadataFrom, view.metadataTo))
     if (!this.#needsWhole) return this.#ask(call, kept, undefined, router)
     if (!view.follows) {
@@ -104,7 +115,7 @@ export class FilteredStream {
 
   /** A frame of the requester came while the request waits for its verdict. */
   onParked(view: FrameView): void {
-    this.#bytes.request += view.to - view.from
+    this.#requestBytes += view.to - view.from
     if (view.type === FRAME_TYPE.payload && !view.follows) this.#onWhole?.()
   }
 
@@ -201,7 +212,7 @@ export class FilteredStream {
     const { requester, interaction } = this.#entry
     const { limits } = requester.owner
     if (metadata.length > limits.maxMetadataBytes) return 'the metadata is too long'
-    const hashes = requester.facts.isAlibaba ? this.#parts.hashes : undefined
+    const hashes = requester.facts.isAlibaba ? this.#hashes : undefined
     const form = requester.metadataForm
     return readRequestCall(interaction, metadata, 0, metadata.length, form, hashes)
   }
@@ -240,17 +251,35 @@ export class FilteredStream {
       return false
     }
     if (type !== FRAME_TYPE.payload && type !== FRAME_TYPE.error) return false
-    this.#bytes[direction] += to - from
-    if (!view.follows && (view.flags & FRAME_FLAG.next) !== 0) this.#items[direction]++
-    this.#forwarder = forwarder
-    const known = this.#origin[direction]
-    if (known.leg !== leg || known.id !== view.streamId) {
-      this.#origin[direction] = { leg, id: view.streamId }
+    const items = !view.follows && (view.flags & FRAME_FLAG.next) !== 0 ? 1 : 0
+    if (isRequester) {
+      this.#requestBytes += to - from
+      this.#requestItems += items
+    } else {
+      this.#responseBytes += to - from
+      this.#responseItems += items
     }
-    this.#lanes ??= { request: this.#lane('request'), response: this.#lane('response') }
-    const lane = this.#lanes[direction]
+    if (!this.#looksOn) return false
+    this.#forwarder = forwarder
+    const { lane } = this.#side(direction, leg, view.streamId)
     if (this.#overruns(direction, lane)) return false
     return lane.take(view, this.#entry.requester.owner.limits.maxParkedBytes)
+  }
+
+  /** Another responder, after a repeat, begins anew. */
+  #side(direction: FilterDirection, leg: Leg, id: number): Side {
+    const known = direction === 'request' ? this.#requestSide : this.#responseSide
+    if (known !== undefined && known.leg === leg && known.id === id) return known
+    known?.lane.close()
+    const lane: ItemLane = new ItemLane(direction, this.#filters, {
+      pass: (frame) => this.#pass(side, frame),
+      drop: (frame) => this.#drop(side, frame),
+      breakOff: (refusal) => this.#breakOff(refusal),
+    })
+    const side: Side = { direction, leg, id, lane }
+    if (direction === 'request') this.#requestSide = side
+    else this.#responseSide = side
+    return side
   }
 
   /** More waits here than was asked for: the forwarder ends such streams. */
@@ -264,31 +293,22 @@ export class FilteredStream {
     return isTooMuch
   }
 
-  #lane(direction: FilterDirection): ItemLane {
-    return new ItemLane(direction, this.#filters, {
-      pass: (frame) => this.#pass(direction, frame),
-      drop: (frame) => this.#drop(direction, frame),
-      breakOff: (refusal) => this.#breakOff(refusal),
-    })
-  }
-
   /** Its producer gets the credit back; what else the frame says is passed on. */
-  #drop(direction: FilterDirection, frame: Uint8Array): void {
+  #drop(side: Side, frame: Uint8Array): void {
     const { flags, streamId } = viewOf(frame)
     const { interaction } = this.#entry
     if ((flags & FRAME_FLAG.complete) !== 0 || interaction === 'rr') {
       const end = renderPayload(streamId, { data: EMPTY }, FRAME_FLAG.complete)
-      this.#pass(direction, withoutPrefix(end))
+      this.#pass(side, withoutPrefix(end))
       return
     }
-    const { leg, id } = this.#origin[direction]
+    const { leg, id, direction } = side
     if (leg.streams.get(id) === this.#entry) {
       giveBack(this.#entry, direction === 'request', frame.length)
     }
   }
 
-  #pass(direction: FilterDirection, frame: Uint8Array): void {
-    const { leg, id } = this.#origin[direction]
+  #pass({ leg, id }: Side, frame: Uint8Array): void {
     if (leg.closed || leg.streams.get(id) !== this.#entry) return
     const view = new FrameView()
     readFrame(view, frame, 0, frame.length)
@@ -320,25 +340,29 @@ export class FilteredStream {
   end(code: number): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#lanes?.request.close()
-    this.#lanes?.response.close()
-    const end = {
-      code,
-      isCancelled: this.#isCancelled,
-      durationMs: this.#parts.nowMs() - this.#startedAtMs,
-      requestItems: this.#items.request,
-      responseItems: this.#items.response,
-      requestBytes: this.#bytes.request,
-      responseBytes: this.#bytes.response,
-    }
+    this.#requestSide?.lane.close()
+    this.#responseSide?.lane.close()
+    this.#tellEnd(code)
+    for (const { loaded } of this.#filters) loaded.end()
+  }
+
+  #tellEnd(code: number): void {
+    const { owner } = this.#entry.requester
     for (const { loaded, hooks } of this.#filters) {
-      if (hooks.onEnd !== undefined) {
-        void loaded.call(() => {
-          hooks.onEnd?.(end)
-          return undefined
-        })
+      if (hooks.onEnd === undefined) continue
+      const end = {
+        code,
+        isCancelled: this.#isCancelled,
+        durationMs: owner.clock.monotonicMs() - this.#startedAtMs,
+        requestItems: this.#requestItems,
+        responseItems: this.#responseItems,
+        requestBytes: this.#requestBytes,
+        responseBytes: this.#responseBytes,
       }
-      loaded.end()
+      void loaded.call(() => {
+        hooks.onEnd?.(end)
+        return undefined
+      })
     }
   }
 
