@@ -1,6 +1,6 @@
 /**
  * What the interop matrix asks of a client: it dials a broker as a program, in both roles, asks in
- * the four ways, and answers requests with their data, streams with five such items. A request/response
+ * the four ways, and answers requests with their data, streams with 200 such items. A request/response
  * whose data is `fail` fails.
  */
 import { HELLO_MIME } from '@weft/broker'
@@ -74,7 +74,8 @@ export interface ProgramKind {
 export const METHOD = 'method'
 export const FAIL = 'fail'
 export const FAILURE = 'told to'
-export const STREAM_ITEMS = 5
+/** More than brokers grant at once. */
+export const STREAM_ITEMS = 200
 export const CHANNEL_ITEMS = 3
 /** As the programs say them in SETUP. */
 const PERIODS = { keepAlive: 20_000, lifetime: 90_000 } as const

@@ -20,7 +20,7 @@ from rsocket.streams.stream_from_async_generator import StreamFromAsyncGenerator
 from rsocket.transports.aiohttp_websocket import TransportAioHttpClient
 from rsocket.transports.tcp import TransportTCP
 
-STREAM_ITEMS = 5
+STREAM_ITEMS = 200
 CHANNEL_ITEMS = 3
 
 

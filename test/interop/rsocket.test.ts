@@ -108,7 +108,7 @@ async function converse(requester: Program, service: string, told: readonly stri
   const key = `${service}.${METHOD}`
   assert.deepEqual(await requester.response(key, 'one'), ['one'])
   assert.deepEqual(
-    await requester.stream(key, 'item', 2),
+    await requester.stream(key, 'item', 16),
     Array.from({ length: STREAM_ITEMS }, () => 'item'),
   )
   assert.deepEqual(await requester.first(key, 'only'), ['only'])

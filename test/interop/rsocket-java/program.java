@@ -37,7 +37,7 @@ import reactor.netty.tcp.TcpClient;
 
 /** Programs of rsocket-java that dial a broker, in both roles; told what to do as rsocket-foreign.ts says. */
 public final class RSocketJava {
-  private static final int STREAM_ITEMS = 5;
+  private static final int STREAM_ITEMS = 200;
   private static final int CHANNEL_ITEMS = 3;
   private static final Duration ANSWER_TIME = Duration.ofSeconds(20);
   private static final Map<String, RSocket> CONNECTIONS = new ConcurrentHashMap<>();
