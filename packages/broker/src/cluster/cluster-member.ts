@@ -157,6 +157,7 @@ export class ClusterMember implements ClusterPort {
   }
 
   onLocal(leg: Leg): void {
+    if (this.#isConflicting) return
     this.#local.add(leg)
   }
 
@@ -251,7 +252,7 @@ export class ClusterMember implements ClusterPort {
       'another broker has the same id and takes its place: give each broker an --id of its own',
       { id },
     )
-    this.#registrar.forgetAll()
+    this.#registrar.forgetAll(key)
     for (const peer of this.#peers.values()) peer.close()
   }
 

@@ -219,3 +219,17 @@ test('three brokers: one hop to each, and what a broker had is gone with it', as
   await knows(one, 'a.B', 0)
   await eventually(() => assert.equal(one.broker.openStreams + two.broker.openStreams, 0))
 })
+
+test('two brokers with one id: the newer keeps the place, the older says so and goes on alone', async () => {
+  const etcd = new ModelEtcd(realClock)
+  const older = await open(etcd, { id: 'b1' })
+  const kept = await older.dial({ services: ['a.B'] })
+  kept.answer = echo()
+  await eventually(() => assert.equal(etcd.kvs.size, 2))
+  const newer = await open(etcd, { id: 'b1' })
+  await eventually(() => assert.equal(older.member.status.state, 'conflict'))
+  await eventually(() => assert.deepEqual([...etcd.kvs.keys()], ['/weft/rsocket/brokers/b1']))
+  assert.equal(newer.member.status.state, 'connected')
+  const caller = await older.dial()
+  assert.deepEqual(await caller.ask('rr', routed('a.B.x', 'y')), ['y'])
+})

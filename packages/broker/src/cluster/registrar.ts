@@ -102,8 +102,10 @@ export class Registrar {
     this.#touch(key)
   }
 
-  /** Nothing of ours is to be there any more. */
-  forgetAll(): void {
+  /** Nothing of ours is to be there any more; `lost` is somebody else's now. */
+  forgetAll(lost: string): void {
+    this.#wanted.delete(lost)
+    this.#dirty.delete(lost)
     for (const key of [...this.#wanted.keys()]) this.delete(key)
   }
 
