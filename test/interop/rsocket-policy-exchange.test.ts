@@ -4,6 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { realClock } from '@weft/base'
 import { eventually, seededRandom } from '@weft/testkit'
@@ -225,7 +228,9 @@ function write(round: string, routes: readonly object[], policies: readonly obje
   }
   const objects = [virtualService, refusal, ...policies]
   for (const namespace of NAMESPACES) {
-    const own = objects.map((each) => JSON.stringify(withNamespace(each, namespace)))
+    const own = objects.map((each) =>
+      JSON.stringify(withNamespace(each, namespace)).replaceAll('NAMESPACE', namespace),
+    )
     fixture.mesh.write(`${namespace}.yaml`, own.join('\n---\n'))
   }
   return objects.map((each) => JSON.stringify(each)).join('\n')
@@ -290,4 +295,44 @@ test('a limit of requests lets as many through behind a broker as behind a sidec
   }
   const last = { method: 'GET', path: '/few', headers: {} }
   assert.match(await ask('out', last), /^429 \| local_rate_limited/)
+})
+
+test('the access log has the same lines behind a broker as behind a sidecar', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-lines-'))
+  const file = (namespace: string) => join(folder, `${namespace}.log`)
+  try {
+    const format = {
+      json: {
+        line: '%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %REQ(X-COLOR)%',
+        answer: '%RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_CLUSTER%',
+      },
+    }
+    const lines = (name: string) => ({
+      apiVersion: 'weft.io/v1',
+      kind: 'TrafficPolicy',
+      metadata: { name },
+      spec: {
+        selector: { matchLabels: { app: 'cart' } },
+        accessLog: { path: file('NAMESPACE'), format },
+      },
+    })
+    write('log', [], [lines('lines')])
+    await inForce('log')
+    const calls = [
+      { method: 'GET', path: '/first?q=1', headers: { 'x-color': 'red' } },
+      { method: 'POST', path: '/second', headers: { 'x-fail': '9', 'x-status': '503' } },
+      { method: 'GET', path: '/deny-log', headers: { 'x-color': 'last' } },
+    ]
+    for (const wanted of calls) for (const namespace of NAMESPACES) await ask(namespace, wanted)
+    const written = (namespace: string) =>
+      readFileSync(file(namespace), 'utf8')
+        .split('\n')
+        .filter((line) => /first|second|last/.test(line))
+    await eventually(() => {
+      for (const namespace of NAMESPACES) assert.equal(written(namespace).length, calls.length)
+    })
+    assert.deepEqual(written('out'), written('side'))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })

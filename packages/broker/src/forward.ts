@@ -382,10 +382,10 @@ export class Forwarder {
   }
 
   /** The same with what a rule says of it. */
-  #end(entry: StreamEntry, { code, message, flag = '', status = 0, answer }: Refusal): void {
+  #end(entry: StreamEntry, refusal: Refusal): void {
     const { requester, requesterId } = entry
-    entry.flag = flag
-    entry.status = status
+    const { code, message, answer } = refusal
+    entry.refusal = refusal
     if (answer === undefined || entry.interaction === 'fnf') {
       this.#giveUp(entry, code, message)
       return

@@ -30,6 +30,8 @@ export interface Refusal {
   readonly status?: number
   /** Why, as the access log of a proxy has it (`UO`, `RL` …). */
   readonly flag?: string
+  /** Who would have answered and does not let the call in; absent: it did not get that far. */
+  readonly by?: Leg
   /** HTTP callers get this in place of an error. */
   readonly answer?: { readonly data: Uint8Array; readonly metadata: Uint8Array }
 }

@@ -6,7 +6,7 @@ import type { AttemptTimer } from './attempt.ts'
 import type { FilteredStream } from './filters/filtered-stream.ts'
 import type { GatheredMetadata } from './gathered-metadata.ts'
 import type { Leg } from './leg.ts'
-import type { CallObserver, CallWatch, ForwardVerdict, MessageChanges } from './router.ts'
+import type { CallObserver, CallWatch, ForwardVerdict, MessageChanges, Refusal } from './router.ts'
 
 export class StreamEntry implements Timed {
   readonly requester: Leg
@@ -53,7 +53,9 @@ export class StreamEntry implements Timed {
   requestBytes = 0
   answerBytes = 0
   timedOut = false
-  /** Why it came to this, where a rule says so: a flag of the access log. */
+  /** What ended it before anybody could answer. */
+  refusal: Refusal | undefined
+  /** What became of repeats, as a flag of the access log. */
   flag = ''
   /** When it came; monotonic. */
   readonly openedAtMs: number

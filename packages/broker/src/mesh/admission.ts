@@ -36,7 +36,7 @@ const NOTHING_KNOWN: GateRefusal = {
   status: 403,
   body: 'RBAC: access denied',
   headers: [],
-  flag: 'UAEX',
+  flag: '-',
 }
 
 export class Admission {
@@ -75,7 +75,7 @@ export class Admission {
     this.stamps.length = 0
     const refusal =
       judgement.refusal ?? gate.limit(this.#gateCall, judgement, this.#call.cluster, this.stamps)
-    return refusal === undefined ? responder : this.#refuse(refusal)
+    return refusal === undefined ? responder : { ...this.#refuse(refusal), by: responder }
   }
 
   /** Keys that have to come before a kind can judge the call; undefined: none. */

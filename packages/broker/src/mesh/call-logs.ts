@@ -15,7 +15,7 @@ import {
 import type { Leg } from '../leg.ts'
 import type { CallObserver } from '../router.ts'
 import type { StreamEntry } from '../stream-entry.ts'
-import { resultOf } from './call-metrics.ts'
+import { answeringKind, resultOf } from './call-metrics.ts'
 import type { WorkloadFeeds } from './workload-feeds.ts'
 import type { WorkloadPolicy } from './workload-policy.ts'
 
@@ -59,13 +59,15 @@ export class CallLogs {
   #write(call: LoggedCall, entry: StreamEntry, code: number): void {
     const { policy } = call
     if (policy !== undefined && policy.logs.outbound.length > 0) {
-      this.#toAll(policy.logs.outbound, new CallFacts(call, entry, code, call.cluster, this.#deps))
+      const facts = new CallFacts('source', call, entry, code, call.cluster, this.#deps)
+      this.#toAll(policy.logs.outbound, facts)
     }
-    const answering = entry.responder && this.#deps.feeds.kindOf(entry.responder)
+    const answering = answeringKind(entry, this.#deps.feeds)
     const inbound = answering?.opened?.policy?.logs.inbound ?? []
     if (inbound.length === 0) return
     const port = answering?.services[0]?.port ?? ''
-    this.#toAll(inbound, new CallFacts(call, entry, code, `inbound|${port}||`, this.#deps))
+    const cluster = `inbound|${port}||`
+    this.#toAll(inbound, new CallFacts('destination', call, entry, code, cluster, this.#deps))
   }
 
   #toAll(targets: readonly AccessLogTarget[], facts: LogFacts): void {
@@ -120,6 +122,7 @@ class CallFacts implements LogFacts {
   readonly #request: RequestView
 
   constructor(
+    reporter: 'source' | 'destination',
     { leg, request, routeName }: LoggedCall,
     entry: StreamEntry,
     code: number,
@@ -133,11 +136,13 @@ class CallFacts implements LogFacts {
     this.method = request.method
     this.path = request.path
     this.authority = request.authority
-    ;[this.responseCode, this.responseFlags] = resultOf(entry, code)
+    ;[this.responseCode, this.responseFlags] = resultOf(reporter, entry, code)
     this.bytesReceived = entry.requestBytes
     this.bytesSent = entry.answerBytes
     this.routeName = routeName
-    this.upstreamCluster = cluster
+    const { refusal } = entry
+    const wasAsked = refusal === undefined || (refusal.by !== undefined && reporter === 'source')
+    this.upstreamCluster = wasAsked ? cluster : undefined
     this.upstreamAddress = responder && feeds.kindOf(responder)?.opened?.endpoint
     this.upstreamHostname = responder?.facts.instance?.id
     this.upstreamAttempts = entry.attempts

@@ -73,8 +73,7 @@ export class CallMetrics {
         if (entry.status === 0) entry.status = statusOf(view)
       },
       onEnd: (entry, code) => {
-        const { responder } = entry
-        const answering = responder && this.#feeds.kindOf(responder)
+        const answering = answeringKind(entry, this.#feeds)
         if (caller !== undefined) slots.record('source', answering, entry, code)
         if (answering !== undefined) slots.record('destination', answering, entry, code)
       },
@@ -105,7 +104,7 @@ class Slots {
       this.#known = new Map()
       this.#epoch = istio.httpEpoch
     }
-    const [status, flags] = resultOf(entry, code)
+    const [status, flags] = resultOf(reporter, entry, code)
     const protocol = protocolOf(entry)
     const key = `${reporter}${protocol}${status}${flags}`
     let ofKind = this.#known.get(answering)
@@ -146,17 +145,33 @@ class Slots {
   }
 }
 
+/** Who answered, or would have. */
+export function answeringKind(
+  { refusal, responder }: StreamEntry,
+  feeds: WorkloadFeeds,
+): WorkloadKind | undefined {
+  const leg = refusal === undefined ? responder : refusal.by
+  return leg && feeds.kindOf(leg)
+}
+
 /** By who answers, or would have: HTTP goes to HTTP applications behind an agent. */
 function protocolOf({ responder, requester }: StreamEntry): 'http' | 'rsocket' {
   return (responder ?? requester).facts.features.has('http') ? 'http' : 'rsocket'
 }
 
 /** Status and flags as the access log of a sidecar would have them. */
-export function resultOf(entry: StreamEntry, code: number): [status: number, flags: string] {
+export function resultOf(
+  reporter: 'source' | 'destination',
+  entry: StreamEntry,
+  code: number,
+): [status: number, flags: string] {
   const [status, flags] = plainResultOf(entry, code)
-  if (entry.flag === '') return [status, flags]
-  if (entry.responder === undefined) return [entry.status || status, entry.flag]
-  return [status, flags === '-' ? entry.flag : `${flags},${entry.flag}`]
+  const { refusal, flag } = entry
+  // To the caller's end, what the other one refuses is an answer.
+  if (refusal?.by !== undefined && reporter === 'source') return [refusal.status ?? status, '-']
+  if (refusal !== undefined) return [refusal.status ?? status, refusal.flag ?? flags]
+  if (flag === '') return [status, flags]
+  return [status, flags === '-' ? flag : `${flags},${flag}`]
 }
 
 function plainResultOf(
@@ -166,7 +181,7 @@ function plainResultOf(
   if (code === 0) return [status === 0 ? 200 : status, '-']
   if (timedOut) return [504, 'UT']
   if (code === RSOCKET_ERROR.canceled) return [0, 'DC']
-  if (code === RSOCKET_ERROR.denied) return [403, 'UAEX']
+  if (code === RSOCKET_ERROR.denied) return [403, '-']
   if (code === RSOCKET_ERROR.rejected) return [503, responder === undefined ? 'UH' : 'UF']
   return [code === RSOCKET_ERROR.invalid ? 400 : 500, '-']
 }

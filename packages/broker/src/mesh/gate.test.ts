@@ -106,7 +106,7 @@ describe('the gate of a workload, for calls of RSocket', () => {
     assert.deepEqual(refusalOf(refusal, { call }), {
       code: 0x403,
       message: 'WEFT-401 Jwt is expired',
-      flag: 'UAEX',
+      flag: '-',
       status: 401,
     })
   })

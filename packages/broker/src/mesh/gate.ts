@@ -63,7 +63,7 @@ export interface GateDeps {
 }
 
 const JWT_FILTER = 'envoy.filters.http.jwt_authn'
-const DENIED: GateRefusal = { status: 403, body: 'RBAC: access denied', headers: [], flag: 'UAEX' }
+const DENIED: GateRefusal = { status: 403, body: 'RBAC: access denied', headers: [], flag: '-' }
 
 export class Gate {
   readonly #rules: GateRules
@@ -104,7 +104,7 @@ export class Gate {
       const verdict = judge.judge(call, this.#deps.wallMs())
       if (!verdict.ok) {
         const { status, body = '', headers } = verdict
-        return { refusal: { status, body, headers, flag: 'UAEX' }, tokens, metadata, changes }
+        return { refusal: { status, body, headers, flag: '-' }, tokens, metadata, changes }
       }
       tokens.push(...verdict.tokens)
       Object.assign(metadata, verdict.metadata)

@@ -56,7 +56,10 @@ export async function openWatched(options: WatchedOptions = {}): Promise<Watched
   const kind = { legs: new Set() } as unknown as WorkloadKind
   const nowMs = () => clock.monotonicMs()
   const flags: string[] = []
-  const observer: CallObserver = { onItem() {}, onEnd: ({ flag }) => void flags.push(flag) }
+  const observer: CallObserver = {
+    onItem() {},
+    onEnd: ({ flag, refusal }) => void flags.push(refusal?.flag ?? flag),
+  }
   let version = 0
   const endpoint = { address: ADDRESS, weight: 1, health: 'healthy' } as const
   const locality = { locality: NOWHERE, priority: 0, weight: 1, endpoints: [endpoint] }
