@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { FilterRow } from '@weft/broker'
-import type { Program, ProgramKind } from '../interop/rsocket-program.ts'
+import { type Program, type ProgramKind, STREAM_ITEMS } from '../interop/rsocket-program.ts'
 import { npmPrograms } from '../interop/rsocket-programs.ts'
 import { eventually, type Running, runWeft, startWeft, temporaryFolder } from './weft.ts'
 
@@ -101,7 +101,7 @@ describe('filters of weft broker', () => {
         const items = await program.stream('echo.S.m', 'y', 2)
         assert.deepEqual(
           items,
-          Array.from({ length: 5 }, () => '<>y'),
+          Array.from({ length: STREAM_ITEMS }, () => '<>y'),
         )
         assert.deepEqual(await program.channel('echo.S.m', 'z'), ['<>z0', '<>z1', '<>z2'])
         program.fireAndForget('echo.S.m', 'f')
