@@ -19,6 +19,7 @@ import {
   tableOf,
   upstreamOf,
 } from './engine-fixture.ts'
+import { openEngine } from './open-engine.ts'
 
 const closers: (() => void)[] = []
 after(() => {
@@ -82,10 +83,10 @@ interface EngineSetup {
 async function engine(setup: EngineSetup): Promise<Engine> {
   const deps = engineDeps()
   const addresses = setup.ports.map((port) => ({ host: '127.0.0.1', port }))
-  const clusters = [upstreamOf(clusterOf('app', addresses, setup.cluster), deps)]
-  for (const [name, port] of Object.entries(setup.more ?? {})) {
-    clusters.push(upstreamOf(clusterOf(name, [{ host: '127.0.0.1', port }]), deps))
-  }
+  const app = upstreamOf(clusterOf('app', addresses, setup.cluster), deps)
+  const others = Object.entries(setup.more ?? {}).map(([name, port]) =>
+    upstreamOf(clusterOf(name, [{ host: '127.0.0.1', port }]), deps),
+  )
   const records: Engine['records'] = []
   const durations: number[] = []
   const observer = {
@@ -95,13 +96,9 @@ async function engine(setup: EngineSetup): Promise<Engine> {
     },
     onConnectionEnd() {},
   }
-  const table = tableOf([routeOf(forwardTo('app', setup.action), setup.route)])
-  const manager = { ...MANAGER, ...setup.manager }
-  const runtime = httpRuntime(table, clusters, { observer, manager })
-  const slot = new ListenerSlot(listenerRuntime(runtime))
-  const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)
-  closers.push(() => void listener.close())
-  return { listener, slot, records, durations, runtime }
+  const opened = await openEngine([app, ...others], observer, setup, deps)
+  closers.push(() => void opened.listener.close())
+  return { ...opened, records, durations }
 }
 
 /** A client's connection: everything that came so far, and waiting for more. */

@@ -2,20 +2,9 @@
 import { createServer, type RequestListener, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Cluster, HttpConnectionManager, RouteAction } from '@weft/model'
-import { openListener } from '../listen/listener.ts'
-import { ListenerSlot } from '../listen/listener-slot.ts'
 import type { ExchangeRecord } from './contract.ts'
-import {
-  clusterOf,
-  engineDeps,
-  forwardTo,
-  httpRuntime,
-  listenerRuntime,
-  MANAGER,
-  routeOf,
-  tableOf,
-  upstreamOf,
-} from './engine-fixture.ts'
+import { clusterOf, engineDeps, upstreamOf } from './engine-fixture.ts'
+import { openEngine } from './open-engine.ts'
 
 type Closer = () => void
 
@@ -82,12 +71,7 @@ export async function hop(
     },
     onConnectionEnd() {},
   }
-  const table = tableOf([routeOf(forwardTo('app', changes.action))])
-  const manager = { ...MANAGER, ...changes.manager }
-  const slot = new ListenerSlot(
-    listenerRuntime(httpRuntime(table, [cluster], { observer, manager })),
-  )
-  const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)
+  const { listener } = await openEngine([cluster], observer, changes, deps)
   opened.add(() => {
     void listener.close()
     cluster.close()

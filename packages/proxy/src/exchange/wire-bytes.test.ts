@@ -4,20 +4,9 @@ import { test } from 'node:test'
 import type { SocketAddress } from '@weft/model'
 import { createMemoryTransport, type Socket } from '@weft/net'
 import { End, settle } from '../downstream/tcp-fixture.ts'
-import { openListener } from '../listen/listener.ts'
-import { ListenerSlot } from '../listen/listener-slot.ts'
 import { ExchangeEntry } from '../observe/log-entries.ts'
-import {
-  clusterOf,
-  engineDeps,
-  forwardTo,
-  httpRuntime,
-  listenerRuntime,
-  MANAGER,
-  routeOf,
-  tableOf,
-  upstreamOf,
-} from './engine-fixture.ts'
+import { clusterOf, engineDeps, upstreamOf } from './engine-fixture.ts'
+import { openEngine } from './open-engine.ts'
 
 interface Told {
   readonly downstreamWire: unknown
@@ -69,12 +58,7 @@ async function sides({ answer, cutBytes = 65_536, until = '\r\n\r\n' }: Sides) {
     onConnectionEnd() {},
   }
   const cluster = upstreamOf(clusterOf('app', answer === undefined ? [] : [address]), deps)
-  const runtime = httpRuntime(tableOf([routeOf(forwardTo('app'))]), [cluster], {
-    observer,
-    manager: MANAGER,
-  })
-  const slot = new ListenerSlot(listenerRuntime(runtime))
-  const listener = await openListener({ address: { host: '127.0.0.1', port: 0 } }, slot, deps)
+  const { listener } = await openEngine([cluster], observer, {}, deps)
   const client = new End()
   const socket = transport.connect(listener.address, client)
   const ask = async (request: string): Promise<Told> => {
