@@ -11,6 +11,7 @@ import { readConnectionEvent } from '@weft/wire'
 import { tellEvent } from '../announcements.ts'
 import type { Broker } from '../broker.ts'
 import type { Leg } from '../leg.ts'
+import type { Places } from '../mesh/kind-places.ts'
 import type { BrokerFacts } from '../peer-facts.ts'
 import { type PickDeps, pickLeg } from '../pick-leg.ts'
 import type { ClusterPort } from './cluster-port.ts'
@@ -85,6 +86,8 @@ export class ClusterMember implements ClusterPort {
   #isConflicting = false
   #sinceMs: number
   #told = ''
+  #places: Places = {}
+  #tellPlaces: (broker: string, places: Places | undefined) => void = () => undefined
   #acks: (() => void)[] = []
   #cancelDoubts: () => void = () => undefined
 
@@ -125,18 +128,21 @@ export class ClusterMember implements ClusterPort {
   /** Registers, and goes on as soon as etcd is reached. */
   open(place: ClusterPlace): void {
     this.#place = place
-    this.#registrar.put(brokerKey(this.#options.prefix, this.#options.id), () => this.#value())
+    this.#writeRecord()
     this.#announce()
     this.#registrar.open()
   }
 
-  #value(): string {
-    return brokerValue(this.#record)
+  #writeRecord(): void {
+    if (this.#isConflicting) return
+    const { prefix, id } = this.#options
+    this.#registrar.put(brokerKey(prefix, id), () => brokerValue(this.#record))
   }
 
   get #record(): BrokerRecord {
     const { id, incarnation, zone } = this.#options
-    return { id, incarnation, zone, ...this.#place, state: this.#state }
+    const { addr, external } = this.#place
+    return { id, incarnation, zone, addr, external, state: this.#state, places: this.#places }
   }
 
   get status(): ClusterStatus {
@@ -159,6 +165,15 @@ export class ClusterMember implements ClusterPort {
   onLocal(leg: Leg): void {
     if (this.#isConflicting) return
     this.#local.add(leg)
+  }
+
+  setPlaces(places: Places): void {
+    this.#places = places
+    if (this.#place.addr !== '') this.#writeRecord()
+  }
+
+  onPlaces(listener: (broker: string, places: Places | undefined) => void): void {
+    this.#tellPlaces = listener
   }
 
   onLocalGone(leg: Leg): void {
@@ -260,6 +275,7 @@ export class ClusterMember implements ClusterPort {
     if (this.#isConflicting) return
     for (const id of brokers) {
       const record = this.#view.brokers.get(id)
+      this.#tellPlaces(id, record?.places)
       const peer = record === undefined ? this.#peers.get(id) : this.#peer(id)
       peer?.setRecord(record)
       this.#forgetIfUnknown(peer)
@@ -343,7 +359,7 @@ export class ClusterMember implements ClusterPort {
   /** Others send new requests elsewhere as far as they can; applications see it, too. */
   async beginDrain(): Promise<void> {
     this.#state = 'draining'
-    this.#registrar.put(brokerKey(this.#options.prefix, this.#options.id), () => this.#value())
+    this.#writeRecord()
     for (const { link } of this.#peers.values()) if (link) tellEvent(link, { status: 'draining' })
     this.#announce()
     await this.#registrar.settled(WRITE_MS)

@@ -1,5 +1,6 @@
 /** What a broker tells of itself to its part of the cluster. */
 import type { Leg } from '../leg.ts'
+import type { Places } from '../mesh/kind-places.ts'
 import type { BrokerFacts } from '../peer-facts.ts'
 
 export interface ClusterPort {
@@ -12,4 +13,8 @@ export interface ClusterPort {
   /** Somebody was let in, offers something else, or wants requests or none. */
   onLocal(leg: Leg): void
   onLocalGone(leg: Leg): void
+  /** Where this broker offers kinds of workloads to the mesh, from now on. */
+  setPlaces(places: Places): void
+  /** Calls `listener` when another broker's places change; undefined: it is gone. */
+  onPlaces(listener: (broker: string, places: Places | undefined) => void): void
 }

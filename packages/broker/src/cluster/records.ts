@@ -9,6 +9,7 @@
  */
 import { parseStrictJson } from '@weft/base'
 import { gsvServiceKey } from '@weft/wire'
+import type { Places } from '../mesh/kind-places.ts'
 import type { InstanceFacts, OfferedService, PeerFacts } from '../peer-facts.ts'
 
 export interface BrokerRecord {
@@ -21,6 +22,8 @@ export interface BrokerRecord {
   readonly external: readonly string[]
   readonly zone: string
   readonly state: 'serving' | 'draining'
+  /** Where it offers kinds of workloads to the mesh. */
+  readonly places: Places
 }
 
 export interface EndpointRecord {
@@ -138,6 +141,7 @@ function brokerRecord(id: string, json: Json): ClusterRecord | undefined {
   const record: BrokerRecord = {
     ...{ id, incarnation, addr, external: textsIn(external), zone: textOf(zone) },
     state: state === 'draining' ? 'draining' : 'serving',
+    places: labelsOf(json.places),
   }
   return { kind: 'broker', record }
 }

@@ -20,6 +20,7 @@ const PREFIX = '/weft/rsocket/'
 const BROKER: BrokerRecord = {
   ...{ id: 'b2', incarnation: 'x1', addr: '10.0.0.2:7881', zone: 'a', state: 'serving' },
   external: ['tcps://b2.example:7878'],
+  places: { '10.0.0.2:40001': 'abc' },
 }
 
 function endpoint(more: Partial<EndpointRecord> = {}): EndpointRecord {

@@ -259,20 +259,30 @@ function instancesOf(
   endpoints: Endpoints | undefined,
   deps: Pick<BrokerClusterDeps, 'kindAt'>,
 ): readonly FoundEndpoint[] {
-  const found: FoundEndpoint[] = []
+  return [...endpointsOf(endpoints, deps)].map(([kind, endpoint]) => {
+    const instances = new Map<string, Instance>()
+    for (const leg of kind.legs) {
+      const { id = '', weight = 1 } = leg.facts.instance ?? {}
+      const known = instances.get(id)
+      const address = { host: id, port: endpoint.address.port }
+      if (known === undefined) instances.set(id, { address, weight, legs: [leg] })
+      else known.legs.push(leg)
+    }
+    return { kind, endpoint, instances: [...instances.values()] }
+  })
+}
+
+/** Each broker of a cluster has an address of its own for a kind: one of them is enough. */
+function endpointsOf(
+  endpoints: Endpoints | undefined,
+  deps: Pick<BrokerClusterDeps, 'kindAt'>,
+): ReadonlyMap<WorkloadKind, Endpoint> {
+  const found = new Map<WorkloadKind, Endpoint>()
   for (const { endpoints: list } of endpoints?.localities ?? []) {
     for (const endpoint of list) {
       const kind = deps.kindAt(renderAddress(endpoint.address))
       if (kind === undefined) continue
-      const instances = new Map<string, Instance>()
-      for (const leg of kind.legs) {
-        const { id = '', weight = 1 } = leg.facts.instance ?? {}
-        const known = instances.get(id)
-        const address = { host: id, port: endpoint.address.port }
-        if (known === undefined) instances.set(id, { address, weight, legs: [leg] })
-        else known.legs.push(leg)
-      }
-      found.push({ kind, endpoint, instances: [...instances.values()] })
+      if (found.get(kind)?.health !== 'healthy') found.set(kind, endpoint)
     }
   }
   return found

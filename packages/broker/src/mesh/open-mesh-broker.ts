@@ -57,7 +57,9 @@ export function openMeshBroker(options: MeshBrokerOptions, deps: BrokerDeps): Me
       bridge.closeKind(kind)
       outside.closeKind(kind)
     },
+    onPlaces: () => deps.cluster?.setPlaces(feeds.places),
   })
+  deps.cluster?.onPlaces((id, places) => feeds.learnPlaces(id, places))
   const mirrors = new Mirrors()
   const metrics = new CallMetrics({ version: options.version ?? '' }, feeds)
   const accessLogs = new AccessLogs(clock, undefined, metrics.registry, matchText)

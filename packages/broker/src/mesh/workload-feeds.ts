@@ -11,6 +11,7 @@ import {
   type Workload,
 } from '@weft/model'
 import type { Leg } from '../leg.ts'
+import { KindPlaces, kindId, type Places } from './kind-places.ts'
 import type { OfferedName, Sidecar } from './sidecar.ts'
 import { forSidecar } from './sidecar-configuration.ts'
 import { WorkloadFeed } from './workload-feed.ts'
@@ -32,6 +33,8 @@ export interface WorkloadFeedsDeps {
   ): Promise<Sidecar>
   /** Nobody of the kind is left. */
   onGone(kind: WorkloadKind): void
+  /** Kinds are offered at other addresses than before: `places`. */
+  onPlaces?(): void
 }
 
 export interface WorkloadKind {
@@ -56,6 +59,8 @@ export class WorkloadFeeds {
   readonly #kinds = new Map<string, WorkloadKind>()
   readonly #byLeg = new WeakMap<Leg, WorkloadKind>()
   readonly #byAddress = new Map<string, WorkloadKind>()
+  readonly #byId = new Map<string, WorkloadKind>()
+  readonly #elsewhere = new KindPlaces()
   /** Grows with every change of a policy or of who is connected. */
   version = 0
 
@@ -70,7 +75,25 @@ export class WorkloadFeeds {
 
   /** By the address that the mesh knows it by. */
   kindAt(address: string): WorkloadKind | undefined {
-    return this.#byAddress.get(address)
+    const id = this.#byAddress.has(address) ? undefined : this.#elsewhere.at(address)
+    return id === undefined ? this.#byAddress.get(address) : this.#byId.get(id)
+  }
+
+  /** Where this broker offers kinds to the mesh. */
+  get places(): Places {
+    const ids = new Map([...this.#byId].map(([id, kind]) => [kind, id]))
+    return Object.fromEntries(
+      [...this.#byAddress].flatMap(([address, kind]) => {
+        const id = ids.get(kind)
+        return id === undefined ? [] : [[address, id]]
+      }),
+    )
+  }
+
+  /** Where another broker of the cluster does; undefined: it is gone. */
+  learnPlaces(broker: string, places: Places | undefined): void {
+    this.#elsewhere.learn(broker, places)
+    this.version++
   }
 
   add(leg: Leg): void {
@@ -85,6 +108,7 @@ export class WorkloadFeeds {
     if (kind === undefined) {
       kind = this.#open({ workload, services, principal, isHttp })
       this.#kinds.set(key, kind)
+      this.#byId.set(kindId(key), kind)
     }
     kind.cancelClose?.()
     kind.cancelClose = undefined
@@ -122,6 +146,7 @@ export class WorkloadFeeds {
       for (const address of feed.addresses) this.#byAddress.set(renderAddress(address), kind)
       kind.opened = feed
       this.version++
+      this.#deps.onPlaces?.()
       reportHealthOf(kind)
       return feed
     }
@@ -141,10 +166,12 @@ export class WorkloadFeeds {
 
   #close(kind: WorkloadKind): void {
     for (const [key, each] of this.#kinds) if (each === kind) this.#kinds.delete(key)
+    for (const [id, each] of this.#byId) if (each === kind) this.#byId.delete(id)
     this.#deps.onGone(kind)
     for (const address of kind.opened?.addresses ?? []) {
       this.#byAddress.delete(renderAddress(address))
     }
+    this.#deps.onPlaces?.()
     kind.feed.then(
       (feed) => feed.close(),
       () => {},
