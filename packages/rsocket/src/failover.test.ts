@@ -123,13 +123,13 @@ test('a broker drains: the new link comes first, then the old one goes; nothing 
   const [second, third] = [await openBroker(t), await openBroker(t)]
   const { counts, methods } = counting(turn)
   const server = await openClient(t, [first, second], { services: { s: methods } })
+  let [asked, isOver] = [0, false]
   let fewestUp = 2
   const client = await openClient(t, [first, second], {
     onLinkChange: ({ links }) => {
       if (asked > 0) fewestUp = Math.min(fewestUp, links.filter(({ isUp }) => isUp).length)
     },
   })
-  let [asked, isOver] = [0, false]
   for (const each of [server, client]) await isUpAt(each, [first, second])
   const load = async () => {
     while (!isOver) {

@@ -248,6 +248,7 @@ export class RSocketPeer {
     else if (type === FRAME_TYPE.error) stream.handler?.onError(view.number, errorMessage(view))
     else if (type === FRAME_TYPE.cancel) stream.handler?.onCancel()
     else if (type === FRAME_TYPE.requestN) this.#onRequestN(stream, view.number)
+    if (stream.closed) stream.handler = undefined
   }
 
   /** PAYLOAD, CANCEL, ERROR and REQUEST_N on a stream that is over are late; others are wrong. */
@@ -299,9 +300,10 @@ export class RSocketPeer {
       return
     }
     if (stream.granted === 0) {
+      const { handler } = stream
       stream.cancel()
       if (!stream.closed) stream.fail(RSOCKET_ERROR.invalid, 'more items than asked for')
-      stream.handler?.onError(RSOCKET_ERROR.invalid, 'more items than asked for')
+      handler?.onError(RSOCKET_ERROR.invalid, 'more items than asked for')
       return
     }
     if (stream.granted < UNBOUNDED_REQUEST_N) stream.granted--
@@ -325,11 +327,12 @@ export class RSocketPeer {
   }
 
   #refuse(stream: RSocketStream, why: string): void {
+    const { handler } = stream
     if (stream.isRequester) stream.cancel()
     else this.write(renderError(stream.id, RSOCKET_ERROR.invalid, why))
     stream.state = 0
     this.forget(stream)
-    stream.handler?.onError(RSOCKET_ERROR.invalid, why)
+    handler?.onError(RSOCKET_ERROR.invalid, why)
   }
 
   #onRequestN(stream: RSocketStream, n: number): void {

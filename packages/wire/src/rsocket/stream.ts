@@ -53,6 +53,11 @@ export class RSocketStream {
   /** We began it. */
   readonly isRequester: boolean
   readonly #owner: StreamOwner
+  /**
+   * Whom it tells; undefined when it is over. A map of streams that come and go leaves its old
+   * tables to the collector, each with a pointer to the next one: once one of them is old, all
+   * that they hold survives every young collection, and what a handler holds is most of it.
+   */
   handler: RSocketStreamHandler | undefined
   /** Of `stream-state.ts`. */
   state: number
@@ -148,7 +153,9 @@ export class RSocketStream {
   #step(type: number, flags: number): void {
     const step = stepStream(this.interaction, this.state, this.isRequester, type, flags)
     this.state = stateOf(step)
-    if (this.closed) this.#owner.forget(this)
+    if (!this.closed) return
+    this.#owner.forget(this)
+    this.handler = undefined
   }
 }
 
