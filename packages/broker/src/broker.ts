@@ -5,7 +5,13 @@
  */
 import { type Clock, type Logger, sleep } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
-import { type Listening, type Socket, TimerWheel, type Transport } from '@weft/net'
+import {
+  type Listening,
+  type Socket,
+  type SocketHandler,
+  TimerWheel,
+  type Transport,
+} from '@weft/net'
 import { RSOCKET_ERROR, RSocketFrameReader, type Setup } from '@weft/wire'
 import { tellBrokers, tellEvent } from './announcements.ts'
 import { placeInstance } from './auth/place-instance.ts'
@@ -24,6 +30,7 @@ import { type Framing, LENGTH_FRAMING } from './outbox.ts'
 import { type BrokerFacts, linkFacts, type PeerFacts, type PeerIdentity } from './peer-facts.ts'
 import { type PeerNews, readPeerNews, servicesAfter } from './peer-news.ts'
 import { Registry } from './registry.ts'
+import { Resumption } from './resume/resumption.ts'
 import type { Router } from './router.ts'
 import { Turn } from './turn.ts'
 import { WEBSOCKET_FRAMING, WebSocketSource } from './websocket-source.ts'
@@ -97,6 +104,7 @@ export class Broker implements LegOwner {
   readonly #deps: BrokerDeps
   readonly #filters: FilterStage | undefined
   readonly #turn = new Turn()
+  readonly #resumption: Resumption | undefined
   readonly #legs = new Set<Leg>()
   readonly #listening: Listening[] = []
   #uris: readonly string[] = []
@@ -112,6 +120,7 @@ export class Broker implements LegOwner {
     this.clock = deps.clock
     this.wheel = new TimerWheel(deps.clock)
     this.nowMs = deps.clock.monotonicMs()
+    if (this.limits.resumeWindowMs > 0) this.#resumption = new Resumption(this)
     const service = new BrokerService(() => this.#welcome(), this.registry)
     const { registry } = this
     const router =
@@ -154,7 +163,7 @@ export class Broker implements LegOwner {
       transport: this.#deps.transport,
       clock: this.clock,
       handshakeTimeoutMs: this.limits.setupTimeoutMs,
-      legOn: (socket) => this.#legOn(socket, options.kind),
+      legOn: (socket) => this.#handlerOn(socket, options.kind),
       onHandshake: () => {
         const isTaken = !this.#draining && this.#unauthenticated < this.limits.maxUnauthenticated
         if (isTaken) this.#unauthenticated++
@@ -168,6 +177,11 @@ export class Broker implements LegOwner {
     })
     this.#listening.push(listening)
     return listening.address
+  }
+
+  #handlerOn(socket: Socket, kind: ListenOptions['kind']): SocketHandler {
+    if (this.#resumption === undefined || kind !== 'tcp') return this.#legOn(socket, kind)
+    return this.#resumption.wrap(socket, (resumable) => this.#legOn(resumable, kind))
   }
 
   #legOn(socket: Socket, kind: ListenOptions['kind']): Leg {

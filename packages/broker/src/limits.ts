@@ -23,6 +23,12 @@ export interface BrokerLimits {
   readonly maxShortFragments: number
   /** Bytes of frames that wait for a verdict, per connection. */
   readonly maxParkedBytes: number
+  /** How long a peer may be away before its session is over, in milliseconds; 0: nobody may resume. */
+  readonly resumeWindowMs: number
+  /** Bytes of frames that are held for one peer until it says that it has them. */
+  readonly maxResumeBytes: number
+  /** Connections that can be resumed, at the same time. */
+  readonly maxResumable: number
 }
 
 export const DEFAULT_LIMITS: BrokerLimits = {
@@ -38,4 +44,7 @@ export const DEFAULT_LIMITS: BrokerLimits = {
   maxPushesPerSecond: 50,
   maxShortFragments: 64,
   maxParkedBytes: 1_048_576,
+  resumeWindowMs: 0,
+  maxResumeBytes: 262_144,
+  maxResumable: 1_024,
 }

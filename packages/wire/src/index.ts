@@ -123,6 +123,13 @@ export {
 } from './rsocket/metadata-entries.ts'
 export { COMPOSITE_MIME, METADATA_ID, mimeId } from './rsocket/mime-types.ts'
 export { RSocketPeer, type RSocketPeerHandler, type RSocketPeerOptions } from './rsocket/peer.ts'
+export {
+  isResumable,
+  readResume,
+  receivedPosition,
+  renderResume,
+  renderResumeOk,
+} from './rsocket/resume-frames.ts'
 export type { RSocketStream, RSocketStreamHandler } from './rsocket/stream.ts'
 export {
   isStreamOver,

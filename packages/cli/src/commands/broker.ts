@@ -127,6 +127,12 @@ export const broker: Command = {
       placeholder: 'NAME=N',
       describe: 'e.g. max-streams=1000; `weft broker --limit help` lists them',
     },
+    resume: {
+      kind: 'value',
+      placeholder: 'DURATION',
+      describe:
+        'let clients that ask for it resume a lost connection so long, over TCP and TLS (off)',
+    },
     drain: {
       kind: 'value',
       placeholder: 'DURATION',

@@ -98,7 +98,7 @@ export async function brokerOptionsOf(
     ...(tokenFile === undefined ? {} : { adminToken: await readTokenFile(tokenFile, terminal) }),
     ...(scrapeFile === undefined ? {} : { scrapeToken: await readTokenFile(scrapeFile, terminal) }),
     filters: args.list('filter').map((path) => resolve(terminal.cwd, path)),
-    limits: args.pairs('limit'),
+    limits: { ...resumeLimit(args), ...args.pairs('limit') },
     drainMs: drainMsOf(args),
     ...(cluster === undefined ? {} : { cluster }),
     ...(transport === undefined ? {} : { transport }),
@@ -203,6 +203,17 @@ function issuerOf(text: string, cwd: string): AuthenticationOptions['issuers'][n
     throw new UsageError(`--jwks must look like ISSUER=FILE or ISSUER=URL, got '${text}'`)
   }
   return { issuer, from: /^https?:\/\//i.test(from) ? from : resolve(cwd, from) }
+}
+
+/** `--resume 60s` is `--limit resume-window-ms=60000`. */
+function resumeLimit(args: Arguments): Readonly<Record<string, string>> {
+  const text = args.value('resume')
+  if (text === undefined) return {}
+  const ms = parseDurationMs(text)
+  if (ms === undefined || ms < 1) {
+    throw new UsageError(`--resume must be a duration such as 60s, got '${text}'`)
+  }
+  return { 'resume-window-ms': String(Math.ceil(ms)) }
 }
 
 function drainMsOf(args: Arguments): number {
