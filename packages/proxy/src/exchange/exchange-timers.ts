@@ -99,6 +99,11 @@ export class ExchangeTimers implements Timed {
     this.#arm(nowMs)
   }
 
+  /** The try is over; what follows it is not its time. */
+  endTry(): void {
+    this.#tryAtMs = 0
+  }
+
   #arm(nowMs: number): void {
     let atMs = Number.POSITIVE_INFINITY
     if (this.#requestAtMs !== 0) atMs = this.#requestAtMs

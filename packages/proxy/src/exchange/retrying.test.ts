@@ -95,6 +95,22 @@ describe('limits', () => {
     assert.ok(waitedMs >= 990 && waitedMs < 1_900, `waited ${waitedMs} ms`)
   })
 
+  test('the limit of a try does not end the pause behind it', async () => {
+    const times: number[] = []
+    const app = await serve(opened, (_request, answer) => {
+      times.push(performance.now())
+      answer.writeHead(times.length === 1 ? 503 : 200, { 'retry-after': '1' }).end()
+    })
+    const resetBackoff = {
+      headers: [{ name: 'retry-after', format: 'seconds' }],
+      maxMs: 5_000,
+    } as const
+    const proxy = await hop(opened, [app], retrying({ perTryTimeoutMs: 50, resetBackoff }))
+    assert.equal((await ask(proxy.port)).status, 200)
+    const waitedMs = (times[1] ?? 0) - (times[0] ?? 0)
+    assert.ok(waitedMs >= 990, `waited ${waitedMs} ms`)
+  })
+
   test('a field of the answer can ask for a retry', async () => {
     let calls = 0
     const app = await serve(opened, (_request, answer) => {

@@ -100,6 +100,8 @@ function retry(x: Exchange, outcome: AttemptOutcome, nowMs: number): void {
     return
   }
   x.backoff ??= 'exponential'
+  // The last try's limit must not end the pause with yet another try.
+  x.timers.endTry()
   x.cancelWait = x.deps.clock.after(delayMs, () => {
     x.cancelWait = undefined
     startAttempt(x, false, x.deps.clock.monotonicMs())
