@@ -1,7 +1,9 @@
 /** Brokers that know each other by a real etcd: it dies, forgets, wants certificates and passwords. */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { realClock } from '@weft/base'
+import { connect } from '@weft/rsocket'
 import { createTestCa, eventually, freePort } from '@weft/testkit'
 import { echo, routed, type TestClient } from '../../packages/broker/src/broker-fixture.ts'
 import {
@@ -146,6 +148,75 @@ describe('a cluster of brokers over etcd', { skip: noEtcd }, () => {
     assert.ok(one && two)
     await two.stop()
     await eventually(() => assert.deepEqual(one.member.status.brokers, []))
+  })
+})
+
+describe('a rolling restart of two brokers under load', { skip: noEtcd }, () => {
+  test('no request is lost, by our own SDK on both sides', async () => {
+    await using etcd = await startEtcd()
+    const stack = new AsyncDisposableStack()
+    let nodes: Node[] = []
+    const open = async (id: string) => {
+      const node = await openNode({ id, etcd: etcd.members(), ca })
+      nodes = [...nodes, node]
+      return node
+    }
+    const first = await open('b1')
+    const second = await open('b2')
+    const brokers = [first, second].map(({ address }) => `tcp://127.0.0.1:${address.port}`)
+    const runs = new Map<string, number>()
+    const server = await connect({
+      ...{ brokers, app: 'server' },
+      services: {
+        's.Counted': {
+          async run(request) {
+            const id = request.text()
+            runs.set(id, (runs.get(id) ?? 0) + 1)
+            if (Math.random() < 0.05) await setTimeout(80)
+            return id
+          },
+        },
+      },
+    })
+    const client = await connect({ brokers, app: 'client' })
+    stack.defer(() => server.close())
+    stack.defer(() => client.close())
+    await eventually(() => {
+      for (const node of nodes) assert.ok(node.broker.registry.find('s.Counted').length > 0)
+    })
+    let isOver = false
+    let done = 0
+    const failures: string[] = []
+    const load = Array.from({ length: 16 }, async (_, worker) => {
+      for (let i = 0; !isOver; i++) {
+        const id = `${worker}-${i}`
+        await client.requestResponse('s.Counted', 'run', id).then(
+          () => done++,
+          (error: unknown) => failures.push(`${id}: ${String(error)}`),
+        )
+      }
+    })
+    for (const [i, id] of ['b1', 'b2', 'b1', 'b2'].entries()) {
+      const leaving = nodes[0] as Node
+      const next = await open(`${id}-${i}`)
+      await eventually(() => {
+        const { brokers: others } = next.member.status
+        assert.ok(others.some(({ link, state }) => link === 'up' && state === 'serving'))
+      })
+      nodes = nodes.slice(1)
+      const before = done
+      await leaving.drain(8_000)
+      await leaving.stop()
+      await eventually(() => assert.ok(done > before + 50))
+    }
+    isOver = true
+    await Promise.all(load)
+    assert.deepEqual(failures, [])
+    assert.ok(done > 500, `${done} requests`)
+    const twice = [...runs].filter(([, count]) => count > 1)
+    assert.deepEqual(twice, [])
+    await stack.disposeAsync()
+    await Promise.all(nodes.map((node) => node.stop()))
   })
 })
 

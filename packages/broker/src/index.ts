@@ -11,6 +11,7 @@ export {
 } from './auth/open-authentication.ts'
 export { openServerTls } from './auth/server-tls.ts'
 export { Broker, type BrokerDeps, type BrokerOptions, type DrainOptions } from './broker.ts'
+export { drainCluster } from './cluster/drain-cluster.ts'
 export { type Cluster, type ClusterSettings, createCluster } from './cluster/open-cluster.ts'
 export type { BrokerRow } from './cluster/peer-broker.ts'
 export type { BrokerFilter, FilterHost } from './filters/filter.ts'

@@ -7,6 +7,7 @@ import { createNodeTransport } from '@weft/net'
 import { Broker, type BrokerDeps } from '../broker.ts'
 import { type HelloOptions, TestClient } from '../broker-fixture.ts'
 import { ClusterMember } from './cluster-member.ts'
+import { drainCluster } from './drain-cluster.ts'
 import { HopTls } from './hop-tls.ts'
 import type { ModelEtcd } from './model-etcd-fixture.ts'
 
@@ -24,6 +25,8 @@ export interface Node {
   readonly clusterAddress: SocketAddress
   readonly tls: HopTls
   dial(hello?: HelloOptions): Promise<TestClient>
+  /** As SIGTERM does. */
+  drain(deadlineMs: number): Promise<void>
   stop(): Promise<void>
 }
 
@@ -98,6 +101,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
   return {
     ...{ broker, member, address, clusterAddress, tls },
     dial: (hello = {}) => TestClient.dial(transport, address, hello),
+    drain: (deadlineMs) => drainCluster(member, broker, deadlineMs),
     async stop() {
       await member.close()
       broker.close()

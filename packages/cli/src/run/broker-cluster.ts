@@ -1,6 +1,5 @@
 /** A broker's part of a cluster: what it shows to others, where they find it, and the way down. */
 import { X509Certificate } from 'node:crypto'
-import type { Clock } from '@weft/base'
 import { type Authentication, type Broker, type Cluster, createCluster } from '@weft/broker'
 import { renderAddress } from '@weft/model'
 import { type ClusterRunOptions, isWildcard } from './broker-cluster-options.ts'
@@ -13,8 +12,6 @@ export type ClusterDeps = Omit<Parameters<typeof createCluster>[1], 'identity'> 
 }
 
 const SCHEMES = { tcp: 'tcp', tls: 'tcps', ws: 'ws', wss: 'wss' } as const
-/** Applications get so long to open a link to another broker before new requests are refused here. */
-const MOVE_MS = 2_000
 
 export function openCluster(
   id: string,
@@ -66,26 +63,5 @@ function listenedAt(
   return listeners.flatMap(({ name, address: { host } }) => {
     const at = addresses[name]
     return at === undefined || isWildcard(host) ? [] : [`${SCHEMES[name]}://${at}`]
-  })
-}
-
-/**
- * Down without a loss: others ask elsewhere, applications move, the others ask nothing any more,
- * what is open ends.
- */
-export async function drainCluster(
-  { member }: Cluster,
-  broker: Broker,
-  deadlineMs: number,
-  clock: Clock,
-): Promise<void> {
-  const beganMs = clock.monotonicMs()
-  await member.beginDrain()
-  const graceMs = Math.min(MOVE_MS, deadlineMs / 4)
-  await broker.drain({
-    deadlineMs: Math.max(0, deadlineMs - (clock.monotonicMs() - beganMs)),
-    graceMs,
-    replaceWith: member.others,
-    afterGrace: () => member.stopRequests(),
   })
 }

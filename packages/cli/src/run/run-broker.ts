@@ -9,6 +9,7 @@ import {
   type BrokerLimits,
   type Cluster,
   DEFAULT_LIMITS,
+  drainCluster,
   type FilterSet,
   type MeshBroker,
   openAuthentication,
@@ -22,7 +23,7 @@ import { CommandError, UsageError } from '../command.ts'
 import { programVersion } from '../program-version.ts'
 import { columns } from '../terminal/columns.ts'
 import { firstSignal, type Terminal } from '../terminal/terminal.ts'
-import { drainCluster, joinCluster, openCluster } from './broker-cluster.ts'
+import { joinCluster, openCluster } from './broker-cluster.ts'
 import { openFilters } from './broker-filters.ts'
 import type { BrokerListener, BrokerRunOptions } from './broker-options.ts'
 import { type BrokerSidecars, openBrokerSidecars } from './broker-sidecars.ts'
@@ -86,7 +87,7 @@ export async function runBroker(
     opened.mesh?.feeds.leave()
     const { drainMs } = options
     if (opened.cluster === undefined) await broker.drain({ deadlineMs: drainMs })
-    else await drainCluster(opened.cluster, broker, drainMs, terminal.clock)
+    else await drainCluster(opened.cluster.member, broker, drainMs)
   } finally {
     await admin?.close()
     await close(opened)
