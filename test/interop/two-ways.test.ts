@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { createServer, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { after, before, describe, test } from 'node:test'
 import { connect } from '@weft/rsocket'
 import { freePort } from '@weft/testkit'
@@ -87,6 +88,30 @@ describe('one service, two ways', () => {
         .end()
     })
 
+  /** By which way bytes came back over a WebSocket; else the status. */
+  const echo = (caller: string, host: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const headers = {
+        ...{ host, connection: 'Upgrade', upgrade: 'websocket' },
+        ...{ 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' },
+      }
+      const port = callers.get(caller)
+      const asked = request({ host: '127.0.0.1', port, path: '/', headers, agent: false })
+      asked.on('error', reject)
+      asked.on('response', (answer) => {
+        answer.resume()
+        resolve(String(answer.statusCode))
+      })
+      asked.on('upgrade', (answer, socket) => {
+        socket.write('ping')
+        socket.once('data', (bytes: Buffer) => {
+          resolve(`${String(answer.headers['x-way'])} ${String(bytes)}`)
+          socket.destroy()
+        })
+      })
+      asked.end()
+    })
+
   /** A caller that has dialled out. */
   const dialIn = async (account: string) => {
     const port = await freePort()
@@ -119,6 +144,12 @@ describe('one service, two ways', () => {
     const server = createServer((asked, answer) => {
       answer.setHeader('x-way', way)
       answer.end(JSON.stringify(asked.headers))
+    })
+    server.on('upgrade', (_asked, socket: Duplex) => {
+      const head = 'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket'
+      socket.write(`${head}\r\nx-way: ${way}\r\n\r\n`)
+      socket.on('error', () => {})
+      socket.pipe(socket)
     })
     servers.push(server)
     return new Promise((resolve) =>
@@ -226,6 +257,13 @@ describe('one service, two ways', () => {
         assert.equal((await ask(caller, 'cart.shop:9080')).status, 403)
       }
     }
+  })
+
+  test('WebSockets go each way, under the same verdicts', async () => {
+    assert.equal(await echo('web', 'cart.shop:9080'), 'dialled ping')
+    assert.equal(await echo('web dialled in', 'books.shop:9080'), 'direct ping')
+    assert.equal(await echo('mallory', 'cart.shop:9080'), '403')
+    assert.equal(await echo('mallory dialled in', 'books.shop:9080'), '403')
   })
 
   test('the broker counts what it passes on under the names of both', async () => {

@@ -26,6 +26,7 @@ import { callHttp } from '../http/call-http.ts'
 import { Http2Application } from '../http/call-http2.ts'
 import { createEitherServer, type EitherServer } from '../http/either-version.ts'
 import { type HttpPeers, serveHttp } from '../http/serve-http.ts'
+import { serveUpgrade } from '../http/upgrade.ts'
 import { readMetricsRequest } from '../scrape/metrics-call.ts'
 import { answerMetrics, type MetricsSource } from './local-metrics.ts'
 import { watchPort } from './watch-port.ts'
@@ -164,6 +165,9 @@ export class HttpAgent implements HttpPeers {
           'x-weft-error: the mesh encrypts by itself: call http://, not https://\r\n\r\n',
       )
     })
+    server.http1.on('upgrade', (request, socket, early) =>
+      serveUpgrade(request, socket, early, this),
+    )
     await server.listen({ host, port })
     return server
   }

@@ -16,6 +16,7 @@ import type { PeerFacts } from '../peer-facts.ts'
 import { isApiRequest, serveApi } from './api-gateway.ts'
 import { callerByCertificate } from './forwarded-principal.ts'
 import { serveHttp } from './serve-http.ts'
+import { isWebSocket, serveUpgrade } from './upgrade.ts'
 
 /** Principals of one kind's callers that are kept; the oldest gives way. */
 const MAX_CALLERS = 256
@@ -67,9 +68,14 @@ export class HttpBridge {
   }
 
   #server(kind: WorkloadKind, isSidecar: boolean): Server {
-    const server = createServer({ keepAliveTimeout: 75_000 }, (request, response) =>
-      this.#onRequest(kind, isSidecar, request, response),
+    const server = createServer(
+      { keepAliveTimeout: 75_000, shouldUpgradeCallback: isWebSocket },
+      (request, response) => this.#onRequest(kind, isSidecar, request, response),
     )
+    server.on('upgrade', (request, socket, early) => {
+      const peer = this.#peerFor(kind, isSidecar, request)
+      serveUpgrade(request, socket, early, { pick: () => peer })
+    })
     this.#servers.set(kind, server)
     return server
   }
@@ -85,15 +91,20 @@ export class HttpBridge {
     request: IncomingMessage,
     response: ServerResponse,
   ): void {
+    const peer = this.#peerFor(kind, isSidecar, request)
+    if (!kind.isHttp && isApiRequest(request)) serveApi(request, response, peer)
+    else serve(request, response, peer)
+  }
+
+  #peerFor(
+    kind: WorkloadKind,
+    isSidecar: boolean,
+    request: IncomingMessage,
+  ): LocalPeer['peer'] | undefined {
     if (isSidecar) restorePeer(request.rawHeaders)
-    if (!kind.isHttp) {
-      const principal = isSidecar ? callerByCertificate(request.headers) : undefined
-      const peer = this.#peerOf(kind, principal, false)
-      if (isApiRequest(request)) serveApi(request, response, peer)
-      else serve(request, response, peer)
-      return
-    }
-    serve(request, response, this.#peerOf(kind, undefined, isSidecar))
+    if (kind.isHttp) return this.#peerOf(kind, undefined, isSidecar)
+    const principal = isSidecar ? callerByCertificate(request.headers) : undefined
+    return this.#peerOf(kind, principal, false)
   }
 
   #peerOf(

@@ -19,6 +19,8 @@ import {
 import type { ApplicationAddress } from './application-address.ts'
 import { type Http2Application, relayHttp2 } from './call-http2.ts'
 import { forwardedFields, isIdempotent, rawHeadersOf } from './fields.ts'
+import { relayUpgrade } from './relay-upgrade.ts'
+import { asksForWebSocket } from './upgrade.ts'
 
 export interface CallHttpOptions {
   readonly application: ApplicationAddress
@@ -40,19 +42,25 @@ export function callHttp(
   else {
     const body = stream.interaction === 'channel' ? undefined : payload.data
     const { http2, onEnd } = options
-    if (http2 === undefined) new HttpRelay(opened.head, opened.call, body, options).open()
+    if (http2 === undefined && asksForWebSocket(opened.head)) {
+      relayUpgrade(send(opened.head, options, ['connection', 'Upgrade']), opened.call, onEnd)
+    } else if (http2 === undefined) new HttpRelay(opened.head, opened.call, body, options).open()
     else relayHttp2(opened, body, http2, onEnd)
   }
 }
 
-function send(head: HttpRequestEntry, { application, agent }: CallHttpOptions): ClientRequest {
+function send(
+  head: HttpRequestEntry,
+  { application, agent }: CallHttpOptions,
+  more: readonly string[] = [],
+): ClientRequest {
   const at =
     'path' in application
       ? { socketPath: application.path }
       : { host: application.host, port: application.port }
   return askHttp({
     ...{ ...at, agent, method: head.method, path: head.path, setHost: false },
-    headers: ['host', head.authority, ...rawHeadersOf(head.fields.filter(isOfCaller))],
+    headers: ['host', head.authority, ...rawHeadersOf(head.fields.filter(isOfCaller)), ...more],
   })
 }
 

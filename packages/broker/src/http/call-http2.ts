@@ -128,7 +128,7 @@ function headersOf({ method, path, authority, fields }: HttpRequestEntry): Outgo
   }
   let isGrpc = false
   for (const [name, value] of fields) {
-    if (name === PEER_HEADER || name.startsWith(':')) continue
+    if (name === PEER_HEADER || name === 'upgrade' || name.startsWith(':')) continue
     if (name === 'content-type' && value.startsWith('application/grpc')) isGrpc = true
     const known = headers[name]
     headers[name] = known === undefined ? value : [known, value].flat()

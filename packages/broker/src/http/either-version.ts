@@ -16,6 +16,7 @@ import {
   type Server as NetServer,
   type Socket,
 } from 'node:net'
+import { isWebSocket } from './upgrade.ts'
 
 /** Of both versions; they agree in what is used here. */
 export type AnyRequest = IncomingMessage | Http2ServerRequest
@@ -40,7 +41,10 @@ const FIRST_BYTE_MS = 60_000
 export function createEitherServer(
   onRequest: (request: AnyRequest, response: AnyResponse) => void,
 ): EitherServer {
-  const http1 = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, onRequest)
+  const http1 = createServer(
+    { keepAliveTimeout: KEEP_ALIVE_MS, shouldUpgradeCallback: isWebSocket },
+    onRequest,
+  )
   const http2: Http2Server = createHttp2Server({ settings: { enablePush: false } }, onRequest)
   const sockets = new Set<Socket>()
   http2.on('session', (session: ServerHttp2Session) => {

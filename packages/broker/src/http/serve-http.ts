@@ -47,7 +47,7 @@ export function serveHttp(request: AnyRequest, response: AnyResponse, peers: Htt
 }
 
 /** A proxy is asked for whole URLs; a server for paths on its host. */
-function headOf(request: AnyRequest): HttpRequestEntry {
+export function headOf(request: AnyRequest): HttpRequestEntry {
   const { method = 'GET', url = '/', headers, rawHeaders } = request
   const absolute = /^http:\/\/([^/?#]+)([^#]*)/i.exec(url)
   const path = absolute?.[2] ?? url

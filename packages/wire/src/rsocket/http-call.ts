@@ -254,6 +254,12 @@ export class HttpServerCall implements RSocketStreamHandler {
     this.#head = head
   }
 
+  /** As `head`, but it leaves now: the body may be long in coming. */
+  open(head: HttpResponseEntry): void {
+    this.#head = head
+    this.#begin(EMPTY, false)
+  }
+
   /** False: it waits, and `onWritable` follows. */
   write(bytes: Uint8Array): boolean {
     if (this.#head === undefined) return this.#out.write(bytes)
