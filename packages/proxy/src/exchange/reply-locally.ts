@@ -58,7 +58,9 @@ export function replyLocally(exchange: Exchange, asHttp: LocalReply): void {
     out,
   )
   exchange.responseBodyBytes = bodyBytes
-  exchange.answerPlan.headLength = out.length - bodyBytes
+  const { answerPlan } = exchange
+  answerPlan.headLength = out.length - bodyBytes
+  answerPlan.lineLength = out.bytes.indexOf('\n') + 1
   exchange.answer.framingOut = 0
   const { headerCase } = exchange.runtime.manager
   if (headerCase !== undefined && !downstream.multiplexed) {

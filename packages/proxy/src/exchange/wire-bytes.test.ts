@@ -73,7 +73,10 @@ async function sides({ answer, cutBytes = 65_536, until = '\r\n\r\n' }: Sides) {
   return { ask, client, seen }
 }
 
-const headOf = (text: string) => text.indexOf('\r\n\r\n') + 4
+/** As Envoy counts them: lines that came without their ends, lines that were sent with them. */
+const linesOf = (text: string) => text.slice(0, text.indexOf('\r\n\r\n')).split('\r\n').slice(1)
+const cameAs = (text: string) => linesOf(text).reduce((sum, line) => sum + line.length, 2)
+const sentAs = (text: string) => linesOf(text).reduce((sum, line) => sum + line.length + 2, 0)
 
 test('heads and bodies are counted as both ends see them, in every framing', async () => {
   const chunks = '5\r\nhello\r\n1;x=y\r\n!\r\n0\r\nx-sum: 1\r\n\r\n'
@@ -100,14 +103,14 @@ test('heads and bodies are counted as both ends see them, in every framing', asy
         assert.deepEqual(downstreamWire, {
           received: request.length,
           sent: client.text.length,
-          headerReceived: headOf(request),
-          headerSent: headOf(client.text),
+          headerReceived: cameAs(request),
+          headerSent: sentAs(client.text),
         })
         assert.deepEqual(upstreamWire, {
           received: answer.length,
           sent: seen.received.length,
-          headerReceived: headOf(answer),
-          headerSent: headOf(seen.received),
+          headerReceived: cameAs(answer),
+          headerSent: sentAs(seen.received),
         })
       }
     }
@@ -135,8 +138,8 @@ test('an answer of our own has bytes, and nothing was upstream', async () => {
   assert.deepEqual(downstreamWire, {
     received: request.length,
     sent: client.text.length,
-    headerReceived: request.length,
-    headerSent: headOf(client.text),
+    headerReceived: cameAs(request),
+    headerSent: sentAs(client.text),
   })
   assert.deepEqual(upstreamWire, { received: 0, sent: 0, headerReceived: 0, headerSent: 0 })
 })

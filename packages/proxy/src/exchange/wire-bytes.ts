@@ -6,12 +6,13 @@
  */
 import { type MessageHead, SPAN } from '@weft/wire'
 import type { Exchange } from './exchange.ts'
+import type { RequestPlan } from './write-request.ts'
 
 export interface WireBytes {
   /** Absent: not known; 0: there was none. */
   readonly received: number | undefined
   readonly sent: number | undefined
-  /** Of these, start line and fields. */
+  /** Of these the fields: without the start line, as Envoy counts them. */
   readonly headerReceived: number | undefined
   readonly headerSent: number | undefined
 }
@@ -27,12 +28,12 @@ export function downstreamBytes(x: Exchange): WireBytes {
   const { downstream, head, request, answer, answerPlan, responseBodyBytes } = x
   if (downstream.multiplexed) return UNKNOWN
   // Before that the lengths are another exchange's.
-  const headerSent = x.answered ? answerPlan.headLength : 0
+  const headLength = x.answered ? answerPlan.headLength : 0
   return {
     received: head.end + request.bytes + request.framingIn,
-    sent: x.answered ? headerSent + responseBodyBytes + answer.framingOut : 0,
-    headerReceived: head.end,
-    headerSent,
+    sent: x.answered ? headLength + responseBodyBytes + answer.framingOut : 0,
+    headerReceived: receivedFields(head),
+    headerSent: x.answered ? sentFields(answerPlan) : 0,
   }
 }
 
@@ -41,18 +42,29 @@ export function upstreamBytes(x: Exchange): WireBytes {
   const { sentBy, request, response, answer, responseHeadDone, plan } = x
   if (sentBy === undefined) return { received: 0, sent: 0, headerReceived: 0, headerSent: 0 }
   if (sentBy.multiplexed) return UNKNOWN
-  const headerReceived = responseHeadDone ? response.end : 0
-  const body = responseHeadDone ? answer.bytes + answer.framingIn : 0
+  const received = responseHeadDone ? response.end + answer.bytes + answer.framingIn : 0
   return {
-    received: headerReceived + body,
+    received,
     // In another coding than it came in, its length is not noted.
     sent:
       request.decoder === undefined
         ? plan.headLength + request.bytes + request.framingOut
         : undefined,
-    headerReceived,
-    headerSent: plan.headLength,
+    headerReceived: responseHeadDone ? receivedFields(response) : 0,
+    headerSent: sentFields(plan),
   }
+}
+
+const LINE_END = 2
+
+/** Lines without their ends, and the empty line. */
+function receivedFields({ end, fieldsStart, count }: MessageHead): number {
+  return end - fieldsStart - LINE_END * count
+}
+
+/** Lines with their ends, without the empty line. */
+function sentFields({ headLength, lineLength }: Pick<RequestPlan, 'headLength' | 'lineLength'>) {
+  return headLength - lineLength - LINE_END
 }
 
 /** Names and values of a request, as HTTP/2 would name its start line. */

@@ -69,6 +69,8 @@ export interface RequestPlan {
   stamps: EncodedHeaders | undefined
   /** Of what was written, in bytes; 0: nothing was. */
   headLength: number
+  /** Of these, the start line with its end. */
+  lineLength: number
   /** Remembers the request id that is made here. */
   readonly id: RequestId
 }
@@ -103,6 +105,7 @@ export function newRequestPlan(
     route: undefined,
     stamps: undefined,
     headLength: 0,
+    lineLength: 0,
     id,
   }
 }
@@ -127,7 +130,9 @@ const EXPECTED_MS = pieceOf(ascii('x-envoy-expected-rq-timeout-ms: '))
 
 export function writeRequestHead(plan: RequestPlan, out: OutBuffer): void {
   const { head, bytes } = plan
+  const from = out.length
   writeRequestLine(plan, out)
+  plan.lineLength = out.length - from
   cutHopByHop(head, bytes)
   cutOurs(plan)
   if (plan.route !== undefined) cutNames(head, bytes, plan.route.cuts)

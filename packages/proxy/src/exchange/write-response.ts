@@ -48,6 +48,8 @@ export interface ResponsePlan {
   filters: EncodedHeaders | undefined
   /** Of what was written, in bytes. */
   headLength: number
+  /** Of these, the status line with its end. */
+  lineLength: number
 }
 
 export function newResponsePlan(
@@ -69,6 +71,7 @@ export function newResponsePlan(
     stamps: undefined,
     filters: undefined,
     headLength: 0,
+    lineLength: 0,
   }
 }
 
@@ -78,6 +81,7 @@ export function writeResponseHead(plan: ResponsePlan, out: OutBuffer): void {
   // An HTTP/2 upstream says 200 for what HTTP/1.1 calls 101.
   if (plan.accept === undefined || head.status === 101) writeStatusLine(head, bytes, out)
   else out.append(SWITCHING_LINES)
+  plan.lineLength = out.length - from
   cutHopByHop(head, bytes)
   cutKnown(head, FIELD['transfer-encoding'])
   if (plan.accept !== undefined) replaceProof(plan, plan.accept, out)
