@@ -322,8 +322,8 @@ export class Client implements RSocketClient {
 
   #onEvent(own: OwnLink, event: Readonly<Record<string, unknown>>): void {
     const { welcome, brokers, goaway, token, ack } = event
-    if (isRecord(welcome)) this.#links.learn(this.#places(welcome.brokers))
-    if (isRecord(brokers)) this.#links.learn(this.#places(brokers.uris))
+    if (isRecord(welcome)) this.#links.learn(this.#places(welcome.brokers, welcome.zones))
+    if (isRecord(brokers)) this.#links.learn(this.#places(brokers.uris, brokers.zones))
     if (isRecord(goaway)) {
       const deadlineMs = typeof goaway.deadlineMs === 'number' ? goaway.deadlineMs : 0
       this.#links.leave(own, Math.max(0, deadlineMs), this.#places(goaway.replaceWith))
@@ -332,8 +332,8 @@ export class Client implements RSocketClient {
     if (isRecord(ack)) this.#news.onAck(own.link, ack.seq)
   }
 
-  #places(told: unknown) {
-    return usablePlaces(told, this.#settings.brokers, this.#platform.schemes)
+  #places(uris: unknown, zones?: unknown) {
+    return usablePlaces(uris, zones, this.#settings.brokers, this.#platform.schemes)
   }
 }
 

@@ -54,22 +54,15 @@ test('what is wrong is said with what is right', () => {
 
 test('brokers that are told of are believed only within the kinds of the first list', () => {
   const first = [{ uri: 'tls://a:1', zone: '' }]
-  const told = [
-    'tls://b:2',
-    'tcps://c:3',
-    'tcp://evil:4',
-    'ws://d:5',
-    7,
-    null,
-    { uri: 'tls://e:6', zone: 'z' },
-    { zone: 'z' },
-  ]
-  assert.deepEqual(usablePlaces(told, first, SCHEMES), [
-    { uri: 'tls://b:2', zone: '' },
-    { uri: 'tcps://c:3', zone: '' },
-    { uri: 'tls://e:6', zone: 'z' },
+  const uris = ['tls://b:2', 'tcp://evil:4', 'tcps://c:3', 'ws://d:5', 7, null, 'tls://']
+  assert.deepEqual(usablePlaces(uris, ['z1', 'z2', 'z3'], first, SCHEMES), [
+    { uri: 'tls://b:2', zone: 'z1' },
+    { uri: 'tcps://c:3', zone: 'z3' },
   ])
-  assert.deepEqual(usablePlaces('tls://b:2', first, SCHEMES), [])
+  assert.deepEqual(usablePlaces(['tls://b:2'], 'z', first, SCHEMES), [
+    { uri: 'tls://b:2', zone: '' },
+  ])
+  assert.deepEqual(usablePlaces('tls://b:2', undefined, first, SCHEMES), [])
 })
 
 test('a call names whom it is for and carries its tags', () => {

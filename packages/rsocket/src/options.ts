@@ -113,18 +113,22 @@ function uriProblem(uri: string, schemes: readonly string[]): string | undefined
 /**
  * Those of the brokers that somebody tells of which may be dialled: a link of the same kind as one
  * of the first list, so that nobody moves a program from TLS to plaintext by telling it to.
+ *
+ * @param uris As the event has them; what is no URI is passed over.
+ * @param zones Of each, in the same order; absent: not known.
  */
 export function usablePlaces(
-  told: unknown,
+  uris: unknown,
+  zones: unknown,
   first: readonly BrokerPlace[],
   schemes: readonly string[],
 ): readonly BrokerPlace[] {
-  if (!Array.isArray(told)) return []
+  if (!Array.isArray(uris)) return []
   const kinds = new Set(first.map(({ uri }) => kindOf(uri)))
-  return told.flatMap((each: unknown) => {
-    const uri = typeof each === 'string' ? each : textOf(each, 'uri')
-    if (uri === undefined || uriProblem(uri, schemes) !== undefined) return []
-    return kinds.has(kindOf(uri)) ? [{ uri, zone: textOf(each, 'zone') ?? '' }] : []
+  return uris.flatMap((uri: unknown, at) => {
+    if (typeof uri !== 'string' || uriProblem(uri, schemes) !== undefined) return []
+    const zone: unknown = Array.isArray(zones) ? zones[at] : undefined
+    return kinds.has(kindOf(uri)) ? [{ uri, zone: typeof zone === 'string' ? zone : '' }] : []
   })
 }
 
@@ -132,10 +136,4 @@ export function usablePlaces(
 function kindOf(uri: string): string {
   const { protocol } = new URL(uri)
   return protocol === 'tcps:' ? 'tls:' : protocol
-}
-
-function textOf(value: unknown, key: string): string | undefined {
-  if (typeof value !== 'object' || value === null || !(key in value)) return undefined
-  const text: unknown = Object.entries(value).find(([name]) => name === key)?.[1]
-  return typeof text === 'string' ? text : undefined
 }
