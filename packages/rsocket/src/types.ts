@@ -50,7 +50,7 @@ export interface ConnectOptions {
   readonly brokers: readonly (string | BrokerAddress)[] | string
   /** What this program is, in lists and policies of people; default `app`. */
   readonly app?: string
-  /** Default `default`. With a token or a certificate, its namespace must be this one. */
+  /** Default: that of the token or the certificate, which it must be if it is said; without one `default`. */
   readonly namespace?: string
   /** Unique to this process, for its life; default: a random UUID. */
   readonly instance?: string
