@@ -18,6 +18,9 @@ export class BrokerCounters {
   pauses = 0
   /** Connections that ended with an ERROR of the peer. */
   peerErrors = 0
+  /** Resumable connections that broke, and that came back in time. */
+  carriersLost = 0
+  carriersResumed = 0
   requests = 0
   /** Requests that went to another broker, and that came from one. */
   hopsOut = 0

@@ -17,6 +17,8 @@ const TOTALS: Readonly<Record<string, readonly [counter: Counter, help: string]>
   timed_out_requests_total: ['timedOutRequests', 'Requests whose time limit was over.'],
   dropped_requests_total: ['droppedRequests', 'Fire-and-forget requests that nobody took.'],
   items_total: ['itemsForwarded', 'Items of streams and channels that were passed on.'],
+  carriers_lost_total: ['carriersLost', 'Times that a resumable connection broke.'],
+  carriers_resumed_total: ['carriersResumed', 'Times that one came back.'],
   pauses_total: ['pauses', 'Times that a peer was not read from because its bytes waited.'],
 }
 

@@ -257,6 +257,8 @@ test('an instance that is away is not called, one that is back is', async () => 
   provider.harvest()
   provider.frame(2, FRAME_TYPE.payload, FRAME_FLAG.next | FRAME_FLAG.complete, Buffer.from('back'))
   assert.deepEqual(await answered, ['back'])
+  const { carriersLost, carriersResumed } = raw.broker.counters
+  assert.deepEqual([carriersLost, carriersResumed], [1, 1])
 })
 
 test('who is back before the broker knows that it was gone takes its place', async () => {

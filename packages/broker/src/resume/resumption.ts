@@ -63,10 +63,12 @@ export class Resumption {
       },
       forget: (token) => this.#sessions.delete(keyOf(token)),
       onLost: () => {
+        counters.carriersLost++
         wasServing = leg().isServing
         if (wasServing) this.#deps.setServing(leg(), false)
       },
       onResumed: () => {
+        counters.carriersResumed++
         const resumed = leg()
         if (wasServing && !resumed.isServing) this.#deps.setServing(resumed, true)
         // Leases begin anew.
