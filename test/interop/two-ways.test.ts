@@ -275,6 +275,14 @@ describe('one service, two ways', () => {
       .filter((line) => line.includes('destination_workload="cart-dialled"'))
     const sources = counted.map((line) => /source_workload="([^"]*)"/.exec(line)?.[1])
     assert.deepEqual([...new Set(sources)].sort(), ['web'])
+    const out = body
+      .split('\n')
+      .filter((line) => line.includes('reporter="source"'))
+      .filter((line) => line.includes('destination_service_name="books"'))
+    assert.ok(
+      out.some((line) => line.includes('source_workload="web"')),
+      'calls out, too',
+    )
   })
 
   test('a service that speaks RSocket: its policy sees caller, service and method', async () => {

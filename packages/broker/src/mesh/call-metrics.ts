@@ -2,6 +2,7 @@
  * Calls through the broker under Istio's names. The broker is both ends' proxy: the caller's end
  * is reported for callers that dialled in, the other one for whoever answers.
  */
+import type { ServiceRef } from '@weft/model'
 import {
   IstioMetrics,
   MetricsRegistry,
@@ -31,6 +32,7 @@ export interface ObservedCall {
   readonly principal?: string | undefined
 }
 
+const NO_SERVICE: ServiceRef = { host: UNKNOWN, name: UNKNOWN, namespace: UNKNOWN }
 const SERIES = { maxSeries: 5_000, expiryMs: 0 }
 
 export class CallMetrics {
@@ -39,6 +41,8 @@ export class CallMetrics {
   readonly #feeds: WorkloadFeeds
   /** Of a caller that dialled in, whatever it asks. */
   readonly #observers = new WeakMap<WorkloadKind, CallObserver>()
+  /** The same for calls to who has not dialled in, by host. */
+  readonly #outside = new WeakMap<WorkloadKind, Map<string, CallObserver>>()
 
   constructor(options: CallMetricsOptions, feeds: WorkloadFeeds) {
     this.#istio = new IstioMetrics(this.registry, { ...SERIES, ...options })
@@ -59,13 +63,25 @@ export class CallMetrics {
     return observer
   }
 
+  /** Of calls to a service that has not dialled in, as far as the caller's end knows of it. */
+  outsideObserver(caller: WorkloadKind, service: ServiceRef): CallObserver {
+    const byHost = this.#outside.get(caller) ?? new Map<string, CallObserver>()
+    this.#outside.set(caller, byHost)
+    let observer = byHost.get(service.host)
+    if (observer === undefined) {
+      observer = this.#observer(caller, peerOfKind(caller), service)
+      byHost.set(service.host, observer)
+    }
+    return observer
+  }
+
   /** Of a copy: only who gets it is counted. */
   copyObserver(caller: WorkloadKind | undefined): CallObserver {
     return this.#observer(undefined, caller === undefined ? UNKNOWN_PEER : peerOfKind(caller))
   }
 
-  #observer(caller: WorkloadKind | undefined, source: Peer): CallObserver {
-    const slots = new Slots(this.#istio, source)
+  #observer(caller: WorkloadKind | undefined, source: Peer, outside?: ServiceRef): CallObserver {
+    const slots = new Slots(this.#istio, source, outside)
     return {
       onItem(entry, fromRequester, view) {
         if (fromRequester) return
@@ -85,12 +101,15 @@ export class CallMetrics {
 class Slots {
   readonly #istio: IstioMetrics
   readonly #source: Peer
+  /** Who is asked when nobody here answers. */
+  readonly #outside: ServiceRef | undefined
   #epoch = -1
   #known = new Map<WorkloadKind | undefined, Map<string, number>>()
 
-  constructor(istio: IstioMetrics, source: Peer) {
+  constructor(istio: IstioMetrics, source: Peer, outside: ServiceRef | undefined) {
     this.#istio = istio
     this.#source = source
+    this.#outside = outside
   }
 
   record(
@@ -136,7 +155,7 @@ class Slots {
       reporter,
       source: this.#source,
       destination: answering === undefined ? UNKNOWN_PEER : peerOfKind(answering),
-      service: { host, name, namespace },
+      service: answering === undefined ? (this.#outside ?? NO_SERVICE) : { host, name, namespace },
       ...{ responseCode, responseFlags },
       securityPolicy: reporter === 'source' ? 'unknown' : 'none',
       protocol,

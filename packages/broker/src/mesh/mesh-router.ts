@@ -30,7 +30,7 @@ import { Gates } from './gates.ts'
 import { withFieldChanges } from './http-head.ts'
 import { MeshClusters } from './mesh-clusters.ts'
 import type { Mirrors } from './mirrors.ts'
-import { leavesBroker } from './outside.ts'
+import { leavesBroker, serviceOf } from './outside.ts'
 import { ownAnswer, refused } from './own-answer.ts'
 import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
 import type { WorkloadPolicy } from './workload-policy.ts'
@@ -174,11 +174,15 @@ export class MeshRouter implements Router {
     if (!call.isHttp || !leavesBroker(route.action, policy, feeds)) return undefined
     const way = this.#deps.outside(caller)
     if (way === undefined) return undefined
+    const service = serviceOf(route.action, policy)
     return {
       kind: 'forward',
       isLasting: false,
       retries: 0,
-      observer: metrics.observerOf({ caller, peerHeader: undefined }),
+      observer:
+        service === undefined
+          ? metrics.observerOf({ caller, peerHeader: undefined })
+          : metrics.outsideObserver(caller, service),
       pick: (tried) => (tried.length === 0 ? way : undefined),
     }
   }

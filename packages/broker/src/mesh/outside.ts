@@ -4,7 +4,7 @@
  * TLS with the certificate of that very workload.
  */
 import { Agent } from 'node:http'
-import { renderAddress } from '@weft/model'
+import { renderAddress, type ServiceRef } from '@weft/model'
 import type { CompiledAction } from '@weft/traffic'
 import type { Broker } from '../broker.ts'
 import { callHttp } from '../http/call-http.ts'
@@ -88,6 +88,12 @@ export function leavesBroker(
     action.targets.some(({ cluster }) => isElsewhere(cluster)) ||
     action.source.mirrors.some(({ cluster }) => isElsewhere(cluster))
   )
+}
+
+/** The service that a route leads to, by its first target; undefined: to none that is declared. */
+export function serviceOf(action: CompiledAction, policy: WorkloadPolicy): ServiceRef | undefined {
+  if (action.kind !== 'forward') return undefined
+  return policy.clusterOf(action.targets[0].cluster)?.model.service
 }
 
 function isSomewhereElse(
