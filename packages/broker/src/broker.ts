@@ -33,6 +33,7 @@ import { Registry } from './registry.ts'
 import { Resumption } from './resume/resumption.ts'
 import type { Router } from './router.ts'
 import { Turn } from './turn.ts'
+import { type Fallback, FallbackRouter } from './upstream/fallback-router.ts'
 import { WEBSOCKET_FRAMING, WebSocketSource } from './websocket-source.ts'
 
 export interface BrokerOptions {
@@ -57,6 +58,8 @@ export interface BrokerDeps {
   readonly onGone?: (leg: Leg) => void
   /** It wants no requests any more, or wants them again: `Leg.isServing`. */
   readonly onServing?: (leg: Leg) => void
+  /** Where calls go that nobody here answers; absent: nowhere. */
+  readonly fallback?: Fallback
   /** Other brokers; absent: there are none. */
   readonly cluster?: ClusterPort
   /** What a peer says of its connection afterwards, such as a new token. */
@@ -130,7 +133,9 @@ export class Broker implements LegOwner {
         nowMs: () => this.nowMs,
       })
     this.#filters = deps.filters && new FilterStage(deps.filters, registry)
-    this.forwarder = new Forwarder(router, registry, this.#filters)
+    const { fallback } = deps
+    const routed = fallback === undefined ? router : new FallbackRouter(router, fallback)
+    this.forwarder = new Forwarder(routed, registry, this.#filters)
   }
 
   get schedule(): LegOwner['schedule'] {
@@ -227,6 +232,11 @@ export class Broker implements LegOwner {
     this.registry.add(leg)
     this.#deps.onOpen?.(leg)
     return leg
+  }
+
+  /** A leg of our own process asks as whoever dials in. */
+  introduce(leg: Leg): void {
+    this.#deps.onOpen?.(leg)
   }
 
   /** It wants no requests any more, or wants them again. */

@@ -132,6 +132,7 @@ export {
 } from './rsocket/resume-frames.ts'
 export type { RSocketStream, RSocketStreamHandler } from './rsocket/stream.ts'
 export {
+  isRequesterOpen,
   isStreamOver,
   openStream,
   STEP_DROP,

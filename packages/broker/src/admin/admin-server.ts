@@ -22,6 +22,7 @@ import type { FilterSet } from '../filters/filter-set.ts'
 import { registerFilterStats } from '../filters/filter-stats.ts'
 import { registerScrapeStats } from '../scrape/scrape-stats.ts'
 import { Scraper, type ScrapeWish } from '../scrape/scraper.ts'
+import type { Upstream } from '../upstream/upstream.ts'
 import { registerBrokerStats } from './broker-stats.ts'
 import { registerClusterStats } from './cluster-stats.ts'
 import { leasesOf, linksOf } from './link-list.ts'
@@ -44,6 +45,8 @@ export interface BrokerAdminDeps {
   readonly filters?: FilterSet
   /** Absent: there are no other brokers. */
   readonly cluster?: Pick<ClusterMember, 'status'>
+  /** Absent: it is no client of another broker. */
+  readonly upstream?: Pick<Upstream, 'status'>
   readonly log: Logger
   state(): 'PRE_INITIALIZING' | 'LIVE' | 'DRAINING'
 }
@@ -111,11 +114,12 @@ const ENDPOINTS: Readonly<Record<string, readonly [summary: string, Endpoint]>> 
   ],
   '/server_info': [
     'version and state',
-    ({ broker, state, cluster }, { info }) =>
+    ({ broker, state, cluster, upstream }, { info }) =>
       json({
         ...info,
         ...{ state: state(), pid: process.pid, connections: broker.connections },
         ...(cluster === undefined ? {} : { cluster: cluster.status }),
+        ...(upstream === undefined ? {} : { upstream: upstream.status }),
       }),
   ],
   '/stats': ['metrics; ?format=json, ?format=prometheus', statsAnswer],

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { type Command, UsageError } from '../command.ts'
 import { CLUSTER_OPTIONS } from '../run/broker-cluster-options.ts'
 import { brokerOptionsOf } from '../run/broker-options.ts'
+import { UPSTREAM_OPTIONS } from '../run/broker-upstream-options.ts'
 import { openLogs } from '../run/process-logs.ts'
 import { WORKLOAD_OPTIONS } from '../run/sidecar-options.ts'
 
@@ -139,6 +140,7 @@ export const broker: Command = {
       describe: 'how long open streams may take to end (25s)',
     },
     ...CLUSTER_OPTIONS,
+    ...UPSTREAM_OPTIONS,
     transport: WORKLOAD_OPTIONS.transport,
     'log-level': WORKLOAD_OPTIONS['log-level'],
   },

@@ -12,6 +12,7 @@ import type { Terminal } from '../terminal/terminal.ts'
 import { DEFAULT_XDS, isLoopback, isTlsAddress, parseAddress, parseConnect } from './addresses.ts'
 import { bootstrapFile } from './bootstrap.ts'
 import { type ClusterRunOptions, clusterOptionsOf } from './broker-cluster-options.ts'
+import { upstreamOptionsOf } from './broker-upstream-options.ts'
 import { readTokenFile } from './proxy-token.ts'
 import { identityOptionsOf } from './sidecar-options.ts'
 
@@ -51,6 +52,7 @@ export interface BrokerRunOptions {
   readonly drainMs: number
   /** Absent: the broker is alone. */
   readonly cluster?: ClusterRunOptions
+  readonly upstream?: ReturnType<typeof upstreamOptionsOf>
   readonly transport?: 'handle' | 'net'
 }
 
@@ -101,6 +103,7 @@ export async function brokerOptionsOf(
     limits: { ...resumeLimit(args), ...args.pairs('limit') },
     drainMs: drainMsOf(args),
     ...(cluster === undefined ? {} : { cluster }),
+    upstream: upstreamOptionsOf(args, terminal),
     ...(transport === undefined ? {} : { transport }),
   }
 }

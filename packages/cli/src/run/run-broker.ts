@@ -15,6 +15,7 @@ import {
   openAuthentication,
   openBrokerAdmin,
   openMeshBroker,
+  Upstream,
 } from '@weft/broker'
 import { renderAddress } from '@weft/model'
 import { createNodeTransport, pickTransport, type Transport } from '@weft/net'
@@ -46,6 +47,7 @@ interface Opened {
   readonly tls: BrokerTls
   readonly filters: FilterSet | undefined
   readonly cluster: Cluster | undefined
+  readonly upstream: Upstream | undefined
 }
 
 export async function runBroker(
@@ -70,6 +72,7 @@ export async function runBroker(
     }
     const addresses = await listen(options.listeners, opened)
     const joined = await join(options, opened, addresses)
+    opened.upstream?.open(broker)
     state = 'LIVE'
     const up = {
       ready: true,
@@ -119,15 +122,17 @@ async function open(
   const { id, control } = options
   const parts = { clock, log, random, transport, tls, authentication }
   const cluster = options.cluster && openCluster(id, options.cluster, parts)
+  const upstream = options.upstream && new Upstream({ id, ...options.upstream }, parts)
   const deps: BrokerDeps = {
     ...(cluster === undefined ? {} : { cluster: cluster.member }),
+    ...(upstream === undefined ? {} : { fallback: (leg, call) => upstream.fallback(leg, call) }),
     ...(filters === undefined ? {} : { filters }),
     transport,
     ...{ clock, log, random },
     authenticate: (leg, hello) => authenticator.authenticate(leg, hello),
     onMetadataPush: (leg, metadata) => void authenticator.onMetadataPush(leg, metadata),
   }
-  const common = { authentication, agent, tls, filters, cluster }
+  const common = { authentication, agent, tls, filters, cluster, upstream }
   if (control === undefined) {
     const broker = new Broker({ id, limits }, deps)
     cluster?.member.serve(broker)
@@ -160,7 +165,7 @@ async function open(
 
 async function openAdmin(
   { id, admin: address, adminToken, scrapeToken, workload }: BrokerRunOptions,
-  { broker, mesh, filters, cluster }: Opened,
+  { broker, mesh, filters, cluster, upstream }: Opened,
   state: () => BrokerState,
   logs: LogScopes,
 ): Promise<BrokerAdmin> {
@@ -178,6 +183,7 @@ async function openAdmin(
       ...registry,
       ...(filters === undefined ? {} : { filters }),
       ...(cluster === undefined ? {} : { cluster: cluster.member }),
+      ...(upstream === undefined ? {} : { upstream }),
     }
     return await openBrokerAdmin({ address, info, ...token }, { broker, state, log, ...more })
   } catch (cause) {
@@ -247,6 +253,7 @@ async function join(
 async function close(opened: Opened): Promise<void> {
   const { broker, mesh, authentication, agent, tls, filters, cluster } = opened
   broker.close()
+  opened.upstream?.close()
   await cluster?.member.close()
   filters?.close()
   await mesh?.close()
