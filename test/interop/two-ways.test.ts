@@ -227,6 +227,13 @@ describe('one service, two ways', () => {
     assert.equal((await ask('mallory dialled in', 'books.shop:9080')).status, 403)
   })
 
+  test('a broker is no way to what only it can reach', async () => {
+    for (const host of [`127.0.0.1:${cartPort}`, `localhost:${mesh.adminPort}`]) {
+      const { status } = await ask('web dialled in', host)
+      assert.ok(status === 404 || status === 503, `${host}: ${status}`)
+    }
+  })
+
   test('a service with both ways is called directly, whoever calls', async () => {
     for (const caller of ['web', 'web dialled in']) {
       await eventually(
