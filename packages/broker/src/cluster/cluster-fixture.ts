@@ -63,10 +63,17 @@ function certificateOf(ca: Authority, name: string) {
   }
 }
 
+/** Shows another certificate of the same name from then on. */
+export const renewals = new WeakMap<HopTls, () => void>()
+
 export function tlsOf(ca: Authority, shows = BROKER_ID, peers: readonly string[] = []): HopTls {
   const roots = new Map([[TRUST_DOMAIN, readPem(ca.rootPem, 'CERTIFICATE')]])
-  const identity = { id: shows, ...certificateOf(ca, shows), roots }
-  return new HopTls({ identity: () => identity, peers }, () => realClock.nowMs())
+  let identity = { id: shows, ...certificateOf(ca, shows), roots }
+  const tls = new HopTls({ identity: () => identity, peers }, () => realClock.nowMs())
+  renewals.set(tls, () => {
+    identity = { ...identity, ...certificateOf(ca, shows) }
+  })
+  return tls
 }
 
 let starts = 0

@@ -3,8 +3,15 @@ import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import { realClock } from '@weft/base'
 import { eventually } from '@weft/testkit'
+import type { RSocketStream } from '@weft/wire'
 import { echo, routed, SILENT } from '../broker-fixture.ts'
-import { createAuthority, type Node, type NodeOptions, openNode } from './cluster-fixture.ts'
+import {
+  createAuthority,
+  type Node,
+  type NodeOptions,
+  openNode,
+  renewals,
+} from './cluster-fixture.ts'
 import { ModelEtcd } from './model-etcd-fixture.ts'
 
 const ca = createAuthority()
@@ -232,4 +239,27 @@ test('two brokers with one id: the newer keeps the place, the older says so and 
   assert.equal(newer.member.status.state, 'connected')
   const caller = await older.dial()
   assert.deepEqual(await caller.ask('rr', routed('a.B.x', 'y')), ['y'])
+})
+
+test('a renewed certificate: another link takes over, and what is open ends where it began', async () => {
+  const [one, two] = await pair()
+  const responder = await two.dial({ services: ['a.B'] })
+  const held: RSocketStream[] = []
+  responder.answer = (stream) => held.push(stream)
+  await knows(one, 'a.B')
+  const caller = await one.dial()
+  const early = caller.ask('rr', routed('a.B.x', ''))
+  await eventually(() => assert.equal(held.length, 1))
+  const links = () => [...two.broker.legs].filter(({ facts }) => facts.broker !== undefined)
+  const [before] = links()
+  renewals.get(one.tls)?.()
+  await eventually(() => assert.equal(links().length, 2))
+  await knows(one, 'a.B')
+  const late = caller.ask('rr', routed('a.B.x', ''))
+  await eventually(() => assert.equal(held.length, 2))
+  for (const [i, stream] of held.entries()) stream.next({ data: Buffer.from(String(i)) }, true)
+  assert.deepEqual(await early, ['0'])
+  assert.deepEqual(await late, ['1'])
+  await eventually(() => assert.ok(before?.closed))
+  assert.equal(links().length, 1)
 })

@@ -36,6 +36,8 @@ export interface HopDialerDeps {
   /** A connection is about to be used: what comes over it is the mux's. */
   onDialled(leg: Leg): void
   onUp(leg: Leg): void
+  /** The link shows a certificate that was renewed since, and will be cut when that one ends. */
+  onStale(): void
 }
 
 /** Short, because requests of many wait when a broker is gone without a word. */
@@ -53,6 +55,7 @@ export class HopDialer {
   #socket: Socket | undefined
   #leg: Leg | undefined
   #isUp = false
+  #shown: string | undefined
   #closed = false
   #problem: string | undefined
   #cancel: () => void = () => undefined
@@ -95,6 +98,7 @@ export class HopDialer {
       onClose: (error) => this.#failed(error?.message ?? 'the connection was closed'),
     }
     let socket: Socket
+    this.#shown = tls.shown
     try {
       socket = connectTls(transport, address, handler, {
         context: tls.client,
@@ -157,6 +161,7 @@ export class HopDialer {
     this.#cancel = this.#deps.clock.after(KEEPALIVE_MS, () => {
       if (leg.closed) return
       leg.sendFrame(renderKeepalive(true, 0, EMPTY))
+      if (!this.#closed && this.#deps.tls.shown !== this.#shown) this.#deps.onStale()
       this.#keepAlive(leg)
     })
   }
@@ -186,6 +191,12 @@ export class HopDialer {
     if (socket !== undefined && !socket.closed) socket.close()
     const delayMs = backoffMs(BACKOFF, this.#failures++, this.#deps.random)
     this.#cancel = this.#deps.clock.after(delayMs, () => this.open())
+  }
+
+  /** The link stays until somebody closes it, and does not come back. */
+  leave(): void {
+    this.#closed = true
+    if (this.#leg === undefined) this.close()
   }
 
   /** Ends the link, too. */

@@ -2,6 +2,8 @@
 import type { FrameView, Interaction } from '@weft/wire'
 
 export interface HopPort {
+  /** Streams that we began over it. */
+  readonly openStreams: number
   /** The other broker asks. */
   onRequest(view: FrameView, interaction: Interaction): void
   /** A frame of a stream that the connection does not know. False: neither does this. */

@@ -42,6 +42,11 @@ export class HopTls {
     this.#nowMs = nowMs
   }
 
+  /** What we show; another one when it was renewed. */
+  get shown(): string | undefined {
+    return this.#options.identity()?.chainPem
+  }
+
   /** @throws {Error} As long as there is no certificate. */
   get server(): ServerTlsContext {
     return this.#contexts().server

@@ -67,6 +67,8 @@ export class PeerBroker {
   readonly #remotes = new Map<string, Remote>()
   #record: BrokerRecord | undefined
   #dialer: HopDialer | undefined
+  /** Dials with a certificate that was renewed. */
+  #successor: HopDialer | undefined
   #link: Leg | undefined
   #mux: HopMux | undefined
   #isLeaving = false
@@ -107,10 +109,12 @@ export class PeerBroker {
     const dialer = this.#dialer
     if (dialer?.addr === record.addr && dialer.incarnation === record.incarnation) return
     dialer?.close()
-    this.#dial(record)
+    this.#successor?.close()
+    this.#successor = undefined
+    this.#dialer = this.#dial(record)
   }
 
-  #dial({ id, incarnation, addr }: BrokerRecord): void {
+  #dial({ id, incarnation, addr }: BrokerRecord): HopDialer {
     const dialer: HopDialer = new HopDialer(
       { own: this.#own, peer: { id, incarnation }, addr },
       {
@@ -118,11 +122,21 @@ export class PeerBroker {
         onDialled: (leg) => {
           leg.hop = this.#muxOn(leg, (why) => dialer.onEnd(why))
         },
-        onUp: (leg) => this.#use(leg),
+        onUp: (leg) => {
+          const before = this.#dialer
+          if (before !== dialer) before?.leave()
+          this.#dialer = dialer
+          if (this.#successor === dialer) this.#successor = undefined
+          this.#use(leg)
+        },
+        onStale: () => {
+          if (this.#successor !== undefined || this.#record === undefined) return
+          this.#successor = this.#dial(this.#record)
+        },
       },
     )
-    this.#dialer = dialer
     dialer.open()
+    return dialer
   }
 
   #muxOn(leg: Leg, onEnd: (why: string) => void): HopMux {
@@ -139,10 +153,7 @@ export class PeerBroker {
   /** The newest link is the one. */
   #use(leg: Leg): void {
     const older = this.#link
-    if (older !== undefined) {
-      this.#lose(older)
-      older.close()
-    }
+    if (older !== undefined) this.#retire(older)
     this.#link = leg
     this.#mux = leg.hop instanceof HopMux ? leg.hop : undefined
     this.#isLeaving = this.#record?.state === 'draining'
@@ -150,9 +161,16 @@ export class PeerBroker {
     this.#deps.onUp(this)
   }
 
+  /** What runs over a link that has a successor goes on, for a while. */
+  #retire(older: Leg): void {
+    for (const [connId, remote] of [...this.#remotes]) this.#drop(connId, remote)
+    whenQuiet(this.#deps.clock, older, REST_MS, () => older.close())
+  }
+
   /** What it says over the link; true: that was all. */
   onPush(leg: Leg, metadata: Uint8Array): boolean {
-    return this.#dialer?.onPush(leg, metadata) === true
+    const dialers = [this.#dialer, this.#successor]
+    return dialers.some((dialer) => dialer?.onPush(leg, metadata) === true)
   }
 
   onGone(leg: Leg): void {
@@ -160,7 +178,9 @@ export class PeerBroker {
       this.#deps.log.info('a link between brokers is gone', { broker: this.id })
       this.#lose(leg)
     }
+    if (leg.hop instanceof HopMux) leg.hop.close()
     this.#dialer?.onGone(leg)
+    this.#successor?.onGone(leg)
   }
 
   #lose(leg: Leg): void {
@@ -227,6 +247,7 @@ export class PeerBroker {
   }
 
   close(): void {
+    this.#successor?.close()
     this.#dialer?.close()
     this.#dialer = undefined
     const link = this.#link

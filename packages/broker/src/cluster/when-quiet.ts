@@ -9,7 +9,8 @@ export function whenQuiet(clock: Clock, leg: Leg, limitMs: number, done: () => v
   const endMs = clock.monotonicMs() + limitMs
   const look = () => {
     if (leg.closed) return
-    if (leg.streams.size === 0 || clock.monotonicMs() >= endMs) done()
+    const isQuiet = leg.streams.size === 0 && (leg.hop?.openStreams ?? 0) === 0
+    if (isQuiet || clock.monotonicMs() >= endMs) done()
     else clock.after(LOOK_MS, look)
   }
   clock.after(LOOK_MS, look)
