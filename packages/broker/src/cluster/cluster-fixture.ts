@@ -41,6 +41,8 @@ export interface NodeOptions {
   readonly incarnation?: string
   readonly clock?: Clock
   readonly deps?: Partial<BrokerDeps>
+  /** Default: one without a control plane. */
+  readonly make?: (deps: BrokerDeps) => Broker
 }
 
 export function createAuthority(): Authority {
@@ -90,13 +92,9 @@ export async function openNode(options: NodeOptions): Promise<Node> {
       openStore: (onEnd) => etcd.open(onEnd),
     },
   )
-  const broker = new Broker(
-    { id },
-    {
-      ...{ transport, clock, log, random: Math.random, cluster: member },
-      ...options.deps,
-    },
-  )
+  const make = options.make ?? ((deps: BrokerDeps) => new Broker({ id }, deps))
+  const parts = { transport, clock, log, random: Math.random, cluster: member }
+  const broker = make({ ...parts, ...options.deps })
   member.serve(broker)
   const at = { host: '127.0.0.1', port: 0 }
   const address = await broker.listen({ kind: 'tcp', address: at })
