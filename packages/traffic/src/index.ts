@@ -56,6 +56,13 @@ export {
   type Descriptor,
   descriptorsOf,
 } from './rate-limit/descriptors.ts'
+export {
+  checkGlobalLimit,
+  type GlobalLimitCheck,
+  type GlobalVerdict,
+  globalLimitKey,
+  isLeasedLimit,
+} from './rate-limit/global-limit.ts'
 export { type LeaseSource, Leases, type LeaseVerdict } from './rate-limit/leases.ts'
 export { counted, type LimitGrant, LocalLimiter } from './rate-limit/local-limiter.ts'
 export {

@@ -16,7 +16,6 @@ import type {
 } from './client/ads-client.ts'
 import type { ResourceCodec } from './codec/resource-codec.ts'
 import type { IdentityMessages } from './identity-service/identity-messages.ts'
-import type { RateLimitMessages } from './rate-limit/rate-limit-messages.ts'
 import type { AdsServer, AdsServerDeps, AdsServerOptions } from './server/ads-server.ts'
 import type { WorkloadApi, WorkloadApiDeps } from './workload-api/open-workload-api.ts'
 import type { WorkloadSource } from './workload-api/workload-source.ts'
@@ -50,13 +49,13 @@ export type {
   JwtQuestion,
 } from './identity-service/identity-messages.ts'
 export { type ClientKind, clientKind, type JsonValue, type XdsNode } from './node.ts'
-export type {
-  CountedDescriptor,
-  RateLimitAnswer,
-  RateLimitMessages,
-  RateLimitQuestion,
-  RateLimitVerdict,
-} from './rate-limit/rate-limit-messages.ts'
+export {
+  RateLimitAsker,
+  type SendQuestion,
+  type ServiceQuestion,
+} from './rate-limit/limit-asker.ts'
+export type { RateLimitQuestion, RateLimitVerdict } from './rate-limit/rate-limit-messages.ts'
+export { ServiceClient } from './rate-limit/service-client.ts'
 export type {
   AdsServer,
   AdsServerDeps,
@@ -127,11 +126,6 @@ export async function watchResourceFiles(
 /** Loaded when a route asks a service for authorization. */
 export async function loadCheckMessages(): Promise<CheckMessages> {
   return await import('./authorization/check-messages.ts')
-}
-
-/** Loaded when a limit is used: most proxies never are. */
-export async function loadRateLimitMessages(): Promise<RateLimitMessages> {
-  return await import('./rate-limit/rate-limit-messages.ts')
 }
 
 /** Loaded by whoever asks for a certificate. */

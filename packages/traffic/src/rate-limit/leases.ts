@@ -88,6 +88,12 @@ class Lease {
     }
   }
 
+  /** A hit was allowed, and nothing came of it. */
+  untake(): void {
+    this.#tokens++
+    if (this.#used > 0) this.#used--
+  }
+
   /** Everything goes back. */
   close(): void {
     this.#cancel?.()
@@ -191,6 +197,11 @@ export class Leases {
       }
     }
     return lease.take(waiter)
+  }
+
+  /** What was allowed for the key has not been used. */
+  untake(key: string): void {
+    this.#all.get(key)?.untake()
   }
 
   headersOf(key: string): readonly HeaderValue[] {

@@ -1,12 +1,12 @@
 /**
  * Asks the control plane over gRPC, which is no cluster of the configuration. One HTTP/2 connection
- * carries all questions; it is made again after it broke. Plain text, as the proxy's xDS is.
+ * carries all questions; it is made again after it broke. In plain text.
  */
 import type { ClientHttp2Session } from 'node:http2'
 import { createConnection } from 'node:net'
 import type { Clock } from '@weft/base'
 import { renderAddress, type SocketAddress } from '@weft/model'
-import type { GrpcQuestion } from '../../upstream/grpc-call.ts'
+import type { ServiceQuestion } from './limit-asker.ts'
 
 const PREFIX_BYTES = 5
 /** An answer is a few hundred bytes. */
@@ -23,7 +23,7 @@ export class ServiceClient {
   /** @returns Cancels. `done` is called once unless cancelled: the answer's message, or `undefined`. */
   ask(
     address: ServiceAddress,
-    question: GrpcQuestion,
+    question: ServiceQuestion,
     clock: Clock,
     done: (message: Uint8Array | undefined) => void,
   ): () => void {
