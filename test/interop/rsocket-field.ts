@@ -88,7 +88,7 @@ interface Core {
     source: () => object,
     options: object,
     encoders: object,
-  ) => object
+  ) => Reconnectable
 }
 
 type Transport = new (options: object, encoders: object) => object
@@ -134,12 +134,43 @@ function leasesOf(requests: number): Leases {
 function resumable(options: DialOptions): object {
   const { resumeToken } = options
   if (resumeToken === undefined) return transportOf(options)
-  const session = { bufferSize: 100, sessionDurationSeconds: 2 }
-  return new RSocketResumableTransport(
+  const session =
+    options.comesBack === true
+      ? { bufferSize: 1_000_000, sessionDurationSeconds: 60 }
+      : { bufferSize: 100, sessionDurationSeconds: 2 }
+  const transport = new RSocketResumableTransport(
     () => transportOf(options),
     { ...session, resumeToken: Buffer.from(resumeToken) },
     BufferEncoders,
   )
+  if (options.comesBack === true) comeBack(transport)
+  return transport
+}
+
+interface Reconnectable {
+  connect(): void
+  connectionStatus(): {
+    subscribe(subscriber: {
+      onNext(status: { readonly kind: string }): void
+      onSubscribe(subscription: { request(n: number): void }): void
+    }): void
+  }
+}
+
+function comeBack(transport: Reconnectable): void {
+  let last = ''
+  let wasConnected = false
+  transport.connectionStatus().subscribe({
+    onNext({ kind }) {
+      last = kind
+      if (kind === 'CONNECTED') wasConnected = true
+      if (kind !== 'NOT_CONNECTED' || !wasConnected) return
+      setImmediate(() => {
+        if (last === 'NOT_CONNECTED') transport.connect()
+      })
+    },
+    onSubscribe: (subscription) => subscription.request(0x7fff_ffff),
+  })
 }
 
 function transportOf({ carrier, port, caPem }: DialOptions): object {

@@ -47,6 +47,8 @@ export interface DialOptions {
   readonly fragmentBytes?: number
   /** Asks for resumption. npm only. */
   readonly resumeToken?: string
+  /** Comes back after each loss; 0.0.27 leaves that to its owner. */
+  readonly comesBack?: boolean
 }
 
 /** Asks for `key`; answers are texts in order, an error is `#code message`. */
