@@ -27,6 +27,9 @@ export interface Etcd extends AsyncDisposable {
   members(more?: Partial<EtcdOptions>): EtcdMembers
   /** At once, as a power cut would. */
   kill(): Promise<void>
+  /** It hangs, and goes on: connections stay open all the while. */
+  pause(): void
+  resume(): void
   start(): Promise<void>
   /** Asks by the JSON gateway. */
   ask(path: string, body: object, token?: string): Promise<Readonly<Record<string, unknown>>>
@@ -92,6 +95,8 @@ export async function startEtcd(tls?: EtcdTls): Promise<Etcd> {
       await gone
       child = undefined
     },
+    pause: () => void child?.kill('SIGSTOP'),
+    resume: () => void child?.kill('SIGCONT'),
     async ask(path, body, token) {
       const headers = token === undefined ? {} : { authorization: token }
       const answer = await fetch(`${url}/v3${path}`, {

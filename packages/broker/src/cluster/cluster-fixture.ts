@@ -51,7 +51,7 @@ export function createAuthority(): Authority {
 }
 
 /** A certificate of the mesh with this name. */
-function certificateOf(ca: Authority, name: string) {
+export function certificateOf(ca: Authority, name = BROKER_ID) {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const der = publicKey.export({ type: 'spki', format: 'der' })
   const keyHash = createHash('sha256').update(der).digest('hex')
