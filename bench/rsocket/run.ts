@@ -25,7 +25,7 @@ function middle(what: string, port: number, ...args: readonly (string | number)[
 
 const port = ({ ports }: Place, at = 0): number => ports[at] ?? 0
 /** Asked by HTTP; what is asked by RSocket has other works besides. */
-const HTTP = ['HTTP direct', 'HTTP, one sidecar', 'HTTP, two sidecars', 'HTTP, bridge and agent']
+const HTTP = ['HTTP direct', 'HTTP by one sidecar', 'HTTP by two sidecars', 'HTTP by bridge and agent']
 
 function work(name: string, connections: number, inFlight: number, kind: string): Work {
   return {
@@ -61,11 +61,11 @@ const rsocket: Scenario = {
     { name: 'RSocket direct', launches: () => [] },
     { name: 'HTTP direct', launches: () => [] },
     {
-      name: 'HTTP, one sidecar',
+      name: 'HTTP by one sidecar',
       launches: (place) => [launchWeft(place.dir, port(place), plainHttp(place))],
     },
     {
-      name: 'HTTP, two sidecars',
+      name: 'HTTP by two sidecars',
       launches(place) {
         const { client, server } = sidecarPair(place, secrets)
         return [
@@ -75,7 +75,7 @@ const rsocket: Scenario = {
       },
     },
     {
-      name: 'HTTP, bridge and agent',
+      name: 'HTTP by bridge and agent',
       launches: (place) => [
         middle('bridge', port(place), port(place, 1)),
         middle('agent', port(place, 2), port(place, 1), place.origin),
