@@ -7,6 +7,7 @@
 import type { RequestView } from '@weft/model'
 import {
   ALIBABA_ID,
+  type BinaryRouting,
   CompositeReader,
   type GsvRoute,
   HOP_MIME,
@@ -14,6 +15,7 @@ import {
   type HttpRequestEntry,
   type Interaction,
   METADATA_ID,
+  mimeId,
   parseGsv,
   type RSocketCredentials,
   readAuthentication,
@@ -24,6 +26,7 @@ import {
   readZipkin,
   type ZipkinTrace,
 } from '@weft/wire'
+import { agreedKey, DIFFERENT_ROUTES } from './agreed-key.ts'
 import { NO_ROUTE } from './alibaba-dialect.ts'
 
 export interface RequestCall extends RequestView {
@@ -82,6 +85,8 @@ export function readRequestCall(
 
 class FoundEntries {
   key = ''
+  /** Of Alibaba's clients; absent: there is none. */
+  binary: BinaryRouting | undefined
   tags: readonly string[] = []
   moreTags: readonly string[] = []
   dataMime: string | undefined
@@ -92,7 +97,7 @@ class FoundEntries {
   takeTags(content: Uint8Array): string | undefined {
     const tags = readRoutingTags(content)
     if (tags === undefined) return 'the routing metadata ends within a tag'
-    if (this.key === '') this.key = tags[0] ?? ''
+    this.key = tags[0] ?? ''
     this.tags = [...this.tags, ...tags.slice(1)]
     return undefined
   }
@@ -106,16 +111,42 @@ function readEntries(
   hashes: ServiceHashes | undefined,
 ): string | undefined {
   reader.start(bytes, from, to)
+  let seen = 0
   while (reader.next()) {
-    const why = readEntry(found, hashes)
+    // A well-known type may be spelled out, and responders take it then, too.
+    const id = reader.id === SPELLED_OUT ? (mimeId(reader.mime ?? '') ?? SPELLED_OUT) : reader.id
+    const bit = singleBit(id)
+    if ((seen & bit) !== 0) return `the entry ${reader.mime ?? id} stands there twice`
+    seen |= bit
+    const why = readEntry(found, id, hashes)
     if (why !== undefined) return why
   }
-  return reader.malformed ? 'the composite metadata ends within an entry' : undefined
+  if (reader.malformed) return 'the composite metadata ends within an entry'
+  if (found.binary === undefined || hashes === undefined) return undefined
+  const key = agreedKey(found.key, found.binary, hashes)
+  if (key === undefined) return DIFFERENT_ROUTES
+  found.key = key
+  return undefined
 }
 
-function readEntry(found: FoundEntries, hashes: ServiceHashes | undefined): string | undefined {
+/**
+ * One for each entry that says what is asked, and by whom; 0: there may be several. What is judged
+ * must be what the responder takes, and of two it may take the other one.
+ */
+function singleBit(id: number): number {
+  if (id === METADATA_ID.routing) return 1
+  if (id === METADATA_ID.authentication) return 2
+  if (id === ALIBABA_ID.binaryRouting) return 4
+  return id === SPELLED_OUT && reader.mime === HTTP_ENTRY_MIME ? 8 : 0
+}
+
+function readEntry(
+  found: FoundEntries,
+  id: number,
+  hashes: ServiceHashes | undefined,
+): string | undefined {
   const { content } = reader
-  switch (reader.id) {
+  switch (id) {
     case METADATA_ID.routing:
       return found.takeTags(content)
     case METADATA_ID.dataMime:
@@ -132,25 +163,21 @@ function readEntry(found: FoundEntries, hashes: ServiceHashes | undefined): stri
       if (reader.mime !== HTTP_ENTRY_MIME) return undefined
       found.http = readHttpRequest(content)
       return found.http === undefined ? `the entry ${HTTP_ENTRY_MIME} is malformed` : undefined
+    case ALIBABA_ID.binaryRouting:
+      if (hashes === undefined) return BINARY_OF_OTHERS
+      found.binary = readBinaryRouting(content)
+      if (found.binary?.sticky === true) found.tags = [...found.tags, 'sticky=1']
+      return undefined
+    case ALIBABA_ID.messageTags:
+      if (hashes !== undefined) found.moreTags = readRoutingTags(content) ?? []
+      return undefined
     default:
-      if (hashes !== undefined) readAlibabaEntry(found, content, hashes)
       return undefined
   }
 }
 
-/** The text decides, as two services may have one hash; without it the hash has to be known. */
-function readAlibabaEntry(found: FoundEntries, content: Uint8Array, hashes: ServiceHashes): void {
-  if (reader.id === ALIBABA_ID.binaryRouting) {
-    const routing = readBinaryRouting(content)
-    if (routing === undefined) return
-    const key = routing.key || (hashes.keyOfHash(routing.serviceId, routing.handlerId) ?? '')
-    if (key === '') return
-    found.key = key
-    if (routing.sticky) found.tags = [...found.tags, 'sticky=1']
-  } else if (reader.id === ALIBABA_ID.messageTags) {
-    found.moreTags = readRoutingTags(content) ?? []
-  }
-}
+/** Responders of their kind go by it before anything else. */
+const BINARY_OF_OTHERS = 'binary routing (0x50) is for clients with Alibaba application metadata'
 
 class VirtualRequest implements RequestCall {
   readonly method = 'POST'

@@ -36,6 +36,7 @@ export type { ProxyAddresses, ProxyTlv } from './proxy-protocol/header.ts'
 export { parseProxyHeader, renderProxyHeader } from './proxy-protocol/proxy-protocol.ts'
 export {
   ALIBABA_ID,
+  type BinaryRouting,
   type GsvRoute,
   gsvHash,
   gsvServiceKey,
@@ -122,6 +123,7 @@ export {
   type ZipkinTrace,
 } from './rsocket/metadata-entries.ts'
 export { COMPOSITE_MIME, METADATA_ID, mimeId } from './rsocket/mime-types.ts'
+export { ABOVE_LEASE, NO_RESPONDER } from './rsocket/refusals.ts'
 export { RSocketPeer, type RSocketPeerHandler, type RSocketPeerOptions } from './rsocket/peer.ts'
 export {
   isResumable,

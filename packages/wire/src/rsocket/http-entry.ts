@@ -7,7 +7,9 @@
  *     then name, value, name, value … to the end
  *
  * Every text is a varint length (LEB128) and its bytes in latin1, as HTTP has them. Names are
- * lower case. Hop-by-hop fields have no place here; whoever maps takes them out.
+ * lower case: a rule that looks for one must not miss what the application would find. What HTTP
+ * could not carry (line ends, controls, names that are no tokens) makes the entry malformed.
+ * Hop-by-hop fields have no place here; whoever maps takes them out.
  */
 
 export const HTTP_ENTRY_MIME = 'message/x.weft.http.v0'
@@ -27,12 +29,21 @@ export interface HttpResponseEntry {
 
 const VERSION = 0
 const IS_ANSWER = 1
+/** RFC 9110, section 5.6.2. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+/** The same in lower case. */
+const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
+/** RFC 9110, section 5.5. */
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+/** Nothing that ends a word of the request's first line. */
+const WORD = /^[\x21-\x7e\x80-\xff]*$/
 
 export function renderHttpRequest(entry: HttpRequestEntry): Buffer {
   const { method, path, authority } = entry
   return Buffer.concat([
     Buffer.of(VERSION, 0),
-    ...[method, path, authority, ...entry.fields.flat()].map(text),
+    ...[method, path, authority].map(text),
+    ...entry.fields.flatMap(field),
   ])
 }
 
@@ -40,7 +51,7 @@ export function renderHttpResponse(entry: HttpResponseEntry): Buffer {
   return Buffer.concat([
     Buffer.of(VERSION, IS_ANSWER),
     varint(entry.status),
-    ...entry.fields.flat().map(text),
+    ...entry.fields.flatMap(field),
   ])
 }
 
@@ -51,8 +62,9 @@ export function readHttpRequest(content: Uint8Array): HttpRequestEntry | undefin
   const path = method === undefined ? undefined : takeText(cursor)
   const authority = path === undefined ? undefined : takeText(cursor)
   const fields = authority === undefined ? undefined : takeFields(cursor)
-  if (fields === undefined) return undefined
-  return { method, path, authority, fields } as HttpRequestEntry
+  if (method === undefined || path === undefined || authority === undefined) return undefined
+  if (fields === undefined || !TOKEN.test(method)) return undefined
+  return WORD.test(path) && WORD.test(authority) ? { method, path, authority, fields } : undefined
 }
 
 export function readHttpResponse(content: Uint8Array): HttpResponseEntry | undefined {
@@ -78,7 +90,8 @@ function takeFields(cursor: Cursor | undefined): [string, string][] | undefined 
   while (cursor !== undefined && cursor.at < cursor.bytes.length) {
     const name = takeText(cursor)
     const value = name && takeText(cursor)
-    if (name === undefined || name === '' || value === undefined) return undefined
+    if (name === undefined || value === undefined) return undefined
+    if (!NAME.test(name) || !VALUE.test(value)) return undefined
     fields.push([name, value])
   }
   return fields
@@ -113,6 +126,10 @@ function varint(value: number): Buffer {
     return Buffer.of((value & 0x7f) | 0x80, ((value >>> 7) & 0x7f) | 0x80, value >>> 14)
   }
   throw new RangeError(`Cannot render a text: at most 2097151 bytes, got ${value}`)
+}
+
+function field([name, value]: readonly [name: string, value: string]): Buffer[] {
+  return [text(name.toLowerCase()), text(value)]
 }
 
 function text(value: string): Buffer {
