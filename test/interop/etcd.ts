@@ -41,10 +41,11 @@ export interface EtcdTls {
   readonly keyPem: string
 }
 
-export async function startEtcd(tls?: EtcdTls): Promise<Etcd> {
+/** @param host Where clients reach it. */
+export async function startEtcd(tls?: EtcdTls, host = '127.0.0.1'): Promise<Etcd> {
   const folder = await mkdtemp(join(tmpdir(), 'weft-etcd-'))
   const [port, peerPort] = [await freePort(), await freePort()]
-  const url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
+  const url = `${tls === undefined ? 'http' : 'https'}://${host}:${port}`
   const files = {
     ca: join(folder, 'ca.pem'),
     cert: join(folder, 'cert.pem'),
