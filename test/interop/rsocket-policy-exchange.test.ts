@@ -105,7 +105,7 @@ async function ask(namespace: (typeof NAMESPACES)[number], wanted: Wanted): Prom
     headers: { ...wanted.headers, 'x-id': id },
   })
   const { 'x-answered': answered = '', 'www-authenticate': challenge = '' } = headers
-  const limit = headers['x-ratelimit-limit'] ?? ''
+  const limit = [headers['x-ratelimit-limit'], headers['x-envoy-ratelimited']].join(' ')
   const text = status === 200 || status === 401 || status === 403 || status === 429 ? body : ''
   // When time is over on both ends of a sidecar's call at once, either may say it first.
   if (wanted.headers['x-status'] === 'silence') return [status, text].join(' | ')
@@ -295,6 +295,44 @@ test('a limit of requests lets as many through behind a broker as behind a sidec
   }
   const last = { method: 'GET', path: '/few', headers: {} }
   assert.match(await ask('out', last), /^429 \| local_rate_limited/)
+})
+
+/** Limits that do not share buckets: what one of them counts tells nothing of the others. */
+function makeLimit(): object {
+  const limits = PATHS.map((prefix) => ({
+    requests: pick([1, 2, 3]),
+    per: '1h',
+    match: { path: { prefix } },
+    ...(random() < 0.5 ? { by: [{ type: 'Header', name: 'x-color', countAbsent: true }] } : {}),
+  }))
+  return {
+    apiVersion: 'weft.io/v1',
+    kind: 'RateLimit',
+    metadata: { name: 'cart' },
+    spec: {
+      selector: { matchLabels: { app: 'cart' } },
+      ...{ mode: 'Global', limits, status: pick([429, 503]), headers: pick([true, false]) },
+    },
+  }
+}
+
+test('random limits that the control plane counts let the same calls through', async () => {
+  const statuses = new Map<string, number>()
+  for (let round = 0; round < 4; round++) {
+    const rules = write(`global-${round}`, [], [makeLimit()])
+    await inForce(`global-${round}`)
+    for (let i = 0; i < 12; i++) {
+      const color = pick(['red', 'blue', ''])
+      const headers = color === '' ? {} : { 'x-color': color }
+      const wanted = { method: 'GET', path: pick([...PATHS, '/free']), headers }
+      const [out, side] = await Promise.all(NAMESPACES.map((each) => ask(each, wanted)))
+      assert.equal(out, side, `round ${round}: ${JSON.stringify(wanted)} under ${rules}`)
+      const status = side?.slice(0, 3) ?? ''
+      statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    }
+  }
+  const passed = statuses.get('200') ?? 0
+  assert.ok(passed > 8 && passed < 44, `${passed} passed`)
 })
 
 test('the access log has the same lines behind a broker as behind a sidecar', async () => {

@@ -5,6 +5,7 @@ import type { Transport } from '@weft/net'
 import type { ProxyView } from './admin/endpoint.ts'
 import type { SharedLimits } from './filters/rate-limit/shared-limiter.ts'
 import type { HandedSocket, ListeningSockets } from './upgrade/handed-sockets.ts'
+import type { GrpcQuestion } from './upstream/grpc-call.ts'
 
 export interface ProxyDeps {
   readonly clock: Clock
@@ -65,4 +66,14 @@ export interface SingleProxy extends ProxyHandle {
   drainInbound(): Promise<void>
   /** Why the application cannot be called; absent: it can. Where `ProxyOptions.appHealth` is `told`. */
   tellAppProblem(problem: string | undefined): void
+  /**
+   * Asks a gRPC service over one of its clusters.
+   *
+   * @returns Cancels; undefined: there is no such cluster. `done` gets `undefined` when nobody answered.
+   */
+  askCluster(
+    cluster: string,
+    question: GrpcQuestion,
+    done: (message: Uint8Array | undefined) => void,
+  ): (() => void) | undefined
 }

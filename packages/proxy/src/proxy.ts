@@ -39,6 +39,7 @@ import { DEFAULT_TIMINGS, type ProxyOptions, type ProxyTimings } from './proxy-o
 import { buildProxyParts } from './proxy-parts.ts'
 import type { ProxyTelemetry } from './proxy-telemetry.ts'
 import { clusterStatus } from './proxy-view.ts'
+import { callGrpc } from './upstream/grpc-call.ts'
 import { ADMIN_SOCKET, type HandedSocket } from './upgrade/handed-sockets.ts'
 
 const SWEEP_MS = 10_000
@@ -335,6 +336,13 @@ class RunningProxy implements WorkerProxy {
 
   tellAppProblem(problem: string | undefined): void {
     this.#health.update({ appProblem: problem })
+  }
+
+  askCluster(
+    ...[name, question, done]: Parameters<SingleProxy['askCluster']>
+  ): ReturnType<SingleProxy['askCluster']> {
+    const cluster = this.#clusters.clusters.get(name)
+    return cluster && callGrpc(cluster, question, this.#deps.clock, done)
   }
 
   #startProbe(): void {

@@ -54,6 +54,7 @@ export {
   type CountedDescriptor,
   countedDescriptorsOf,
   type Descriptor,
+  type DescriptorFacts,
   descriptorsOf,
 } from './rate-limit/descriptors.ts'
 export {

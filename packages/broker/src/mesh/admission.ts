@@ -3,8 +3,8 @@
  * workload asks that would answer, as its sidecar would. Made once per verdict; a verdict that is
  * kept asks again only what changes from call to call.
  */
-import type { RequestView } from '@weft/model'
-import type { FieldChanges, VerifiedToken } from '@weft/traffic'
+import type { RequestView, SocketAddress } from '@weft/model'
+import type { FieldChanges, GlobalLimitCheck, VerifiedToken } from '@weft/traffic'
 import type { HttpResponseEntry } from '@weft/wire'
 import { RSOCKET_ERROR } from '@weft/wire'
 import type { Leg } from '../leg.ts'
@@ -13,6 +13,7 @@ import type { Refusal } from '../router.ts'
 import { errorOfStatus } from './error-of-status.ts'
 import type { Gate, GateCall, GateRefusal, Judgement } from './gate.ts'
 import type { Gates } from './gates.ts'
+import { GlobalTokens } from './global-tokens.ts'
 import { httpAnswer } from './own-answer.ts'
 import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
 
@@ -26,8 +27,8 @@ export interface AdmissionCall {
   readonly call: RequestCall
   /** The call as rules see it. */
   readonly request: RequestView
-  /** Where it goes, for limits; empty: nobody has said. */
-  readonly cluster: string
+  /** Of limits that others count; absent: none was expected. */
+  readonly tokens?: GlobalTokens | undefined
   /** What the route does to each answer. */
   changeAnswer?(head: HttpResponseEntry): HttpResponseEntry['fields']
 }
@@ -47,6 +48,7 @@ export class Admission {
   #gate: Gate | undefined
   #gateCall: GateCall | undefined
   #judgement: Judgement | undefined
+  #ownTokens: GlobalTokens | undefined
 
   constructor(call: AdmissionCall, deps: AdmissionDeps) {
     this.#call = call
@@ -60,29 +62,63 @@ export class Admission {
     const feed = kind?.opened
     // Who cannot be judged is not let in.
     if (kind === undefined || feed?.policy === undefined) return this.#refuse(NOTHING_KNOWN)
-    const gate = gates.of(feed.policy.inbound, kind)
+    const gate = gates.of(feed.policy.inbound(this.#call.request), kind)
     if (gate.isOpen) {
       this.#judgement = undefined
       return responder
     }
+    const [gateCall, judgement] = this.#judge(gate, feed.endpoint)
+    this.stamps.length = 0
+    const refusal =
+      judgement.refusal ??
+      gate.limit(gateCall, judgement, this.stamps) ??
+      this.#count(gate.globalChecks(gateCall, judgement))
+    return refusal === undefined ? responder : { ...this.#refuse(refusal), by: responder }
+  }
+
+  #judge(gate: Gate, endpoint: SocketAddress): [GateCall, Judgement] {
     if (gate !== this.#gate || this.#gateCall === undefined || this.#judgement === undefined) {
       const { leg, call, request } = this.#call
       this.#gate = gate
-      this.#gateCall = gateCallOf(leg, call, request, feed.endpoint, feeds.kindOf(leg))
+      this.#gateCall = gateCallOf(leg, call, request, endpoint)
       this.#judgement = gate.judge(this.#gateCall)
     }
-    const judgement = this.#judgement
-    this.stamps.length = 0
-    const refusal =
-      judgement.refusal ?? gate.limit(this.#gateCall, judgement, this.#call.cluster, this.stamps)
-    return refusal === undefined ? responder : { ...this.#refuse(refusal), by: responder }
+    return [this.#gateCall, this.#judgement]
+  }
+
+  /** What others count of the call, if one of the kind gets it; nothing where it may not have it. */
+  checksFor({ opened }: WorkloadKind, gate: Gate): readonly GlobalLimitCheck[] {
+    if (!gate.asksOthers || opened === undefined) return []
+    const [gateCall, judgement] = this.#judge(gate, opened.endpoint)
+    return judgement.refusal === undefined ? gate.globalChecks(gateCall, judgement) : []
+  }
+
+  /** The call goes to somebody again: whoever counts is asked meanwhile. */
+  onRepeat(): void {
+    if (this.#gate?.asksOthers !== true) return
+    if (this.#gateCall === undefined || this.#judgement === undefined) return
+    void this.#tokens().prepare(this.#gate.globalChecks(this.#gateCall, this.#judgement))
+  }
+
+  #count(checks: readonly GlobalLimitCheck[]): GateRefusal | undefined {
+    for (const check of checks) {
+      const { refusal, headers } = this.#tokens().take(check)
+      if (refusal !== undefined) return refusal
+      this.stamps.push(...headers)
+    }
+    return undefined
+  }
+
+  #tokens(): GlobalTokens {
+    this.#ownTokens ??= this.#call.tokens ?? new GlobalTokens(this.#deps.gates.leases)
+    return this.#ownTokens
   }
 
   /** Keys that have to come before a kind can judge the call; undefined: none. */
   keysOf(kind: WorkloadKind): Promise<unknown> | undefined {
-    const rules = kind.opened?.policy?.inbound
-    if (rules === undefined || rules.tokens.length === 0) return undefined
     const { call, request } = this.#call
+    const rules = kind.opened?.policy?.inbound(request)
+    if (rules === undefined || rules.tokens.length === 0) return undefined
     const token = { request, fieldLines: (name: string) => call.fieldLines(name) }
     const pending = this.#deps.gates.of(rules, kind).pending(token)
     return pending.length === 0 ? undefined : Promise.all(pending)
@@ -100,11 +136,12 @@ export class Admission {
 
 /** HTTP callers get the sidecar's answer; others hear as little. */
 export function refusalOf(
-  { status, body, headers, flag }: GateRefusal,
+  { status, body, headers, flag, details }: GateRefusal,
   { call, changeAnswer }: Pick<AdmissionCall, 'call' | 'changeAnswer'>,
 ): Refusal {
   const code = errorOfStatus(status)
-  const message = code === RSOCKET_ERROR.denied && status === 403 ? body : `WEFT-${status} ${body}`
+  const message =
+    code === RSOCKET_ERROR.denied && status === 403 ? body : `WEFT-${status} ${body || details}`
   if (!call.isHttp) return { code, message, flag, status }
   return { code, message, flag, status, answer: httpAnswer(status, body, headers, changeAnswer) }
 }
@@ -114,8 +151,7 @@ export function gateCallOf(
   leg: Leg,
   call: RequestCall,
   request: RequestView,
-  endpoint: { readonly host: string; readonly port: number },
-  kind: WorkloadKind | undefined,
+  endpoint: SocketAddress,
 ): GateCall {
   const { principal } = leg.facts.identity
   const { host } = leg.socket.remoteAddress
@@ -124,7 +160,6 @@ export function gateCallOf(
     fieldLines: (name) => call.fieldLines(name),
     peerTokens: peerTokensOf(leg, call),
     connection: leg,
-    sourceCluster: kind === undefined ? '' : `${kind.workload.name}.${kind.workload.namespace}`,
     caller: {
       sourceIp: host,
       remoteIp: host,

@@ -23,8 +23,9 @@ import type { BrokerCluster, Wish } from './broker-cluster.ts'
 import { type ChangeDeps, changesOf, copyVerdict, needsChanges } from './call-changes.ts'
 import type { CallLogs } from './call-logs.ts'
 import type { CallMetrics } from './call-metrics.ts'
-import type { Gate } from './gate.ts'
+import type { Gate, GateCall, Judgement } from './gate.ts'
 import type { Gates } from './gates.ts'
+import { GlobalTokens } from './global-tokens.ts'
 import { changedAnswer, headerContextOf } from './http-head.ts'
 import type { CallerClusters, MeshClusters } from './mesh-clusters.ts'
 import type { Mirrors } from './mirrors.ts'
@@ -50,6 +51,8 @@ export interface RoutedCall {
   /** The call as rules see it. */
   readonly request: RequestView
   readonly policy: WorkloadPolicy
+  /** Limits that others count are in its way. */
+  readonly tokens?: GlobalTokens
 }
 
 /** Such a request may be repeated although its route says nothing of it. */
@@ -62,7 +65,12 @@ export class Forwarding {
     this.#deps = deps
   }
 
-  follow(routed: RoutedCall, { route }: MatchedDecision): RouteVerdict {
+  /** @param refusal What the caller's own listener says of it, see `askOwn`. */
+  follow(
+    routed: RoutedCall,
+    { route }: MatchedDecision,
+    refusal: Refusal | undefined,
+  ): RouteVerdict {
     const { call, request } = routed
     const { action } = route
     if (action.kind === 'respond') return ownAnswer(call, action.source.status, action.source.body)
@@ -72,7 +80,6 @@ export class Forwarding {
         : refused('WEFT-404 a redirect has no form in RSocket')
     }
     const verdict = this.#forward(routed, action, route)
-    const refusal = this.#askOwn(routed, route)
     if (refusal === undefined) return verdict
     const { watch: _, ...rest } = verdict
     return { ...rest, isLasting: false, pick: () => refusal }
@@ -83,35 +90,77 @@ export class Forwarding {
     if (route.action.kind !== 'forward') return undefined
     const { call, request } = routed
     const token = { request, fieldLines: (name: string) => call.fieldLines(name) }
-    const pending = this.#gatesOf(routed, route.action).flatMap((gate) => gate.pending(token))
+    const pending = this.#gatesOf(routed, route.action).flatMap(([gate]) => gate.pending(token))
     return pending.length === 0 ? undefined : Promise.all(pending)
   }
 
-  /** Of those who may answer, where they see to heads. */
-  #gatesOf({ kind, policy }: RoutedCall, { targets }: CompiledForward): readonly Gate[] {
+  /** Of those who may answer, where they see to each call. */
+  #gatesOf(
+    { kind, policy, request }: RoutedCall,
+    { targets }: CompiledForward,
+  ): readonly (readonly [Gate, WorkloadKind])[] {
     const { clusters, gates } = this.#deps
     const mine = clusters.of(kind, policy)
-    const found: Gate[] = []
+    const found: (readonly [Gate, WorkloadKind])[] = []
     for (const { cluster } of targets) {
       for (const each of mine.get(cluster)?.kinds ?? []) {
-        const rules = each.opened?.policy?.inbound
+        const rules = each.opened?.policy?.inbound(request)
         const gate = rules && gates.of(rules, each)
-        if (gate?.changesHeads === true) found.push(gate)
+        if (gate?.changesHeads === true) found.push([gate, each])
       }
     }
     return found
   }
 
+  /** What others will count of the call; undefined: nothing. */
+  tokensFor(routed: RoutedCall, { route }: MatchedDecision): GlobalTokens | undefined {
+    const { action } = route
+    if (action.kind !== 'forward') return undefined
+    const { gates } = this.#deps
+    const isCounted =
+      gates.of(routed.policy.outbound(route), routed.kind).asksOthers ||
+      this.#gatesOf(routed, action).some(([gate]) => gate.asksOthers)
+    return isCounted ? new GlobalTokens(gates.leases) : undefined
+  }
+
   /** What the caller's own listener says of it. */
-  #askOwn(routed: RoutedCall, route: CompiledRoute): Refusal | undefined {
-    const { leg, kind, call, request, policy } = routed
-    const gate = this.#deps.gates.of(policy.outbound(route.source), kind)
-    if (gate.isOpen) return undefined
-    const { remoteAddress } = leg.socket
-    const asked = gateCallOf(leg, call, request, remoteAddress, kind)
-    const judgement = gate.judge(asked)
-    const refusal = judgement.refusal ?? gate.limit(asked, judgement, clusterOf(route), [])
-    return refusal && refusalOf(refusal, { call })
+  askOwn(routed: RoutedCall, { route }: MatchedDecision): Refusal | undefined {
+    const gate = this.#ownGate(routed, route)
+    if (route.action.kind !== 'forward' || gate.isOpen) return undefined
+    const [asked, judgement] = this.#judgeOwn(routed, gate)
+    const refusal = judgement.refusal ?? gate.limit(asked, judgement, [])
+    return refusal && refusalOf(refusal, routed)
+  }
+
+  /** What who counts for its listener says of it. */
+  async countOwn(routed: RoutedCall, { route }: MatchedDecision): Promise<Refusal | undefined> {
+    const gate = this.#ownGate(routed, route)
+    const tokens = new GlobalTokens(this.#deps.gates.leases)
+    const checks = gate.asksOthers ? gate.globalChecks(...this.#judgeOwn(routed, gate)) : []
+    await tokens.prepare(checks)
+    for (const check of checks) {
+      const { refusal } = tokens.take(check)
+      if (refusal !== undefined) return refusalOf(refusal, routed)
+    }
+    return undefined
+  }
+
+  /** Asks who counts for those who may answer. */
+  async countOthers(routed: RoutedCall, { route }: MatchedDecision): Promise<void> {
+    if (route.action.kind !== 'forward' || routed.tokens === undefined) return
+    const checks = this.#gatesOf(routed, route.action).flatMap(([gate, kind]) =>
+      this.#admission(routed, route).checksFor(kind, gate),
+    )
+    await routed.tokens.prepare(checks)
+  }
+
+  #ownGate({ policy, kind }: RoutedCall, route: CompiledRoute): Gate {
+    return this.#deps.gates.of(policy.outbound(route), kind)
+  }
+
+  #judgeOwn({ leg, call, request }: RoutedCall, gate: Gate): [GateCall, Judgement] {
+    const asked = gateCallOf(leg, call, request, leg.socket.remoteAddress)
+    return [asked, gate.judge(asked)]
   }
 
   /** For refusals of who would answer: the route changes those answers, too. */
@@ -174,7 +223,8 @@ export class Forwarding {
     return {
       ...rest,
       // Faults are rolled for each call, and tokens expire.
-      isLasting: route.source.fault === undefined && !isSeenTo && !this.#asksOwn(routed, route),
+      isLasting:
+        route.source.fault === undefined && !isSeenTo && this.#ownGate(routed, route).isOpen,
       pick: (tried) => this.#pick(mine, pickTarget(action, random).cluster, wish, admission, tried),
       ...(isWatched ? { watch: () => begin(pickTarget(action, random).cluster, admission) } : {}),
     }
@@ -196,14 +246,9 @@ export class Forwarding {
     )
   }
 
-  #asksOwn({ kind, policy }: RoutedCall, route: CompiledRoute): boolean {
-    return !this.#deps.gates.of(policy.outbound(route.source), kind).isOpen
-  }
-
   #admission(routed: RoutedCall, route: CompiledRoute, target?: CompiledTarget): Admission {
-    const { leg, request } = routed
-    const cluster = target?.cluster ?? clusterOf(route)
-    const call = { leg, request, cluster, ...this.#answerOf(routed, route, target) }
+    const { leg, request, tokens } = routed
+    const call = { leg, request, tokens, ...this.#answerOf(routed, route, target) }
     return new Admission(call, this.#deps)
   }
 
@@ -220,6 +265,7 @@ export class Forwarding {
       {
         ...{ cluster, wish, request, retry, perTryMs },
         admit: (found) => admission.admit(found),
+        onRepeat: () => admission.onRepeat(),
       },
       this.#deps,
     )
@@ -279,11 +325,6 @@ function wishOf({ leg, call, request }: RoutedCall, { source }: CompiledForward)
 /** Undefined: one of several, by weight. */
 function onlyClusterOf({ targets }: CompiledForward): string | undefined {
   return targets.length === 1 ? targets[0].cluster : undefined
-}
-
-/** For limits, as a sidecar names it. */
-function clusterOf({ action }: CompiledRoute): string {
-  return action.kind === 'forward' ? action.targets[0].cluster : ''
 }
 
 /** How often a request is kept for another try. */

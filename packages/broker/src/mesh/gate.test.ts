@@ -9,6 +9,7 @@ import type { Leg } from '../leg.ts'
 import { readRequestCall } from '../request-call.ts'
 import { gateCallOf, refusalOf } from './admission.ts'
 import { Gate } from './gate.ts'
+import type { GlobalRule } from './gate-rules.ts'
 
 const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const jwks = JSON.stringify({
@@ -54,20 +55,33 @@ const LIMIT: LocalRateLimit = {
   responseHeaders: [{ name: 'x-why', value: 'limit' }],
 }
 
-function gate(limit?: LocalRateLimit): Gate {
+function gate(limit?: LocalRateLimit, globals: readonly GlobalRule[] = []): Gate {
   const requirement = { kind: 'allowMissing' } as const
   return new Gate(
     {
-      tokens: [{ providers: [PROVIDER], requirement, named: [], bypassCorsPreflight: true }],
+      tokens: [
+        {
+          authentication: {
+            providers: [PROVIDER],
+            requirement,
+            named: [],
+            bypassCorsPreflight: true,
+          },
+        },
+      ],
       rbac: [],
-      limits: limit === undefined ? [] : [limit],
+      limits: limit === undefined ? [] : [{ limit, actions: [], ofRoute: '' }],
+      globals,
+      destinationCluster: 'inbound|80||',
     },
     {
       random: () => 0,
       nowMs: () => clock.monotonicMs(),
       wallMs: () => clock.nowMs(),
       verifierOf: (provider) => new ProviderVerifier(provider, undefined),
-      limiterOf: (one) => new LocalLimiter(one, clock.monotonicMs()),
+      limiterOf: (one) => new LocalLimiter(one.limit, clock.monotonicMs()),
+      askerOf: () => ({ ask: () => () => {}, giveBack() {} }),
+      serviceCluster: 'cart.shop',
     },
   )
 }
@@ -85,7 +99,7 @@ function callWith(shown: { readonly token?: string; readonly setupClaims?: objec
   const address = { host: '10.0.0.9', port: 1 }
   const identity = { principal: undefined, claims: shown.setupClaims }
   const leg = { facts: { identity }, socket: { remoteAddress: address } } as unknown as Leg
-  return { call, asked: gateCallOf(leg, call, call, address, undefined) }
+  return { call, asked: gateCallOf(leg, call, call, address) }
 }
 
 describe('the gate of a workload, for calls of RSocket', () => {
@@ -128,7 +142,7 @@ describe('the gate of a workload, for calls of RSocket', () => {
     const judgement = limited.judge(asked)
     const ask = () => {
       const stamps: (readonly [string, string])[] = []
-      return { refusal: limited.limit(asked, judgement, '', stamps), stamps }
+      return { refusal: limited.limit(asked, judgement, stamps), stamps }
     }
     assert.deepEqual(ask(), {
       refusal: undefined,

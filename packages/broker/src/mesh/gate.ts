@@ -2,13 +2,16 @@
  * What a sidecar's listener asks before a request passes: its token, who may call, how much at
  * once. Decisions are those of the sidecar; a refusal is its answer.
  */
-import type { LocalRateLimit } from '@weft/model'
+import type { LocalRateLimit, RateLimitService } from '@weft/model'
 import {
   type Caller,
   type CallerRequest,
+  countedDescriptorsOf,
+  type DescriptorFacts,
   decideRbac,
   descriptorsOf,
   type FieldChanges,
+  type GlobalLimitCheck,
   JwtJudge,
   type LimitGrant,
   LocalLimiter,
@@ -16,7 +19,7 @@ import {
   type TokenCall,
   type VerifiedToken,
 } from '@weft/traffic'
-import type { GateRules } from './gate-rules.ts'
+import type { GateRules, LocalRule } from './gate-rules.ts'
 
 type Fields = readonly (readonly [name: string, value: string])[]
 
@@ -26,6 +29,8 @@ export interface GateRefusal {
   readonly headers: Fields
   /** Of the access log. */
   readonly flag: string
+  /** Why, in the words of the access log; for who hears no headers. */
+  readonly details?: string
 }
 
 /** One call, and what is known of its caller. */
@@ -35,8 +40,6 @@ export interface GateCall extends TokenCall {
   readonly peerTokens: readonly VerifiedToken[]
   /** The same object for each call of one connection. */
   readonly connection: object
-  /** The caller's workload, as limits name it. */
-  readonly sourceCluster: string
 }
 
 export interface Judgement {
@@ -59,7 +62,11 @@ export interface GateDeps {
     provider: ConstructorParameters<typeof ProviderVerifier>[0],
   ) => ProviderVerifier
   /** Buckets live on while the limit stays the same. */
-  limiterOf(limit: LocalRateLimit): LocalLimiter
+  limiterOf(rule: LocalRule): LocalLimiter
+  /** The way to who counts for all. */
+  askerOf(service: RateLimitService): GlobalLimitCheck['asker']
+  /** The workload whose gate it is, as limits name it. */
+  readonly serviceCluster: string
 }
 
 const JWT_FILTER = 'envoy.filters.http.jwt_authn'
@@ -69,25 +76,36 @@ export class Gate {
   readonly #rules: GateRules
   readonly #deps: GateDeps
   readonly #judges: readonly JwtJudge[]
-  readonly #limits: readonly { readonly limit: LocalRateLimit; readonly limiter: LocalLimiter }[]
+  readonly #limits: readonly { readonly rule: LocalRule; readonly limiter: LocalLimiter }[]
+  readonly #askers: readonly GlobalLimitCheck['asker'][]
   readonly #perConnection = new WeakMap<object, Map<LocalRateLimit, LocalLimiter>>()
 
   constructor(rules: GateRules, deps: GateDeps) {
     this.#rules = rules
     this.#deps = deps
-    this.#judges = rules.tokens.map((one) => new JwtJudge(one, undefined, deps.verifierOf))
-    this.#limits = rules.limits.map((limit) => ({ limit, limiter: deps.limiterOf(limit) }))
+    this.#judges = rules.tokens.map(
+      ({ authentication, requirement }) =>
+        new JwtJudge(authentication, requirement, deps.verifierOf),
+    )
+    this.#limits = rules.limits.map((rule) => ({ rule, limiter: deps.limiterOf(rule) }))
+    this.#askers = rules.globals.map(({ service }) => deps.askerOf(service))
   }
 
   /** Nothing is asked. */
   get isOpen(): boolean {
-    const { tokens, rbac, limits } = this.#rules
-    return tokens.length + rbac.length + limits.length === 0
+    const { tokens, rbac, limits, globals } = this.#rules
+    return tokens.length + rbac.length + limits.length + globals.length === 0
   }
 
-  /** It looks at tokens, or puts something on answers: each call of HTTP is seen to. */
+  /** Somebody else counts the calls: who may pass is not known at once. */
+  get asksOthers(): boolean {
+    return this.#rules.globals.length > 0
+  }
+
+  /** It looks at tokens, asks others, or puts something on answers: each call is seen to. */
   get changesHeads(): boolean {
-    return this.#judges.length > 0 || this.#limits.some(({ limit }) => limit.headers)
+    if (this.#judges.length > 0 || this.asksOthers) return true
+    return this.#limits.some(({ rule }) => rule.limit.headers)
   }
 
   /** Keys that have to come first. */
@@ -124,12 +142,12 @@ export class Gate {
   limit(
     call: GateCall,
     { metadata }: Judgement,
-    destinationCluster: string,
     stamps: (readonly [string, string])[],
   ): GateRefusal | undefined {
-    for (const { limit, limiter } of this.#limits) {
+    for (const { rule, limiter } of this.#limits) {
+      const { limit } = rule
       if (!hits(limit.enabledPercent, this.#deps.random)) continue
-      const { allowed, headers } = this.#ask(limit, limiter, call, metadata, destinationCluster)
+      const { allowed, headers } = this.#ask(rule, limiter, call, metadata)
       if (allowed || !hits(limit.enforcedPercent, this.#deps.random)) {
         stamps.push(...headers)
         continue
@@ -141,26 +159,38 @@ export class Gate {
     return undefined
   }
 
+  /** What others count the call by, for the limits that it meets. */
+  globalChecks(call: GateCall, { metadata }: Judgement): readonly GlobalLimitCheck[] {
+    const facts = this.#factsOf(call, metadata)
+    return this.#rules.globals.flatMap(({ service, actions, isLeased }, index) => {
+      const asker = this.#askers[index]
+      const descriptors = countedDescriptorsOf(actions, facts)
+      if (asker === undefined || descriptors.length === 0) return []
+      return [{ service, isLeased, descriptors, asker }]
+    })
+  }
+
+  #factsOf({ request, caller }: GateCall, metadata: Judgement['metadata']): DescriptorFacts {
+    const { principals, remoteIp: remoteHost } = caller
+    return {
+      ...{ request, remoteHost },
+      principal: principals?.[0],
+      metadata: { valueAt: (filter, path) => valueAt(metadata, filter, path) },
+      sourceCluster: this.#deps.serviceCluster,
+      destinationCluster: this.#rules.destinationCluster,
+    }
+  }
+
   #ask(
-    limit: LocalRateLimit,
+    { limit, actions }: LocalRule,
     shared: LocalLimiter,
     call: GateCall,
     metadata: Judgement['metadata'],
-    destinationCluster: string,
   ): { readonly allowed: boolean; readonly headers: Fields } {
     const limiter = limit.perConnection ? this.#ofConnection(limit, call.connection) : shared
     const atMs = this.#deps.nowMs()
-    const { principals, remoteIp: remoteHost } = call.caller
     const descriptors =
-      limit.descriptors.length === 0
-        ? []
-        : descriptorsOf(limit.actions, {
-            request: call.request,
-            remoteHost,
-            principal: principals?.[0],
-            metadata: { valueAt: (filter, path) => valueAt(metadata, filter, path) },
-            ...{ sourceCluster: call.sourceCluster, destinationCluster },
-          })
+      limit.descriptors.length === 0 ? [] : descriptorsOf(actions, this.#factsOf(call, metadata))
     const { allowed, bucket } = limiter.check(descriptors, atMs)
     if (!limit.headers) return { allowed, headers: [] }
     const [maxTokens, remaining] = [bucket.maxTokens, bucket.remaining(atMs)]

@@ -1,14 +1,26 @@
 /** The gates of all kinds of workloads: verifiers of tokens and buckets of limits outlive a push. */
 import type { Clock, Logger } from '@weft/base'
-import type { JwtProvider, LocalRateLimit } from '@weft/model'
-import { type FetchedKeys, LocalLimiter, ProviderVerifier, RemoteKeys } from '@weft/traffic'
+import type { JwtProvider, RateLimitService } from '@weft/model'
+import { type FetchedKeys, Leases, LocalLimiter, ProviderVerifier, RemoteKeys } from '@weft/traffic'
+import { RateLimitAsker, type ServiceQuestion } from '@weft/xds'
 import { Gate, type GateDeps } from './gate.ts'
-import type { GateRules } from './gate-rules.ts'
+import type { GateRules, LocalRule } from './gate-rules.ts'
 import type { WorkloadKind } from './workload-feeds.ts'
 
 export interface GatesDeps extends Pick<GateDeps, 'random' | 'nowMs' | 'wallMs'> {
   readonly clock: Clock
   readonly log: Logger
+  /**
+   * Asks a gRPC service that the kind's sidecar knows as a cluster, as that sidecar would.
+   *
+   * @returns Cancels. `done` gets `undefined` when nobody answered.
+   */
+  askService(
+    kind: WorkloadKind,
+    cluster: string,
+    question: ServiceQuestion,
+    done: (message: Uint8Array | undefined) => void,
+  ): () => void
   /** Asks an issuer for its keys. */
   fetchKeys(uri: string, timeoutMs: number): Promise<FetchedKeys>
 }
@@ -22,9 +34,12 @@ export class Gates {
   readonly #verifiers = new Map<string, ProviderVerifier>()
   readonly #keys = new Map<string, RemoteKeys>()
   readonly #limiters = new WeakMap<WorkloadKind, Map<string, LocalLimiter>>()
+  /** Shares of what the control plane counts, whoever they are for. */
+  readonly leases: Leases
 
   constructor(deps: GatesDeps) {
     this.#deps = deps
+    this.leases = new Leases(deps.clock)
   }
 
   /** @param kind Whose limits they are. */
@@ -34,7 +49,9 @@ export class Gates {
       gate = new Gate(rules, {
         ...this.#deps,
         verifierOf: (provider) => this.#verifierOf(provider),
-        limiterOf: (limit) => this.#limiterOf(limit, kind),
+        limiterOf: (rule) => this.#limiterOf(rule, kind),
+        askerOf: (service) => this.#askerOf(service, kind),
+        serviceCluster: `${kind.workload.name}.${kind.workload.namespace}`,
       })
       this.#gates.set(rules, gate)
     }
@@ -62,11 +79,18 @@ export class Gates {
     )
   }
 
-  #limiterOf(limit: LocalRateLimit, kind: WorkloadKind): LocalLimiter {
+  #limiterOf({ limit, ofRoute }: LocalRule, kind: WorkloadKind): LocalLimiter {
     const known = this.#limiters.get(kind) ?? new Map<string, LocalLimiter>()
     this.#limiters.set(kind, known)
     const make = () => new LocalLimiter(limit, this.#deps.nowMs())
-    return remembered(known, JSON.stringify(limit), make)
+    return remembered(known, JSON.stringify([ofRoute, limit]), make)
+  }
+
+  #askerOf(service: RateLimitService, kind: WorkloadKind): RateLimitAsker {
+    const { askService } = this.#deps
+    return new RateLimitAsker(service, (question, done) =>
+      askService(kind, service.cluster, question, done),
+    )
   }
 }
 

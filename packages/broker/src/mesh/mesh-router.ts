@@ -26,7 +26,8 @@ import { Admission, withAuthority } from './admission.ts'
 import type { CallLogs } from './call-logs.ts'
 import type { CallMetrics } from './call-metrics.ts'
 import { Forwarding, type RoutedCall } from './forwarding.ts'
-import { Gates } from './gates.ts'
+import { Gates, type GatesDeps } from './gates.ts'
+import { GlobalTokens } from './global-tokens.ts'
 import { withFieldChanges } from './http-head.ts'
 import { MeshClusters } from './mesh-clusters.ts'
 import type { Mirrors } from './mirrors.ts'
@@ -52,6 +53,8 @@ export interface MeshRouterDeps extends PickDeps {
   outside(kind: WorkloadKind): Leg | undefined
   /** Asks an issuer of tokens for its keys. */
   fetchKeys(uri: string, timeoutMs: number): Promise<FetchedKeys>
+  /** Asks a gRPC service as the kind's sidecar would. */
+  readonly askService: GatesDeps['askService']
   /** Resolves after so many milliseconds. */
   sleep(delayMs: number): Promise<void>
 }
@@ -66,14 +69,14 @@ export class MeshRouter implements Router {
 
   constructor(deps: MeshRouterDeps) {
     this.#deps = deps
-    const { feeds, clock, log, random, wallMs, fetchKeys } = deps
+    const { feeds, clock, log, random, wallMs, fetchKeys, askService } = deps
     const nowMs = () => deps.nowMs()
     const clusters = new MeshClusters({
       ...{ clock, nowMs, log, random },
       version: () => this.version,
       kindAt: (address) => feeds.kindAt(address),
     })
-    this.#gates = new Gates({ clock, log, random, wallMs, nowMs, fetchKeys })
+    this.#gates = new Gates({ clock, log, random, wallMs, nowMs, fetchKeys, askService })
     this.#forwarding = new Forwarding({ ...deps, clusters, nowMs, gates: this.#gates })
   }
 
@@ -105,7 +108,10 @@ export class MeshRouter implements Router {
     const request = withAuthority(call, call.authority)
     const { feeds } = this.#deps
     const gates = this.#gates
-    const admission = new Admission({ leg, call, request, cluster: '' }, { feeds, gates })
+    const rules = isJudged ? undefined : kind.opened?.policy?.inbound(request)
+    const gate = rules && gates.of(rules, kind)
+    const tokens = gate?.asksOthers === true ? new GlobalTokens(gates.leases) : undefined
+    const admission = new Admission({ leg, call, request, tokens }, { feeds, gates })
     const keys = isJudged ? undefined : admission.keysOf(kind)
     const verdict: ForwardVerdict = {
       kind: 'forward',
@@ -124,7 +130,16 @@ export class MeshRouter implements Router {
         ? { changes: { request: (frame) => withFieldChanges(frame, admission.changes) } }
         : {}),
     }
-    return keys === undefined ? verdict : keys.then(() => verdict)
+    if (gate === undefined || tokens === undefined) {
+      return keys === undefined ? verdict : keys.then(() => verdict)
+    }
+    const counted = async () => {
+      await keys
+      await tokens.prepare(admission.checksFor(kind, gate))
+      setImmediate(() => tokens.settle())
+      return verdict
+    }
+    return counted()
   }
 
   /** The control plane has not spoken about this kind of caller yet. */
@@ -158,9 +173,35 @@ export class MeshRouter implements Router {
   }
 
   #follow(routed: RoutedCall, decision: MatchedDecision): RouteVerdict | Promise<RouteVerdict> {
-    const verdict = this.#forwarding.follow(routed, decision)
-    const fault = rollFault(decision.route.source.fault, this.#deps.random)
-    return fault === undefined ? verdict : this.#underFault(routed.call, verdict, fault)
+    const tokens = this.#forwarding.tokensFor(routed, decision)
+    if (tokens !== undefined) return this.#followCounted({ ...routed, tokens }, decision)
+    const refusal = this.#forwarding.askOwn(routed, decision)
+    return this.#rollFault(routed, decision, this.#forwarding.follow(routed, decision, refusal))
+  }
+
+  /** The same where others count: first for the caller's own listener, then for who answers. */
+  async #followCounted(
+    routed: RoutedCall & { readonly tokens: GlobalTokens },
+    decision: MatchedDecision,
+  ): Promise<RouteVerdict> {
+    const forwarding = this.#forwarding
+    const refusal =
+      forwarding.askOwn(routed, decision) ?? (await forwarding.countOwn(routed, decision))
+    const verdict = forwarding.follow(routed, decision, refusal)
+    if (refusal !== undefined) return verdict
+    const rolled = await this.#rollFault(routed, decision, verdict)
+    if (rolled.kind === 'forward') await forwarding.countOthers(routed, decision)
+    setImmediate(() => routed.tokens.settle())
+    return rolled
+  }
+
+  #rollFault(
+    { call }: RoutedCall,
+    { route }: MatchedDecision,
+    verdict: RouteVerdict,
+  ): RouteVerdict | Promise<RouteVerdict> {
+    const fault = rollFault(route.source.fault, this.#deps.random)
+    return fault === undefined ? verdict : this.#underFault(call, verdict, fault)
   }
 
   /** Undefined: whoever may answer has dialled in here. */

@@ -1,15 +1,17 @@
 /** A broker under the mesh's policy: what dials in is a workload, what it calls is routed as HTTP is. */
 
 import { join } from 'node:path'
-import { sleep } from '@weft/base'
+import { type Clock, sleep } from '@weft/base'
 import { renderAddress, type SocketAddress } from '@weft/model'
 import { guardedFetch } from '@weft/net'
 import { AccessLogs, type MetricsRegistry } from '@weft/telemetry'
 import { matchText } from '@weft/traffic'
+import { ServiceClient } from '@weft/xds'
 import { Broker, type BrokerDeps, type BrokerOptions } from '../broker.ts'
 import { HttpBridge } from '../http/bridge.ts'
 import { CallLogs } from './call-logs.ts'
 import { CallMetrics } from './call-metrics.ts'
+import type { GatesDeps } from './gates.ts'
 import { MeshRouter } from './mesh-router.ts'
 import { Mirrors } from './mirrors.ts'
 import { Outside } from './outside.ts'
@@ -78,6 +80,7 @@ export function openMeshBroker(options: MeshBrokerOptions, deps: BrokerDeps): Me
         outside: (kind) => outside.legFor(kind),
         random,
         nowMs: () => clock.monotonicMs(),
+        askService: serviceAsker(options.connect, clock),
         sleep: (delayMs) => sleep(clock, delayMs),
         fetchKeys: (uri, timeoutMs) => {
           const allowedHosts = options.keyHosts ?? []
@@ -103,6 +106,24 @@ export function openMeshBroker(options: MeshBrokerOptions, deps: BrokerDeps): Me
       await feeds.close()
       await accessLogs.close()
     },
+  }
+}
+
+/** The control plane's own cluster: it need not be in the configuration. */
+const CONTROL_CLUSTER = 'weft-control'
+
+/** Over the sidecar of the kind; the control plane itself is always there. */
+function serviceAsker(
+  connect: MeshBrokerOptions['connect'],
+  clock: Clock,
+): GatesDeps['askService'] {
+  const control = new ServiceClient()
+  return ({ opened }, cluster, question, done) => {
+    const asked = opened?.ask(cluster, question, done)
+    if (asked !== undefined) return asked
+    if (cluster === CONTROL_CLUSTER) return control.ask(connect, question, clock, done)
+    done(undefined)
+    return () => {}
   }
 }
 

@@ -44,6 +44,7 @@ const JUDGED_BY_BROKER: ReadonlySet<HttpFilterName> = new Set([
   'rbac',
   'jwtAuthn',
   'localRateLimit',
+  'rateLimit',
 ])
 
 /** By listener, so that one that is the same stays the same. */

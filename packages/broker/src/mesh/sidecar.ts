@@ -8,6 +8,7 @@
  * whoever puts the processes together has it run (this package does not know the proxy).
  */
 import type { ResourceSet, SocketAddress, Workload } from '@weft/model'
+import type { ServiceQuestion } from '@weft/xds'
 
 /** A workload's name in the mesh. */
 export interface OfferedName {
@@ -35,6 +36,16 @@ export interface Sidecar {
   readonly addresses: readonly SocketAddress[]
   /** Whether somebody is there who can be called. */
   reportHealth(healthy: boolean): void
+  /**
+   * Asks a gRPC service over a cluster of its configuration, as it does for its own filters.
+   *
+   * @returns Cancels; undefined: there is no such cluster. `done` gets `undefined` when nobody answered.
+   */
+  ask?(
+    cluster: string,
+    question: ServiceQuestion,
+    done: (message: Uint8Array | undefined) => void,
+  ): (() => void) | undefined
   close(): Promise<void>
 }
 

@@ -29,6 +29,8 @@ export interface WatchedFacts {
   readonly perTryMs: number
   /** Whether the one that was chosen lets the caller in. */
   admit(leg: Leg): Leg | Refusal
+  /** It will be asked for somebody again, after a pause. */
+  onRepeat?(): void
 }
 
 export interface WatchDeps {
@@ -141,6 +143,7 @@ export class WatchedCall implements CallWatch {
       return -1
     }
     this.#leave()
+    this.#facts.onRepeat?.()
     const delayMs = this.#delayMs(outcome)
     this.#retriesMade++
     return delayMs

@@ -61,6 +61,11 @@ export class WorkloadFeed {
     this.#sidecar?.reportHealth(healthy)
   }
 
+  /** As `Sidecar.ask`; undefined: there is no way. */
+  ask(...question: Parameters<NonNullable<Sidecar['ask']>>): (() => void) | undefined {
+    return this.#sidecar?.ask?.(...question)
+  }
+
   #apply(set: ResourceSet): ResourceSet {
     this.#policy = buildWorkloadPolicy(set)
     this.#release()

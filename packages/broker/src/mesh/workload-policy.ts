@@ -7,14 +7,18 @@ import type {
   AccessLogTarget,
   Cluster,
   Endpoints,
-  FilterOverrides,
   HttpConnectionManager,
   Listener,
+  RequestView,
   ResourceSet,
-  Route,
 } from '@weft/model'
-import { type CompiledRouteTable, compileRouteTable } from '@weft/traffic'
-import { type GateRules, readGateRules } from './gate-rules.ts'
+import {
+  type CompiledRoute,
+  type CompiledRouteTable,
+  compileRouteTable,
+  matchRoute,
+} from '@weft/traffic'
+import { type GateRoute, type GateRules, readGateRules } from './gate-rules.ts'
 
 export interface ClusterResources {
   readonly model: Cluster
@@ -27,15 +31,15 @@ export interface WorkloadPolicy {
   readonly routes: CompiledRouteTable | undefined
   /** Undefined: there is no such cluster. */
   clusterOf(name: string): ClusterResources | undefined
-  /** What the workload asks of those who call it. */
-  readonly inbound: GateRules
+  /** What the workload asks of those who call it so. */
+  inbound(request: RequestView): GateRules
   /** Where lines of the access log go, of calls to it and of its own. */
   readonly logs: {
     readonly inbound: readonly AccessLogTarget[]
     readonly outbound: readonly AccessLogTarget[]
   }
   /** What its own listener asks of its calls by this route. */
-  outbound(route: Route): GateRules
+  outbound(route: CompiledRoute): GateRules
 }
 
 /** @throws {ConfigError} For rules that cannot be understood: nothing is let in by them. */
@@ -49,23 +53,15 @@ export function buildWorkloadPolicy(set: ResourceSet): WorkloadPolicy {
   // Chains of one listener differ in how bytes come in, not in who may call: one of them speaks.
   const [inbound] = managers('inbound')
   const [outbound] = managers('outbound')
-  const ofRoutes = new Map<Route, GateRules>()
   return {
     routes: table && compileRouteTable(table),
     clusterOf(name) {
       const model = set.cluster.get(name)
       return model && { model, endpoints: endpointsOf(model, set) }
     },
-    inbound: readGateRules(inbound, inboundOverrides(inbound)),
+    inbound: inboundRulesOf(inbound, rulesByRoute(inbound)),
     logs: { inbound: inbound?.accessLogs ?? [], outbound: outbound?.accessLogs ?? [] },
-    outbound(route) {
-      let rules = ofRoutes.get(route)
-      if (rules === undefined) {
-        rules = readGateRules(outbound, route.filters ?? {})
-        ofRoutes.set(route, rules)
-      }
-      return rules
-    },
+    outbound: rulesByRoute(outbound),
   }
 }
 
@@ -80,9 +76,38 @@ function endpointsOf({ discovery }: Cluster, set: ResourceSet): Endpoints | unde
   return discovery.kind === 'static' ? discovery.endpoints : undefined
 }
 
+const NO_ROUTE: GateRoute = {
+  source: { name: '', action: { kind: 'respond', status: 404, body: '' } },
+  overrides: {},
+}
+
+/** What a listener asks by a route of its, read once for each. */
+function rulesByRoute(
+  manager: HttpConnectionManager | undefined,
+): (route: CompiledRoute) => GateRules {
+  const known = new Map<CompiledRoute, GateRules>()
+  return (route) => {
+    let rules = known.get(route)
+    if (rules === undefined) {
+      const { source, virtualHost } = route
+      const overrides = { ...virtualHost.source.filters, ...source.filters }
+      rules = readGateRules(manager, { source, overrides })
+      known.set(route, rules)
+    }
+    return rules
+  }
+}
+
 /** What goes to the application has one route, unless policies tell apart what is asked of it. */
-function inboundOverrides(manager: HttpConnectionManager | undefined): FilterOverrides {
-  if (manager?.routes.kind !== 'inline') return {}
-  const [host] = manager.routes.table.virtualHosts
-  return { ...host?.filters, ...host?.routes[0]?.filters }
+function inboundRulesOf(
+  manager: HttpConnectionManager | undefined,
+  rulesOf: (route: CompiledRoute) => GateRules,
+): WorkloadPolicy['inbound'] {
+  const withoutRoute = readGateRules(manager, NO_ROUTE)
+  if (manager?.routes.kind !== 'inline') return () => withoutRoute
+  const table = compileRouteTable(manager.routes.table)
+  return (request) => {
+    const decision = matchRoute(table, request)
+    return decision.kind === 'matched' ? rulesOf(decision.route) : withoutRoute
+  }
 }

@@ -87,6 +87,7 @@ async function openSidecar(
     addresses: proxy.offers.map(({ address, listenPort }) => ({ host: address, port: listenPort })),
     reportHealth: (healthy) =>
       proxy.tellAppProblem(healthy ? undefined : 'nobody of this workload is connected'),
+    ask: (cluster, question, done) => proxy.askCluster(cluster, question, done),
     close: () => proxy.close(),
   }
 }
