@@ -45,7 +45,7 @@ async function openParties(stage: BrokerStage): Promise<Parties> {
 
 describe('F31 brokers go', { skip: noEtcd }, () => {
   test('F31 a rolling restart of two brokers loses no request, and runs none twice', async () => {
-    await using stage = await openBrokers('b1', 'b2')
+    await using stage = await openBrokers(['b1', 'b2'])
     await using parties = await openParties(stage)
     const { executions, callers } = parties
     const app = await stage.startApp('app')
@@ -87,7 +87,7 @@ describe('F31 brokers go', { skip: noEtcd }, () => {
   })
 
   test('F31 kill -9 of one of two brokers: what fails says so within 1 s, what is safe is asked again', async () => {
-    await using stage = await openBrokers('b1', 'b2')
+    await using stage = await openBrokers(['b1', 'b2'])
     await using parties = await openParties(stage)
     const { executions, callers } = parties
     const app = await stage.startApp('app')

@@ -63,7 +63,15 @@ export async function openBroker(
   return { running, port: tcp, admin, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
 }
 
-export async function openBrokers(...ids: readonly string[]): Promise<BrokerStage> {
+export interface BrokersOptions {
+  /** Applications stay where they dialled: they are told of nothing that they could move to. */
+  readonly pinsLinks?: boolean
+}
+
+export async function openBrokers(
+  ids: readonly string[],
+  { pinsLinks = false }: BrokersOptions = {},
+): Promise<BrokerStage> {
   const stack = new AsyncDisposableStack()
   const folder = stack.use(await temporaryFolder()).path
   const etcd = stack.use(await startEtcd())
@@ -91,6 +99,7 @@ export async function openBrokers(...ids: readonly string[]): Promise<BrokerStag
         ...['--listen', `127.0.0.1:${wanted}`, '--listen-ws', 'off', '--admin', '127.0.0.1:0'],
         ...['--trust-domain', TRUST_DOMAIN, '--client-ca', files.ca],
         ...['--tls-cert', files.chain, '--tls-key', files.key, '--drain', '8s'],
+        ...(pinsLinks ? ['--advertise', `ws://${id}.example:7879`] : []),
         ...['--etcd', `127.0.0.1:${toEtcd.port}`],
         ...[
           '--cluster-listen',
