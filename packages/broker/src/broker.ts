@@ -133,8 +133,9 @@ export class Broker implements LegOwner {
         nowMs: () => this.nowMs,
       })
     this.#filters = deps.filters && new FilterStage(deps.filters, registry)
-    const { fallback } = deps
-    const routed = fallback === undefined ? router : new FallbackRouter(router, fallback)
+    const { fallback, cluster } = deps
+    const isAlone = fallback === undefined && cluster === undefined
+    const routed = isAlone ? router : new FallbackRouter(router, fallback, cluster)
     this.forwarder = new Forwarder(routed, registry, this.#filters)
   }
 

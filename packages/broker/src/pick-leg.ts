@@ -2,7 +2,7 @@
  * Chooses among legs that may take a request: two at random, the better one (power of two
  * choices). Better is who has more of its lease left for what it has under way; without leases,
  * who has less under way and answers sooner. Where some are farther away than others – behind
- * another broker – one of the two is of the nearest, and load weighs as often as it is far.
+ * another broker – the best of the nearest is held to one of those, whose load weighs as often as it is far.
  */
 import type { Leg } from './leg.ts'
 
@@ -35,10 +35,16 @@ export function pickLeg(
   }
   const able = legs.filter((leg) => isEligible(leg, nowMs) && !tried.includes(leg))
   if (able.length <= 1) return able[0]
-  const first = takeWeighted(nearestOf(able), deps)
-  const second = takeWeighted(able, deps)
-  if (first.farness === second.farness) return loadOf(second) < loadOf(first) ? second : first
-  return farLoadOf(second, first) < farLoadOf(first, second) ? second : first
+  const near = nearestOf(able)
+  const first = takeWeighted(near, deps)
+  const second = takeWeighted(near, deps)
+  const best = loadOf(second) < loadOf(first) ? second : first
+  if (near.length === able.length) return best
+  const far = takeWeighted(
+    able.filter(({ farness }) => farness > best.farness),
+    deps,
+  )
+  return farLoadOf(far, best) < farLoadOf(best, far) ? far : best
 }
 
 function nearestOf(legs: readonly Leg[]): readonly Leg[] {

@@ -94,6 +94,8 @@ function sumUp({ legs, clock }: Broker) {
   const sums = { open: 0, fresh: 0, outboxBytes: 0, permits: 0, sentBytes: 0, creditDebt: 0 }
   const nowMs = clock.monotonicMs()
   for (const leg of legs) {
+    // Instances of other brokers are no connections of ours.
+    if (leg.isOpen && leg.facts.via !== undefined) continue
     if (leg.isOpen) sums.open++
     else sums.fresh++
     sums.outboxBytes += leg.outbox.bytes

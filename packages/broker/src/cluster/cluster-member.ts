@@ -167,6 +167,10 @@ export class ClusterMember implements ClusterPort {
     this.#local.add(leg)
   }
 
+  offers(service: string): boolean {
+    return this.#view.offers(service)
+  }
+
   setPlaces(places: Places): void {
     this.#places = places
     if (this.#place.addr !== '') this.#writeRecord()

@@ -13,6 +13,8 @@ export interface ClusterPort {
   /** Somebody was let in, offers something else, or wants requests or none. */
   onLocal(leg: Leg): void
   onLocalGone(leg: Leg): void
+  /** Whether somebody at another broker offers it, reachable or not. */
+  offers(service: string): boolean
   /** Where this broker offers kinds of workloads to the mesh, from now on. */
   setPlaces(places: Places): void
   /** Calls `listener` when another broker's places change; undefined: it is gone. */
