@@ -53,6 +53,8 @@ export interface MeshStatus {
 export interface Mesh extends AsyncDisposable {
   readonly control: Running
   readonly controlPort: number
+  /** Of the control plane's admin API. */
+  readonly adminUrl: string
   /** Where last good states and other files of the mesh are. */
   readonly folder: string
   /** Written aside and renamed: nobody reads half a file. */
@@ -95,6 +97,7 @@ export async function startMesh(more: readonly string[] = []): Promise<Mesh> {
   return {
     control,
     controlPort: xds,
+    adminUrl: `http://127.0.0.1:${admin}`,
     folder,
     write(file, text) {
       const path = join(mesh, file)

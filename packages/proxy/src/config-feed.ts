@@ -18,6 +18,8 @@ export interface ConfigFeed {
   /** Absent when there is no control plane. */
   control(): AdsClientState | undefined
   reportHealth(healthy: boolean, message: string): void
+  /** See `AdsClient`; absent when there is no control plane. */
+  askAgain?(listeners: readonly string[]): void
   close(): Promise<void>
 }
 
@@ -56,6 +58,7 @@ export async function openConfigFeed(
         rejections: () => client.rejections(),
         control: () => client.state(),
         reportHealth: (healthy, message) => client.reportHealth(healthy, message),
+        askAgain: (listeners) => client.askAgain(listeners),
         close: () => client.close(),
       }
     }

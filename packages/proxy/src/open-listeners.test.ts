@@ -108,7 +108,7 @@ describe('open listeners', () => {
     await listeners.apply(wanted(['a', 80]))
     taken.add(81)
     await listeners.apply(wanted(['a', 81]))
-    assert.match(listeners.problems.get('a') ?? '', /Cannot listen on 127\.0\.0\.1:81: EADDRINUSE/)
+    assert.match(listeners.problems.get('a') ?? '', /^cannot bind '127\.0\.0\.1:81': EADDRINUSE/)
     assert.equal(slots[1]?.current, undefined)
     taken.delete(81)
     await listeners.apply(wanted(['a', 81]))

@@ -12,6 +12,7 @@ import type { Clock, Logger } from '@weft/base'
 import { type Listener, renderAddress, type SocketAddress } from '@weft/model'
 import type { ListenerRuntime } from './exchange/contract.ts'
 import { http2Memory } from './exchange/http2-memory.ts'
+import { bindProblem } from './free-ports.ts'
 import type { OpenListener } from './listen/open-listener.ts'
 import type { Holding } from './overload/heaviest.ts'
 import { type HandedSocket, slotKey, socketKey } from './upgrade/handed-sockets.ts'
@@ -104,6 +105,13 @@ export class OpenListeners {
   /** Why listeners are not open, by name; empty when all are. */
   get problems(): ReadonlyMap<string, string> {
     return this.#problems
+  }
+
+  /** Whether a socket of ours has the port, at whichever address: others are in nobody's way. */
+  hasPort({ port }: SocketAddress): boolean {
+    return this.#entries.some(
+      ({ isAccepting, socket }) => isAccepting && socket.address.port === port,
+    )
   }
 
   list(): readonly ListenerState[] {
@@ -236,8 +244,7 @@ export class OpenListeners {
         takeOver(entry, runtime)
         used.add(entry)
       } catch (error) {
-        const why = error instanceof Error ? error.message : String(error)
-        this.#problems.set(name, `Cannot listen on ${renderAddress(address)}: ${why}`)
+        this.#problems.set(name, bindProblem(address, error))
         this.#deps.log.error('listener does not open', { listener: name, error })
       }
     }

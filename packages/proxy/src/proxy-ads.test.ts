@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { realClock, silentLogger } from '@weft/base'
 import type { ResourceSet, SocketAddress } from '@weft/model'
-import { type AdsServer, createAdsServer } from '@weft/xds'
+import { freePort } from '@weft/testkit'
+import { type AdsServer, createAdsServer, TYPE_URLS } from '@weft/xds'
 import { adminGet, get, openApp, openProxy, outboundTo, REVIEWS, until } from './test-proxy.ts'
-import { cluster, endpoints } from './test-resources.ts'
+import { cluster, endpoints, listener } from './test-resources.ts'
 
 interface Control {
   readonly server: AdsServer
@@ -104,4 +107,86 @@ describe('proxy over ADS', () => {
       app.server.close()
     }
   })
+
+  test('a listener whose port is taken is refused as Envoy refuses it; the one before goes on, and it comes once the port is free', async () => {
+    const app = await openApp(() => 'hello')
+    const other = await openApp(() => 'taken')
+    const control = await openControl()
+    const source = { kind: 'ads', connect: control.address } as const
+    const { proxy } = await openProxy('edge', { role: 'gateway', source })
+    const at = (port: number): ResourceSet => ({
+      ...outboundTo(app.port, proxy),
+      listener: new Map([['door', listener('door', 'outbound', port)]]),
+    })
+    try {
+      control.server.publish('all', at(other.port), 'g1')
+      await until(() => control.nacks.length > 0)
+      const taken = `cannot bind '127.0.0.1:${other.port}': .*EADDRINUSE`
+      assert.match(control.nacks[0] ?? '', new RegExp(`^door: ${taken}`))
+      await until(() => control.health.some((message) => /^cannot bind/.test(message)))
+      assert.equal((await adminGet(proxy, '/ready')).status, 503)
+      assert.deepEqual(control.server.quarantined(), [])
+
+      const first = await freePort()
+      control.server.publish('all', at(first), 'g2')
+      await proxy.ready
+      assert.equal((await get(first, 'http://reviews:9080/')).body, 'hello')
+
+      const before = control.nacks.length
+      control.server.publish('all', at(other.port), 'g3')
+      await until(() => control.nacks.length > before)
+      assert.equal((await get(first, 'http://reviews:9080/')).body, 'hello')
+      assert.equal((await get(other.port, '/')).body, 'taken')
+
+      other.server.close()
+      other.server.closeAllConnections()
+      await until(() => proxy.listeners().get('door')?.port === other.port)
+      assert.equal((await get(other.port, 'http://reviews:9080/')).body, 'hello')
+      await until(() => isAccepted(control))
+    } finally {
+      await proxy.close()
+      await control.server.close()
+      app.server.close()
+      other.server.close()
+    }
+  })
+
+  test('a listener kept from an earlier run whose port is taken now is reported, too', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'weft-proxy-'))
+    const app = await openApp(() => 'hello')
+    const control = await openControl()
+    const source = { kind: 'ads', connect: control.address, lastGoodDir: dir } as const
+    const first = await openProxy('edge', { role: 'gateway', source })
+    const port = await freePort()
+    const listeners = new Map([['door', listener('door', 'outbound', port)]])
+    control.server.publish(
+      'all',
+      { ...outboundTo(app.port, first.proxy), listener: listeners },
+      'g1',
+    )
+    await first.proxy.ready
+    await first.proxy.close()
+    const thief = createServer().listen(port, '127.0.0.1')
+    await once(thief, 'listening')
+    const second = await openProxy('edge', { role: 'gateway', source })
+    try {
+      await until(() => control.nacks.some((nack) => /^door: cannot bind/.test(nack)))
+      thief.close()
+      await until(() => second.proxy.listeners().get('door')?.port === port)
+      await until(() => isAccepted(control))
+    } finally {
+      thief.close()
+      await second.proxy.close()
+      await control.server.close()
+      app.server.close()
+      await rm(dir, { recursive: true })
+    }
+  })
 })
+
+/** The only proxy that is connected has the listener that it was sent last. */
+function isAccepted({ server }: Control): boolean {
+  const [connection] = server.connections()
+  const type = connection?.types.find(({ typeUrl }) => typeUrl === TYPE_URLS.listener)
+  return type?.resources.find(({ name }) => name === 'door')?.state === 'acked'
+}

@@ -256,7 +256,7 @@ describe('proxy', () => {
           endpoints: [],
         }),
       )
-      await until(() => health.some((message) => /Cannot listen on .*EADDRINUSE/.test(message)))
+      await until(() => health.some((message) => /cannot bind .*EADDRINUSE/.test(message)))
       assert.equal((await adminGet(proxy, '/ready')).status, 503)
       app.server.close()
       await proxy.ready

@@ -24,6 +24,7 @@ import { type ConfigFeed, openConfigFeed } from './config-feed.ts'
 import { ConfigurationLog } from './configuration-log.ts'
 import { type DrainOptions, drainInbound, drainListeners } from './drain.ts'
 import { drainOnFatalError } from './fatal-errors.ts'
+import { FreePorts } from './free-ports.ts'
 import { HealthReport } from './health-report.ts'
 import { withLocalSecrets } from './identity/local-secrets.ts'
 import { openIdentity, openWorkloadSocket } from './identity/open-identity.ts'
@@ -39,8 +40,8 @@ import { DEFAULT_TIMINGS, type ProxyOptions, type ProxyTimings } from './proxy-o
 import { buildProxyParts } from './proxy-parts.ts'
 import type { ProxyTelemetry } from './proxy-telemetry.ts'
 import { clusterStatus } from './proxy-view.ts'
+import { ADMIN_SOCKET, type HandedSocket, socketKey } from './upgrade/handed-sockets.ts'
 import { callGrpc } from './upstream/grpc-call.ts'
-import { ADMIN_SOCKET, type HandedSocket } from './upgrade/handed-sockets.ts'
 
 const SWEEP_MS = 10_000
 
@@ -95,6 +96,9 @@ class RunningProxy implements WorkerProxy {
   readonly #overload: OverloadManager | undefined
   readonly #configuration = new ConfigurationLog()
   readonly #health: HealthReport
+  readonly #ports: FreePorts
+  /** Listeners in force that do not open, and that the control plane was asked for again. */
+  #askedAgain: ReadonlySet<string> = new Set()
   readonly #startedAtMs: number
   #bound: BoundPorts = { outbound: undefined, offers: [] }
   #state: ProxyState = 'PRE_INITIALIZING'
@@ -137,6 +141,14 @@ class RunningProxy implements WorkerProxy {
       listenerProblem: undefined,
       appProblem: this.#probes() ? 'the application was not asked yet' : undefined,
       draining: false,
+    })
+    this.#ports = new FreePorts({
+      clock: deps.clock,
+      log: this.#log,
+      transport: picked.transport,
+      isOurs: ({ name, address }) =>
+        this.#listeners.hasPort(address) || deps.handed?.has?.(socketKey(name, address)) === true,
+      onFree: (names) => this.#feed?.askAgain?.(names),
     })
   }
 
@@ -199,10 +211,18 @@ class RunningProxy implements WorkerProxy {
       log: logs.logger('xds'),
       random,
       validate: resourceProblem,
+      unopenable: (came: readonly Listener[], gone: readonly string[]) =>
+        this.#ports.check(
+          came
+            .filter(({ bindToPort }) => bindToPort)
+            .map((one) => ({ name: one.name, address: this.#addressOf(one) })),
+          gone,
+        ),
       onUpdate: (update: ResourceUpdate) => this.#apply(update),
     }
     const feed = await openConfigFeed(source, node, withLocalSecrets(sink, this.#identity))
     this.#feed = feed
+    this.#askAgain()
     this.#health.connect((healthy, message) => feed.reportHealth(healthy, message))
     this.#startProbe()
     this.#sweep()
@@ -243,7 +263,8 @@ class RunningProxy implements WorkerProxy {
     // Until now an older tree may have been asked for a cluster.
     this.#clusters.releaseGone()
     // One port that is taken is no reason to refuse what comes in by the others.
-    const [first] = this.#listeners.problems.values()
+    const [first] = [...this.#listeners.problems.values(), ...this.#ports.problems.values()]
+    this.#askAgain()
     const problem = this.#listeners.list().length === 0 ? first : undefined
     this.#health.update({ configured: true, listenerProblem: problem })
     if (this.#state !== 'PRE_INITIALIZING' || problem !== undefined) return
@@ -255,6 +276,16 @@ class RunningProxy implements WorkerProxy {
       after: renderDuration(tookMs),
     })
     this.#becomeReady()
+  }
+
+  /** What did not open was accepted, perhaps from disk: the control plane has to hear that. */
+  #askAgain(): void {
+    const closed = new Set(this.#listeners.problems.keys())
+    const feed = this.#feed
+    if (feed === undefined) return
+    const news = [...closed].filter((name) => !this.#askedAgain.has(name))
+    this.#askedAgain = closed
+    if (news.length > 0) feed.askAgain?.(news)
   }
 
   drain(): Promise<void> {
@@ -318,6 +349,7 @@ class RunningProxy implements WorkerProxy {
     this.#cancelSweep?.()
     this.#overload?.stop()
     this.#stopJumps?.()
+    this.#ports.close()
     await this.#closeSocket?.()
     this.#identity?.close()
     await this.#listeners.close()

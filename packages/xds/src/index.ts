@@ -56,6 +56,7 @@ export {
 } from './rate-limit/limit-asker.ts'
 export type { RateLimitQuestion, RateLimitVerdict } from './rate-limit/rate-limit-messages.ts'
 export { ServiceClient } from './rate-limit/service-client.ts'
+export { referencesOf } from './references.ts'
 export type {
   AdsServer,
   AdsServerDeps,

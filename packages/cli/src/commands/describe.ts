@@ -85,13 +85,14 @@ async function stateOf(args: Arguments, name: string, terminal: Terminal): Promi
     const { liveDocuments } = await import('../describe/live-scene.ts')
     const { liveDestinations } = await import('../access/live-mesh.ts')
     const documents = await liveDocuments(api)
-    const { problems } = await api.status()
+    const { objects, problems } = await api.status()
     // Whoever is not connected is described as written.
     const connected = await liveDestinations(api, name).catch((error: unknown) => {
       if (error instanceof CommandError && error.exitCode === 1) return []
       throw error
     })
-    return { mesh: meshView({ documents }), connected, problems: problems.map(problemText) }
+    const mesh = meshView({ documents })
+    return { mesh, connected, objects, problems: problems.map(problemText) }
   }
   const scene = await readQuietly(paths, terminal)
   return { mesh: meshView(scene), problems: scene.problems.map(problemText) }

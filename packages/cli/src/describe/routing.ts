@@ -3,7 +3,6 @@ import type { Document, DocumentOf } from '@weft/config'
 import { DEFAULT_PROXY, objectKey, type ProxyView, translate } from '@weft/control'
 import type { Listener, ResourceSet, Route, RouteTable } from '@weft/model'
 import { whereOf } from '../access/destination.ts'
-import type { MeshView } from '../access/mesh-view.ts'
 import { parseCalls } from '../simulate/call.ts'
 import { perspectiveOf } from '../simulate/perspective.ts'
 import { appliedObjects } from './applies.ts'
@@ -42,7 +41,7 @@ export function describeGateway(state: Described, namespace: string, name: strin
         ),
       ),
       ...section('policies', guards),
-      ...section('conditions', conditionRows(state.mesh, gateway)),
+      ...section('conditions', conditionRows(state, gateway)),
     ],
     warnings: [
       ...(own.length === 0 ? ['no proxy serves it: nobody has the labels of its selector'] : []),
@@ -158,7 +157,7 @@ export function describeRoute(state: Described, namespace: string, name: string)
         (parents.length === 0 ? ['mesh'] : parents).map((one) => ({ name: one })),
       ),
       ...section('rules', distinct(rules.map((one) => ruleRow(one, null)))),
-      ...section('conditions', conditionRows(state.mesh, route)),
+      ...section('conditions', conditionRows(state, route)),
     ],
     warnings: [
       ...new Set(missing.map((cluster) => `its destination "${cluster}" does not exist`)),
@@ -168,13 +167,20 @@ export function describeRoute(state: Described, namespace: string, name: string)
   return description
 }
 
-function conditionRows({ snapshot }: MeshView, document: Document): readonly Row[] {
-  const { namespace, name } = document.metadata
+/** What the control plane says, which knows what proxies answered; else what the files come to. */
+function conditionRows({ mesh, objects }: Described, document: Document): readonly Row[] {
+  const { kind, metadata } = document
+  const { namespace, name } = metadata
+  const told = objects?.find(
+    (one) => one.kind === kind && one.namespace === namespace && one.name === name,
+  )
   const key = objectKey(document.type, namespace, name)
-  return (snapshot.conditions.get(key) ?? []).map(({ type, status, reason, message }) => ({
-    type,
-    status: status ? 'yes' : 'no',
-    reason,
-    message,
-  }))
+  return (told?.conditions ?? mesh.snapshot.conditions.get(key) ?? []).map(
+    ({ type, status, reason, message }) => ({
+      type,
+      status: status ? 'yes' : 'no',
+      reason,
+      message,
+    }),
+  )
 }

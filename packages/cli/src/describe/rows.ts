@@ -1,4 +1,5 @@
 /** Rows that several descriptions share. */
+import type { ObjectStatus } from '@weft/control'
 import type { Route } from '@weft/model'
 import type { Destination } from '../access/destination.ts'
 import { whereOf } from '../access/destination.ts'
@@ -12,6 +13,8 @@ export interface Described {
   readonly connected?: readonly Destination[]
   /** What was found wrong, with the object's `kind namespace/name`. */
   readonly problems: readonly { readonly object: string; readonly text: string }[]
+  /** What the control plane says of its objects; absent without one. */
+  readonly objects?: readonly Pick<ObjectStatus, 'kind' | 'namespace' | 'name' | 'conditions'>[]
 }
 
 export function distinct(rows: readonly Row[]): readonly Row[] {

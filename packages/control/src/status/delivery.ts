@@ -3,7 +3,7 @@
  * connection, rolled up by the objects that made the resources.
  */
 import type { Origin, ResourceSet } from '@weft/model'
-import { type ConnectionStatus, resourceTypeOf } from '@weft/xds'
+import { type ConnectionStatus, referencesOf, resourceTypeOf } from '@weft/xds'
 import type { AppliedSummary } from './object-status.ts'
 
 export interface ProxyDelivery {
@@ -23,10 +23,7 @@ export function rollUp(
   deliveries: readonly ProxyDelivery[],
   generation?: string,
 ): ReadonlyMap<string, AppliedSummary> {
-  const summaries = new Map<
-    string,
-    { proxies: number; acknowledged: number; current: number; rejected: Map<string, string> }
-  >()
+  const summaries = new Map<string, Summary>()
   for (const delivery of deliveries) {
     const answers = answersOf(delivery.connection)
     const { ackedGeneration } = delivery.connection
@@ -40,26 +37,49 @@ export function rollUp(
       summary.proxies++
       if (isCurrent) summary.current++
       const own = resources.map((resource) => answers.get(resource))
+      summary.unbound.push(...unboundParts(delivery, object, resources, answers))
       const rejected = own.find((answer) => answer?.state === 'rejected')
       if (rejected !== undefined) summary.rejected.set(delivery.name, rejected.message ?? '')
       else if (own.every((answer) => answer?.state === 'acked')) summary.acknowledged++
     }
   }
   return new Map(
-    [...summaries].map(([object, { proxies, acknowledged, current, rejected }]) => [
+    [...summaries].map(([object, { proxies, acknowledged, current, rejected, unbound }]) => [
       object,
       {
         proxies,
         acknowledged,
         current,
         rejected: [...rejected].map(([proxy, message]) => ({ proxy, message })),
+        ...(unbound.length === 0 ? {} : { unbound }),
       },
     ]),
   )
 }
 
-function newSummary() {
-  return { proxies: 0, acknowledged: 0, current: 0, rejected: new Map<string, string>() }
+function unboundParts(
+  { name, set }: ProxyDelivery,
+  object: string,
+  resources: readonly string[],
+  answers: ReadonlyMap<string, ResourceAnswer>,
+): Summary['unbound'] {
+  return resources.flatMap((resource) => {
+    const { isUnbound, message = '' } = answers.get(resource) ?? {}
+    if (isUnbound !== true) return []
+    return pathsOf(set, resource, object).map((path) => ({ path, proxy: name, message }))
+  })
+}
+
+interface Summary {
+  proxies: number
+  acknowledged: number
+  current: number
+  readonly rejected: Map<string, string>
+  readonly unbound: { path: string; proxy: string; message: string }[]
+}
+
+function newSummary(): Summary {
+  return { proxies: 0, acknowledged: 0, current: 0, rejected: new Map(), unbound: [] }
 }
 
 export function originKey({
@@ -73,6 +93,7 @@ export function originKey({
 interface ResourceAnswer {
   readonly state: string
   readonly message?: string
+  readonly isUnbound?: true
 }
 
 /** By `type/name` of the resource. */
@@ -90,12 +111,43 @@ const REFERENCED = ['route', 'endpoints', 'secret'] as const
 
 /**
  * Who has accepted a new listener has not asked for its routes yet: nothing is open between, and
- * still not all of the generation is there.
+ * still not all of the generation is there. Of a listener that cannot be bound nobody asks.
  */
 function hasReferenced(set: ResourceSet, answers: ReadonlyMap<string, ResourceAnswer>): boolean {
-  return REFERENCED.every((type) =>
-    [...set[type].keys()].every((name) => answers.get(`${type}/${name}`)?.state === 'acked'),
+  const missing = REFERENCED.flatMap((type) =>
+    [...set[type].keys()]
+      .map((name) => `${type}/${name}`)
+      .filter((key) => answers.get(key)?.state !== 'acked'),
   )
+  if (missing.length === 0) return true
+  const unasked = onlyOfUnbound(set, answers)
+  return missing.every((key) => unasked.has(key))
+}
+
+/** Routes and secrets that no listener refers to but those that are not bound. */
+function onlyOfUnbound(
+  set: ResourceSet,
+  answers: ReadonlyMap<string, ResourceAnswer>,
+): ReadonlySet<string> {
+  const bound = new Set<string>()
+  const unbound = new Set<string>()
+  const add = (keys: Set<string>, { routes, secrets }: ReturnType<typeof referencesOf>) => {
+    for (const name of routes) keys.add(`route/${name}`)
+    for (const name of secrets) keys.add(`secret/${name}`)
+  }
+  for (const [name, listener] of set.listener) {
+    const isUnbound = answers.get(`listener/${name}`)?.isUnbound === true
+    add(isUnbound ? unbound : bound, referencesOf('listener', listener))
+  }
+  for (const cluster of set.cluster.values()) add(bound, referencesOf('cluster', cluster))
+  return unbound.difference(bound)
+}
+
+/** Where in the object the listener comes from. */
+function pathsOf(set: ResourceSet, resource: string, object: string): readonly string[] {
+  const listener = set.listener.get(resource.slice('listener/'.length))
+  const origins = listener?.origins.filter((origin) => originKey(origin) === object) ?? []
+  return origins.flatMap(({ path }) => (path === undefined ? [] : [path]))
 }
 
 /** Sets are immutable and shared by many connections: worked out once each. */

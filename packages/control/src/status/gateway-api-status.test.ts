@@ -237,3 +237,50 @@ test('of two objects the Gateway’s listener wins, then the older set’s; the 
   const gateway = statuses.find(({ kind }) => kind === 'Gateway')?.status as unknown as Written
   assert.deepEqual(conditionsOf(gateway.listeners[0]), won)
 })
+
+test('a port that one of the proxies cannot bind is PortUnavailable of its listener; the rest is programmed', () => {
+  const ports = text(80).replace('port: 443, protocol: HTTPS, tls', 'port: 81, protocol: HTTP, x')
+  const { documents } = parseDocuments(ports.replace(/, x: .*$/m, '}'), { file: 'gw.yaml' })
+  const snapshot = buildSnapshot({ documents })
+  const set = translate(snapshot, { ...DEFAULT_PROXY, role: 'gateway' })
+  const [first, second] = [...set.listener.keys()]
+  assert.deepEqual([first, second], ['0.0.0.0_80', '0.0.0.0_81'])
+  const { generation } = snapshot
+  const message = "cannot bind '0.0.0.0:81': Address already in use"
+  const delivery = (name: string, isUnbound: boolean) => {
+    const unbound = { name: second, state: 'rejected', message, isUnbound }
+    const listeners = [{ name: first, state: 'acked' }, isUnbound ? unbound : { name: second }]
+    const types = [
+      { typeUrl: TYPE_URLS.listener, resources: listeners },
+      ...acceptedOf(set).map((type) => ({
+        ...type,
+        // Nobody asks for the routes of a listener that is refused.
+        resources: type.resources.filter((one) => !isUnbound || !/81$/.test(one.name)),
+      })),
+    ]
+    const connection = { ackedGeneration: generation, types } as unknown as ConnectionStatus
+    return { connection, name, set }
+  }
+  const statuses = objectStatuses({
+    state: { documents, problems: [], refused: [] },
+    snapshot,
+    applied: rollUp([delivery('a', false), delivery('b', true)], generation),
+    analysis: [],
+  })
+  const own = statuses.find(({ kind }) => kind === 'Gateway')
+  const lines = (own?.conditions ?? []).map(
+    ({ where = 'gateway', type, status, reason }) => `${where}: ${type}=${status} ${reason}`,
+  )
+  const asked = /: (Accepted|Programmed)=/
+  assert.deepEqual(
+    lines.filter((line) => asked.test(line)),
+    [
+      'gateway: Accepted=true ListenersNotValid',
+      'listener http: Accepted=true Accepted',
+      'listener secure: Accepted=false PortUnavailable',
+      'gateway: Programmed=true Programmed',
+    ],
+  )
+  const said = own?.conditions.find(({ reason }) => reason === 'PortUnavailable')?.message
+  assert.equal(said, `1 of 2 gateway proxies cannot serve it; b: ${message}`)
+})

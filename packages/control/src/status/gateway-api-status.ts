@@ -159,9 +159,12 @@ function programmedListener(
   { isProgrammed, message }: Programming,
 ): Condition {
   if (!isServed) {
-    const conflict = conditions.find(({ type, status }) => type === 'Conflicted' && status)
-    const why = conflict?.message ?? 'the listener is not served'
-    const reason = conflict?.reason ?? 'Invalid'
+    const cause = conditions.find(
+      ({ type, status, reason }) =>
+        (type === 'Conflicted' && status) || (type === 'Accepted' && reason === 'PortUnavailable'),
+    )
+    const why = cause?.message ?? 'the listener is not served'
+    const reason = cause?.reason ?? 'Invalid'
     return { type: 'Programmed', status: false, reason, message: why }
   }
   const reason = isProgrammed ? 'Programmed' : 'Pending'

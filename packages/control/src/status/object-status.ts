@@ -56,4 +56,14 @@ export interface AppliedSummary {
   /** Of `proxies` those that have accepted everything of the snapshot in force. */
   readonly current: number
   readonly rejected: readonly { readonly proxy: string; readonly message: string }[]
+  /** Parts of the object whose port a proxy cannot bind; absent when there are none. */
+  readonly unbound?: readonly UnboundPart[]
+}
+
+interface UnboundPart {
+  /** Path inside the object, e.g. `spec.listeners[0]`. */
+  readonly path: string
+  readonly proxy: string
+  /** What the proxy says, e.g. `cannot bind '0.0.0.0:80': Address already in use`. */
+  readonly message: string
 }

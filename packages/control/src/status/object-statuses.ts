@@ -15,6 +15,7 @@ import {
   NEGATIVE_CONDITIONS,
   type ObjectStatus,
 } from './object-status.ts'
+import { withUnbound } from './unbound-listeners.ts'
 
 export interface StatusInput {
   readonly state: SourceState
@@ -66,8 +67,11 @@ function statusOf(
   const found = input.snapshot.conditions.get(keyOf(document)) ?? []
   const programming = programmingOf(document, input.snapshot, applied)
   const judged = [...acceptance(refusal, found), ...found]
-  const conditions = [...judged, ...programmed(document, judged, programming)]
-  const parts = input.snapshot.parts.get(keyOf(document))
+  const { conditions: known, parts } = withUnbound(
+    { conditions: judged, parts: input.snapshot.parts.get(keyOf(document)) },
+    applied,
+  )
+  const conditions = [...known, ...programmed(document, known, programming)]
   const own = conditions.filter(({ where }) => where === undefined)
   return {
     kind,

@@ -36,6 +36,8 @@ export interface ListeningSockets {
   failed?(key: string): void
   /** It listens there no more. */
   released?(key: string): void
+  /** Whether there is one already. */
+  has?(key: string): boolean
 }
 
 export const ADMIN_SOCKET = 'admin'
@@ -61,6 +63,10 @@ export class HandedSockets implements ListeningSockets {
   take(key: string): SocketPlan {
     const inherited = [...this.takeSlots(key).values()]
     return inherited.length === 0 ? {} : { inherited }
+  }
+
+  has(key: string): boolean {
+    return [...this.#handles.keys()].some((handed) => slotOf(handed, key) !== undefined)
   }
 
   /** By the worker that had it. Each can be taken once. */

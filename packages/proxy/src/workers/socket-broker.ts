@@ -49,6 +49,16 @@ export class SocketBroker {
     this.#deps = deps
   }
 
+  /** Whether the workers listen there, or can at once. */
+  has(key: string): boolean {
+    return this.#entries.has(key) || this.#deps.handed?.has(key) === true
+  }
+
+  /** As `OpenListeners.hasPort`. */
+  hasPort(port: number): boolean {
+    return this.#entries.values().some((entry) => entry.port === port)
+  }
+
   take(worker: number, key: string): void {
     const entry = this.#entryOf(key)
     const { handles, standIns, port, isShared, waiting } = entry

@@ -9,21 +9,29 @@
  * Towards the control plane and whoever scrapes it is one proxy.
  */
 import { type Logger, renderDuration, watchClockJumps } from '@weft/base'
-import type { OfferedPort, SocketAddress } from '@weft/model'
+import type { Listener, OfferedPort, SocketAddress } from '@weft/model'
+import { createNodeTransport } from '@weft/net'
 import { loadCodec, type ResourceUpdate, type XdsNode } from '@weft/xds'
 import { type AdminServer, openAdminServer } from '../admin/admin-server.ts'
 import type { ProxyState, ProxyView } from '../admin/endpoint.ts'
+import { bindAddress } from '../bind-address.ts'
 import { resourceProblem } from '../build/validate.ts'
 import { type ConfigFeed, openConfigFeed } from '../config-feed.ts'
 import { ConfigurationLog } from '../configuration-log.ts'
 import { drainOnFatalError } from '../fatal-errors.ts'
+import { FreePorts } from '../free-ports.ts'
 import { withLocalSecrets } from '../identity/local-secrets.ts'
 import { openIdentity } from '../identity/open-identity.ts'
 import type { WorkloadIdentity } from '../identity/workload-identity.ts'
 import { type BoundPorts, nodeOf, renderProxy } from '../node-identity.ts'
 import type { ProxyDeps, ProxyHandle } from '../proxy-handle.ts'
 import type { ProxyOptions } from '../proxy-options.ts'
-import { ADMIN_SOCKET, type HandedSocket, type HandedSockets } from '../upgrade/handed-sockets.ts'
+import {
+  ADMIN_SOCKET,
+  type HandedSocket,
+  type HandedSockets,
+  socketKey,
+} from '../upgrade/handed-sockets.ts'
 import { LimitCounts } from './limit-counts.ts'
 import type {
   FromWorker,
@@ -75,6 +83,7 @@ class Supervisor implements ProxyHandle {
   readonly #pool: WorkerPool
   readonly #broker: SocketBroker
   readonly #limits: LimitCounts
+  readonly #ports: FreePorts
   readonly #configuration = new ConfigurationLog()
   readonly #startedAtMs: number
   /** The set that each worker was last told of. */
@@ -122,6 +131,14 @@ class Supervisor implements ProxyHandle {
       standIn: (index, key, slot, handle) =>
         this.#order(index, { kind: 'stand in', key, slot }, handle),
       standDown: (index, key, slot) => this.#order(index, { kind: 'stand down', key, slot }),
+    })
+    this.#ports = new FreePorts({
+      clock: deps.clock,
+      log: this.#log,
+      transport: createNodeTransport(),
+      isOurs: ({ name, address }) =>
+        this.#broker.has(socketKey(name, address)) || this.#broker.hasPort(address.port),
+      onFree: (names) => this.#feed?.askAgain?.(names),
     })
   }
 
@@ -175,6 +192,16 @@ class Supervisor implements ProxyHandle {
       log: logs.logger('xds'),
       random,
       validate: resourceProblem,
+      unopenable: (came: readonly Listener[], gone: readonly string[]) =>
+        this.#ports.check(
+          came
+            .filter(({ bindToPort }) => bindToPort)
+            .map((one) => ({
+              name: one.name,
+              address: bindAddress(one, this.#options, this.#bound),
+            })),
+          gone,
+        ),
       onUpdate: (update: ResourceUpdate) => this.#configure(update),
     }
     this.#feed = await openConfigFeed(source, node, withLocalSecrets(sink, this.#identity))
@@ -403,6 +430,7 @@ class Supervisor implements ProxyHandle {
     await this.#admin?.close()
     this.#forgetErrors?.()
     this.#stopJumps?.()
+    this.#ports.close()
     this.#log.info('proxy is closed')
   }
 

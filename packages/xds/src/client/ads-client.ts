@@ -1,6 +1,6 @@
 /** The contract of the ADS client; `open-ads-client.ts` builds one. */
 import type { Clock, Logger } from '@weft/base'
-import type { ResourceSet, Resources, ResourceType, SocketAddress } from '@weft/model'
+import type { Listener, ResourceSet, Resources, ResourceType, SocketAddress } from '@weft/model'
 import type { XdsNode } from '../node.ts'
 
 /** Where resources come from, and what the owner of the data plane wants to know of them. */
@@ -9,6 +9,16 @@ export interface ResourceSinkDeps {
   readonly log: Logger
   /** Why the data plane cannot run this resource; the text becomes the reason of the NACK. */
   validate?<T extends ResourceType>(type: T, resource: Resources[T]): string | undefined
+  /**
+   * Why listeners that came cannot be opened here, by name; `undefined` when all of them can.
+   * They are refused, and what they would replace stays. Only a control plane's are asked for.
+   *
+   * @param gone Names of listeners that the control plane has taken back.
+   */
+  unopenable?(
+    came: readonly Listener[],
+    gone: readonly string[],
+  ): Promise<ReadonlyMap<string, string>> | undefined
   /**
    * A complete set: everything that listeners and clusters refer to is there, is known
    * not to exist, or was waited for long enough. Unchanged resources are the same objects
@@ -76,6 +86,8 @@ export interface AdsClient {
   reportHealth(healthy: boolean, message: string): void
   /** Introduces itself anew, on another connection; what is held stays. */
   reconnect(reason: string): void
+  /** Has listeners sent and judged once more, because it may come out otherwise. */
+  askAgain(listeners: readonly string[]): void
   /** What was refused, newest first, bounded; for the admin port. */
   rejections(): readonly Rejection[]
   stats(): AdsClientStats

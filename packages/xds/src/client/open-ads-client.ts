@@ -36,7 +36,7 @@ import { openTransport, type Transport } from './ads-transport.ts'
 import { Dependencies } from './dependencies.ts'
 import { LastGood } from './last-good.ts'
 import { Rejections } from './rejections.ts'
-import { ResourceStore } from './resource-store.ts'
+import { type ReadResources, type Refused, ResourceStore } from './resource-store.ts'
 
 const BACKOFF = { baseMs: 500, maxMs: 30_000 }
 const DEPENDENCY_TIMEOUT_MS = 15_000
@@ -77,6 +77,10 @@ class Client implements AdsClient {
   }
   /** Types that the control plane has answered, ever. */
   readonly #answered = new Set<ResourceType>()
+  /** Listeners to look at even if they come unchanged. */
+  readonly #again = new Set<string>()
+  /** Listeners that came and are not judged yet; settles when the last of them are. */
+  #judging: Promise<void> | undefined
   readonly #stats = { connects: 0, responses: 0, acks: 0, nacks: 0 }
   #state: AdsClientState = { kind: 'closed' }
   #transport: Transport | undefined
@@ -122,6 +126,12 @@ class Client implements AdsClient {
 
   rejections(): readonly Rejection[] {
     return this.#rejections.newestFirst()
+  }
+
+  askAgain(listeners: readonly string[]): void {
+    for (const name of listeners) this.#again.add(name)
+    if (this.#state.kind !== 'connected') return
+    this.#send({ typeUrl: TYPE_URLS.listener, resourceNamesSubscribe: [...listeners] })
   }
 
   reconnect(reason: string): void {
@@ -199,10 +209,12 @@ class Client implements AdsClient {
   #subscribeAll(type: ResourceType): void {
     const names = WILDCARD_TYPES.includes(type) ? ['*'] : this.#wantedNames(type)
     if (names.length === 0) return
+    const versions = this.#store.versions(type)
+    if (type === 'listener') for (const name of this.#again) versions.delete(name)
     this.#send({
       typeUrl: TYPE_URLS[type],
       resourceNamesSubscribe: names,
-      initialResourceVersions: Object.fromEntries(this.#store.versions(type)),
+      initialResourceVersions: Object.fromEntries(versions),
     })
   }
 
@@ -235,11 +247,36 @@ class Client implements AdsClient {
       this.#setState({ kind: 'connected' })
     }
     const type = resourceTypeOf(response.typeUrl)
-    const error = type === undefined ? 'unknown resource type' : this.#apply(type, response)
-    if (type === undefined) {
-      this.#answer(response, error)
+    if (type === undefined) this.#answer(response, 'unknown resource type')
+    else if (type === 'listener') this.#judge(response)
+    else this.#settle(type, response, this.#apply(type, response))
+  }
+
+  /** Whether listeners can be opened may take a while to find out; they are taken in order. */
+  #judge(response: DeltaDiscoveryResponse): void {
+    const transport = this.#transport
+    const read = this.#store.read('listener', resourcesOf(response), this.#again)
+    const judged = (problems?: ReadonlyMap<string, string>) => {
+      if (this.#closed || this.#transport !== transport) return
+      for (const { name } of response.resources) this.#again.delete(name)
+      this.#settle('listener', response, this.#take('listener', response, read, problems))
+    }
+    const ask = () => {
+      const came = read.good.map(({ resource }) => resource)
+      return this.#deps.unopenable?.(came, response.removedResources)
+    }
+    const asked = this.#judging === undefined ? ask() : this.#judging.then(ask)
+    if (asked === undefined) {
+      judged()
       return
     }
+    const judging = asked.then(judged).finally(() => {
+      if (this.#judging === judging) this.#judging = undefined
+    })
+    this.#judging = judging
+  }
+
+  #settle(type: ResourceType, response: DeltaDiscoveryResponse, error: string | undefined): void {
     this.#answered.add(type)
     if (error !== undefined || this.#wantsOthers()) {
       this.#answer(response, error)
@@ -275,10 +312,16 @@ class Client implements AdsClient {
 
   /** The reason to refuse the response, if any of it has to be refused. */
   #apply(type: ResourceType, response: DeltaDiscoveryResponse): string | undefined {
-    const resources = response.resources.flatMap(({ name, version, resource }) =>
-      resource === undefined ? [] : [{ name, version, bytes: resource.value }],
-    )
-    const refused = this.#store.put(type, resources)
+    return this.#take(type, response, this.#store.read(type, resourcesOf(response)))
+  }
+
+  #take<T extends ResourceType>(
+    type: T,
+    response: DeltaDiscoveryResponse,
+    read: ReadResources<T>,
+    problems?: ReadonlyMap<string, string>,
+  ): string | undefined {
+    const refused: readonly Refused[] = this.#store.take(type, read, problems)
     for (const name of response.removedResources) {
       this.#store.remove(type, name)
       this.#dependencies.markAbsent(`${type} ${name}`)
@@ -402,4 +445,10 @@ class Client implements AdsClient {
     this.#state = state
     this.#deps.onState?.(state)
   }
+}
+
+function resourcesOf({ resources }: DeltaDiscoveryResponse) {
+  return resources.flatMap(({ name, version, resource }) =>
+    resource === undefined ? [] : [{ name, version, bytes: resource.value }],
+  )
 }

@@ -15,6 +15,15 @@ export interface RawResource {
   readonly bytes: Uint8Array
 }
 
+interface ReadResource<T> extends RawResource {
+  readonly resource: T
+}
+
+export interface ReadResources<T extends ResourceType> {
+  readonly good: readonly ReadResource<Resources[T]>[]
+  readonly refused: readonly Refused[]
+}
+
 export interface Refused {
   readonly name: string
   readonly version: string
@@ -27,6 +36,8 @@ interface Held<T> {
   readonly bytes: Uint8Array
   readonly references: References
 }
+
+const NO_NAMES: ReadonlySet<string> = new Set()
 
 type HeldMaps = { readonly [T in ResourceType]: Map<string, Held<Resources[T]>> }
 
@@ -57,11 +68,25 @@ export class ResourceStore {
   }
 
   /** Takes what is good, and says what is not and why. */
-  put<T extends ResourceType>(type: T, resources: readonly RawResource[]): Refused[] {
+  put<T extends ResourceType>(type: T, resources: readonly RawResource[]): readonly Refused[] {
+    return this.take(type, this.read(type, resources))
+  }
+
+  /**
+   * Looks at what came without taking it.
+   *
+   * @param again Looked at even if nothing changed.
+   */
+  read<T extends ResourceType>(
+    type: T,
+    resources: readonly RawResource[],
+    again: ReadonlySet<string> = NO_NAMES,
+  ): ReadResources<T> {
     const held = this.#held[type] as Map<string, Held<Resources[T]>>
+    const good: ReadResource<Resources[T]>[] = []
     const refused: Refused[] = []
     for (const { name, version, bytes } of resources) {
-      if (held.get(name)?.version === version) continue
+      if (held.get(name)?.version === version && !again.has(name)) continue
       const decoded = this.#codec.decode(type, bytes)
       const problem = decoded.ok
         ? (nameProblem(decoded.resource, name) ?? this.#validate?.(type, decoded.resource))
@@ -70,11 +95,28 @@ export class ResourceStore {
         refused.push({ name, version, problem: problem ?? '' })
         continue
       }
-      const { resource } = decoded
-      held.set(name, { version, resource, bytes, references: referencesOf(type, resource) })
-      this.#changed.add(type)
+      good.push({ name, version, bytes, resource: decoded.resource })
     }
-    return refused
+    return { good, refused }
+  }
+
+  /** @param problems What is good and cannot be used here, by name. */
+  take<T extends ResourceType>(
+    type: T,
+    { good, refused }: ReadResources<T>,
+    problems?: ReadonlyMap<string, string>,
+  ): readonly Refused[] {
+    const held = this.#held[type] as Map<string, Held<Resources[T]>>
+    const unusable: Refused[] = []
+    for (const { name, version, bytes, resource } of good) {
+      const problem = problems?.get(name)
+      if (problem !== undefined) unusable.push({ name, version, problem })
+      else if (held.get(name)?.version !== version) {
+        held.set(name, { version, resource, bytes, references: referencesOf(type, resource) })
+        this.#changed.add(type)
+      }
+    }
+    return [...refused, ...unusable]
   }
 
   remove(type: ResourceType, name: string): void {

@@ -17,6 +17,8 @@ export interface ResourceDelivery {
   readonly version: string
   /** Why the client refused it, or why it is withheld. */
   readonly message?: string
+  /** A listener that is refused because the client cannot bind its address. */
+  readonly isUnbound?: true
 }
 
 export interface TypeDelivery {

@@ -1,10 +1,12 @@
 /** The state of a stream as plain data for people and roll-ups. */
 import type { XdsNode } from '../node.ts'
 import type { ConnectionStatus, ResourceDelivery, TypeDelivery } from './ads-status.ts'
+import { cannotBind } from './cannot-bind.ts'
 import type { Connection } from './connection.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { View } from './registry.ts'
-import { GONE, type TypeState } from './stream-state.ts'
+import { LDS } from './rules.ts'
+import { GONE, type Nack, type TypeState } from './stream-state.ts'
 
 type IsHeld = (typeUrl: string, name: string, version: string) => boolean
 
@@ -44,8 +46,12 @@ function typeDelivery(
     typeUrl,
     subscribed: [...(type.wildcard ? ['*'] : []), ...type.names],
     resources: [...names].map((name) => delivery(typeUrl, type, name, view, isHeld)),
-    ...(type.nack === undefined ? {} : { nack: type.nack }),
+    ...(type.nack === undefined ? {} : { nack: nackOf(type.nack) }),
   }
+}
+
+function nackOf({ atMs, message, count }: Nack): NonNullable<TypeDelivery['nack']> {
+  return { atMs, message, count }
 }
 
 function delivery(
@@ -58,7 +64,10 @@ function delivery(
   const sent = type.sent.get(name)
   const version = view?.get(typeUrl, name)?.version ?? sent?.version ?? GONE
   if (sent?.rejected && sent.version === version) {
-    return { name, state: 'rejected', version, message: sent.message ?? '' }
+    const message = sent.message ?? ''
+    const unbound = typeUrl === LDS ? cannotBind(name, message) : undefined
+    if (unbound === undefined) return { name, state: 'rejected', version, message }
+    return { name, state: 'rejected', version, message: unbound, isUnbound: true }
   }
   if (sent?.version !== version && isHeld(typeUrl, name, version)) {
     const message = 'held back: too many proxies of this kind refuse this version'

@@ -2,12 +2,14 @@
  * A request on an xDS stream: an answer to what was sent, a change of what is wanted, or both
  * (rules P3 to P11 of the design).
  */
-import { CDS, comesWhole, EDS } from './rules.ts'
+import { cannotBind } from './cannot-bind.ts'
+import { CDS, comesWhole, EDS, LDS } from './rules.ts'
 import type { ServedView } from './served.ts'
 import {
   activate,
   GONE,
   markDue,
+  type Nack,
   newTypeState,
   type StreamState,
   type TypeState,
@@ -241,15 +243,24 @@ function settle(
     }
   }
   if (error === undefined) {
-    if (type.nack !== undefined) state.refused--
-    type.nack = undefined
+    setNack(state, type, undefined)
     return { names, error, blamed: NOTHING }
   }
-  if (type.nack === undefined) state.refused++
-  type.nack = { atMs: nowMs, message: error, count: (type.nack?.count ?? 0) + 1 }
+  const isLocal =
+    type.typeUrl === LDS && [...suspects].every((name) => cannotBind(name, error) !== undefined)
+  const count = (type.nack?.count ?? 0) + 1
+  setNack(state, type, { atMs: nowMs, message: error, count, isLocal })
+  // What one machine has no port for is good elsewhere.
+  if (isLocal) return { names: [...suspects], error, blamed: NOTHING }
   const isCertain = names.length === 1 || mentionsAny(names, error)
   if (!isCertain) isolate(type, names)
   return { names: [...suspects], error, blamed: isCertain ? versionsOf(type, suspects) : NOTHING }
+}
+
+function setNack(state: StreamState, type: TypeState, nack: Nack | undefined): void {
+  if (type.nack?.isLocal === false) state.refused--
+  if (nack?.isLocal === false) state.refused++
+  type.nack = nack
 }
 
 function versionsOf(type: TypeState, names: Iterable<string>): Blamed[] {

@@ -63,7 +63,15 @@ export interface TypeState {
   /** The client waits for an answer, even for an empty one. */
   mustAnswer: boolean
   lastNonce: string
-  nack: { atMs: number; message: string; count: number } | undefined
+  nack: Nack | undefined
+}
+
+export interface Nack {
+  readonly atMs: number
+  readonly message: string
+  readonly count: number
+  /** All that was refused are listeners that cannot be bound there. */
+  readonly isLocal: boolean
 }
 
 export interface StreamState {
@@ -74,7 +82,7 @@ export interface StreamState {
   readonly types: Map<string, TypeState>
   /** All types with something to do or unanswered, in the order of sending; others may be among them. */
   readonly active: TypeState[]
-  /** Types whose last answer was a refusal. */
+  /** Types whose last answer was a refusal for more than want of a port. */
   refused: number
   /** Clusters whose removal waits, and since when. */
   readonly parked: Map<string, number>
