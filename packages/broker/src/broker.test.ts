@@ -12,6 +12,8 @@ import {
   setupOf,
   TestClient,
 } from './broker-fixture.ts'
+import type { Hello } from './hello.ts'
+import type { Leg } from './leg.ts'
 
 test('the four interactions through the broker, in every cut of the bytes', async () => {
   for (const cutBytes of [1, 7, 65_536]) {
@@ -211,6 +213,24 @@ test('the newest connection of a link wins; other links of the instance stay', a
   assert.ok(!other.closed && !fresh.closed)
   fresh.close()
   await eventually(() => assert.equal(broker.registry.legs.length, 1))
+  broker.close()
+})
+
+test('nobody ends a connection by saying that it is the same instance with another identity', async () => {
+  const authenticate = async (_leg: Leg, { credentials }: Hello) => ({
+    principal: credentials?.type === 'bearer' ? credentials.token : undefined,
+    claims: undefined,
+  })
+  const { broker, dial } = await openBroker({}, { authenticate })
+  const victim = { services: ['s'], instance: 'i', token: 'spiffe://t/ns/shop/sa/cart' }
+  const old = await dial(victim)
+  await dial({ ...victim, token: 'spiffe://t/ns/evil/sa/eve' })
+  await dial({ ...victim, token: '' })
+  assert.equal(broker.registry.legs.length, 3)
+  assert.ok(!old.closed)
+  await dial(victim)
+  await eventually(() => assert.ok(old.closed))
+  assert.equal(broker.registry.legs.length, 3)
   broker.close()
 })
 

@@ -8,7 +8,7 @@ import type { OfferedService, PeerFacts } from './peer-facts.ts'
 
 export class Registry {
   readonly #legs = new Map<string, Leg[]>()
-  /** By instance and link: the newest connection of one link wins. */
+  /** By identity, instance and link: the newest connection of one link wins. */
   readonly #links = new Map<string, Leg>()
   #version = 0
   readonly #hashed = new Map<number, OfferedService | 'several'>()
@@ -105,10 +105,12 @@ export class Registry {
   }
 }
 
-/** One instance may have a link of the same number to each broker for a moment. */
-function linkOf({ instance, via }: PeerFacts): string {
-  const link = `${instance?.id}/${instance?.link}`
-  return via === undefined ? link : `${link}@${via}`
+/**
+ * One instance may have a link of the same number to each broker for a moment. Its id is its own
+ * word: whoever knows somebody else's must not end that connection by it.
+ */
+function linkOf({ instance, identity, via }: PeerFacts): string {
+  return JSON.stringify([identity.principal, instance?.id, instance?.link, via])
 }
 
 function keysOf(leg: Leg): ReadonlySet<string> {

@@ -319,7 +319,7 @@ export class ClusterMember implements ClusterPort {
 
   #isNewest(id: string, { records }: Conn): boolean {
     const [first] = records
-    const link = first && linkOf(first.instance, first.isAlibaba)
+    const link = first && linkOf(first.instance, first.isAlibaba, first.principal)
     if (link === undefined) return first !== undefined
     const arrival = this.#view.arrivalOf(id)
     const local = this.#local.byLink(link)

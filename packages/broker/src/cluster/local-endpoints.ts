@@ -57,13 +57,13 @@ export class LocalEndpoints {
 
   /** It came, offers something else, or wants requests or none. Again does no harm. */
   add(leg: Leg): void {
-    const { instance, isAlibaba, via } = leg.facts
+    const { instance, isAlibaba, via, identity } = leg.facts
     if (instance === undefined || via !== undefined || leg.closed || this.#moved.has(leg)) return
     let local = this.#locals.get(leg)
     if (local === undefined) {
       local = this.#begin(leg)
       this.#byInstance.set(instance.id, [...this.legsOf(instance.id), leg])
-      const link = linkOf(instance, isAlibaba)
+      const link = linkOf(instance, isAlibaba, identity.principal ?? '')
       if (link !== undefined) {
         this.#byLink.set(link, local)
         this.#deps.onLink(link)
@@ -132,14 +132,14 @@ export class LocalEndpoints {
 
   remove(leg: Leg): void {
     const local = this.#locals.get(leg)
-    const { instance, isAlibaba } = leg.facts
+    const { instance, isAlibaba, identity } = leg.facts
     if (local === undefined || instance === undefined) return
     this.#locals.delete(leg)
     for (const key of [...local.keys]) this.#withdraw(local, key)
     const rest = this.legsOf(instance.id).filter((each) => each !== leg)
     if (rest.length === 0) this.#byInstance.delete(instance.id)
     else this.#byInstance.set(instance.id, rest)
-    const link = linkOf(instance, isAlibaba)
+    const link = linkOf(instance, isAlibaba, identity.principal ?? '')
     if (link === undefined || this.#byLink.get(link) !== local) return
     this.#byLink.delete(link)
     this.#deps.onLink(link)

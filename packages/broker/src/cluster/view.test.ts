@@ -13,7 +13,7 @@ import {
   endpointValue,
   readRecord,
 } from './records.ts'
-import { ClusterView, isNewer } from './view.ts'
+import { ClusterView, isNewer, linkOf } from './view.ts'
 
 const PREFIX = '/weft/rsocket/'
 
@@ -46,6 +46,17 @@ function kvOf(record: EndpointRecord, modRevision = 9): KeyValue {
   const key = endpointKey(PREFIX, { broker, conn, namespace, service })
   return { key, value: Buffer.from(endpointValue(record)), modRevision }
 }
+
+test('a link is that of one identity: the same id of somebody else is another instance', () => {
+  const instance = { id: 'i', link: 0 }
+  const mine = linkOf(instance, false, 'spiffe://m/ns/shop/sa/cart')
+  assert.equal(mine, linkOf(instance, false, 'spiffe://m/ns/shop/sa/cart'))
+  const others = [linkOf(instance, false, ''), linkOf(instance, false, 'spiffe://m/ns/evil/sa/eve')]
+  assert.ok(!others.includes(mine))
+  const view = new ClusterView(PREFIX, 'b1')
+  view.apply([put(endpoint()), put(endpoint({ conn: 'x1.2', principal: '' }))])
+  assert.deepEqual([...view.connsOf(mine ?? '')], [connId('b2', 'x1.1')])
+})
 
 test('records come back as they were written, whatever names they have', () => {
   const key = brokerKey(PREFIX, BROKER.id)

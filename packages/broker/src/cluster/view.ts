@@ -49,13 +49,19 @@ export function isNewer(a: Arrival, b: Arrival): boolean {
   return epochOf(a) > epochOf(b)
 }
 
-/** Which link of which instance; undefined: it may be at several brokers at once. */
+/**
+ * Which link of which instance; undefined: it may be at several brokers at once.
+ *
+ * @param principal Whose it is; empty: nobody's. An id is the instance's own word, and by somebody
+ *   else's nobody may end a connection.
+ */
 export function linkOf(
   instance: { readonly id: string; readonly link: number },
   isAlibaba: boolean,
+  principal: string,
 ) {
   // Alibaba's clients dial every broker, and number nothing.
-  return isAlibaba ? undefined : `${instance.link}/${instance.id}`
+  return isAlibaba ? undefined : JSON.stringify([principal, instance.link, instance.id])
 }
 
 export class ClusterView {
@@ -65,7 +71,6 @@ export class ClusterView {
   readonly #endpoints = new Map<string, EndpointRecord>()
   readonly #keysOfConn = new Map<string, Set<string>>()
   readonly #connsOfLink = new Map<string, Set<string>>()
-  readonly #keysOfService = new Map<string, Set<string>>()
   /** Keys that were gone when etcd came back, while their broker is still there. */
   #doubtful = new Set<string>()
 
@@ -87,11 +92,6 @@ export class ClusterView {
   /** Endpoints of others that are known: one for each service of each connection. */
   get endpoints(): number {
     return this.#endpoints.size
-  }
-
-  /** Whether somebody at another broker offers it, reachable or not. */
-  offers(service: string): boolean {
-    return this.#keysOfService.has(service)
   }
 
   conn(id: string): Conn | undefined {
@@ -179,8 +179,7 @@ export class ClusterView {
     const id = connId(record.broker, record.conn)
     this.#endpoints.set(kv.key, record)
     add(this.#keysOfConn, id, kv.key)
-    add(this.#keysOfService, record.service.service, kv.key)
-    const link = linkOf(record.instance, record.isAlibaba)
+    const link = linkOf(record.instance, record.isAlibaba, record.principal)
     if (link !== undefined) {
       add(this.#connsOfLink, link, id)
       change.links.add(link)
@@ -197,10 +196,9 @@ export class ClusterView {
       return
     }
     if (!this.#endpoints.delete(key) || record === undefined) return
-    drop(this.#keysOfService, record.service.service, key)
     change.conns.add(id)
     if (!drop(this.#keysOfConn, id, key)) return
-    const link = linkOf(record.instance, record.isAlibaba)
+    const link = linkOf(record.instance, record.isAlibaba, record.principal)
     if (link === undefined) return
     change.links.add(link)
     drop(this.#connsOfLink, link, id)

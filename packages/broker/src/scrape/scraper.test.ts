@@ -8,7 +8,9 @@ import { eventually } from '@weft/testkit'
 import { METADATA_ID, readComposite, readMimes, readRoutingTags, renderSetup } from '@weft/wire'
 import { type BrokerAdmin, openBrokerAdmin } from '../admin/admin-server.ts'
 import { HttpAgent } from '../agent/http-agent.ts'
+import type { BrokerDeps } from '../broker.ts'
 import { type HelloOptions, openBroker, routed, setupOf, TestClient } from '../broker-fixture.ts'
+import type { Hello } from '../hello.ts'
 import type { Leg } from '../leg.ts'
 import { metricsAnswer } from './metrics-call.ts'
 import { type ScrapeLimits, Scraper } from './scraper.ts'
@@ -20,8 +22,8 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
 })
 
-async function open(limits: Partial<ScrapeLimits> = {}) {
-  const fixture = await openBroker()
+async function open(limits: Partial<ScrapeLimits> = {}, deps: Partial<BrokerDeps> = {}) {
+  const fixture = await openBroker({}, deps)
   const scraper = new Scraper(fixture.broker, realClock, limits)
   closing.push(() => fixture.broker.close())
   const scrape = async (instance: string, openMetrics = false) => {
@@ -74,12 +76,30 @@ test('an instance with several links is listed once, by the broker of its first 
   await dial({ instance: 'i', link: 1 })
   assert.equal(scraper.targets('b').length, 1)
   // What a broker of the cluster tells of its own legs stands in the registry as they do.
-  const elsewhere = { facts: { instance: { id: 'i', link: 0, services: [] } } } as unknown as Leg
+  const identity = { principal: undefined, claims: undefined }
+  const facts = { instance: { id: 'i', link: 0, services: [] }, identity, via: 'b2' }
+  const elsewhere = { facts } as unknown as Leg
+  const stranger = { facts: { ...facts, identity: { principal: 'spiffe://t/ns/evil/sa/eve' } } }
+  broker.registry.add(stranger as unknown as Leg)
+  assert.equal(scraper.targets('b').length, 1, 'the same id of somebody else is another instance')
   broker.registry.add(elsewhere)
   assert.deepEqual(scraper.targets('b'), [])
   assert.match(await scrape('i'), /nobody answers/)
   broker.registry.remove(elsewhere)
   assert.equal(scraper.targets('b').length, 1)
+})
+
+test('whoever takes the id of another instance does not answer for it', async () => {
+  const authenticate = async (_leg: Leg, { credentials }: Hello) => ({
+    principal: credentials?.type === 'bearer' ? credentials.token : undefined,
+    claims: undefined,
+  })
+  const { scrape, dial } = await open({}, { authenticate })
+  const app = await dial({ instance: 'i', link: 1, token: 'spiffe://t/ns/shop/sa/cart' })
+  app.answer = (stream) => stream.next({ data: Buffer.from('mine 1\n') }, true)
+  const thief = await dial({ instance: 'i', link: 0, token: 'spiffe://t/ns/evil/sa/eve' })
+  thief.answer = (stream) => stream.next({ data: Buffer.from('forged 1\n') }, true)
+  assert.match(await scrape('i'), /mine 1/)
 })
 
 test('nobody but the broker reaches the metrics of others', async () => {

@@ -72,33 +72,37 @@ export class Scraper {
   targets(authority: string): readonly TargetGroup[] {
     const lowest = this.#lowestLinks()
     const groups = [...this.#instances()]
-      .filter(([id, leg]) => linkOf(leg) <= (lowest.get(id) ?? 0))
+      .filter(([, leg]) => linkOf(leg) <= (lowest.get(ownerOf(leg)) ?? 0))
       .map(([, leg]) => groupOf(leg, authority))
     return groups.sort((a, b) => ((a.labels.instance ?? '') < (b.labels.instance ?? '') ? -1 : 1))
   }
 
-  /** One leg of each instance that has metrics: of its links that are here the first. */
+  /**
+   * One leg of each instance that has metrics: of its links that are here the first. Its id is its
+   * own word: with another identity nobody takes the place of who has it already.
+   */
   #instances(): ReadonlyMap<string, Leg> {
     const found = new Map<string, Leg>()
     for (const leg of this.#broker.legs) {
       const id = scrapableId(leg)
       const known = id === undefined ? undefined : found.get(id)
-      if (id !== undefined && (known === undefined || linkOf(leg) < linkOf(known))) {
-        found.set(id, leg)
-      }
+      if (id === undefined) continue
+      const isEarlier =
+        known === undefined || (ownerOf(leg) === ownerOf(known) && linkOf(leg) < linkOf(known))
+      if (isEarlier) found.set(id, leg)
     }
     return found
   }
 
   /**
-   * By instance, with the links to other brokers that are known here: of an instance that is
+   * By `ownerOf`, with the links to other brokers that are known here: of an instance that is
    * connected to several, the broker of its first link lists it, so that it is scraped once.
    */
   #lowestLinks(): ReadonlyMap<string, number> {
     const lowest = new Map<string, number>()
-    for (const { facts } of this.#broker.registry.legs) {
-      const { id = '', link = 0 } = facts.instance ?? {}
-      lowest.set(id, Math.min(link, lowest.get(id) ?? link))
+    for (const leg of this.#broker.registry.legs) {
+      const owner = ownerOf(leg)
+      lowest.set(owner, Math.min(linkOf(leg), lowest.get(owner) ?? linkOf(leg)))
     }
     return lowest
   }
@@ -209,6 +213,11 @@ function scrapableId(leg: Leg): string | undefined {
   const hasMetrics =
     features.has('metrics') || instance?.services.some(({ service }) => service === METRICS_SERVICE)
   return isAlibaba || hasMetrics === true ? instance?.id : undefined
+}
+
+/** Which instance of whom. */
+function ownerOf({ facts: { instance, identity } }: Pick<Leg, 'facts'>): string {
+  return JSON.stringify([identity.principal, instance?.id])
 }
 
 function linkOf({ facts }: Leg): number {
