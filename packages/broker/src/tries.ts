@@ -7,7 +7,7 @@
  *        └───────────── pause ◄────────────────────────────┘
  */
 import { type AttemptOutcome, isUnprocessed } from '@weft/traffic'
-import { RSOCKET_ERROR, renderCancel } from '@weft/wire'
+import { NO_RESPONDER, RSOCKET_ERROR, renderCancel } from '@weft/wire'
 import { AttemptTimer, handAgain, leave } from './attempt.ts'
 import { Leg } from './leg.ts'
 import type { CallWatch, Refusal } from './router.ts'
@@ -21,7 +21,7 @@ export interface Ends {
 
 export const NOBODY: Refusal = {
   code: RSOCKET_ERROR.rejected,
-  message: 'WEFT-503 no responder can take the request',
+  message: NO_RESPONDER,
 }
 
 export class Tries {

@@ -2,19 +2,20 @@
  * The side that asks: a call goes to one of the links, and to another one only when that does no
  * harm. REJECTED says that nobody has processed it; a frame that was not handed to the network has
  * not been seen by anybody; everything else may have run, and is repeated only when the caller
- * said that this does not matter (`idempotent`).
+ * said that this does not matter (`idempotent`). Where no other link is left it is the same one
+ * again, after a pause; and when all leases of a service are used up its calls wait in a queue.
  */
 import { backoffMs, type Clock, sleep } from '@weft/base'
-import type { RSocketStream, RSocketStreamHandler } from '@weft/wire'
-import { type Attempt, AttemptError, begin, unsent } from './attempt.ts'
+import { ABOVE_LEASE, NO_RESPONDER } from '@weft/wire'
+import { AttemptError } from './attempt.ts'
+import { BusyServices } from './busy-services.ts'
 import { CallScope } from './call-scope.ts'
 import { ERROR_CODE, RSocketError } from './errors.ts'
-import { ItemQueue } from './item-queue.ts'
+import { askOnce, openChannel, payloadOf, subscribe, type Target, tellOnce } from './exchanges.ts'
 import type { RetryTokens } from './link/retry-tokens.ts'
 import type { LinkSet, ManagedLink } from './link-set.ts'
-import { encode, Message, type Outgoing } from './message.ts'
-import { type Items, iteratorOf, Producer } from './produce.ts'
-import { renderCall } from './route.ts'
+import type { Message, Outgoing } from './message.ts'
+import { iteratorOf } from './produce.ts'
 import type { CallOptions, StreamOptions } from './types.ts'
 
 export interface CallerOptions {
@@ -32,24 +33,25 @@ export interface CallerDeps {
   readonly retries: RetryTokens
 }
 
-/** Whom a call is for. */
-export interface Target {
-  readonly service: string
-  readonly method: string
-}
-
-/** Attempts after the first one. */
+/** Attempts after the first one; those of calls that waited for a lease are not counted. */
 const MAX_RETRIES = 2
+/** Before the same link is asked again. */
+const REJECTED_BACKOFF = { baseMs: 25, maxMs: 250 }
 const RESUBSCRIBE_BACKOFF = { baseMs: 50, maxMs: 5_000 }
 
 /** What one call has behind it. */
 interface Course {
+  readonly service: string
   readonly scope: CallScope
   readonly options: CallOptions
   /** Links whose responders rejected it. */
   tried: ManagedLink[]
   retries: number
   last: RSocketError | undefined
+  /** Until when it may wait for a lease; undefined: it did not have to. */
+  leaseUntilMs: number | undefined
+  /** Its attempt has not been refused, as far as is known. */
+  isServed: boolean
   /** The link of the newest attempt. */
   link: ManagedLink | undefined
 }
@@ -57,13 +59,24 @@ interface Course {
 export class Caller {
   readonly #options: CallerOptions
   readonly #deps: CallerDeps
+  readonly #busy: BusyServices
   #calling = 0
+  #waiting = 0
+  #stopped = false
   /** Nothing new is asked: the client closes. */
   closed = false
 
   constructor(options: CallerOptions, deps: CallerDeps) {
     this.#options = options
     this.#deps = deps
+    this.#busy = new BusyServices(deps)
+  }
+
+  /** Ends what waits: there will be no link any more. */
+  stop(): void {
+    this.closed = true
+    this.#stopped = true
+    this.#busy.close()
   }
 
   /** Calls under way. */
@@ -73,12 +86,12 @@ export class Caller {
 
   async response(target: Target, data: Outgoing, options: CallOptions): Promise<Message> {
     const payload = payloadOf(target, data, options)
-    return this.#repeat(options, (managed, { scope }) => askOnce(managed, payload, scope))
+    return this.#repeat(target, options, (managed, { scope }) => askOnce(managed, payload, scope))
   }
 
   async tell(target: Target, data: Outgoing, options: CallOptions): Promise<void> {
     const payload = payloadOf(target, data, options)
-    return this.#repeat(options, (managed, { scope }) => tellOnce(managed, payload, scope))
+    return this.#repeat(target, options, (managed, { scope }) => tellOnce(managed, payload, scope))
   }
 
   async *stream(
@@ -87,7 +100,7 @@ export class Caller {
     options: StreamOptions,
   ): AsyncGenerator<Message, void, undefined> {
     let payload = payloadOf(target, data, options)
-    const course = this.#begin(options)
+    const course = this.#begin(target, options)
     let last: Message | undefined
     let fruitless = 0
     try {
@@ -95,15 +108,21 @@ export class Caller {
         let isFirst = true
         try {
           const managed = await this.#link(course)
-          for await (const item of this.#subscribe(managed, payload, course.scope)) {
+          for await (const item of subscribe(
+            managed,
+            payload,
+            course.scope,
+            this.#options.prefetch,
+          )) {
             last = item
             isFirst = false
             fruitless = 0
+            this.#onServed(course)
             yield item
           }
           return
         } catch (error) {
-          if (isFirst && this.#mayRepeat(error, course)) continue
+          if (isFirst && (await this.#again(error, course))) continue
           const next = await this.#resubscribed(error, last, options, course, fruitless++)
           payload = payloadOf(target, next, options)
           course.tried = []
@@ -120,7 +139,7 @@ export class Caller {
     items: AsyncIterable<Outgoing> | Iterable<Outgoing>,
     options: CallOptions,
   ): AsyncGenerator<Message, void, undefined> {
-    const course = this.#begin(options)
+    const course = this.#begin(target, options)
     const source = iteratorOf(items)
     let isSourceOurs = true
     try {
@@ -135,12 +154,13 @@ export class Caller {
           if (!done) exchange.send(source)
           for await (const item of exchange.items) {
             isFirst = false
+            this.#onServed(course)
             yield item
           }
           return
         } catch (error) {
           // The first item is still there; one that was taken behind it would be missing.
-          if (exchange.hasTakenMore || !isFirst || !this.#mayRepeat(error, course)) {
+          if (exchange.hasTakenMore || !isFirst || !(await this.#again(error, course))) {
             throw reasonOf(error)
           }
         } finally {
@@ -154,31 +174,43 @@ export class Caller {
     }
   }
 
-  #begin(options: CallOptions): Course {
-    if (this.closed) throw new RSocketError('REJECTED', 'WEFT-503 the client is closed')
+  #begin({ service }: Target, options: CallOptions): Course {
+    if (this.closed) throw isClosed()
     const scope = new CallScope(options, this.#deps.clock)
     this.#calling++
     this.#deps.retries.onRequest()
-    return { scope, options, tried: [], retries: 0, last: undefined, link: undefined }
+    return {
+      ...{ service, scope, options, tried: [], retries: 0, last: undefined },
+      ...{ leaseUntilMs: undefined, isServed: false, link: undefined },
+    }
   }
 
-  #end({ scope }: Course): void {
-    scope.close()
+  #end(course: Course): void {
+    course.scope.close()
     this.#calling--
+    this.#onServed(course)
+  }
+
+  /** It got an answer, or is over: whoever answered has room for another one. */
+  #onServed(course: Course): void {
+    if (!course.isServed) return
+    course.isServed = false
+    this.#busy.onAnswer(course.service)
   }
 
   async #repeat<T>(
+    target: Target,
     options: CallOptions,
     once: (managed: ManagedLink, course: Course) => Promise<T>,
   ): Promise<T> {
-    const course = this.#begin(options)
+    const course = this.#begin(target, options)
     try {
       for (;;) {
         const managed = this.#ready(course) ?? (await this.#link(course))
         try {
           return await once(managed, course)
         } catch (error) {
-          if (!this.#mayRepeat(error, course)) throw reasonOf(error)
+          if (!(await this.#again(error, course))) throw reasonOf(error)
         }
       }
     } finally {
@@ -186,16 +218,58 @@ export class Caller {
     }
   }
 
-  /** Whether another attempt does no harm, and is not one too many. */
-  #mayRepeat(error: unknown, course: Course): boolean {
-    if (!(error instanceof AttemptError) || course.scope.isOver) return false
+  /** Whether there is another attempt; resolves when it is time for it. */
+  async #again(error: unknown, course: Course): Promise<boolean> {
+    if (!(error instanceof AttemptError) || course.scope.isOver || this.#stopped) return false
     course.last = error.error
+    if (error.kind !== 'rejected') return this.#mayRepeat(error, course)
+    course.isServed = false
+    if (course.link !== undefined) course.tried.push(course.link)
+    const { links, clock, random } = this.#deps
+    const isLeaseOver = isBusy(error.error)
+    if (links.pick(course.tried) !== undefined) {
+      if (this.#mayRepeat(error, course)) return true
+      if (!isLeaseOver) return false
+    } else if (!isLeaseOver) {
+      const delayMs = backoffMs(REJECTED_BACKOFF, course.retries, random)
+      if (!this.#mayRepeat(error, course)) return false
+      await this.#pause(delayMs, course.scope)
+      course.tried = []
+      return true
+    }
+    course.tried = []
+    const hasWaited = course.leaseUntilMs !== undefined
+    course.leaseUntilMs ??= clock.monotonicMs() + this.#options.waitForLinkMs
+    await this.#turn(course, course.leaseUntilMs, hasWaited)
+    return true
+  }
+
+  /** Whether another attempt does no harm, and is not one too many. */
+  #mayRepeat(error: AttemptError, course: Course): boolean {
     if (error.kind === 'answered') return false
-    if (error.kind === 'rejected' && course.link !== undefined) course.tried.push(course.link)
     if (error.kind === 'lost' && course.options.idempotent !== true) return false
-    if (++course.retries > MAX_RETRIES) return false
+    if (course.retries >= MAX_RETRIES) return false
     // What has not left has cost nobody anything.
-    return error.kind === 'unsent' || this.#deps.retries.admit()
+    if (error.kind !== 'unsent' && !this.#deps.retries.admit()) return false
+    course.retries++
+    return true
+  }
+
+  /** Waits behind other calls of a service whose leases are used up. */
+  #turn(course: Course, untilMs: number, hasWaited: boolean): Promise<void> {
+    return this.#wait(
+      course.scope,
+      untilMs - this.#deps.clock.monotonicMs(),
+      (go) => this.#busy.join(course.service, hasWaited, go),
+      () => course.last ?? new RSocketError('REJECTED', NO_RESPONDER),
+    )
+  }
+
+  async #pause(delayMs: number, scope: CallScope): Promise<void> {
+    const wait = new AbortController()
+    scope.watch((why) => wait.abort(why))
+    await sleep(this.#deps.clock, delayMs, wait.signal)
+    scope.watch(undefined)
   }
 
   /** The data with which a stream goes on. @throws What the stream ends with. */
@@ -210,11 +284,8 @@ export class Caller {
     const isCut = error instanceof AttemptError && reason.code === ERROR_CODE.CANCELED
     const isUnanswered = error instanceof AttemptError && error.kind !== 'answered'
     if (resubscribe === undefined || scope.isOver || !(isCut || isUnanswered)) throw reason
-    const { clock, random } = this.#deps
-    const wait = new AbortController()
-    scope.watch((why) => wait.abort(why))
-    await sleep(clock, backoffMs(RESUBSCRIBE_BACKOFF, Math.min(fruitless, 20), random), wait.signal)
-    scope.watch(undefined)
+    const delayMs = backoffMs(RESUBSCRIBE_BACKOFF, Math.min(fruitless, 20), this.#deps.random)
+    await this.#pause(delayMs, scope)
     const next = await resubscribe(last, reason)
     if (next === undefined) throw reason
     return next
@@ -222,9 +293,20 @@ export class Caller {
 
   /** A link that takes a request now, without a wait; undefined: one has to wait, or give up. */
   #ready(course: Course): ManagedLink | undefined {
+    if (this.#isBehind(course)) return undefined
     const managed = this.#deps.links.pick(course.tried)
     if (managed?.link.carrier?.outgoing.hasRoom !== true) return undefined
+    return this.#taken(managed, course)
+  }
+
+  /** Others wait for this service, and it has not waited with them yet. */
+  #isBehind({ service, leaseUntilMs }: Course): boolean {
+    return leaseUntilMs === undefined && this.#busy.has(service)
+  }
+
+  #taken(managed: ManagedLink, course: Course): ManagedLink {
     course.link = managed
+    course.isServed = true
     return managed
   }
 
@@ -232,86 +314,71 @@ export class Caller {
   async #link(course: Course): Promise<ManagedLink> {
     const { links, clock } = this.#deps
     const untilMs = clock.monotonicMs() + this.#options.waitForLinkMs
+    if (this.#isBehind(course)) {
+      course.leaseUntilMs = untilMs
+      await this.#turn(course, untilMs, false)
+    }
     for (;;) {
       course.scope.throwIfOver()
+      if (this.#stopped) throw isClosed()
       const managed = links.pick(course.tried)
       const room = managed?.link.carrier?.outgoing.whenRoom()
-      if (managed !== undefined && room === undefined) {
-        course.link = managed
-        return managed
+      if (managed !== undefined && room === undefined) return this.#taken(managed, course)
+      if (managed === undefined && course.tried.length > 0) {
+        course.tried = []
+        continue
       }
-      if (managed === undefined && course.tried.length > 0) throw course.last
-      await this.#wait(course.scope, untilMs - clock.monotonicMs(), room)
+      await this.#wait(
+        course.scope,
+        untilMs - clock.monotonicMs(),
+        (go) => {
+          room?.then(go)
+          return links.whenBetter(go)
+        },
+        () => noLink(links),
+      )
     }
   }
 
-  #wait(scope: CallScope, leftMs: number, room: Promise<void> | undefined): Promise<void> {
-    const { links, clock } = this.#deps
-    if (links.waiting >= this.#options.waitingCalls) {
-      throw new RSocketError('REJECTED', 'WEFT-429 too many calls wait for a link')
+  /** @param watch Says when to go on; what it returns ends that. */
+  #wait(
+    scope: CallScope,
+    leftMs: number,
+    watch: (go: () => void) => () => void,
+    tooLate: () => RSocketError,
+  ): Promise<void> {
+    if (this.#waiting >= this.#options.waitingCalls) {
+      throw new RSocketError('REJECTED', 'WEFT-429 too many calls wait')
     }
+    this.#waiting++
     return new Promise((resolve, reject) => {
       let isSettled = false
       const settle = (act: () => void) => () => {
         if (isSettled) return
         isSettled = true
+        this.#waiting--
         cancelTimer()
-        cancelLinks()
+        cancelWatch()
         scope.watch(undefined)
         act()
       }
-      const cancelTimer = clock.after(
+      const cancelTimer = this.#deps.clock.after(
         Math.max(0, leftMs),
-        settle(() => reject(noLink(links))),
+        settle(() => reject(tooLate())),
       )
-      const cancelLinks = links.whenBetter(settle(resolve))
-      room?.then(settle(resolve))
+      const cancelWatch = watch(settle(resolve))
       scope.watch((reason) => settle(() => reject(reason))())
     })
   }
-
-  #subscribe(managed: ManagedLink, payload: Payload, scope: CallScope): ItemQueue {
-    const items = new ItemQueue(this.#options.prefetch)
-    const initialN = this.#options.prefetch
-    const attempt = begin(
-      managed,
-      'stream',
-      payload,
-      intoQueue(items, () => attempt),
-      { initialN },
-    )
-    connectQueue(items, attempt.stream, scope)
-    return items
-  }
-}
-
-/** Most calls say nothing but whom they are for, and that again and again. */
-const PLAIN_CALLS = 1_024
-const plainCalls = new Map<string, Uint8Array>()
-
-function metadataOf(service: string, method: string, options: CallOptions): Uint8Array {
-  const { metadata, timeoutMs, idempotent, userToken } = options
-  const isPlain = metadata === undefined && timeoutMs === undefined && userToken === undefined
-  if (!isPlain || idempotent === true) return renderCall(service, method, options)
-  const key = `${service}.${method}`
-  const known = plainCalls.get(key)
-  if (known !== undefined) return known
-  const rendered = renderCall(service, method, options)
-  if (plainCalls.size >= PLAIN_CALLS) plainCalls.clear()
-  plainCalls.set(key, rendered)
-  return rendered
-}
-
-interface Payload {
-  readonly data: Uint8Array
-  readonly metadata: Uint8Array
-}
-
-function payloadOf({ service, method }: Target, data: Outgoing, options: CallOptions): Payload {
-  return { data: encode(data), metadata: metadataOf(service, method, options) }
 }
 
 function noLink(links: LinkSet): RSocketError {
+  if ([...links.all].some(({ link }) => link.peer !== undefined)) {
+    return new RSocketError(
+      'REJECTED',
+      'WEFT-503 no broker takes a request: it leases none, or does not read what waits for it',
+    )
+  }
   const problems = [...links.all].flatMap(({ link }) =>
     link.problem === undefined ? [] : [`${link.broker}: ${link.problem}`],
   )
@@ -319,116 +386,15 @@ function noLink(links: LinkSet): RSocketError {
   return new RSocketError('REJECTED', `WEFT-503 no link to a broker${why}`)
 }
 
+function isClosed(): RSocketError {
+  return new RSocketError('REJECTED', 'WEFT-503 the client is closed')
+}
+
+/** Whoever was asked has no lease left: it may have one soon, and has processed nothing. */
+function isBusy({ message }: RSocketError): boolean {
+  return message === NO_RESPONDER || message === ABOVE_LEASE
+}
+
 function reasonOf(error: unknown): RSocketError {
   return error instanceof AttemptError ? error.error : (error as RSocketError)
-}
-
-function askOnce(managed: ManagedLink, payload: Payload, scope: CallScope): Promise<Message> {
-  return new Promise((resolve, reject) => {
-    const attempt = begin(managed, 'rr', payload, {
-      onItem: ({ data, metadata }) => resolve(new Message(data, metadata)),
-      onComplete: () => resolve(new Message(new Uint8Array(0))),
-      onError: (code, message) => reject(attempt.failure(code, message)),
-      onRequestN() {},
-      onCancel() {},
-    })
-    scope.watch((reason) => {
-      attempt.stream.cancel()
-      reject(reason)
-    })
-  })
-}
-
-function tellOnce(managed: ManagedLink, payload: Payload, scope: CallScope): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const attempt = begin(managed, 'fnf', payload, SILENT)
-    attempt.carrier.outgoing.afterSend(() => {
-      if (attempt.hasLeft) resolve()
-      else reject(new AttemptError('unsent', unsent()))
-    })
-    scope.watch(reject)
-  })
-}
-
-const SILENT: RSocketStreamHandler = {
-  onItem() {},
-  onComplete() {},
-  onError() {},
-  onRequestN() {},
-  onCancel() {},
-}
-
-function intoQueue(items: ItemQueue, attempt: () => Attempt): RSocketStreamHandler {
-  return {
-    onItem({ data, metadata }, complete) {
-      items.push(new Message(data, metadata))
-      if (complete) items.end()
-    },
-    onComplete: () => items.end(),
-    onError: (code, message) => items.fail(attempt().failure(code, message)),
-    onRequestN() {},
-    onCancel() {},
-  }
-}
-
-function connectQueue(items: ItemQueue, stream: RSocketStream, scope: CallScope): void {
-  items.onDemand = (n) => stream.requestN(n)
-  items.onReturn = () => stream.cancel()
-  scope.watch((reason) => {
-    stream.cancel()
-    items.fail(reason)
-  })
-}
-
-interface ChannelExchange {
-  readonly items: ItemQueue
-  /** Items behind the first one were taken from the source. */
-  readonly hasTakenMore: boolean
-  send(source: Items): void
-  close(): void
-}
-
-function openChannel(
-  managed: ManagedLink,
-  payload: Payload,
-  complete: boolean,
-  scope: CallScope,
-  prefetch: number,
-): ChannelExchange {
-  const items = new ItemQueue(prefetch)
-  let producer: Producer | undefined
-  const attempt = begin(
-    managed,
-    'channel',
-    payload,
-    {
-      ...intoQueue(items, () => attempt),
-      onError(code, message) {
-        items.fail(attempt.failure(code, message))
-        producer?.stop()
-      },
-      onRequestN: () => producer?.onRequestN(),
-      onCancel: () => producer?.stop(),
-    },
-    { initialN: prefetch, complete },
-  )
-  producer = new Producer(attempt.stream, attempt.carrier.outgoing, true)
-  connectQueue(items, attempt.stream, scope)
-  const sending = producer
-  return {
-    items,
-    get hasTakenMore() {
-      return sending.taken > 0
-    },
-    send(source) {
-      sending.run(source).catch((error: unknown) => {
-        attempt.stream.fail(ERROR_CODE.APPLICATION_ERROR, 'the items of the caller failed')
-        items.fail(error)
-      })
-    },
-    close() {
-      void items.return()
-      sending.stop()
-    },
-  }
 }

@@ -5,7 +5,7 @@
  *     handlers ◄─ Responder ◄─ Lessor (may it?) ◄─ Link ◄─ broker
  */
 import { silentLogger, sleep } from '@weft/base'
-import type { RSocketPayload, RSocketStream } from '@weft/wire'
+import { ABOVE_LEASE, type RSocketPayload, type RSocketStream } from '@weft/wire'
 import { Caller } from './caller.ts'
 import { ERROR_CODE, errorFromWire, RSocketError } from './errors.ts'
 import { LeaseAccount, Lessor, type Tenant } from './lease.ts'
@@ -221,7 +221,7 @@ export class Client implements RSocketClient {
   }
 
   #shut(): void {
-    this.#caller.closed = true
+    this.#caller.stop()
     this.#responder.closed = true
     this.#lessor?.stop()
     this.#tokens?.close()
@@ -295,7 +295,7 @@ export class Client implements RSocketClient {
     const { carrier } = own.link
     if (carrier === undefined) return
     if (this.#lessor?.admit(own) === false) {
-      stream.fail(ERROR_CODE.REJECTED, 'WEFT-429 more requests than were leased')
+      stream.fail(ERROR_CODE.REJECTED, ABOVE_LEASE)
       return
     }
     this.#responder.onRequest(stream, payload, carrier.outgoing)

@@ -243,3 +243,39 @@ test('a stream that is cut goes on where its consumer says', async (t) => {
     }
   }, /the connection to the broker is lost/)
 })
+
+test('with one link, what was REJECTED is asked again there after a pause, within the budget', async (t) => {
+  const broker = await openBroker(t)
+  let runs = 0
+  let refuses = (run: number): boolean => run === 1
+  await openClient(t, [broker], {
+    services: {
+      s: {
+        do: () => {
+          if (refuses(++runs)) throw new RSocketError('REJECTED', 'not now')
+          return 'done'
+        },
+        async *items() {
+          if (refuses(++runs)) throw new RSocketError('REJECTED', 'not now')
+          yield 'done'
+        },
+      },
+    },
+  })
+  const client = await openClient(t, [broker])
+  assert.equal((await client.requestResponse('s', 'do')).text(), 'done')
+  assert.equal(runs, 2)
+  runs = 0
+  for await (const item of client.requestStream('s', 'items')) assert.equal(item.text(), 'done')
+  assert.equal(runs, 2)
+  runs = 0
+  refuses = () => true
+  const calls = Array.from({ length: 200 }, () => client.requestResponse('s', 'do'))
+  for (const one of await Promise.allSettled(calls)) {
+    assert.ok(one.status === 'rejected' && one.reason.message === 'not now')
+  }
+  assert.ok(runs > 200 && runs <= 200 + 0.2 * 200 + 10, `200 calls were asked ${runs} times`)
+  const start = runs
+  await assert.rejects(client.requestResponse('s', 'do', '', { timeoutMs: 5 }))
+  assert.ok(runs - start <= 3)
+})

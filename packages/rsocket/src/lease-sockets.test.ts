@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { eventually } from '@weft/testkit'
 import { type ClientStatus, RSocketError } from './index.ts'
-import { openBroker, openClient, type TestBroker } from './sdk-fixture.ts'
+import { collect, openBroker, openClient, type TestBroker } from './sdk-fixture.ts'
 
 const WORKER = fileURLToPath(new URL('./lease-worker.ts', import.meta.url))
 
@@ -33,10 +33,10 @@ test('an event loop that stands still leases less, and more again when it does n
   await eventually(() => assert.ok(leasedBy(broker) >= 90, `only ${leasedBy(broker)}`))
 })
 
-test('no more requests come than were leased: what is above waits for nobody and is REJECTED', async (t) => {
+test('no more requests come than were leased: what is above is REJECTED when it may not wait', async (t) => {
   const broker = await openBroker(t)
   await openLeased(t, broker, 50)
-  const client = await openClient(t, [broker])
+  const client = await openClient(t, [broker], { waitForLinkMs: 0 })
   await eventually(() => assert.ok(leasedBy(broker) >= 50))
   const stalled = client.requestResponse('s', 'stall', '300')
   await eventually(() => assert.equal(broker.broker.openStreams, 1))
@@ -56,6 +56,43 @@ test('no more requests come than were leased: what is above waits for nobody and
   })
   // Under a load that it is fit for, it never runs dry.
   for (let i = 0; i < 1_000; i++) await client.requestResponse('s', 'count')
+})
+
+test('a burst above what is leased waits for leases, and all of it is done', async (t) => {
+  const broker = await openBroker(t)
+  let [under, most] = [0, 0]
+  await openClient(t, [broker], {
+    lease: { initial: 50, max: 50 },
+    services: {
+      s: {
+        async work(request) {
+          most = Math.max(most, ++under)
+          await new Promise<void>((resolve) => setImmediate(resolve))
+          under--
+          return request.data
+        },
+        async *items(request) {
+          yield request.data
+        },
+      },
+    },
+  })
+  const client = await openClient(t, [broker])
+  const answers = Array.from({ length: 2_000 }, async (_, i) =>
+    i % 4 === 0
+      ? (await collect(client.requestStream('s', 'items', `${i}`))).join()
+      : (await client.requestResponse('s', 'work', `${i}`)).text(),
+  )
+  assert.deepEqual(
+    await Promise.all(answers),
+    answers.map((_, i) => `${i}`),
+  )
+  assert.ok(most <= 50, `${most} at once, where 50 were leased`)
+  const patient = await openClient(t, [broker], { limits: { waitingCalls: 10 } })
+  const burst = Array.from({ length: 200 }, () => patient.requestResponse('s', 'work'))
+  const failed = (await Promise.allSettled(burst)).filter(({ status }) => status === 'rejected')
+  assert.ok(failed.length > 0, 'no more than ten may wait')
+  for (const one of failed) assert.ok(one.status === 'rejected' && one.reason.retrySafe)
 })
 
 test('who is asked slowly holds no more than a window of a stream, at either end', async (t) => {

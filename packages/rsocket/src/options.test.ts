@@ -26,7 +26,7 @@ test('defaults are those that the types say', () => {
     ...{ keepaliveMs: 20_000, maxLifetimeMs: 60_000 },
   })
   assert.deepEqual(limits, {
-    ...{ streams: 16_384, payloadBytes: 16_777_215, prefetch: 64, waitingCalls: 1_024 },
+    ...{ streams: 16_384, payloadBytes: 16_777_215, prefetch: 64, waitingCalls: 16_384 },
   })
   assert.deepEqual(lease, { initial: 1_024, min: 16, max: 16_384, highLagMs: 100 })
   assert.equal(read({ brokers: 'tcp://b:1', lease: false }).lease, undefined)

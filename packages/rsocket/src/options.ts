@@ -28,7 +28,7 @@ const LIMITS: Limits = {
   streams: 16_384,
   payloadBytes: 0xff_ff_ff,
   prefetch: 64,
-  waitingCalls: 1_024,
+  waitingCalls: 16_384,
 }
 
 /**

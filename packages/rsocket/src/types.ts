@@ -70,7 +70,10 @@ export interface ConnectOptions {
   readonly dataMime?: string
   /** Longest wait for the first link, in milliseconds; default 10,000. */
   readonly connectTimeoutMs?: number
-  /** Longest wait of a call for a link when none is up, in milliseconds; default 5,000. */
+  /**
+   * Longest wait of a call for a link when none is up, and for a lease when those of its service
+   * are used up, in milliseconds; default 5,000. Its own `timeoutMs` may end it earlier.
+   */
   readonly waitForLinkMs?: number
   /** How often a link shows that it lives, in milliseconds, at least 100; default 20,000. */
   readonly keepaliveMs?: number
@@ -92,7 +95,7 @@ export interface Limits {
   readonly payloadBytes: number
   /** Items of one stream that wait to be consumed, 1 to 65,535; default 64. */
   readonly prefetch: number
-  /** Calls that wait for a link; default 1,024. */
+  /** Calls that wait for a link or a lease; default 16,384. Those above it are REJECTED. */
   readonly waitingCalls: number
 }
 
