@@ -71,6 +71,7 @@ export class ClusterView {
   readonly #endpoints = new Map<string, EndpointRecord>()
   readonly #keysOfConn = new Map<string, Set<string>>()
   readonly #connsOfLink = new Map<string, Set<string>>()
+  readonly #keysOfService = new Map<string, Set<string>>()
   /** Keys that were gone when etcd came back, while their broker is still there. */
   #doubtful = new Set<string>()
 
@@ -92,6 +93,11 @@ export class ClusterView {
   /** Endpoints of others that are known: one for each service of each connection. */
   get endpoints(): number {
     return this.#endpoints.size
+  }
+
+  /** Whether somebody at another broker offers it, reachable or not. */
+  offers(service: string): boolean {
+    return this.#keysOfService.has(service)
   }
 
   conn(id: string): Conn | undefined {
@@ -179,6 +185,7 @@ export class ClusterView {
     const id = connId(record.broker, record.conn)
     this.#endpoints.set(kv.key, record)
     add(this.#keysOfConn, id, kv.key)
+    add(this.#keysOfService, record.service.service, kv.key)
     const link = linkOf(record.instance, record.isAlibaba, record.principal)
     if (link !== undefined) {
       add(this.#connsOfLink, link, id)
@@ -196,6 +203,7 @@ export class ClusterView {
       return
     }
     if (!this.#endpoints.delete(key) || record === undefined) return
+    drop(this.#keysOfService, record.service.service, key)
     change.conns.add(id)
     if (!drop(this.#keysOfConn, id, key)) return
     const link = linkOf(record.instance, record.isAlibaba, record.principal)
