@@ -35,7 +35,9 @@ test('who is near is asked as long as it has no more to do than twice the others
 
 test('with more load near, those behind another broker are asked, too', () => {
   assert.deepEqual(shares([leg({ activeRequests: 1 }), leg({ farness: 2 })]), [1, 0])
-  assert.deepEqual(shares([leg({ activeRequests: 2 }), leg({ farness: 2 })]), [0, 1])
+  // Mostly two at random are looked at, and both may be the near one.
+  const [busy = 1] = shares([leg({ activeRequests: 2 }), leg({ farness: 2 })])
+  assert.ok(busy < 0.35, `${busy} near`)
 })
 
 test('among the far ones the other zone comes last, and a broker that leaves only when all else is gone', () => {

@@ -188,9 +188,10 @@ export class ClusterMember implements ClusterPort {
     this.#local.reconcile(this.#broker?.legs ?? [])
   }
 
-  /** A link of the instance that can take a request now. */
-  #find(instance: string): Leg | undefined {
-    return pickLeg(this.#local.legsOf(instance), [], this.#pick)
+  /** A connection of ours, if it can take a request now. */
+  #find(conn: string): Leg | undefined {
+    const leg = this.#local.legOf(conn)
+    return leg && pickLeg([leg], [], this.#pick)
   }
 
   // Links
@@ -228,7 +229,7 @@ export class ClusterMember implements ClusterPort {
       const own = { id: ownId, incarnation, zone }
       peer = new PeerBroker(id, own, {
         ...{ ...this.#deps, broker },
-        find: (instance) => this.#find(instance),
+        find: (conn) => this.#find(conn),
         onUp: () => {
           for (const conn of this.#view.connsAt(id)) this.#settle(conn)
         },

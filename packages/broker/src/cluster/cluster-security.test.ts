@@ -24,11 +24,19 @@ const plain = createNodeTransport()
 const SOMEBODY = `spiffe://${TRUST_DOMAIN}/ns/shop/sa/cart`
 const SERVICE = 'a.Secret'
 let node: Node
+/** By which other brokers know the connection of the service. */
+let conn = ''
 
 before(async () => {
-  node = await openNode({ id: 'b1', etcd: new ModelEtcd(realClock), ca })
+  const etcd = new ModelEtcd(realClock)
+  node = await openNode({ id: 'b1', etcd, ca })
   const responder = await node.dial({ services: [SERVICE], instance: 'i' })
   responder.answer = echo()
+  await eventually(() => {
+    const [key = ''] = [...etcd.kvs.keys()].filter((each) => each.includes('/eps/'))
+    conn = key.split('/').at(-1) ?? ''
+    assert.notEqual(conn, '')
+  })
 })
 
 after(() => node.stop())
@@ -70,7 +78,7 @@ function hopTo(endpointId: string, hops = 1, verdict = HOP_ALLOWED) {
 
 test('a broker with the identity of brokers is let in, and its requests are delivered', async () => {
   const peer = dialAsBroker(tlsOf(ca))
-  assert.deepEqual(await peer.ask('rr', hopTo('i')), ['y'])
+  assert.deepEqual(await peer.ask('rr', hopTo(conn)), ['y'])
   peer.close()
 })
 
@@ -92,25 +100,25 @@ test('who is of a foreign authority does not get through the handshake', async (
 
 test('the hop entry of a peer that is no broker is refused, wherever it stands', async () => {
   const client = await node.dial()
-  const [first = ''] = await client.ask('rr', hopTo('i'))
+  const [first = ''] = await client.ask('rr', hopTo(conn))
   assert.match(first, /^#204 .*x\.weft\.hop\.v0 is for brokers/)
   const hidden = Buffer.concat([
     renderComposite([{ mime: METADATA_ID.routing, content: renderRoutingTags([SERVICE]) }]),
-    renderHop({ endpointId: 'i', verdict: HOP_ALLOWED, hops: 1 }),
+    renderHop({ endpointId: conn, verdict: HOP_ALLOWED, hops: 1 }),
   ])
   const [second = ''] = await client.ask('rr', { data: Buffer.alloc(0), metadata: hidden })
   assert.match(second, /^#204 /)
 })
 
-test('two hops, none, no verdict, no such instance: each is refused, and none is delivered', async () => {
+test('two hops, none, no verdict, an instance in place of a connection: each is refused, and none is delivered', async () => {
   const peer = dialAsBroker(tlsOf(ca))
   const said = async (payload: ReturnType<typeof hopTo>) => (await peer.ask('rr', payload))[0]
-  assert.match((await said(hopTo('i', 2))) ?? '', /^#202 WEFT-508/)
-  assert.match((await said(hopTo('i', 0))) ?? '', /^#202 WEFT-508/)
-  assert.match((await said(hopTo('i', 1, 0))) ?? '', /^#403 RBAC: access denied/)
-  assert.match((await said(hopTo('nobody'))) ?? '', /^#202 WEFT-503/)
-  const { data, metadata } = hopTo('i')
-  const bare = metadata.subarray(renderHop({ endpointId: 'i', verdict: 1, hops: 1 }).length)
+  assert.match((await said(hopTo(conn, 2))) ?? '', /^#202 WEFT-508/)
+  assert.match((await said(hopTo(conn, 0))) ?? '', /^#202 WEFT-508/)
+  assert.match((await said(hopTo(conn, 1, 0))) ?? '', /^#403 RBAC: access denied/)
+  assert.match((await said(hopTo('i'))) ?? '', /^#202 WEFT-503/)
+  const { data, metadata } = hopTo(conn)
+  const bare = metadata.subarray(renderHop({ endpointId: conn, verdict: 1, hops: 1 }).length)
   assert.match((await said({ data, metadata: bare })) ?? '', /^#204 WEFT-400/)
   peer.close()
 })

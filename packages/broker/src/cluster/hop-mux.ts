@@ -31,7 +31,7 @@ import { writeStreamId } from '../rewrite.ts'
 import type { HopPort } from './hop-port.ts'
 
 export interface HopMuxDeps {
-  /** A link of this instance that can take a request now. */
+  /** The connection that the other broker means, if it can take a request now. */
   pick(endpointId: string): Leg | undefined
   /** The link is being cut. */
   onEnd(why: string): void

@@ -27,15 +27,13 @@ export interface Local {
   readonly keys: Set<string>
 }
 
-const NONE: readonly Leg[] = []
-
 export class LocalEndpoints {
   readonly #options: LocalEndpointsOptions
   readonly #deps: LocalEndpointsDeps
   readonly #locals = new Map<Leg, Local>()
   readonly #byKey = new Map<string, Local>()
   readonly #byLink = new Map<string, Local>()
-  readonly #byInstance = new Map<string, readonly Leg[]>()
+  readonly #byConn = new Map<string, Leg>()
   /** Open until their last stream is over. */
   readonly #moved = new WeakSet<Leg>()
   #count = 0
@@ -45,9 +43,9 @@ export class LocalEndpoints {
     this.#deps = deps
   }
 
-  /** Connections of an instance. */
-  legsOf(instance: string): readonly Leg[] {
-    return this.#byInstance.get(instance) ?? NONE
+  /** A connection by the name that others know it by: nobody can take another's, as with ids of instances. */
+  legOf(conn: string): Leg | undefined {
+    return this.#byConn.get(conn)
   }
 
   /** The connection of one link of an instance. */
@@ -62,7 +60,7 @@ export class LocalEndpoints {
     let local = this.#locals.get(leg)
     if (local === undefined) {
       local = this.#begin(leg)
-      this.#byInstance.set(instance.id, [...this.legsOf(instance.id), leg])
+      this.#byConn.set(local.conn, leg)
       const link = linkOf(instance, isAlibaba, identity.principal ?? '')
       if (link !== undefined) {
         this.#byLink.set(link, local)
@@ -136,9 +134,7 @@ export class LocalEndpoints {
     if (local === undefined || instance === undefined) return
     this.#locals.delete(leg)
     for (const key of [...local.keys]) this.#withdraw(local, key)
-    const rest = this.legsOf(instance.id).filter((each) => each !== leg)
-    if (rest.length === 0) this.#byInstance.delete(instance.id)
-    else this.#byInstance.set(instance.id, rest)
+    this.#byConn.delete(local.conn)
     const link = linkOf(instance, isAlibaba, identity.principal ?? '')
     if (link === undefined || this.#byLink.get(link) !== local) return
     this.#byLink.delete(link)

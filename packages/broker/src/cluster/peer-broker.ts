@@ -24,8 +24,8 @@ export interface PeerBrokerDeps {
   readonly transport: Transport
   readonly tls: HopTls
   readonly broker: Broker
-  /** A link of an instance of ours that can take a request now. */
-  find(instance: string): Leg | undefined
+  /** A connection of ours, if it can take a request now. */
+  find(conn: string): Leg | undefined
   /** The link is up: what can be called over it is to be said again. */
   onUp(peer: PeerBroker): void
 }
@@ -140,7 +140,7 @@ export class PeerBroker {
   }
 
   #muxOn(leg: Leg, onEnd: (why: string) => void): HopMux {
-    const pick = (instance: string) => this.#deps.find(instance)
+    const pick = (conn: string) => this.#deps.find(conn)
     return new HopMux(leg, { pick, onEnd })
   }
 
@@ -208,7 +208,7 @@ export class PeerBroker {
       }
       return
     }
-    const socket = mux.open(first.instance.id, first.host)
+    const socket = mux.open(first.conn, first.host)
     const leg = this.#deps.broker.attachRemote(socket, facts, {
       farness: this.#farness,
       isServing: first.serving,

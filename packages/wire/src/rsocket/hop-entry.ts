@@ -5,7 +5,7 @@
  *     14 "message/x.weft.hop.v0" u24        the entry's head
  *     u8 hops                               brokers behind it, from 1
  *     u8 verdict                            1: the requester's broker has allowed the call
- *     u8 length, UTF-8                      the instance that is to answer
+ *     u8 length, UTF-8                      the connection that is to answer, as it is named in etcd
  */
 import { renderComposite } from './composite-metadata.ts'
 import { readUint24 } from './frames.ts'
