@@ -10,6 +10,9 @@ import { report } from './stage.ts'
 
 const PER_SECOND = 200
 const RECOVERY_MS = 20_000
+const UNDER_WAY = 30
+/** As the issue has it. */
+const SURFACED_MS = 1_000
 
 interface Scene extends AsyncDisposable {
   readonly stage: BrokerStage
@@ -134,6 +137,49 @@ describe('F31 the cluster loses what it stands on', { skip: noEtcd }, () => {
       assert.deepEqual(tally.failures.map(textOf), [])
     })
   }
+
+  test('F31 kill -9 of the broker behind that of the caller: what is under way there fails within 1 s', async () => {
+    await using scene = await openScene()
+    const { stage, b1, b2, executions } = scene
+    await scene.join('near', [b1], 's.Near')
+    await scene.join('far', [b2], 's.Far')
+    const caller = await scene.join('caller', [b1])
+    await scene.converged([caller], ['s.Near', 's.Far'])
+    await using load = startLoad({ callers: [caller], services: ['s.Near'], perSecond: PER_SECOND })
+    await load.answers(100)
+    const ends: { readonly error: RSocketError; readonly ms: number }[] = []
+    const open = Array.from({ length: UNDER_WAY }, (_, i) =>
+      caller.requestResponse('s.Far', 'never', `s.Far far-${i}`).catch((error: RSocketError) => {
+        ends.push({ error, ms: performance.now() })
+      }),
+    )
+    await eventually(
+      () => [...executions.runs.keys()].filter((id) => id.startsWith('far-')).length,
+      (count) => count === UNDER_WAY,
+    )
+    const killedMs = performance.now()
+    await stage.kill(b2)
+    await Promise.all(open)
+    const last = Math.max(...ends.map(({ ms }) => ms)) - killedMs
+    const during = await outcomeOf(caller, 's.Far', 's.Far killed-1')
+    assert.match(during, /^REJECTED/, 'nobody is there any more')
+    await stage.startBroker(b2.id, b2.port)
+    await stage.linked()
+    await scene.converged([caller], ['s.Near', 's.Far'])
+    await load.answers(100)
+    const tally = await load.stop()
+    report(
+      'F31 kill -9',
+      `of the broker behind the caller's: ${ends.length} of ${UNDER_WAY} CANCELED, the last after ${last.toFixed(0)} ms; others ${renderTally(tally)}`,
+    )
+    assert.deepEqual(broken(tally, executions), [])
+    assert.deepEqual(tally.failures.map(textOf), [])
+    assert.equal(ends.length, UNDER_WAY)
+    for (const { error, ms } of ends) {
+      assert.equal(error.codeName, 'CANCELED', error.message)
+      assert.ok(ms - killedMs < SURFACED_MS, `surfaced after ${ms - killedMs} ms`)
+    }
+  })
 
   test('F31 brokers do not reach each other: each serves its own, and they find each other again', async () => {
     await using scene = await openScene()
