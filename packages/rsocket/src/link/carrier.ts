@@ -77,6 +77,11 @@ export class OutgoingFrames {
     this.#transport.schedule(this.#flush)
   }
 
+  /** Bytes that were not handed to the transport yet. */
+  get waitingBytes(): number {
+    return this.#bytes
+  }
+
   /** Little waits. */
   get hasRoom(): boolean {
     return this.#bytes <= HIGH_BYTES

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { LENGTH_PREFIX_BYTES, renderKeepalive } from '@weft/wire'
+import { type Carrier, type CarrierHandler, OutgoingFrames } from './carrier.ts'
 import { FakeBroker, fakeLink, settled } from './link-fixture.ts'
 
 test('it is up when the broker has answered, not when it is connected', async () => {
@@ -156,3 +158,100 @@ test('a token that cannot be had is a problem of this attempt, not of the next',
   await settled()
   assert.ok(link.peer)
 })
+
+test('a broker that does not read: closing ends after a second, and calls under way with it', async () => {
+  const broker = new FakeBroker()
+  let destroyed = 0
+  const dial = (handler: CarrierHandler): Carrier => {
+    const carrier = broker.dial(handler)
+    const destroy = () => {
+      destroyed++
+      carrier.destroy()
+    }
+    return { outgoing: carrier.outgoing, end() {}, destroy }
+  }
+  const { link, clock } = fakeLink(broker, { dial })
+  link.open()
+  await settled()
+  broker.answers = false
+  const ends: string[] = []
+  link.peer?.request('rr', { data: new Uint8Array(0) }, recording(ends))
+  link.close()
+  link.close()
+  clock.advance(999)
+  assert.deepEqual([destroyed, ends.length], [0, 0])
+  clock.advance(1)
+  assert.equal(destroyed, 1)
+  assert.match(ends.join(), /the connection to the broker is lost/)
+  assert.equal(clock.pending, 0)
+})
+
+test('a broker that floods with what has to be answered, and reads nothing, is cut', async () => {
+  const broker = new FakeBroker()
+  let destroyed = 0
+  let handed: CarrierHandler | undefined
+  let isStuck = false
+  const dial = (handler: CarrierHandler): Carrier => {
+    handed = handler
+    const carrier = broker.dial(handler)
+    const outgoing = new OutgoingFrames({
+      schedule: queueMicrotask,
+      send(frames) {
+        for (const frame of frames) carrier.outgoing.write(frame)
+        return !isStuck
+      },
+    })
+    const destroy = () => {
+      destroyed++
+      carrier.destroy()
+    }
+    return { outgoing, end: destroy, destroy }
+  }
+  const { link } = fakeLink(broker, { dial })
+  link.open()
+  await settled()
+  assert.ok(link.peer)
+  const keepalive = renderKeepalive(true, 0, new Uint8Array(100_000))
+  const flood = (times: number) => {
+    for (let i = 0; i < times && destroyed === 0; i++) {
+      handed?.onFrame(keepalive, LENGTH_PREFIX_BYTES, keepalive.length)
+    }
+  }
+  for (let i = 0; i < 100; i++) {
+    flood(10)
+    await settled()
+  }
+  assert.equal(destroyed, 0, 'whoever reads may ask')
+  isStuck = true
+  flood(1)
+  await settled()
+  const sent = link.carrier?.outgoing.taken ?? 0
+  flood(1_000)
+  assert.equal(destroyed, 1)
+  assert.ok(sent > 0)
+  assert.match(link.problem ?? '', /does not read/)
+})
+
+test('what it waits for while it comes up is said', async () => {
+  const broker = new FakeBroker()
+  const { link, clock } = fakeLink(broker, { token: () => new Promise<string>(() => {}) })
+  link.open()
+  await settled()
+  clock.advance(5_000)
+  assert.match(link.problem ?? '', /no token/)
+  const leased = fakeLink(broker, { leases: true })
+  leased.link.open()
+  await settled()
+  leased.clock.advance(5_000)
+  assert.match(leased.link.problem ?? '', /no lease/)
+})
+
+function recording(ends: string[]) {
+  return {
+    onItem() {},
+    onComplete() {},
+    onError: (_code: number, message: string) => void ends.push(message),
+    onRequestN() {},
+    onCancel() {},
+  }
+}

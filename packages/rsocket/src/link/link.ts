@@ -79,6 +79,10 @@ const OPEN_LIMIT_MS = 5_000
 const BACKOFF = { baseMs: 50, maxMs: 5_000 }
 /** A connection that did not last so long does not make the next delay short again. */
 const STABLE_MS = 5_000
+/** A closed connection whose other side does not read is cut after so long. */
+const CLOSE_LIMIT_MS = 1_000
+/** What the broker may make this side answer while it does not read: keepalives, refusals. */
+const MAX_REPLY_BYTES = 4_194_304
 const EMPTY = new Uint8Array(0)
 
 export class Link {
@@ -95,6 +99,9 @@ export class Link {
   #refusal: Refusal | undefined
   #lease: { left: number; untilMs: number } | undefined
   #onFirstLease: (() => void) | undefined
+  /** For what it waits while it comes up. */
+  #awaited = ''
+  #replyBytes = 0
   /** The broker has said that it goes: what is new goes elsewhere if it can. */
   leaving = false
 
@@ -155,8 +162,10 @@ export class Link {
       return
     }
     this.#carrier = carrier
+    this.#awaited = 'answer'
+    this.#replyBytes = 0
     this.#cancelTimer = this.#deps.clock.after(OPEN_LIMIT_MS, () => {
-      this.#problem = `no answer in ${OPEN_LIMIT_MS} ms`
+      this.#problem = `no ${this.#awaited} in ${OPEN_LIMIT_MS} ms`
       carrier.destroy()
     })
   }
@@ -168,11 +177,26 @@ export class Link {
       onOpen: () => void this.#introduce(peer),
       onFrame: (bytes, from, to) => {
         this.#heardAtMs = this.#deps.clock.monotonicMs()
+        const before = this.#carrier?.outgoing.waitingBytes ?? 0
         peer.onFrame(bytes, from, to)
+        this.#onAnswered(before)
       },
       onBroken: (why) => peer.onFrameError(why),
       onClose: (why) => this.#gone(peer, why),
     })
+  }
+
+  /** A broker that asks, and does not read what it is answered, costs no memory without end. */
+  #onAnswered(before: number): void {
+    const carrier = this.#carrier
+    if (carrier === undefined || carrier.outgoing.hasRoom) {
+      this.#replyBytes = 0
+      return
+    }
+    this.#replyBytes += Math.max(0, carrier.outgoing.waitingBytes - before)
+    if (this.#replyBytes <= MAX_REPLY_BYTES) return
+    this.#problem = 'the broker does not read the answers to what it sends'
+    carrier.destroy()
   }
 
   #peerFor(write: (frame: Uint8Array) => void): RSocketPeer {
@@ -206,7 +230,9 @@ export class Link {
     const { keepaliveMs = KEEPALIVE_MS, maxLifetimeMs = LIFETIME_MS } = this.#options
     const { leases = false, dataMime = 'application/octet-stream' } = this.#options
     try {
+      this.#awaited = 'token (of `token`)'
       const token = await this.#options.token?.()
+      this.#awaited = 'answer'
       peer.write(
         renderSetup({
           ...{ majorVersion: 1, minorVersion: 0, keepaliveMs, maxLifetimeMs },
@@ -222,7 +248,9 @@ export class Link {
           this.#onFirstLease = resolve
         })
         this.#deps.onIntroduced?.()
+        this.#awaited = 'answer, or no lease,'
         await leased
+        this.#awaited = 'answer'
       }
       const welcome = await askHello(peer)
       this.#up(peer)
@@ -307,6 +335,7 @@ export class Link {
     this.#cancelTimer?.()
     const wasUp = this.#peer === peer
     this.#peer = undefined
+    this.#carrier = undefined
     this.#lease = undefined
     this.#onFirstLease = undefined
     if (why !== undefined) this.#problem = why
@@ -328,11 +357,14 @@ export class Link {
     this.#deps.onFailed?.()
   }
 
-  /** Sends what waits and closes, for good. */
+  /** Sends what waits and closes, for good; at the latest after a second. */
   close(): void {
     this.#closed = true
     this.#cancelTimer?.()
-    this.#carrier?.end()
+    const carrier = this.#carrier
+    if (carrier === undefined) return
+    this.#cancelTimer = this.#deps.clock.after(CLOSE_LIMIT_MS, () => carrier.destroy())
+    carrier.end()
   }
 }
 
