@@ -27,7 +27,10 @@ import { inAlibabaWords } from './alibaba-dialect.ts'
 import { beginWatch, hand, isPaused, leave, outcomeOfError, outcomeOfLoss } from './attempt.ts'
 import { countItem, grantWhenUsed, onRequestN } from './credit-flow.ts'
 import type { FilterStage } from './filters/filter-stage.ts'
+import { viewOf } from './filters/frames.ts'
+import { fragmentProblem, requestPartAfter } from './fragments.ts'
 import { GatheredMetadata } from './gathered-metadata.ts'
+import { onlyToHttp } from './http-only.ts'
 import { Leg } from './leg.ts'
 import { type RequestCall, readRequestCall, type ServiceHashes } from './request-call.ts'
 import { readInitialN, writeInitialN, writeStreamId } from './rewrite.ts'
@@ -37,8 +40,6 @@ import { NOBODY, Tries } from './tries.ts'
 
 /** Requests up to this size can go to another responder when the first one did not take them. */
 const MAX_HELD_BYTES = 65_536
-/** A fragment with less content is short: many of them are an attack. */
-const SHORT_FRAGMENT_BYTES = 16
 /** Weight of the newest answer in a leg's latency. */
 const RECENT = 0.2
 
@@ -136,9 +137,12 @@ export class Forwarder {
     const { requester } = entry
     const router = requester.facts.router ?? this.#router
     entry.filter = this.#filters?.begin(entry, call)
-    return entry.filter === undefined
-      ? router.route(requester, call)
-      : entry.filter.route(router, call, view, gathered)
+    const verdict =
+      entry.filter === undefined
+        ? router.route(requester, call)
+        : entry.filter.route(router, call, view, gathered)
+    if (!call.isHttp) return verdict
+    return verdict instanceof Promise ? verdict.then(onlyToHttp) : onlyToHttp(verdict)
   }
 
   #await(entry: StreamEntry, verdict: Promise<RouteVerdict>): void {
@@ -172,6 +176,8 @@ export class Forwarder {
     this.#forgetParked(entry)
     const [first, ...rest] = entry.filter?.arrange(parked) ?? parked
     if (first === undefined) return
+    // What waited is looked at once more, from its beginning.
+    entry.requestPart = requestPartAfter(viewOf(first))
     this.#obey(entry, verdict, first, 0, first.length)
     for (const frame of rest) if (!requester.closed) requester.onFrame(frame, 0, frame.length)
   }
@@ -278,8 +284,9 @@ export class Forwarder {
     const { type, flags } = view
     const step = stepStream(entry.interaction, entry.state, fromRequester, type, flags)
     if ((step & STEP_DROP) !== 0) return
-    if (view.follows && isTrickle(entry, view)) {
-      this.breakOff(entry, RSOCKET_ERROR.invalid, 'fragments that add next to nothing')
+    const problem = fragmentProblem(entry, view, fromRequester)
+    if (problem !== undefined) {
+      this.breakOff(entry, RSOCKET_ERROR.invalid, problem)
       return
     }
     if (type === FRAME_TYPE.requestN) {
@@ -341,8 +348,9 @@ export class Forwarder {
       entry.filter?.onEarlyCancel()
       return
     }
-    if (view.follows && isTrickle(entry, view)) {
-      this.#giveUp(entry, RSOCKET_ERROR.invalid, 'fragments that add next to nothing')
+    const problem = fragmentProblem(entry, view, true)
+    if (problem !== undefined) {
+      this.#giveUp(entry, RSOCKET_ERROR.invalid, problem)
       return
     }
     if (!this.#park(entry, view)) return
@@ -482,14 +490,4 @@ function changedRequest(changes: MessageChanges, frame: Uint8Array): Uint8Array 
   const changed = changes.request === undefined ? frame : changes.request(frame)
   if (changed !== undefined) changes.copy?.(changed)
   return changed
-}
-
-/** Whether this fragment is one short one too many of its payload. */
-function isTrickle(entry: StreamEntry, view: FrameView): boolean {
-  const content = view.metadataTo - view.metadataFrom + view.dataTo - view.dataFrom
-  if (content >= SHORT_FRAGMENT_BYTES) return false
-  const { limits, counters } = entry.requester.owner
-  if (++entry.shortFragments <= limits.maxShortFragments) return false
-  counters.shortFragments++
-  return true
 }

@@ -4,6 +4,7 @@ import type { CreditWindow } from '@weft/traffic'
 import { type FrameView, type Interaction, openStream } from '@weft/wire'
 import type { AttemptTimer } from './attempt.ts'
 import type { FilteredStream } from './filters/filtered-stream.ts'
+import { IN_METADATA, requestPartAfter } from './fragments.ts'
 import type { GatheredMetadata } from './gathered-metadata.ts'
 import type { Leg } from './leg.ts'
 import type { CallObserver, CallWatch, ForwardVerdict, MessageChanges, Refusal } from './router.ts'
@@ -26,6 +27,8 @@ export class StreamEntry implements Timed {
   responderItemBytes = 0
   /** Fragments of the payload under way that added next to nothing. */
   shortFragments = 0
+  /** Of `fragments.ts`: how much of the request has come. */
+  requestPart = IN_METADATA
   /** Metadata that is not whole yet. */
   gathered: GatheredMetadata | undefined
   /** Frames that came before the verdict, copied; the first is the request. */
@@ -87,5 +90,8 @@ export class StreamEntry implements Timed {
 
 /** A request begins with this frame. */
 export function openEntry(leg: Leg, view: FrameView, interaction: Interaction): StreamEntry {
-  return new StreamEntry(leg, view.streamId, interaction, openStream(interaction, view.flags))
+  const state = openStream(interaction, view.flags)
+  const entry = new StreamEntry(leg, view.streamId, interaction, state)
+  entry.requestPart = requestPartAfter(view)
+  return entry
 }

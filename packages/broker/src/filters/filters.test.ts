@@ -215,7 +215,7 @@ test('heads of HTTP calls are seen and changed, their bodies are items', async (
     },
   ])
   const seen: string[] = []
-  const responder = await dial({ services: ['new.shop'] })
+  const responder = await dial({ services: ['new.shop'], features: ['http'] })
   responder.answer = (stream, { metadata, data }) => {
     const [entry] = readComposite(metadata ?? Buffer.alloc(0)) ?? []
     const head = readHttpRequest(entry?.content ?? Buffer.alloc(0))
