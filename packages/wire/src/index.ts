@@ -31,7 +31,7 @@ export {
   newHttp2Counters,
 } from './http2/contract.ts'
 export { Http2Session } from './http2/session.ts'
-export type { Http2Stream } from './http2/stream.ts'
+export type { Http2Stream, StreamBytes } from './http2/stream.ts'
 export type { ProxyAddresses, ProxyTlv } from './proxy-protocol/header.ts'
 export { parseProxyHeader, renderProxyHeader } from './proxy-protocol/proxy-protocol.ts'
 export {
@@ -123,8 +123,8 @@ export {
   type ZipkinTrace,
 } from './rsocket/metadata-entries.ts'
 export { COMPOSITE_MIME, METADATA_ID, mimeId } from './rsocket/mime-types.ts'
-export { ABOVE_LEASE, NO_RESPONDER } from './rsocket/refusals.ts'
 export { RSocketPeer, type RSocketPeerHandler, type RSocketPeerOptions } from './rsocket/peer.ts'
+export { ABOVE_LEASE, NO_RESPONDER, RESPONDER_GONE } from './rsocket/refusals.ts'
 export {
   isResumable,
   readResume,

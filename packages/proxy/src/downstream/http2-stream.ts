@@ -8,6 +8,7 @@ import {
   type OutBuffer,
   problemStatus,
   problemText,
+  type StreamBytes,
 } from '@weft/wire'
 import type { ClientSide, TakenOver } from '../exchange/client-side.ts'
 import type { Exchange } from '../exchange/exchange.ts'
@@ -44,6 +45,10 @@ export class ClientStream implements ClientSide {
     this.#connection = connection
     this.#link = link
     this.stream = stream
+  }
+
+  get wire(): StreamBytes {
+    return this.stream
   }
 
   get connection(): object {

@@ -8,7 +8,7 @@
  */
 import type { SocketAddress } from '@weft/model'
 import type { Socket, TlsFacts } from '@weft/net'
-import type { OutBuffer } from '@weft/wire'
+import type { OutBuffer, StreamBytes } from '@weft/wire'
 
 export interface ClientSide {
   /** The same for all requests of one connection. */
@@ -21,6 +21,8 @@ export interface ClientSide {
   readonly localAddress: SocketAddress
   /** Bodies need no coding, trailers travel by themselves, and the end of one message ends nothing else. */
   readonly multiplexed: boolean
+  /** What went over the wire for it alone; only where `multiplexed`. */
+  readonly wire?: StreamBytes | undefined
   /** Nobody is there to be answered any more. */
   readonly gone: boolean
   /** What comes for the client now can only be kept: it takes nothing. */

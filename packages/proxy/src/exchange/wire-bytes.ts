@@ -1,10 +1,9 @@
 /**
- * How many bytes of an exchange were on the wire, for its log line. Heads and the chunked coding
- * are known of HTTP/1.1; what HTTP/2 made of them its session does not tell by stream.
- *
- * Computed when a log asks: the data path only notes the length of the heads that it writes.
+ * How many bytes of an exchange were on the wire, for its log line. Of HTTP/1.1 it is computed when
+ * a log asks: the data path only notes the length of the heads that it writes. HTTP/2 counts the
+ * frames of each stream.
  */
-import { type MessageHead, SPAN } from '@weft/wire'
+import { type MessageHead, SPAN, type StreamBytes } from '@weft/wire'
 import type { Exchange } from './exchange.ts'
 import type { RequestPlan } from './write-request.ts'
 
@@ -17,16 +16,28 @@ export interface WireBytes {
   readonly headerSent: number | undefined
 }
 
-const UNKNOWN: WireBytes = {
-  received: undefined,
-  sent: undefined,
-  headerReceived: undefined,
-  headerSent: undefined,
+const NOTHING: WireBytes = { received: 0, sent: 0, headerReceived: 0, headerSent: 0 }
+
+const FRAME_HEADER_BYTES = 9
+/** What RFC 9113 begins with, and ours never exceed. */
+const FRAME_BYTES = 16_384
+
+/** The end of an answer may wait for its client: it is counted in the frames that it needs at least. */
+function framesOf(stream: StreamBytes | undefined): WireBytes {
+  if (stream === undefined) return NOTHING
+  const { queuedBytes } = stream
+  const waiting = queuedBytes + FRAME_HEADER_BYTES * Math.ceil(queuedBytes / FRAME_BYTES)
+  return {
+    received: stream.receivedBytes,
+    sent: stream.sentBytes + waiting,
+    headerReceived: stream.receivedHeadBytes,
+    headerSent: stream.sentHeadBytes,
+  }
 }
 
 export function downstreamBytes(x: Exchange): WireBytes {
   const { downstream, head, request, answer, answerPlan, responseBodyBytes } = x
-  if (downstream.multiplexed) return UNKNOWN
+  if (downstream.multiplexed) return framesOf(downstream.wire)
   // Before that the lengths are another exchange's.
   const headLength = x.answered ? answerPlan.headLength : 0
   return {
@@ -40,8 +51,8 @@ export function downstreamBytes(x: Exchange): WireBytes {
 /** Of the try that gave the answer, or was the last. */
 export function upstreamBytes(x: Exchange): WireBytes {
   const { sentBy, request, response, answer, responseHeadDone, plan } = x
-  if (sentBy === undefined) return { received: 0, sent: 0, headerReceived: 0, headerSent: 0 }
-  if (sentBy.multiplexed) return UNKNOWN
+  if (sentBy === undefined) return NOTHING
+  if (sentBy.multiplexed) return framesOf(sentBy.wire)
   const received = responseHeadDone ? response.end + answer.bytes + answer.framingIn : 0
   return {
     received,

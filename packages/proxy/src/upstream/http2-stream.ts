@@ -1,6 +1,12 @@
 /** One request on an HTTP/2 connection to an endpoint: an exchange's upstream side. */
 import type { Socket } from '@weft/net'
-import { H2_ERROR, type HeadTarget, type Http2Stream, type OutBuffer } from '@weft/wire'
+import {
+  H2_ERROR,
+  type HeadTarget,
+  type Http2Stream,
+  type OutBuffer,
+  type StreamBytes,
+} from '@weft/wire'
 import { out } from '../exchange/shared-out.ts'
 import { StreamSocket } from '../exchange/stream-socket.ts'
 import type { Http2Upstream } from './http2.ts'
@@ -24,6 +30,10 @@ export class UpstreamStream implements UpstreamSide {
 
   get socket(): Socket {
     return this.#connection.socket
+  }
+
+  get wire(): StreamBytes | undefined {
+    return this.#stream
   }
 
   get waitingBytes(): number {

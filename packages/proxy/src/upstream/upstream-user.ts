@@ -3,12 +3,14 @@
  * HTTP/1.1 connection for one message, or a stream of an HTTP/2 connection.
  */
 import type { Socket } from '@weft/net'
-import type { HeadTarget, OutBuffer } from '@weft/wire'
+import type { HeadTarget, OutBuffer, StreamBytes } from '@weft/wire'
 import type { Failure } from '../exchange/failures.ts'
 
 export interface UpstreamSide {
   /** HTTP/2: bodies need no coding, and giving one up leaves the connection to others. */
   readonly multiplexed: boolean
+  /** HTTP/2: what went over the wire for the request and its answer; absent before it was sent. */
+  readonly wire?: StreamBytes | undefined
   /** The request it carries is not the first one. */
   readonly reused: boolean
   /** Its connection's. */

@@ -8,7 +8,7 @@ import { MessageHead } from '../http1/message-head.ts'
 import { PROBLEM } from '../http1/problem.ts'
 import type { AbuseGuard } from './abuse.ts'
 import { H2_ERROR, type HeadTarget, type Http2Counters, type Http2Handler } from './contract.ts'
-import { FLAG, readUint32 } from './frames.ts'
+import { FLAG, HEADER_BYTES, readUint32 } from './frames.ts'
 import { HeadBuilder, MALFORMED } from './head-builder.ts'
 import { HpackDecoder } from './hpack/decoder.ts'
 import type { Http2Stream, OpenStreams } from './stream.ts'
@@ -61,6 +61,8 @@ export class HeadReader {
   #block: Buffer | undefined
   #blockLength = 0
   #continuations = 0
+  /** Of the frames of the head at hand, with their headers. */
+  #frameBytes = 0
 
   constructor(owner: HeadOwner, maxHeadBytes: number) {
     this.#owner = owner
@@ -73,6 +75,7 @@ export class HeadReader {
       owner.fail(H2_ERROR.protocolError, 'HEADERS without a stream')
       return
     }
+    this.#frameBytes = HEADER_BYTES + to - from
     let start = from
     let end = to
     this.#selfDependent = false
@@ -127,6 +130,7 @@ export class HeadReader {
       owner.fail(H2_ERROR.enhanceYourCalm, 'a head is too large')
       return
     }
+    this.#frameBytes += HEADER_BYTES + to - from
     this.#keep(bytes, from, to)
     if (!ends) return
     const block = this.#block as Buffer
@@ -165,6 +169,7 @@ export class HeadReader {
     const ends = (this.#flags & FLAG.endStream) !== 0
     const stream = owner.streams.get(id)
     if (stream !== undefined) {
+      this.#count(stream)
       if (!owner.server && !stream.headDone) this.#response(stream, bytes, from, to, ends)
       else this.#trailers(stream, bytes, from, to, ends)
       return
@@ -190,6 +195,7 @@ export class HeadReader {
     const owner = this.#owner
     const id = this.streamId
     const stream = this.#accept(id)
+    if (stream !== undefined) this.#count(stream)
     const target = stream === undefined ? scratch : owner.handler.headTarget(stream)
     builder.beginRequest(target, this.#maxHeadBytes)
     if (!this.#read(bytes, from, to)) return
@@ -209,6 +215,11 @@ export class HeadReader {
     if (ends && contentLength > 0) problem = MALFORMED
     stream.bodyLeft = contentLength
     this.#judge(stream, problem, ends)
+  }
+
+  #count(stream: Http2Stream): void {
+    stream.receivedBytes += this.#frameBytes
+    stream.receivedHeadBytes += this.#frameBytes
   }
 
   #accept(id: number): Http2Stream | undefined {

@@ -5,7 +5,7 @@
 import type { OutBuffer } from '../http1/out-buffer.ts'
 import type { AbuseGuard } from './abuse.ts'
 import { H2_ERROR, type Http2Counters, type Http2Handler } from './contract.ts'
-import { DEFAULT_WINDOW, FLAG, FRAME, writeNumberFrame } from './frames.ts'
+import { DEFAULT_WINDOW, FLAG, FRAME, HEADER_BYTES, writeNumberFrame } from './frames.ts'
 import type { Http2Stream, OpenStreams } from './stream.ts'
 
 interface Session {
@@ -77,6 +77,7 @@ export class ReceiveSide {
       return
     }
     stream.receiveWindow -= length
+    stream.receivedBytes += HEADER_BYTES + length
     stream.unconsumed += length
     if (stream.bodyLeft >= 0) stream.bodyLeft -= content
     this.#stream = stream
@@ -120,6 +121,7 @@ export class ReceiveSide {
     if (stream.remoteEnded || stream.credit * 2 < this.#streamWindow) return
     session.touch()
     writeNumberFrame(session.out, FRAME.windowUpdate, stream.id, stream.credit)
+    stream.sentBytes += HEADER_BYTES + 4
     stream.receiveWindow += stream.credit
     stream.credit = 0
   }

@@ -89,7 +89,10 @@ export class SendSide {
 
   #endHead(stream: Http2Stream, at: number, endStream: boolean): void {
     const flags = endStream ? FLAG.endStream : 0
-    endHeaders(this.#session.out, at, flags, stream.id, MAX_FRAME_BYTES)
+    const { out } = this.#session
+    endHeaders(out, at, flags, stream.id, MAX_FRAME_BYTES)
+    stream.sentBytes += out.length - at
+    stream.sentHeadBytes += out.length - at
     if (endStream) this.#ended(stream)
   }
 
@@ -175,6 +178,7 @@ export class SendSide {
       beginFrame(out, size, FRAME.data, last ? FLAG.endStream : 0, stream.id)
       out.copy(bytes, at, at + size)
       stream.sendWindow -= size
+      stream.sentBytes += HEADER_BYTES + size
       this.window -= size
       guard.dataSent()
       at += size
@@ -195,6 +199,7 @@ export class SendSide {
     if (this.#session.out.length === at + HEADER_BYTES) {
       this.#session.out.length = at
       beginFrame(this.#session.out, 0, FRAME.data, FLAG.endStream, stream.id)
+      stream.sentBytes += HEADER_BYTES
       this.#ended(stream)
       return
     }

@@ -1,6 +1,20 @@
 /** One stream of a session: two windows, two ends. Owners read it; only the session writes it. */
 
-export class Http2Stream {
+/**
+ * What went over the wire for one stream, headers of frames included. As Envoy counts: of what
+ * came the heads and DATA, of what was sent the windows that were opened for it besides.
+ */
+export interface StreamBytes {
+  readonly receivedBytes: number
+  readonly sentBytes: number
+  /** Of these HEADERS and CONTINUATION. */
+  readonly receivedHeadBytes: number
+  readonly sentHeadBytes: number
+  /** DATA that waits for a window: it is in no frame yet. */
+  readonly queuedBytes: number
+}
+
+export class Http2Stream implements StreamBytes {
   readonly id: number
   /** The owner's: whatever belongs to this stream. The session never looks at it. */
   user: unknown = undefined
@@ -8,6 +22,10 @@ export class Http2Stream {
   receiveWindow: number
   /** We may send this many bytes; negative after the peer shrank its window. */
   sendWindow: number
+  receivedBytes = 0
+  sentBytes = 0
+  receivedHeadBytes = 0
+  sentHeadBytes = 0
   /** Received, not yet given back by `consumed`. */
   unconsumed = 0
   /** Given back, not yet told to the peer. */
