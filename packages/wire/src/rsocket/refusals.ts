@@ -4,3 +4,5 @@
 export const NO_RESPONDER = 'WEFT-503 no responder can take the request'
 /** REJECTED by a responder: the request came on no lease of its own. */
 export const ABOVE_LEASE = 'WEFT-429 more requests than were leased'
+/** CANCELED: the connection to the responder was lost, and it may have run: what is idempotent may be asked again. */
+export const RESPONDER_GONE = 'WEFT-504 the responder is gone'
