@@ -14,6 +14,7 @@ import {
   type FrameView,
   type Interaction,
   isStreamOver,
+  RESPONDER_GONE,
   RSOCKET_ERROR,
   renderCancel,
   renderPayload,
@@ -473,7 +474,7 @@ export class Forwarder {
     const { wasHanded } = entry
     if (this.#tries.again(entry, outcomeOfLoss(entry))) return
     const code = wasHanded ? RSOCKET_ERROR.canceled : RSOCKET_ERROR.rejected
-    const why = wasHanded ? 'WEFT-504 the responder is gone' : 'WEFT-503 the responder is gone'
+    const why = wasHanded ? RESPONDER_GONE : 'WEFT-503 the responder is gone'
     if (entry.interaction !== 'fnf') entry.requester.sendError(entry.requesterId, code, why)
     this.#finish(entry, code)
   }

@@ -1,5 +1,11 @@
 /** One attempt at a call: on one link, once. */
-import type { Interaction, RSocketPayload, RSocketStream, RSocketStreamHandler } from '@weft/wire'
+import {
+  type Interaction,
+  RESPONDER_GONE,
+  type RSocketPayload,
+  type RSocketStream,
+  type RSocketStreamHandler,
+} from '@weft/wire'
 import { ERROR_CODE, errorFromWire, RSocketError } from './errors.ts'
 import type { Carrier } from './link/carrier.ts'
 import type { ManagedLink } from './link-set.ts'
@@ -9,7 +15,8 @@ export class AttemptError extends Error {
   readonly error: RSocketError
   /**
    * `unsent`: it has not left this process. `rejected`: whom it came to has not processed it.
-   * `lost`: the link is gone, and it may have run. `answered`: that is the answer.
+   * `lost`: the link is gone, or the one behind the broker is, and it may have run.
+   * `answered`: that is the answer.
    */
   readonly kind: 'unsent' | 'rejected' | 'lost' | 'answered'
 
@@ -54,10 +61,16 @@ export function begin(
         if (!carrier.outgoing.wasGiven(number)) return new AttemptError('unsent', unsent())
         return new AttemptError('lost', new RSocketError('CANCELED', message))
       }
-      const kind = code === ERROR_CODE.REJECTED ? 'rejected' : 'answered'
-      return new AttemptError(kind, errorFromWire(code, message))
+      return new AttemptError(kindOf(code, message), errorFromWire(code, message))
     },
   }
+}
+
+/** What an ERROR of the broker says of the request. */
+function kindOf(code: number, message: string): AttemptError['kind'] {
+  if (code === ERROR_CODE.REJECTED) return 'rejected'
+  const isLost = code === ERROR_CODE.CANCELED && message === RESPONDER_GONE
+  return isLost ? 'lost' : 'answered'
 }
 
 export function unsent(): RSocketError {

@@ -118,6 +118,31 @@ test('a link dies with calls under way: idempotent ones are asked again, others 
   await isUpAt(client, brokers)
 })
 
+test('the responder behind a broker is lost: what is idempotent is asked of another one, the rest is CANCELED', async (t) => {
+  const broker = await openBroker(t)
+  const released = Promise.withResolvers<void>()
+  const { counts, methods } = counting(() => released.promise)
+  for (const instance of ['first', 'second']) {
+    await openClient(t, [broker], { instance, links: 1, services: { s: methods } })
+  }
+  const client = await openClient(t, [broker])
+  const ids = Array.from({ length: 8 }, (_, i) => `${i}`)
+  const calls = Promise.allSettled(ids.map((id) => client.requestResponse('s', 'do', id)))
+  const safe = ids.map((id) => client.requestResponse('s', 'do', `safe${id}`, { idempotent: true }))
+  await eventually(() => assert.equal(counts.size, 16))
+  const victim = [...broker.broker.legs].find(({ facts }) => facts.instance?.id === 'first')
+  victim?.abort('test')
+  await eventually(() => assert.ok([...counts.values()].some((count) => count > 1)))
+  released.resolve()
+  for (const answer of await Promise.all(safe)) assert.match(answer.text(), /^safe/)
+  const failures = (await calls).flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
+  assert.ok(failures.length > 0)
+  for (const error of failures) {
+    assert.ok(error instanceof RSocketError && error.codeName === 'CANCELED' && !error.retrySafe)
+  }
+  for (const id of ids) assert.equal(counts.get(id), 1)
+})
+
 test('a broker drains: the new link comes first, then the old one goes; nothing is lost', async (t) => {
   const first = await openBroker(t)
   const [second, third] = [await openBroker(t), await openBroker(t)]

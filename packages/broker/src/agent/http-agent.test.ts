@@ -148,6 +148,36 @@ test('links to two brokers: either may end, and calls go on', async () => {
   await eventually(() => assert.match(caller.status().links[0]?.problem ?? '', /ECONNREFUSED/))
 })
 
+test('the responder behind the broker is lost: a GET is asked of another one, a POST is not', async () => {
+  const { broker, target } = await openBroker()
+  const waiting: (() => void)[] = []
+  let isReleased = false
+  await openApplication((release) => {
+    if (isReleased) release()
+    else waiting.push(release)
+  })
+  const application = { path: socketPath }
+  for (const instance of ['one', 'two']) {
+    await openAgent({ ...REVIEWS, brokers: [target], instance, application })
+  }
+  const caller = await openAgent({ brokers: [target] })
+  await eventually(() => assert.equal(broker.registry.find('reviews').length, 2))
+  await eventually(() => assert.ok(caller.status().links[0]?.isUp))
+  const methods = Array.from({ length: 12 }, (_, i) => (i % 4 < 2 ? 'GET' : 'POST'))
+  const answers = methods.map((method) => ask(caller.outbound, 'http://reviews/', method))
+  await eventually(() => assert.equal(waiting.length, methods.length))
+  broker.registry.find('reviews')[0]?.abort('test')
+  await eventually(() => assert.ok(waiting.length > methods.length))
+  // What was asked of the lost one has no connection any more; those behind it do.
+  isReleased = true
+  for (const release of waiting) release()
+  const all = await Promise.all(answers)
+  const of = (method: string) =>
+    all.flatMap(({ status }, i) => (methods[i] === method ? [status] : []))
+  assert.deepEqual(new Set(of('GET')), new Set([200]))
+  assert.ok(of('POST').includes(504) && !of('POST').includes(502), of('POST').join(' '))
+})
+
 test('a drain takes nothing new, ends what is under way, and then closes', async () => {
   const { broker, target } = await openBroker()
   const held: (() => void)[] = []

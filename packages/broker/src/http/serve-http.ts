@@ -3,7 +3,8 @@
  * the agent's proxy for the calls of its application.
  *
  * A request goes to another connection only when that does no harm: nobody has processed it (the
- * code REJECTED says so), or its connection is lost and its method is idempotent.
+ * code REJECTED says so), or its connection, or that of the responder behind the broker, is lost
+ * and its method is idempotent.
  */
 import { IncomingMessage, ServerResponse } from 'node:http'
 import {
@@ -11,6 +12,7 @@ import {
   HttpClientCall,
   type HttpRequestEntry,
   type HttpResponseEntry,
+  RESPONDER_GONE,
   RSOCKET_ERROR,
   type RSocketPeer,
 } from '@weft/wire'
@@ -133,7 +135,8 @@ class HttpExchange {
       this.#response.destroy()
       return
     }
-    const next = this.#mayRepeat(code) ? this.#peers.pick(this.#tried) : undefined
+    const isGone = code === RSOCKET_ERROR.canceled && message === RESPONDER_GONE
+    const next = this.#mayRepeat(code, isGone) ? this.#next(isGone) : undefined
     if (next !== undefined && this.#peers.admitRetry()) {
       this.#ask(next)
       return
@@ -143,11 +146,16 @@ class HttpExchange {
     fail(this.#response, status, body, isRetrySafe)
   }
 
-  #mayRepeat(code: number): boolean {
+  /** @param isGone The broker has lost the responder; it may have another one. */
+  #next(isGone: boolean): RSocketPeer | undefined {
+    return this.#peers.pick(this.#tried) ?? (isGone ? this.#tried.at(-1) : undefined)
+  }
+
+  #mayRepeat(code: number, isGone: boolean): boolean {
     if (this.#body === undefined || this.#tried.length > MAX_RETRIES) return false
     if (this.#response.destroyed) return false
     if (code === RSOCKET_ERROR.rejected) return true
-    const isLost = this.#tried.at(-1)?.closed === true
+    const isLost = isGone || this.#tried.at(-1)?.closed === true
     return isLost && isIdempotent(this.#request.method, this.#request.headers['idempotency-key'])
   }
 }
