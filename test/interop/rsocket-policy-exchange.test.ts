@@ -87,6 +87,7 @@ function startApplication(): Promise<number> {
       response.writeHead(Number(text('x-status'))).end('failed')
       return
     }
+    response.setHeader('x-shade', 'dark')
     const shown = {
       seen,
       subject: headers['x-subject'] ?? null,
@@ -297,8 +298,12 @@ test('a limit of requests lets as many through behind a broker as behind a sidec
   assert.match(await ask('out', last), /^429 \| local_rate_limited/)
 })
 
-/** Limits that do not share buckets: what one of them counts tells nothing of the others. */
-function makeLimit(): object {
+/**
+ * Limits that do not share buckets: what one of them counts tells nothing of the others.
+ *
+ * @param name A refusal of the same one holds for a second, in each proxy from another time on.
+ */
+function makeLimit(name: string): object {
   const limits = PATHS.map((prefix) => ({
     requests: pick([1, 2, 3]),
     per: '1h',
@@ -308,7 +313,7 @@ function makeLimit(): object {
   return {
     apiVersion: 'weft.io/v1',
     kind: 'RateLimit',
-    metadata: { name: 'cart' },
+    metadata: { name },
     spec: {
       selector: { matchLabels: { app: 'cart' } },
       ...{ mode: 'Global', limits, status: pick([429, 503]), headers: pick([true, false]) },
@@ -319,7 +324,7 @@ function makeLimit(): object {
 test('random limits that the control plane counts let the same calls through', async () => {
   const statuses = new Map<string, number>()
   for (let round = 0; round < 4; round++) {
-    const rules = write(`global-${round}`, [], [makeLimit()])
+    const rules = write(`global-${round}`, [], [makeLimit(`cart-${round}`)])
     await inForce(`global-${round}`)
     for (let i = 0; i < 12; i++) {
       const color = pick(['red', 'blue', ''])
@@ -342,30 +347,50 @@ test('the access log has the same lines behind a broker as behind a sidecar', as
     const format = {
       json: {
         line: '%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %REQ(X-COLOR)%',
-        answer: '%RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_CLUSTER%',
+        answer: '%RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_CLUSTER% %RESP(:STATUS)%',
+        fields: '%RESP(X-SHADE)% %RESP(X-ANSWERED)% %RESP(X-RATELIMIT-LIMIT)% %TRACE_ID%',
       },
     }
-    const lines = (name: string) => ({
+    const lines = {
       apiVersion: 'weft.io/v1',
       kind: 'TrafficPolicy',
-      metadata: { name },
+      metadata: { name: 'lines' },
       spec: {
         selector: { matchLabels: { app: 'cart' } },
         accessLog: { path: file('NAMESPACE'), format },
       },
-    })
-    write('log', [], [lines('lines')])
+    }
+    const limit = {
+      apiVersion: 'weft.io/v1',
+      kind: 'RateLimit',
+      metadata: { name: 'cart' },
+      spec: {
+        selector: { matchLabels: { app: 'cart' } },
+        limits: [{ requests: 2, per: '1h', match: { path: { prefix: '/third' } } }],
+        headers: true,
+      },
+    }
+    const answered = {
+      match: [{ uri: { prefix: '/third' } }],
+      headers: { response: { set: { 'x-answered': 'third' } } },
+      route: [{ destination: { host: 'cart' } }],
+    }
+    write('log', [answered], [lines, limit])
     await inForce('log')
+    const trace = { traceparent: `00-${'a1'.repeat(16)}-${'b2'.repeat(8)}-01` }
     const calls = [
       { method: 'GET', path: '/first?q=1', headers: { 'x-color': 'red' } },
       { method: 'POST', path: '/second', headers: { 'x-fail': '9', 'x-status': '503' } },
+      { method: 'GET', path: '/third', headers: trace },
+      { method: 'GET', path: '/third', headers: {} },
+      { method: 'GET', path: '/third', headers: { 'x-color': 'over' } },
       { method: 'GET', path: '/deny-log', headers: { 'x-color': 'last' } },
     ]
     for (const wanted of calls) for (const namespace of NAMESPACES) await ask(namespace, wanted)
     const written = (namespace: string) =>
       readFileSync(file(namespace), 'utf8')
         .split('\n')
-        .filter((line) => /first|second|last/.test(line))
+        .filter((line) => /first|second|third|last/.test(line))
     await eventually(() => {
       for (const namespace of NAMESPACES) assert.equal(written(namespace).length, calls.length)
     })

@@ -3,7 +3,7 @@
  * stand behind it (routes, authorization, limits, balancing) is the router's.
  */
 import type { AttemptOutcome } from '@weft/traffic'
-import type { FrameView } from '@weft/wire'
+import type { FrameView, HttpResponseEntry } from '@weft/wire'
 import type { Leg } from './leg.ts'
 import type { RequestCall } from './request-call.ts'
 import type { StreamEntry } from './stream-entry.ts'
@@ -34,6 +34,8 @@ export interface Refusal {
   readonly by?: Leg
   /** HTTP callers get this in place of an error. */
   readonly answer?: { readonly data: Uint8Array; readonly metadata: Uint8Array }
+  /** The head of `answer` as who refused said it, before routes changed it. */
+  readonly head?: HttpResponseEntry
 }
 
 export interface ForwardVerdict {

@@ -143,7 +143,8 @@ export function refusalOf(
   const message =
     code === RSOCKET_ERROR.denied && status === 403 ? body : `WEFT-${status} ${body || details}`
   if (!call.isHttp) return { code, message, flag, status }
-  return { code, message, flag, status, answer: httpAnswer(status, body, headers, changeAnswer) }
+  const { head, ...answer } = httpAnswer(status, body, headers, changeAnswer)
+  return { code, message, flag, status, answer, head }
 }
 
 /** A call as gates see it. */

@@ -7,6 +7,7 @@ import { type CompiledForward, type CompiledTarget, mirrorsOf } from '@weft/traf
 import type { Leg } from '../leg.ts'
 import type { CallObserver, ForwardVerdict, MessageChanges } from '../router.ts'
 import type { Admission } from './admission.ts'
+import type { HeardAnswer } from './call-logs.ts'
 import {
   changesHeads,
   headerContextOf,
@@ -25,6 +26,8 @@ export interface ChangedCall {
   readonly target: CompiledTarget
   readonly routeName: string
   readonly admission: Admission
+  /** Gets the answer's head as it was; absent: nobody wants it. */
+  readonly heard?: HeardAnswer | undefined
 }
 
 export interface ChangeDeps {
@@ -43,7 +46,7 @@ export function needsChanges(action: CompiledForward): boolean {
 }
 
 export function changesOf(call: ChangedCall, deps: ChangeDeps): MessageChanges {
-  const { leg, request, action, target, routeName, admission } = call
+  const { leg, request, action, target, routeName, admission, heard } = call
   const facts = { routeName, clusterName: target.cluster, nowMs: deps.wallMs() }
   const changes: { -readonly [K in keyof MessageChanges]: MessageChanges[K] } = {}
   const context = headerContextOf(leg, request, facts)
@@ -66,6 +69,10 @@ export function changesOf(call: ChangedCall, deps: ChangeDeps): MessageChanges {
     const found = responseHeadOf(view)
     if (found === undefined) return undefined
     const head = { ...found, fields: [...found.fields, ...stamps] }
+    if (heard !== undefined) {
+      heard.head = found
+      heard.handedOn = head
+    }
     const context = headerContextOf(leg, request, facts, head)
     return withResponseHead(view, head, target.responseHeaders, context)
   }

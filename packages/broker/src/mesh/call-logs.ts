@@ -12,10 +12,12 @@ import {
   readTraceId,
   writeAccessLog,
 } from '@weft/telemetry'
+import type { HttpResponseEntry, ZipkinTrace } from '@weft/wire'
 import type { Leg } from '../leg.ts'
 import type { CallObserver } from '../router.ts'
 import type { StreamEntry } from '../stream-entry.ts'
 import { answeringKind, resultOf } from './call-metrics.ts'
+import { responseHeadOf } from './http-head.ts'
 import type { WorkloadFeeds } from './workload-feeds.ts'
 import type { WorkloadPolicy } from './workload-policy.ts'
 
@@ -34,12 +36,26 @@ export interface LoggedCall {
   readonly cluster: string | undefined
   /** Of the caller; absent: its own proxy writes its line. */
   readonly policy: WorkloadPolicy | undefined
+  /** What an entry of RSocket says of its trace. */
+  readonly trace: ZipkinTrace | undefined
+  /** Given where answers change on their way to the caller. */
+  readonly heard: HeardAnswer | undefined
+}
+
+/** Of one call; lines have heads as they came, as those of sidecars do. */
+export interface HeardAnswer {
+  /** As the application said it. */
+  head: HttpResponseEntry | undefined
+  /** As its sidecar would hand it on. */
+  handedOn: HttpResponseEntry | undefined
 }
 
 export class CallLogs {
   readonly #deps: CallLogsDeps
   readonly #line = new LineBuffer()
   readonly #known = new WeakMap<readonly AccessLogTarget[], readonly AccessLog[]>()
+  /** Of answers that do not change. */
+  readonly #heads = new WeakMap<StreamEntry, HttpResponseEntry>()
 
   constructor(deps: CallLogsDeps) {
     this.#deps = deps
@@ -48,7 +64,12 @@ export class CallLogs {
   /** Counts as before and writes lines, where somebody may want one. */
   observing(call: LoggedCall, observer: CallObserver): CallObserver {
     return {
-      onItem: (entry, fromRequester, view) => observer.onItem(entry, fromRequester, view),
+      onItem: (entry, fromRequester, view) => {
+        const isFirst = !fromRequester && entry.status === 0
+        observer.onItem(entry, fromRequester, view)
+        const head = isFirst ? responseHeadOf(view) : undefined
+        if (head !== undefined) this.#heads.set(entry, head)
+      },
       onEnd: (entry, code) => {
         observer.onEnd(entry, code)
         this.#write(call, entry, code)
@@ -57,9 +78,13 @@ export class CallLogs {
   }
 
   #write(call: LoggedCall, entry: StreamEntry, code: number): void {
-    const { policy } = call
+    const { policy, heard } = call
+    const { refusal } = entry
+    const passed = this.#heads.get(entry)
     if (policy !== undefined && policy.logs.outbound.length > 0) {
-      const facts = new CallFacts('source', call, entry, code, call.cluster, this.#deps)
+      // To the caller's end, what the other one refuses is an answer.
+      const head = refusal === undefined ? (heard?.handedOn ?? passed) : refusal.by && refusal.head
+      const facts = new CallFacts('source', call, entry, code, call.cluster, head, this.#deps)
       this.#toAll(policy.logs.outbound, facts)
     }
     const answering = answeringKind(entry, this.#deps.feeds)
@@ -67,7 +92,9 @@ export class CallLogs {
     if (inbound.length === 0) return
     const port = answering?.services[0]?.port ?? ''
     const cluster = `inbound|${port}||`
-    this.#toAll(inbound, new CallFacts('destination', call, entry, code, cluster, this.#deps))
+    const said = refusal === undefined ? (heard?.head ?? passed) : undefined
+    const facts = new CallFacts('destination', call, entry, code, cluster, said, this.#deps)
+    this.#toAll(inbound, facts)
   }
 
   #toAll(targets: readonly AccessLogTarget[], facts: LogFacts): void {
@@ -120,13 +147,16 @@ class CallFacts implements LogFacts {
   readonly requestedServerName = undefined
   readonly filterChain = undefined
   readonly #request: RequestView
+  readonly #trace: ZipkinTrace | undefined
+  readonly #head: HttpResponseEntry | undefined
 
   constructor(
     reporter: 'source' | 'destination',
-    { leg, request, routeName }: LoggedCall,
+    { leg, request, routeName, trace }: LoggedCall,
     entry: StreamEntry,
     code: number,
     cluster: string | undefined,
+    head: HttpResponseEntry | undefined,
     { feeds, wallMs }: CallLogsDeps,
   ) {
     const { remoteAddress, localAddress } = leg.socket
@@ -151,6 +181,8 @@ class CallFacts implements LogFacts {
     this.downstreamDirectAddress = remoteAddress
     this.downstreamPeerUriSan = leg.facts.identity.principal
     this.#request = request
+    this.#trace = trace
+    this.#head = head
   }
 
   get userAgent(): string | undefined {
@@ -166,16 +198,18 @@ class CallFacts implements LogFacts {
   }
 
   get traceId(): string | undefined {
-    return readTraceId((name) => this.#request.header(name))
+    const written = readTraceId((name) => this.#request.header(name))
+    return written ?? this.#trace?.traceId.padStart(32, '0')
   }
 
   requestHeader(name: string): string | undefined {
     return this.#request.header(name)
   }
 
-  /** Heads of answers are not kept. */
-  responseHeader(): undefined {
-    return undefined
+  responseHeader(name: string): string | undefined {
+    const lines =
+      this.#head?.fields.flatMap(([each, value]) => (each === name ? [value] : [])) ?? []
+    return lines.length === 0 ? undefined : lines.join(',')
   }
 
   responseTrailer(): undefined {

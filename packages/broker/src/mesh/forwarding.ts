@@ -21,7 +21,7 @@ import type { CallObserver, CallWatch, ForwardVerdict, Refusal, RouteVerdict } f
 import { Admission, type AdmissionCall, gateCallOf, refusalOf } from './admission.ts'
 import type { BrokerCluster, Wish } from './broker-cluster.ts'
 import { type ChangeDeps, changesOf, copyVerdict, needsChanges } from './call-changes.ts'
-import type { CallLogs } from './call-logs.ts'
+import type { CallLogs, HeardAnswer } from './call-logs.ts'
 import type { CallMetrics } from './call-metrics.ts'
 import type { Gate, GateCall, Judgement } from './gate.ts'
 import type { Gates } from './gates.ts'
@@ -189,10 +189,13 @@ export class Forwarding {
     const { requestMs, perTryMs } = timeoutsOf(action.source, request, 0, true)
     const timeoutMs = shortest(requestMs, call.timeoutMs)
     const retry = action.source.retry
+    const isSeenTo = this.#gatesOf(routed, action).length > 0
+    const isChanged = call.isHttp && (isSeenTo || needsChanges(action))
+    const heard = isChanged ? { head: undefined, handedOn: undefined } : undefined
     const rest = {
       kind: 'forward' as const,
       retries: retriesOf(retry, request),
-      observer: this.#observer(routed, action, route),
+      observer: this.#observer(routed, action, route, heard),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     }
     const isWatched =
@@ -200,10 +203,9 @@ export class Forwarding {
       perTryMs > 0 ||
       asksForRepeats(request) ||
       action.targets.some(({ cluster }) => mine.get(cluster)?.isWatched === true)
-    const isSeenTo = this.#gatesOf(routed, action).length > 0
     const begin = (cluster: string, admission: Admission): CallWatch =>
       this.#watch(routed, mine.get(cluster), wish, retry, perTryMs, admission)
-    if (call.isHttp && (isSeenTo || needsChanges(action))) {
+    if (isChanged) {
       const target = pickTarget(action, random)
       const { cluster } = target
       const routeName = route.source.name
@@ -213,7 +215,7 @@ export class Forwarding {
         isLasting: false,
         pick: (tried) => this.#pick(mine, cluster, wish, admission, tried),
         changes: changesOf(
-          { leg, request, action, target, routeName, admission },
+          { leg, request, action, target, routeName, admission, heard },
           this.#changeDeps(routed, mine, wish, admission),
         ),
         ...(isWatched ? { watch: () => begin(cluster, admission) } : {}),
@@ -230,8 +232,13 @@ export class Forwarding {
     }
   }
 
-  #observer(routed: RoutedCall, action: CompiledForward, route: CompiledRoute): CallObserver {
-    const { leg, kind, request, policy } = routed
+  #observer(
+    routed: RoutedCall,
+    action: CompiledForward,
+    route: CompiledRoute,
+    heard: HeardAnswer | undefined,
+  ): CallObserver {
+    const { leg, kind, call, request, policy } = routed
     const { logs, metrics, clusters } = this.#deps
     const observer = metrics.observerOf({ caller: kind, peerHeader: undefined })
     const mine = clusters.of(kind, policy)
@@ -240,10 +247,9 @@ export class Forwarding {
       action.targets.some(({ cluster }) => mine.get(cluster)?.isLogged === true)
     if (!isLogged) return observer
     const { name: routeName } = route.source
-    return logs.observing(
-      { leg, request, policy, routeName, cluster: onlyClusterOf(action) },
-      observer,
-    )
+    const cluster = onlyClusterOf(action)
+    const { trace } = call
+    return logs.observing({ leg, request, trace, policy, routeName, cluster, heard }, observer)
   }
 
   #admission(routed: RoutedCall, route: CompiledRoute, target?: CompiledTarget): Admission {

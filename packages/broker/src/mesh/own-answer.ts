@@ -34,10 +34,11 @@ export function httpAnswer(
   const data = Buffer.from(text)
   const length = ['content-length', String(data.length)] as const
   const type = data.length === 0 ? [] : ([['content-type', 'text/plain']] as const)
-  const fields = change({ status, fields: [...more, length, ...type] })
+  const head = { status, fields: [...more, length, ...type] }
+  const fields = change(head)
   const content = renderHttpResponse({ status, fields })
   const metadata = renderComposite([{ mime: HTTP_ENTRY_MIME, content }])
-  return { kind: 'answer', data, metadata } as const
+  return { kind: 'answer', data, metadata, head } as const
 }
 
 export function refused(message: string): RouteVerdict {
