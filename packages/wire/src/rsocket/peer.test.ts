@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { seededRandom } from '@weft/testkit'
 import { renderLease, renderMetadataPush, renderSetup, type Setup } from './connection-frames.ts'
-import { type RSocketPayload, renderHead, renderPayload, renderRequest } from './frame-writer.ts'
+import {
+  type RSocketPayload,
+  renderCancel,
+  renderHead,
+  renderPayload,
+  renderRequest,
+} from './frame-writer.ts'
 import { FRAME_FLAG, FRAME_TYPE, LENGTH_PREFIX_BYTES, RSOCKET_ERROR } from './frames.ts'
 import { RSocketPeer, type RSocketPeerHandler, type RSocketPeerOptions } from './peer.ts'
 import type { RSocketStream, RSocketStreamHandler } from './stream.ts'
@@ -269,6 +275,45 @@ test('too many streams are REJECTED, an initial request n of 0 is INVALID', () =
     'b error 514 too many open streams',
     'c error 516 initial request n must be > 0',
   ])
+})
+
+test('a payload above the limit is INVALID, in one frame as in fragments', () => {
+  for (const sendFrameBytes of [200, 10_000]) {
+    const { client, server } = connect({ sendFrameBytes, maxPayloadBytes: 1_000 })
+    server.answer = (stream) => stream.next(item('x'.repeat(1_001)), true)
+    client.peer.request('rr', item('x'.repeat(1_001)), client.listen('long'))
+    client.peer.request('rr', item('short'), client.listen('short'))
+    settle(client, server)
+    assert.deepEqual(
+      server.told.filter((line) => line.startsWith('rr')),
+      ['rr 3 short'],
+    )
+    const errors = client.told.filter((line) => /error/.test(line))
+    assert.equal(errors.length, 2, client.told.join())
+    for (const line of errors) assert.match(line, /a payload of more than 1000 bytes/)
+    assert.deepEqual([client.peer.openStreams, server.peer.openStreams], [0, 0])
+  }
+})
+
+test('payloads under way in fragments cost no more than was allowed, in all', () => {
+  const { client, server } = connect({ sendFrameBytes: 1_000, maxHeldBytes: 5_000 })
+  const begin = (id: number) =>
+    feed(server, renderRequest('rr', id, item('y'.repeat(900)), 0, FRAME_FLAG.follows))
+  const refused = () =>
+    server.sent.filter((frame) => frame[LENGTH_PREFIX_BYTES + 4] === 0x2c).length
+  server.sent.length = 0
+  for (let id = 1; id <= 11; id += 2) begin(id)
+  assert.equal(server.peer.openStreams, 5)
+  assert.equal(refused(), 1)
+  assert.equal(Buffer.from(server.sent.at(-1) ?? []).readUInt32BE(9), RSOCKET_ERROR.rejected)
+  // Whoever ends, leaves or is done gives back what it had.
+  for (let id = 1; id <= 5; id += 2) feed(server, renderCancel(id))
+  feed(server, renderPayload(7, item('end'), FRAME_FLAG.next | FRAME_FLAG.complete))
+  for (let id = 13; id <= 19; id += 2) begin(id)
+  assert.equal(refused(), 1)
+  begin(21)
+  assert.equal(refused(), 2)
+  assert.equal(client.told.length, 0)
 })
 
 test('closing ends every stream with an error that says it may have run', () => {

@@ -41,11 +41,16 @@ export interface RSocketPeerOptions {
   readonly role: 'connecting' | 'accepting'
   /** Frames that we send are no longer than this (without prefix): 64 to 16,777,215 bytes. */
   readonly sendFrameBytes: number
-  /** The longest payload that is put together of fragments. */
+  /** The longest payload that is taken, in one frame or in fragments, in bytes. */
   readonly maxPayloadBytes: number
   /** Streams that the other side may have open; further ones are REJECTED. */
   readonly maxStreams: number
+  /** Bytes of payloads that are not whole yet, of all streams; default 128 MiB. What is above is REJECTED. */
+  readonly maxHeldBytes?: number
 }
+
+/** Many peers send in fragments; few have so much under way. */
+const MAX_HELD_BYTES = 134_217_728
 
 export interface RSocketPeerHandler {
   /** A frame with its length prefix; it belongs to the taker. */
@@ -71,6 +76,8 @@ export class RSocketPeer {
   readonly #view = new FrameView()
   #nextId: number
   #theirs = 0
+  /** Of fragments. */
+  #held = 0
   #begun: boolean
   #closed = false
 
@@ -97,6 +104,11 @@ export class RSocketPeer {
 
   /** Called by streams. */
   forget(stream: RSocketStream): void {
+    this.#drop(stream)
+    this.#remove(stream)
+  }
+
+  #remove(stream: RSocketStream): void {
     if (this.#streams.delete(stream.id) && !stream.isRequester) this.#theirs--
   }
 
@@ -162,6 +174,7 @@ export class RSocketPeer {
     this.#streams.clear()
     for (const stream of streams) {
       stream.state = 0
+      this.#drop(stream)
       stream.handler?.onError(RSOCKET_ERROR.canceled, message)
     }
   }
@@ -243,12 +256,19 @@ export class RSocketPeer {
     const step = stepStream(stream.interaction, stream.state, !stream.isRequester, type, flags)
     stream.state = stateOf(step)
     if ((step & STEP_DROP) !== 0) return
-    if (stream.closed) this.forget(stream)
+    if (stream.closed) this.#remove(stream)
     if (type === FRAME_TYPE.payload) this.#onPayload(stream, view, step, wasRequest)
     else if (type === FRAME_TYPE.error) stream.handler?.onError(view.number, errorMessage(view))
     else if (type === FRAME_TYPE.cancel) stream.handler?.onCancel()
     else if (type === FRAME_TYPE.requestN) this.#onRequestN(stream, view.number)
-    if (stream.closed) stream.handler = undefined
+    if (!stream.closed) return
+    stream.handler = undefined
+    this.#drop(stream)
+  }
+
+  #drop(stream: RSocketStream): void {
+    this.#held -= stream.fragments?.bytes ?? 0
+    stream.fragments = undefined
   }
 
   /** PAYLOAD, CANCEL, ERROR and REQUEST_N on a stream that is over are late; others are wrong. */
@@ -312,24 +332,33 @@ export class RSocketPeer {
 
   /** The payload when this frame ends it; breaks the stream when its fragments cannot be taken. */
   #whole(stream: RSocketStream, view: FrameView): RSocketPayload | undefined {
-    if (stream.fragments === undefined && !view.follows) return copyOf(view)
-    stream.fragments ??= new Reassembler(this.#options.maxPayloadBytes)
-    const why = stream.fragments.add(view)
+    const { maxPayloadBytes, maxHeldBytes = MAX_HELD_BYTES } = this.#options
+    if (stream.fragments === undefined && !view.follows) {
+      if (bytesOf(view) <= maxPayloadBytes) return copyOf(view)
+      this.#refuse(stream, `a payload of more than ${maxPayloadBytes} bytes`)
+      return undefined
+    }
+    stream.fragments ??= new Reassembler(maxPayloadBytes)
+    const { fragments } = stream
+    const before = fragments.bytes
+    const why = fragments.add(view)
+    this.#held += fragments.bytes - before
     if (why !== undefined) {
-      stream.fragments = undefined
       this.#refuse(stream, why)
       return undefined
     }
-    if (view.follows) return undefined
-    const payload = stream.fragments.take()
-    stream.fragments = undefined
-    return payload
+    if (view.follows) {
+      if (this.#held > maxHeldBytes) this.#refuse(stream, CROWDED, RSOCKET_ERROR.rejected)
+      return undefined
+    }
+    this.#drop(stream)
+    return fragments.take()
   }
 
-  #refuse(stream: RSocketStream, why: string): void {
+  #refuse(stream: RSocketStream, why: string, code: number = RSOCKET_ERROR.invalid): void {
     const { handler } = stream
     if (stream.isRequester) stream.cancel()
-    else this.write(renderError(stream.id, RSOCKET_ERROR.invalid, why))
+    else this.write(renderError(stream.id, code, why))
     stream.state = 0
     this.forget(stream)
     handler?.onError(RSOCKET_ERROR.invalid, why)
@@ -340,6 +369,12 @@ export class RSocketPeer {
     stream.credit = addRequestN(stream.credit, n)
     stream.handler?.onRequestN(n)
   }
+}
+
+const CROWDED = 'too many payloads are under way in fragments'
+
+function bytesOf({ metadataFrom, metadataTo, dataFrom, dataTo }: FrameView): number {
+  return metadataTo - metadataFrom + dataTo - dataFrom
 }
 
 function copyOf(view: FrameView): RSocketPayload {
