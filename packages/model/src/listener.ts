@@ -140,6 +140,15 @@ export interface HttpConnectionManager {
    * the request may go on.
    */
   readonly proxy100Continue?: boolean
+  /** Lines besides the one when a request ends; absent: none. */
+  readonly accessLogFlush?: {
+    /** While it lasts, every so many milliseconds, > 0; absent: none. */
+    readonly intervalMs?: number
+    /** When its head was judged, before the filters. */
+    readonly onNewRequest?: boolean
+    /** When CONNECT or an upgrade has become a tunnel. */
+    readonly onTunnel?: boolean
+  }
   readonly accessLogs: readonly AccessLogTarget[]
 }
 

@@ -30,7 +30,7 @@ envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig
 envoy.extensions.filters.common.fault.v3.FaultDelay
 envoy.extensions.filters.http.{cors.v3.Cors,cors.v3.CorsPolicy,fault.v3.FaultAbort,fault.v3.HTTPFault,grpc_stats.v3.FilterConfig,router.v3.Router}
 envoy.extensions.filters.listener.{http_inspector.v3.HttpInspector,proxy_protocol.v3.ProxyProtocol,proxy_protocol.v3.ProxyProtocol.Rule,proxy_protocol.v3.ProxyProtocol.KeyValuePair,original_dst.v3.OriginalDst,tls_inspector.v3.TlsInspector}
-envoy.extensions.filters.network.http_connection_manager.v3.{HttpConnectionManager,HttpConnectionManager.SetCurrentClientCertDetails,HttpConnectionManager.UpgradeConfig,HttpFilter,Rds}
+envoy.extensions.filters.network.http_connection_manager.v3.{HttpConnectionManager,HttpConnectionManager.HcmAccessLogOptions,HttpConnectionManager.SetCurrentClientCertDetails,HttpConnectionManager.UpgradeConfig,HttpFilter,Rds}
 envoy.extensions.filters.network.tcp_proxy.v3.{TcpProxy,TcpProxy.TcpAccessLogOptions,TcpProxy.WeightedCluster,TcpProxy.WeightedCluster.ClusterWeight}
 envoy.config.core.v3.{GrpcService,GrpcService.EnvoyGrpc,RuntimeDouble,RuntimeFeatureFlag,RuntimePercent,RuntimeUInt32,TypedExtensionConfig}
 envoy.config.ratelimit.v3.RateLimitServiceConfig

@@ -31,6 +31,7 @@ export function endTunnelHere(x: Exchange): void {
   x.status = 200
   x.answered = true
   sendEstablished(x)
+  x.logFlush?.tunnelled({ receivedBytes: 0, sentBytes: 0 })
   x.finish()
 }
 
@@ -121,6 +122,7 @@ function tunnelOf(
     },
     x.deps,
   )
+  x.logFlush?.tunnelled(tunnel)
   const leftMs = leftOf(x)
   if (leftMs !== undefined) cancelLimit = x.deps.clock.after(leftMs, () => tunnel.close('DT'))
   return tunnel

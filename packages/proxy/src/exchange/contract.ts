@@ -138,6 +138,8 @@ export interface TcpRuntime {
 export interface ExchangeObserver {
   /** `record` is reused afterwards: copy what is to be kept. */
   onExchangeEnd(record: ExchangeRecord): void
+  /** What there is of an exchange that goes on; only logs are told. As above, it is reused. */
+  onExchangeLog?(record: ExchangeRecord): void
   /** A TCP connection has its upstream. What ends without that is told by `onConnectionEnd` alone. */
   onConnectionStart?(record: ConnectionRecord): void
   onConnectionEnd(record: ConnectionRecord): void
@@ -152,6 +154,8 @@ export interface ExchangeObserver {
  * reads nothing costs nothing.
  */
 export interface ExchangeRecord {
+  /** Where it goes on; absent: it has ended. */
+  readonly logType?: ExchangeLogType | undefined
   readonly direction: Listener['direction']
   readonly listener: string
   readonly method: string
@@ -229,6 +233,12 @@ export interface ExchangeRecord {
   /** A header of the upstream's answer by lower-case name. */
   responseHeader(name: string): string | undefined
 }
+
+/** Envoy's access log types of what goes on. */
+export type ExchangeLogType =
+  | 'DownstreamStart'
+  | 'DownstreamPeriodic'
+  | 'DownstreamTunnelSuccessfullyEstablished'
 
 /** Envoy's `upstream_rq_retry_overflow` and `upstream_rq_retry_limit_exceeded`. */
 export type RetryEnd = 'overflow' | 'limitExceeded'

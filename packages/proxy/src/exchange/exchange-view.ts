@@ -175,6 +175,9 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     if (this.#x.downstream.multiplexed) return 'HTTP/2'
     return this.#x.head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1'
   }
+  get logType(): ExchangeRecord['logType'] {
+    return this.#x.logType
+  }
   get status(): number {
     return this.#x.status
   }

@@ -25,7 +25,7 @@ import { AnswerTarget } from './answer-target.ts'
 import { sendWhenDue } from './attempt.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { ClientSide } from './client-side.ts'
-import type { EngineDeps, HttpRuntime, RetryEnd } from './contract.ts'
+import type { EngineDeps, ExchangeLogType, HttpRuntime, RetryEnd } from './contract.ts'
 import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangePool } from './exchange-pool.ts'
 import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
@@ -33,6 +33,7 @@ import { ExchangeView } from './exchange-view.ts'
 import type { Failure } from './failures.ts'
 import { FilterState } from './filter-state.ts'
 import type { Race } from './hedge.ts'
+import type { LogFlush } from './log-flush.ts'
 import {
   relayHead,
   relayResponse,
@@ -119,6 +120,10 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   readonly answerPlan: ResponsePlan
 
   readonly timers: ExchangeTimers
+  /** Present where lines are wanted before the end. */
+  logFlush: LogFlush | undefined
+  /** Of the line that is written at this moment; absent: the last one. */
+  logType: ExchangeLogType | undefined
   /** Gives up whatever the exchange waits for beside a connection. */
   cancelWait: (() => void) | undefined
 
@@ -410,6 +415,8 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     const known = this.eventMs !== 0 && this.failure === undefined
     this.endedMs = known ? this.eventMs : this.deps.clock.monotonicMs()
     this.timers.disarm()
+    this.logFlush?.stop()
+    this.logFlush = undefined
     this.race?.cancel()
     this.coding?.close()
     this.coding = undefined

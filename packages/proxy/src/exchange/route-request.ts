@@ -22,6 +22,7 @@ import { askForBody } from './expect-continue.ts'
 import { failureDetails, failureText } from './failures.ts'
 import { GrpcMessages, isGrpc, parseGrpcTimeout } from './grpc.ts'
 import { startRace } from './hedge.ts'
+import { startLogs } from './log-flush.ts'
 import { sendMirrors } from './mirror.ts'
 import { bodyTooLong, hasBodyFor, refuseBody, refuseUndecodable } from './request-body.ts'
 import { RequestChanges } from './request-changes.ts'
@@ -55,6 +56,7 @@ export function routeRequest(x: Exchange): void {
     if (decision.kind === 'noRoute') {
       x.virtualHost = decision.virtualHost.source
     }
+    if (manager.accessLogFlush !== undefined) startLogs(x, manager.accessLogFlush)
     const guards = guardsOf(x.deps, x.runtime)
     if (guards.length > 0) runFilters(x, guards, -1)
     else withoutRoute(x)
@@ -62,6 +64,7 @@ export function routeRequest(x: Exchange): void {
   }
   x.virtualHost = decision.virtualHost.source
   x.route = decision.route
+  if (manager.accessLogFlush !== undefined) startLogs(x, manager.accessLogFlush)
   const chain = filterChainOf(x.deps, x.runtime, decision.virtualHost.source, decision.route)
   if (chain.length === 0) applyRoute(x)
   else runFilters(x, chain, -1)

@@ -25,6 +25,9 @@ export class ExchangeEntry implements LogFacts {
     return this
   }
 
+  get logType(): string | undefined {
+    return this.#record.logType
+  }
   get startedAtMs(): number {
     return this.#record.startedAtMs
   }

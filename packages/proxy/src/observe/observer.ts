@@ -106,6 +106,10 @@ class Observer implements ExchangeObserver {
     if (this.#hasLogs) this.#log(entryOf(record))
   }
 
+  onExchangeLog(record: ExchangeRecord): void {
+    if (this.#hasLogs) this.#log(entryOf(record))
+  }
+
   onConnectionStart(record: ConnectionRecord): void {
     this.#istio.recordTcpOpened(this.#callOf(record))
   }

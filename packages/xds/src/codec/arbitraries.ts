@@ -316,6 +316,10 @@ const managerExtras = record(
     ),
     via: word,
     proxy100Continue: fc.constant(true as const),
+    accessLogFlush: fc.oneof(
+      fc.record({ intervalMs: positiveMs }),
+      fc.record({ onNewRequest: fc.constant(true), onTunnel: fc.constant(true) }),
+    ),
     escapedSlashes: fc.constantFrom('decode' as const, 'reject' as const),
   },
   [
@@ -328,7 +332,7 @@ const managerExtras = record(
     ] as const),
     ...(['requestTimeoutMs', 'maxStreamDurationMs', 'maxRequestsPerConnection'] as const),
     ...(['maxRequestFields', 'underscores', 'headerCase', 'serverHeader', 'via'] as const),
-    ...(['proxy100Continue', 'escapedSlashes'] as const),
+    ...(['proxy100Continue', 'escapedSlashes', 'accessLogFlush'] as const),
   ],
 )
 

@@ -27,6 +27,7 @@ import {
   encodeServerHeader,
   listenerExtras,
 } from './listener-options.ts'
+import { decodeLogFlush, encodeLogFlush } from './log-flush.ts'
 import { covers, type Problems, refuseOthers } from './problems.ts'
 import { decodeRouteTable, encodeRouteTable } from './route-table.ts'
 import {
@@ -79,6 +80,7 @@ export function encodeHttpConnectionManager(
     requestHeadersTimeout: encodeDuration(hcm.requestHeadTimeoutMs),
     streamIdleTimeout: encodeDuration(hcm.streamIdleTimeoutMs),
     accessLog: encodeAccessLogs(hcm.accessLogs),
+    ...encodeLogFlush(hcm),
   }
   const exact = hcm.maxRequestHeadBytes % KIB === 0
   return {
@@ -235,6 +237,7 @@ export function decodeHttpConnectionManager(
       ? { refuseMisdirected: extras.refuseMisdirected }
       : {}),
     accessLogs: decodeAccessLogs(proto.accessLog, path, problems),
+    ...decodeLogFlush(proto, path, problems),
   }
 }
 
