@@ -18,7 +18,7 @@ import {
 } from '@weft/wire'
 import type { ApplicationAddress } from './application-address.ts'
 import { type Http2Application, relayHttp2 } from './call-http2.ts'
-import { forwardedFields, isIdempotent, rawHeadersOf } from './fields.ts'
+import { endToEnd, forwardedFields, isIdempotent, rawHeadersOf, saidLength } from './fields.ts'
 import { relayUpgrade } from './relay-upgrade.ts'
 import { asksForWebSocket } from './upgrade.ts'
 
@@ -37,22 +37,36 @@ export function callHttp(
   payload: RSocketPayload,
   options: CallHttpOptions,
 ): void {
+  try {
+    begin(stream, payload, options)
+  } catch (error) {
+    // Node has the last word about what HTTP can carry.
+    const why = error instanceof Error ? error.message : String(error)
+    stream.fail(RSOCKET_ERROR.invalid, `WEFT-400 the request has no form in HTTP: ${why}`)
+    options.onEnd?.()
+  }
+}
+
+function begin(stream: RSocketStream, payload: RSocketPayload, options: CallHttpOptions): void {
   const opened = openHttpServerCall(stream, payload)
   if (opened === undefined) callPlain(stream, payload, options)
   else {
     const body = stream.interaction === 'channel' ? undefined : payload.data
     const { http2, onEnd } = options
     if (http2 === undefined && asksForWebSocket(opened.head)) {
-      relayUpgrade(send(opened.head, options, ['connection', 'Upgrade']), opened.call, onEnd)
+      relayUpgrade(send(opened.head, options, UPGRADE), opened.call, onEnd)
     } else if (http2 === undefined) new HttpRelay(opened.head, opened.call, body, options).open()
     else relayHttp2(opened, body, http2, onEnd)
   }
 }
 
+const UPGRADE = ['connection', 'Upgrade', 'upgrade', 'websocket'] as const
+
+/** @param more Of this hop: how the body is framed, or that there is none. */
 function send(
   head: HttpRequestEntry,
   { application, agent }: CallHttpOptions,
-  more: readonly string[] = [],
+  more: readonly string[],
 ): ClientRequest {
   const at =
     'path' in application
@@ -60,13 +74,31 @@ function send(
       : { host: application.host, port: application.port }
   return askHttp({
     ...{ ...at, agent, method: head.method, path: head.path, setHost: false },
-    headers: ['host', head.authority, ...rawHeadersOf(head.fields.filter(isOfCaller)), ...more],
+    headers: [
+      ...['host', head.authority],
+      ...rawHeadersOf(endToEnd(head.fields).filter(isOfCaller)),
+      ...more,
+    ],
   })
 }
 
-/** The application gets what its caller sent, not what proxies tell each other. */
+/** The application gets what its caller sent, not what proxies tell each other or we say ourselves. */
 function isOfCaller([name]: readonly [string, string]): boolean {
-  return name !== PEER_HEADER
+  return name !== PEER_HEADER && name !== 'content-length'
+}
+
+/**
+ * How the body is framed is said by whoever sends it. Left to Node, the body of a GET would be sent
+ * without a frame, and the application would take it for its next request.
+ *
+ * @param body Undefined: it comes in pieces.
+ */
+function framing(said: number | undefined, body: Uint8Array | undefined): readonly string[] {
+  if (body === undefined) {
+    return said === undefined ? ['transfer-encoding', 'chunked'] : ['content-length', String(said)]
+  }
+  if (said === undefined && body.length === 0) return []
+  return ['content-length', String(body.length)]
 }
 
 class HttpRelay {
@@ -75,6 +107,9 @@ class HttpRelay {
   /** Absent: it comes in pieces. */
   readonly #body: Uint8Array | undefined
   readonly #options: CallHttpOptions
+  /** Bytes of the body that are still to come; undefined: nobody has said how many. */
+  #left: number | undefined
+  readonly #said: number | undefined
   #request: ClientRequest
   #answer: IncomingMessage | undefined
   #isOver = false
@@ -90,13 +125,25 @@ class HttpRelay {
     this.#call = call
     this.#body = body
     this.#options = options
+    this.#said = saidLength(head.fields)
+    if (Number.isNaN(this.#said)) throw new Error('its lengths are no length')
+    this.#left = body === undefined ? this.#said : undefined
     this.#request = this.#send()
   }
 
   open(): void {
     this.#call.receive({
-      onBody: (bytes) => this.#request.write(bytes),
+      onBody: (bytes) => {
+        if (this.#left !== undefined) this.#left -= bytes.length
+        if (this.#left === undefined || this.#left >= 0) return this.#request.write(bytes)
+        this.#breakOff()
+        return true
+      },
       onEnd: (trailers) => {
+        if (this.#left !== undefined && this.#left !== 0) {
+          this.#breakOff()
+          return
+        }
         if (trailers.length > 0) this.#request.addTrailers(Object.fromEntries(trailers))
         this.#request.end()
       },
@@ -108,8 +155,16 @@ class HttpRelay {
     })
   }
 
+  /** The body is longer or shorter than its head says. */
+  #breakOff(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#request.destroy()
+    this.#call.fail(RSOCKET_ERROR.invalid, `WEFT-400 the body is not of ${this.#said} bytes`)
+  }
+
   #send(): ClientRequest {
-    const request = send(this.#head, this.#options)
+    const request = send(this.#head, this.#options, framing(this.#said, this.#body))
     request.once('close', () => {
       if (this.#request === request) this.#options.onEnd?.()
     })
@@ -178,9 +233,9 @@ function callPlain(stream: RSocketStream, payload: RSocketPayload, options: Call
     method: 'POST',
     path: `/${service}/${method}`,
     authority: service.toLowerCase(),
-    fields: [['content-length', String(payload.data.length)]],
+    fields: [],
   }
-  const request = send(head, options)
+  const request = send(head, options, ['content-length', String(payload.data.length)])
   request.once('response', (response) => {
     const chunks: Buffer[] = []
     response.on('data', (chunk: Buffer) => chunks.push(chunk))

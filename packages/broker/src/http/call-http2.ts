@@ -14,6 +14,7 @@ import { connect } from 'node:net'
 import { PEER_HEADER } from '@weft/telemetry'
 import { type HttpRequestEntry, type HttpServerCall, RSOCKET_ERROR } from '@weft/wire'
 import type { ApplicationAddress } from './application-address.ts'
+import { endToEnd } from './fields.ts'
 
 /** Flow control of a session; the streams' own windows hold whoever is slow. */
 const WINDOW_BYTES = 1_048_576
@@ -127,8 +128,8 @@ function headersOf({ method, path, authority, fields }: HttpRequestEntry): Outgo
     ...{ ':method': method, ':path': path, ':scheme': 'http', ':authority': authority },
   }
   let isGrpc = false
-  for (const [name, value] of fields) {
-    if (name === PEER_HEADER || name === 'upgrade' || name.startsWith(':')) continue
+  for (const [name, value] of endToEnd(fields)) {
+    if (name === PEER_HEADER) continue
     if (name === 'content-type' && value.startsWith('application/grpc')) isGrpc = true
     const known = headers[name]
     headers[name] = known === undefined ? value : [known, value].flat()

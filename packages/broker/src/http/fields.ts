@@ -33,6 +33,27 @@ function nominatedBy(value: string): string[] {
   return value.split(',').map((name) => name.trim().toLowerCase())
 }
 
+/**
+ * What came over RSocket, on its way into a message of HTTP: whoever wrote it must not say how the
+ * connection behind us is framed or kept.
+ */
+export function endToEnd(fields: Fields): Fields {
+  const isForeign = ([name]: Fields[number]) => HOP_BY_HOP.has(name) || name === 'host'
+  return fields.some(isForeign) ? fields.filter((field) => !isForeign(field)) : fields
+}
+
+/**
+ * The length that a message says it has; undefined: it says none. Several that differ, or that are
+ * no numbers, are `NaN` (RFC 9112, section 6.3).
+ */
+export function saidLength(fields: Fields): number | undefined {
+  const said = fields.flatMap(([name, value]) => (name === 'content-length' ? [value] : []))
+  const [first] = said
+  if (first === undefined) return undefined
+  const isOne = /^\d{1,15}$/.test(first) && said.every((value) => value === first)
+  return isOne ? Number(first) : Number.NaN
+}
+
 /** As Node's `writeHead` and `request` take them: repeated names stay apart and in order. */
 export function rawHeadersOf(fields: Fields): string[] {
   return fields.flat()

@@ -4,6 +4,9 @@ import type { Duplex } from 'node:stream'
 import { type HttpServerCall, RSOCKET_ERROR } from '@weft/wire'
 import { forwardedFields } from './fields.ts'
 
+/** What the client may say before anybody has agreed. */
+const MAX_EARLY_BYTES = 65_536
+
 /** A WebSocket is over when one side has ended; what was written before still goes. */
 export function finish(socket: Duplex): void {
   socket.end(() => socket.destroy())
@@ -20,6 +23,7 @@ export function relayUpgrade(
 ): void {
   /** What the client says before it knows whether anybody agrees. */
   const early: Uint8Array[] = []
+  let earlyBytes = 0
   let far: Duplex | IncomingMessage | undefined
   let socket: Duplex | undefined
   let hasEnded = false
@@ -52,6 +56,7 @@ export function relayUpgrade(
     if (first.length > 0) opened.unshift(first)
     for (const bytes of early.splice(0)) opened.write(bytes)
     if (hasEnded) finish(opened)
+    else call.resume()
   })
   request.once('response', (response) => {
     const status = response.statusCode ?? 502
@@ -69,7 +74,8 @@ export function relayUpgrade(
     onBody(bytes) {
       if (socket !== undefined) return socket.write(bytes)
       early.push(bytes.slice())
-      return true
+      earlyBytes += bytes.length
+      return earlyBytes < MAX_EARLY_BYTES
     },
     onEnd() {
       hasEnded = true

@@ -17,7 +17,7 @@ import {
   type RSocketPeer,
 } from '@weft/wire'
 import type { AnyRequest, AnyResponse } from './either-version.ts'
-import { forwardedFields, isIdempotent, rawHeadersOf } from './fields.ts'
+import { endToEnd, forwardedFields, isIdempotent, rawHeadersOf, saidLength } from './fields.ts'
 import { answerOfError } from './status-of-error.ts'
 
 /** Where requests go. */
@@ -69,6 +69,8 @@ class HttpExchange {
   #body: Buffer | undefined
   #call: HttpClientCall | undefined
   #isOver = false
+  /** Bytes of the answer's body that are still to come; undefined: it does not say how many. */
+  #left: number | undefined
 
   constructor(request: AnyRequest, response: AnyResponse, peers: HttpPeers) {
     this.#request = request
@@ -105,15 +107,47 @@ class HttpExchange {
   }
 
   onHead({ status, fields }: HttpResponseEntry): void {
-    writeHead(this.#response, status, fields)
+    const said = saidLength(fields)
+    // What is no final answer would be taken for one, and a length that lies for the next answer's head.
+    if (status < 200 || Number.isNaN(said)) {
+      this.#call?.abort()
+      this.onFailure(
+        RSOCKET_ERROR.canceled,
+        'WEFT-502 the answer has no head that HTTP could carry',
+      )
+      return
+    }
+    const isBare = this.#request.method === 'HEAD' || status === 204 || status === 304
+    this.#left = isBare ? undefined : said
+    writeHead(this.#response, status, endToEnd(fields))
   }
 
   onBody(bytes: Uint8Array): boolean {
+    if (this.#isOver) return true
     const response = this.#response
+    if (this.#left !== undefined) {
+      this.#left -= bytes.length
+      if (this.#left < 0) {
+        this.#cut()
+        return true
+      }
+    }
     return response instanceof ServerResponse ? response.write(bytes) : response.write(bytes)
   }
 
+  /** Who reads on would take what follows for another answer. */
+  #cut(): void {
+    this.#isOver = true
+    this.#call?.abort()
+    this.#response.destroy()
+  }
+
   onEnd(trailers: HttpResponseEntry['fields']): void {
+    if (this.#isOver) return
+    if (this.#left !== undefined && this.#left !== 0) {
+      this.#cut()
+      return
+    }
     this.#isOver = true
     const response = this.#response
     if (trailers.length > 0) {

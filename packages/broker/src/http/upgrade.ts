@@ -5,6 +5,7 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { HttpClientCall, type HttpRequestEntry, type HttpResponseEntry } from '@weft/wire'
+import { endToEnd } from './fields.ts'
 import { finish } from './relay-upgrade.ts'
 import { type HttpPeers, headOf } from './serve-http.ts'
 import { answerOfError } from './status-of-error.ts'
@@ -77,7 +78,9 @@ export function serveUpgrade(
 }
 
 function renderHead({ status, fields }: HttpResponseEntry): string {
-  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  const lines = endToEnd(fields)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')
   const more =
     status === 101 ? `connection: Upgrade\r\nupgrade: ${PROTOCOL}\r\n` : 'connection: close\r\n'
   return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines}${more}\r\n`
