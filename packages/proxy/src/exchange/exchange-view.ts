@@ -176,7 +176,7 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     return this.#x.head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1'
   }
   get logType(): ExchangeRecord['logType'] {
-    return this.#x.logType
+    return this.#x.logFlush?.logType
   }
   get status(): number {
     return this.#x.status
@@ -230,7 +230,7 @@ export class ExchangeView implements RequestView, HeaderContext, ExchangeRecord 
     return this.#x.failure === undefined ? '' : this.#x.detail
   }
   get requestBytes(): number {
-    return this.#x.requestBytes
+    return this.#x.request.bytes
   }
   get responseBytes(): number {
     return this.#x.responseBodyBytes

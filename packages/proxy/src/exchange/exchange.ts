@@ -25,7 +25,7 @@ import { AnswerTarget } from './answer-target.ts'
 import { sendWhenDue } from './attempt.ts'
 import { BodyRelay } from './body-relay.ts'
 import type { ClientSide } from './client-side.ts'
-import type { EngineDeps, ExchangeLogType, HttpRuntime, RetryEnd } from './contract.ts'
+import type { EngineDeps, HttpRuntime, RetryEnd } from './contract.ts'
 import type { EncodedHeaders } from './encoded-headers.ts'
 import type { ExchangePool } from './exchange-pool.ts'
 import { ExchangeTimers, type TimeoutHandler } from './exchange-timers.ts'
@@ -122,8 +122,6 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
   readonly timers: ExchangeTimers
   /** Present where lines are wanted before the end. */
   logFlush: LogFlush | undefined
-  /** Of the line that is written at this moment; absent: the last one. */
-  logType: ExchangeLogType | undefined
   /** Gives up whatever the exchange waits for beside a connection. */
   cancelWait: (() => void) | undefined
 
@@ -165,10 +163,6 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.timers = new ExchangeTimers(deps, this)
     this.plan = newRequestPlan(this.head, this.headBytes, this.view, this.#requestId)
     this.answerPlan = newResponsePlan(this.response, this.responseBytes, this.view)
-  }
-
-  get requestBytes(): number {
-    return this.request.bytes
   }
 
   /** Makes the object ready for another request. */
@@ -416,7 +410,6 @@ export class Exchange implements UpstreamUser, TimeoutHandler {
     this.endedMs = known ? this.eventMs : this.deps.clock.monotonicMs()
     this.timers.disarm()
     this.logFlush?.stop()
-    this.logFlush = undefined
     this.race?.cancel()
     this.coding?.close()
     this.coding = undefined

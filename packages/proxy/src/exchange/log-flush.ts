@@ -14,6 +14,8 @@ export class LogFlush {
   readonly #x: Exchange
   readonly #flush: Flush
   readonly #interval: LogInterval | undefined
+  /** Of the line that is written at this moment; absent: the last one. */
+  logType: ExchangeLogType | undefined
   /** What the exchange has become. */
   #tunnel: Pick<Tunnel, 'receivedBytes' | 'sentBytes'> | undefined
 
@@ -35,7 +37,9 @@ export class LogFlush {
     if (this.#flush.onTunnel === true) this.#log('DownstreamTunnelSuccessfullyEstablished')
   }
 
+  /** The exchange has ended. */
   stop(): void {
+    this.#x.logFlush = undefined
     this.#interval?.stop()
   }
 
@@ -47,9 +51,9 @@ export class LogFlush {
     }
     // Of what goes on, records tell as if it ended here.
     x.endedMs = x.deps.clock.monotonicMs()
-    x.logType = logType
+    this.logType = logType
     x.runtime.observer.onExchangeLog?.(x.view)
-    x.logType = undefined
+    this.logType = undefined
   }
 }
 
