@@ -89,6 +89,20 @@ describe('a cluster of brokers over etcd', { skip: noEtcd }, () => {
     }
   })
 
+  test('an instance that says very much of itself keeps nobody else from being known', async () => {
+    const [one, two] = await linked('b1', 'b2')
+    assert.ok(one && two)
+    const services = Array.from({ length: 100 }, (_, i) => `s.Wordy${i}`)
+    await dial(two, { services, labels: { story: 'x'.repeat(60_000) } })
+    await dial(two, { services: ['s.Brief'] })
+    await knows(one, 's.Wordy99')
+    await knows(one, 's.Brief')
+    // All of it once more, as one answer to a broker that comes.
+    const three = await open('b3')
+    await knows(three, 's.Wordy0')
+    for (const { member } of [one, two]) assert.equal(member.status.state, 'connected')
+  })
+
   test('etcd killed: calls go on, newcomers are served; it comes back and all is known again', async () => {
     const [one, two] = await linked('b1', 'b2')
     assert.ok(one && two)

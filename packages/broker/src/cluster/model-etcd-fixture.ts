@@ -1,5 +1,6 @@
 /** Test support: an etcd in memory, which can be stopped, forget a lease, and is looked into. */
 import type { Clock } from '@weft/base'
+import { batchesOf } from './etcd/batches.ts'
 import type { WatchHandler } from './etcd/etcd-session.ts'
 import type { EtcdEvent, EtcdOp, KeyValue } from './etcd/messages.ts'
 import type { Store } from './registrar.ts'
@@ -127,9 +128,8 @@ class ModelStore implements Store {
     ops: readonly EtcdOp[],
     done: (batch: readonly EtcdOp[], revision: number) => void,
   ): Promise<void> {
-    for (let at = 0; at < ops.length; at += 128) {
+    for (const batch of batchesOf(ops)) {
       await this.#turn()
-      const batch = ops.slice(at, at + 128)
       this.#etcd.batches.push(batch.length)
       done(batch, this.#etcd.write(batch))
     }

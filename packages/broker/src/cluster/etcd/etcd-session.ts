@@ -6,6 +6,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2'
 import type { Clock } from '@weft/base'
 import { GrpcFrameReader, grpcFrame } from '@weft/xds'
+import { batchesOf } from './batches.ts'
 import {
   authenticateAnswer,
   authenticateRequest,
@@ -52,10 +53,8 @@ export interface WatchHandler {
 const CALL_MS = 3_000
 const MAX_MESSAGE_BYTES = 64 * 1_048_576
 const WINDOW_BYTES = 4 * 1_048_576
-/** Keys of one answer. */
-const PAGE = 5_000
-/** etcd's default `--max-txn-ops`. */
-const MAX_TXN_OPS = 128
+/** Keys of one answer, which stays below the limit with the longest values that a hello can make. */
+const PAGE = 500
 const OK = '0'
 
 class EtcdError extends Error {
@@ -130,8 +129,7 @@ export class EtcdSession {
     ops: readonly EtcdOp[],
     done: (batch: readonly EtcdOp[], revision: number) => void,
   ): Promise<void> {
-    for (let at = 0; at < ops.length; at += MAX_TXN_OPS) {
-      const batch = ops.slice(at, at + MAX_TXN_OPS)
+    for (const batch of batchesOf(ops)) {
       done(batch, txnAnswer(await this.#call(METHODS.txn, txnRequest(batch))))
     }
   }

@@ -14,7 +14,10 @@ test('requests have the bytes that protoc writes for rpc.proto', () => {
   assert.equal(hex(gone), '1205' + '1a03' + '0a016b')
   assert.equal(hex(messages.grantRequest(10)), '080a')
   assert.equal(hex(messages.leaseRequest(300n, true)), '08ac02' + '1001')
-  assert.equal(hex(messages.watchRequest('a', 'b', 9)), '0a08' + '0a0161' + '120162' + '1809')
+  assert.equal(
+    hex(messages.watchRequest('a', 'b', 9)),
+    '0a0a' + '0a0161' + '120162' + '1809' + '4001',
+  )
 })
 
 test('a lease above 2^53 and a negative time to live keep their value', () => {

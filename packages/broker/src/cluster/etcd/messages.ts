@@ -111,6 +111,8 @@ export function leaseAnswer(message: Buffer): LeaseAnswer {
 
 export function watchRequest(key: string, end: string, fromRevision: number): Buffer {
   const create = new ProtoWriter().text(1, key).text(2, end).number(3, fromRevision)
+  // Much news at once comes in several messages (`fragment`, etcd 3.4).
+  create.number(8, true)
   return new ProtoWriter().message(1, create).finish()
 }
 
