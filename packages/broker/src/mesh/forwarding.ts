@@ -30,6 +30,7 @@ import { changedAnswer, headerContextOf } from './http-head.ts'
 import type { CallerClusters, MeshClusters } from './mesh-clusters.ts'
 import type { Mirrors } from './mirrors.ts'
 import { httpAnswer, ownAnswer, refused } from './own-answer.ts'
+import { withoutUsedToken } from './shown-token.ts'
 import { type WatchDeps, WatchedCall } from './watched-call.ts'
 import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
 import type { WorkloadPolicy } from './workload-policy.ts'
@@ -228,6 +229,7 @@ export class Forwarding {
       isLasting:
         route.source.fault === undefined && !isSeenTo && this.#ownGate(routed, route).isOpen,
       pick: (tried) => this.#pick(mine, pickTarget(action, random).cluster, wish, admission, tried),
+      ...changesOfToken(call, isSeenTo, admission),
       ...(isWatched ? { watch: () => begin(pickTarget(action, random).cluster, admission) } : {}),
     }
   }
@@ -307,6 +309,16 @@ export class Forwarding {
     const found = mine.get(cluster)?.pickLeg(wish, tried)
     return found && admission.admit(found)
   }
+}
+
+/** Of a call in RSocket's own form: what it shows goes no further than to who verifies it. */
+export function changesOfToken(
+  { isHttp, credentials }: RequestCall,
+  isSeenTo: boolean,
+  admission: Admission,
+): Pick<ForwardVerdict, 'changes'> {
+  if (isHttp || !isSeenTo || credentials === undefined) return {}
+  return { changes: { request: (frame) => withoutUsedToken(frame, admission.changes) } }
 }
 
 /** Of a cluster that does not exist. */

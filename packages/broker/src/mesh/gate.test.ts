@@ -110,6 +110,11 @@ describe('the gate of a workload, for calls of RSocket', () => {
       good.tokens.map(({ issuer, payload }) => [issuer, payload.group]),
       [[ISSUER, 'a']],
     )
+    assert.deepEqual(
+      good.changes.map(({ remove }) => remove),
+      [['authorization']],
+      'the application does not get it',
+    )
   })
 
   test('refuses a wrong one as the sidecar does', () => {

@@ -25,7 +25,7 @@ import type { ForwardVerdict, Router, RouteVerdict } from '../router.ts'
 import { Admission, withAuthority } from './admission.ts'
 import type { CallLogs } from './call-logs.ts'
 import type { CallMetrics } from './call-metrics.ts'
-import { Forwarding, type RoutedCall } from './forwarding.ts'
+import { changesOfToken, Forwarding, type RoutedCall } from './forwarding.ts'
 import { Gates, type GatesDeps } from './gates.ts'
 import { GlobalTokens } from './global-tokens.ts'
 import { withFieldChanges } from './http-head.ts'
@@ -128,7 +128,7 @@ export class MeshRouter implements Router {
       },
       ...(call.isHttp && !isJudged
         ? { changes: { request: (frame) => withFieldChanges(frame, admission.changes) } }
-        : {}),
+        : changesOfToken(call, gate?.changesHeads === true, admission)),
     }
     if (gate === undefined || tokens === undefined) {
       return keys === undefined ? verdict : keys.then(() => verdict)
