@@ -1,6 +1,6 @@
 /** F31: etcd hangs and dies, and networks are cut, under load: nothing goes to a wrong place, and all comes back by itself. */
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
 import { connect, type RSocketClient, type RSocketError } from '@weft/rsocket'
 import { eventually } from '../e2e/weft.ts'
 import { noEtcd } from '../interop/etcd.ts'
@@ -67,8 +67,13 @@ async function openScene(): Promise<Scene> {
 }
 
 /** The answer, or what the call ended with. */
-function outcomeOf(caller: RSocketClient, service: string, text: string): Promise<string> {
-  return caller.requestResponse(service, 'run', text, { timeoutMs: 3_000, idempotent: true }).then(
+function outcomeOf(
+  caller: RSocketClient,
+  service: string,
+  text: string,
+  timeoutMs = 3_000,
+): Promise<string> {
+  return caller.requestResponse(service, 'run', text, { timeoutMs, idempotent: true }).then(
     (answer) => answer.text(),
     (error: RSocketError) => `${error.codeName ?? error.code}: ${error.message}`,
   )
@@ -87,180 +92,187 @@ const FAULTS = [
   },
 ] as const
 
-describe('F31 the cluster loses what it stands on', { skip: noEtcd }, () => {
-  for (const fault of FAULTS) {
-    test(`F31 etcd ${fault.name} while instances come, go and move: no wrong delivery, and it passes`, async () => {
-      await using scene = await openScene()
-      const { stage, b1, b2, executions } = scene
-      await scene.join('steady', [b1, b2], 's.Steady')
-      const leaving = await scene.join('leaving', [b2], 's.Leaving')
-      const moving = await scene.join('moving', [b1], 's.Moving')
-      await scene.join('there', [b2], 's.There')
-      const one = await scene.join('caller-1', [b1])
-      const two = await scene.join('caller-2', [b2])
-      const both = await scene.join('caller-3', [b1, b2])
-      await scene.converged([one, two, both], ['s.Steady', 's.Leaving', 's.Moving', 's.There'])
-      const steady = ['s.Steady', 's.There']
-      await using load = startLoad({
-        ...{ callers: [one, two, both], services: steady, perSecond: PER_SECOND },
-      })
-      await load.answers(100)
-      await fault.begin(stage)
-      await until(stage, ({ state }) => state === 'away')
-      await load.answers(200)
-      // What goes is asked for while nobody can be told; what comes is known where it is.
-      await leaving.close(0)
-      await moving.close(0)
-      await scene.join('moved', [b2], 's.Moving')
-      await scene.join('new', [b1], 's.New')
-      await scene.converged([one, both], ['s.New'])
-      await scene.converged([two, both], ['s.Moving'])
-      const gone = await outcomeOf(one, 's.Leaving', 's.Leaving gone-1')
-      assert.match(gone, /^REJECTED/, 'whoever was to answer is not there')
-      await load.answers(200)
-      await fault.end(stage)
-      const backMs = performance.now()
-      await until(stage, ({ state }) => state === 'connected')
-      await scene.converged([one, two, both], ['s.Steady', 's.Moving', 's.There', 's.New'])
-      for (const caller of [one, two, both]) {
-        assert.match(await outcomeOf(caller, 's.Leaving', 's.Leaving gone-2'), /^REJECTED/)
-      }
-      const tookMs = performance.now() - backMs
-      await load.answers(100)
-      const tally = await load.stop()
-      scene.sameProcesses()
-      report(
-        'F31 etcd',
-        `${fault.name}: ${renderTally(tally)}; known everywhere ${(tookMs / 1_000).toFixed(1)} s after it was back`,
-      )
-      assert.deepEqual(broken(tally, executions), [])
-      assert.deepEqual(tally.failures.map(textOf), [])
-    })
-  }
-
-  test('F31 kill -9 of the broker behind that of the caller: what is under way there fails within 1 s', async () => {
+for (const fault of FAULTS) {
+  test(`F31 etcd ${fault.name} while instances come, go and move: no wrong delivery, and it passes`, {
+    skip: noEtcd,
+  }, async () => {
     await using scene = await openScene()
     const { stage, b1, b2, executions } = scene
-    await scene.join('near', [b1], 's.Near')
-    await scene.join('far', [b2], 's.Far')
-    const caller = await scene.join('caller', [b1])
-    await scene.converged([caller], ['s.Near', 's.Far'])
-    await using load = startLoad({ callers: [caller], services: ['s.Near'], perSecond: PER_SECOND })
-    await load.answers(100)
-    const ends: { readonly error: RSocketError; readonly ms: number }[] = []
-    const open = Array.from({ length: UNDER_WAY }, (_, i) =>
-      caller.requestResponse('s.Far', 'never', `s.Far far-${i}`).catch((error: RSocketError) => {
-        ends.push({ error, ms: performance.now() })
-      }),
-    )
-    await eventually(
-      () => [...executions.runs.keys()].filter((id) => id.startsWith('far-')).length,
-      (count) => count === UNDER_WAY,
-    )
-    const killedMs = performance.now()
-    await stage.kill(b2)
-    await Promise.all(open)
-    const last = Math.max(...ends.map(({ ms }) => ms)) - killedMs
-    const during = await outcomeOf(caller, 's.Far', 's.Far killed-1')
-    assert.match(during, /^REJECTED/, 'nobody is there any more')
-    await stage.startBroker(b2.id, b2.port)
-    await stage.linked()
-    await scene.converged([caller], ['s.Near', 's.Far'])
-    await load.answers(100)
-    const tally = await load.stop()
-    report(
-      'F31 kill -9',
-      `of the broker behind the caller's: ${ends.length} of ${UNDER_WAY} CANCELED, the last after ${last.toFixed(0)} ms; others ${renderTally(tally)}`,
-    )
-    assert.deepEqual(broken(tally, executions), [])
-    assert.deepEqual(tally.failures.map(textOf), [])
-    assert.equal(ends.length, UNDER_WAY)
-    for (const { error, ms } of ends) {
-      assert.equal(error.codeName, 'CANCELED', error.message)
-      assert.ok(ms - killedMs < SURFACED_MS, `surfaced after ${ms - killedMs} ms`)
-    }
-  })
-
-  test('F31 brokers do not reach each other: each serves its own, and they find each other again', async () => {
-    await using scene = await openScene()
-    const { stage, b1, b2, executions } = scene
-    for (const [at, broker] of [b1, b2].entries()) {
-      await scene.join(`only-${at + 1}`, [broker], `s.Only${at + 1}`)
-      await scene.join(`both-${at + 1}`, [broker], 's.Both')
-    }
-    const one = await scene.join('caller-1', [b1])
-    const two = await scene.join('caller-2', [b2])
-    await scene.converged([one, two], ['s.Only1', 's.Only2', 's.Both'])
-    const load = { services: ['s.Only1', 's.Only2', 's.Both'], perSecond: PER_SECOND / 2 }
-    await using first = startLoad({ ...load, callers: [one] })
-    await using second = startLoad({ ...load, callers: [two] })
-    const loads = [first, second]
-    await Promise.all(loads.map((load) => load.answers(100)))
-    for (const { hop } of [b1, b2]) hop.cut()
-    const cutMs = performance.now()
-    // Requests of which nobody knows any more what became of them are not answered for ever.
-    await until(stage, ({ brokers }) => brokers.every(({ link }) => link !== 'up'))
-    const noticedMs = performance.now() - cutMs
-    await Promise.all(loads.map((load) => load.answers(200)))
-    // Own instances answer; those of the other side are not there.
-    await scene.converged([one], ['s.Only1', 's.Both'])
-    await scene.converged([two], ['s.Only2', 's.Both'])
-    assert.match(await outcomeOf(one, 's.Only2', 's.Only2 cut-1'), /^(REJECTED|CANCELED)/)
-    for (const { hop } of [b1, b2]) hop.heal()
-    const healedMs = performance.now()
-    await stage.linked()
-    await scene.converged([one, two], ['s.Only1', 's.Only2', 's.Both'])
-    const tookMs = performance.now() - healedMs
-    const failedBefore = loads.map(({ tally }) => tally.failures.length)
-    await Promise.all(loads.map((load) => load.answers(200)))
-    const tallies = await Promise.all(loads.map((load) => load.stop()))
-    scene.sameProcesses()
-    report(
-      'F31 partition',
-      `between brokers: noticed after ${(noticedMs / 1_000).toFixed(1)} s, over ${(tookMs / 1_000).toFixed(1)} s after it healed; ${tallies.map(renderTally).join('; ')}`,
-    )
-    for (const [at, tally] of tallies.entries()) {
-      assert.deepEqual(broken(tally, executions), [])
-      assert.deepEqual(ofOthers(tally, ['Only1', 'Only2'][at] ?? ''), [])
-      assert.deepEqual(tally.failures.slice(failedBefore[at]).map(textOf), [], 'after it healed')
-    }
-  })
-
-  test('F31 one broker does not reach etcd: no wrong delivery, and what it missed it learns', async () => {
-    await using scene = await openScene()
-    const { stage, b1, b2, executions } = scene
-    await scene.join('both', [b1, b2], 's.Both')
+    await scene.join('steady', [b1, b2], 's.Steady')
+    const leaving = await scene.join('leaving', [b2], 's.Leaving')
+    const moving = await scene.join('moving', [b1], 's.Moving')
     await scene.join('there', [b2], 's.There')
     const one = await scene.join('caller-1', [b1])
     const two = await scene.join('caller-2', [b2])
-    await scene.converged([one, two], ['s.Both', 's.There'])
+    const both = await scene.join('caller-3', [b1, b2])
+    await scene.converged([one, two, both], ['s.Steady', 's.Leaving', 's.Moving', 's.There'])
+    const steady = ['s.Steady', 's.There']
     await using load = startLoad({
-      callers: [one, two],
-      services: ['s.Both'],
-      perSecond: PER_SECOND,
+      ...{ callers: [one, two, both], services: steady, perSecond: PER_SECOND },
     })
     await load.answers(100)
-    b2.etcd.cut()
-    await eventually(
-      () => clusterOf(b2.admin),
-      ({ state }) => state === 'away',
-      RECOVERY_MS,
-    )
-    await scene.join('new-1', [b1], 's.New1')
-    await scene.join('new-2', [b2], 's.New2')
-    await scene.converged([one], ['s.New1'])
-    await scene.converged([two], ['s.New2', 's.There'])
+    await fault.begin(stage)
+    await until(stage, ({ state }) => state === 'away')
     await load.answers(200)
-    b2.etcd.heal()
+    // What goes is asked for while nobody can be told; what comes is known where it is.
+    await leaving.close(0)
+    await moving.close(0)
+    // Its broker says that it is not there, which could be for want of a lease: clients wait for one.
+    const gone = outcomeOf(one, 's.Leaving', 's.Leaving gone-1', RECOVERY_MS)
+    await scene.join('moved', [b2], 's.Moving')
+    await scene.join('new', [b1], 's.New')
+    await scene.converged([one, both], ['s.New'])
+    await scene.converged([two, both], ['s.Moving'])
+    await load.answers(200)
+    assert.match(await gone, /^REJECTED/, 'whoever was to answer is not there')
+    await fault.end(stage)
+    const backMs = performance.now()
     await until(stage, ({ state }) => state === 'connected')
-    await scene.converged([one, two], ['s.Both', 's.There', 's.New1', 's.New2'])
+    await scene.converged([one, two, both], ['s.Steady', 's.Moving', 's.There', 's.New'])
+    for (const caller of [one, two, both]) {
+      assert.match(await outcomeOf(caller, 's.Leaving', 's.Leaving gone-2'), /^REJECTED/)
+    }
+    const tookMs = performance.now() - backMs
     await load.answers(100)
     const tally = await load.stop()
     scene.sameProcesses()
-    report('F31 partition', `between a broker and etcd: ${renderTally(tally)}`)
+    report(
+      'F31 etcd',
+      `${fault.name}: ${renderTally(tally)}; known everywhere ${(tookMs / 1_000).toFixed(1)} s after it was back`,
+    )
     assert.deepEqual(broken(tally, executions), [])
     assert.deepEqual(tally.failures.map(textOf), [])
   })
+}
+
+test('F31 kill -9 of the broker behind that of the caller: what is under way there fails within 1 s', {
+  skip: noEtcd,
+}, async () => {
+  await using scene = await openScene()
+  const { stage, b1, b2, executions } = scene
+  await scene.join('near', [b1], 's.Near')
+  await scene.join('far', [b2], 's.Far')
+  const caller = await scene.join('caller', [b1])
+  await scene.converged([caller], ['s.Near', 's.Far'])
+  await using load = startLoad({ callers: [caller], services: ['s.Near'], perSecond: PER_SECOND })
+  await load.answers(100)
+  const ends: { readonly error: RSocketError; readonly ms: number }[] = []
+  const open = Array.from({ length: UNDER_WAY }, (_, i) =>
+    caller.requestResponse('s.Far', 'never', `s.Far far-${i}`).catch((error: RSocketError) => {
+      ends.push({ error, ms: performance.now() })
+    }),
+  )
+  await eventually(
+    () => [...executions.runs.keys()].filter((id) => id.startsWith('far-')).length,
+    (count) => count === UNDER_WAY,
+  )
+  const killedMs = performance.now()
+  await stage.kill(b2)
+  await Promise.all(open)
+  const last = Math.max(...ends.map(({ ms }) => ms)) - killedMs
+  const during = await outcomeOf(caller, 's.Far', 's.Far killed-1')
+  assert.match(during, /^REJECTED/, 'nobody is there any more')
+  await stage.startBroker(b2.id, b2.port)
+  await stage.linked()
+  await scene.converged([caller], ['s.Near', 's.Far'])
+  await load.answers(100)
+  const tally = await load.stop()
+  report(
+    'F31 kill -9',
+    `of the broker behind the caller's: ${ends.length} of ${UNDER_WAY} CANCELED, the last after ${last.toFixed(0)} ms; others ${renderTally(tally)}`,
+  )
+  assert.deepEqual(broken(tally, executions), [])
+  assert.deepEqual(tally.failures.map(textOf), [])
+  assert.equal(ends.length, UNDER_WAY)
+  for (const { error, ms } of ends) {
+    assert.equal(error.codeName, 'CANCELED', error.message)
+    assert.ok(ms - killedMs < SURFACED_MS, `surfaced after ${ms - killedMs} ms`)
+  }
+})
+
+test('F31 brokers do not reach each other: each serves its own, and they find each other again', {
+  skip: noEtcd,
+}, async () => {
+  await using scene = await openScene()
+  const { stage, b1, b2, executions } = scene
+  for (const [at, broker] of [b1, b2].entries()) {
+    await scene.join(`only-${at + 1}`, [broker], `s.Only${at + 1}`)
+    await scene.join(`both-${at + 1}`, [broker], 's.Both')
+  }
+  const one = await scene.join('caller-1', [b1])
+  const two = await scene.join('caller-2', [b2])
+  await scene.converged([one, two], ['s.Only1', 's.Only2', 's.Both'])
+  const load = { services: ['s.Only1', 's.Only2', 's.Both'], perSecond: PER_SECOND / 2 }
+  await using first = startLoad({ ...load, callers: [one] })
+  await using second = startLoad({ ...load, callers: [two] })
+  const loads = [first, second]
+  await Promise.all(loads.map((load) => load.answers(100)))
+  for (const { hop } of [b1, b2]) hop.cut()
+  const cutMs = performance.now()
+  // Requests of which nobody knows any more what became of them are not answered for ever.
+  await until(stage, ({ brokers }) => brokers.every(({ link }) => link !== 'up'))
+  const noticedMs = performance.now() - cutMs
+  await Promise.all(loads.map((load) => load.answers(200)))
+  // Own instances answer; those of the other side are not there.
+  await scene.converged([one], ['s.Only1', 's.Both'])
+  await scene.converged([two], ['s.Only2', 's.Both'])
+  assert.match(await outcomeOf(one, 's.Only2', 's.Only2 cut-1'), /^(REJECTED|CANCELED)/)
+  for (const { hop } of [b1, b2]) hop.heal()
+  const healedMs = performance.now()
+  await stage.linked()
+  await scene.converged([one, two], ['s.Only1', 's.Only2', 's.Both'])
+  const tookMs = performance.now() - healedMs
+  const failedBefore = loads.map(({ tally }) => tally.failures.length)
+  await Promise.all(loads.map((load) => load.answers(200)))
+  const tallies = await Promise.all(loads.map((load) => load.stop()))
+  scene.sameProcesses()
+  report(
+    'F31 partition',
+    `between brokers: noticed after ${(noticedMs / 1_000).toFixed(1)} s, over ${(tookMs / 1_000).toFixed(1)} s after it healed; ${tallies.map(renderTally).join('; ')}`,
+  )
+  for (const [at, tally] of tallies.entries()) {
+    assert.deepEqual(broken(tally, executions), [])
+    assert.deepEqual(ofOthers(tally, ['Only1', 'Only2'][at] ?? ''), [])
+    assert.deepEqual(tally.failures.slice(failedBefore[at]).map(textOf), [], 'after it healed')
+  }
+})
+
+test('F31 one broker does not reach etcd: no wrong delivery, and what it missed it learns', {
+  skip: noEtcd,
+}, async () => {
+  await using scene = await openScene()
+  const { stage, b1, b2, executions } = scene
+  await scene.join('both', [b1, b2], 's.Both')
+  await scene.join('there', [b2], 's.There')
+  const one = await scene.join('caller-1', [b1])
+  const two = await scene.join('caller-2', [b2])
+  await scene.converged([one, two], ['s.Both', 's.There'])
+  await using load = startLoad({
+    callers: [one, two],
+    services: ['s.Both'],
+    perSecond: PER_SECOND,
+  })
+  await load.answers(100)
+  b2.etcd.cut()
+  await eventually(
+    () => clusterOf(b2.admin),
+    ({ state }) => state === 'away',
+    RECOVERY_MS,
+  )
+  await scene.join('new-1', [b1], 's.New1')
+  await scene.join('new-2', [b2], 's.New2')
+  await scene.converged([one], ['s.New1'])
+  await scene.converged([two], ['s.New2', 's.There'])
+  await load.answers(200)
+  b2.etcd.heal()
+  await until(stage, ({ state }) => state === 'connected')
+  await scene.converged([one, two], ['s.Both', 's.There', 's.New1', 's.New2'])
+  await load.answers(100)
+  const tally = await load.stop()
+  scene.sameProcesses()
+  report('F31 partition', `between a broker and etcd: ${renderTally(tally)}`)
+  assert.deepEqual(broken(tally, executions), [])
+  assert.deepEqual(tally.failures.map(textOf), [])
 })
 
 type ClusterInfo = Awaited<ReturnType<typeof clusterOf>>

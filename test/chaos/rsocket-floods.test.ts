@@ -29,7 +29,7 @@ const ATTACKERS = 8
 const LONGEST_FRAME_MB = 15
 const STALLED = 8
 /** The heap of a broker grows and shrinks by as much without any attack. */
-const MAX_GROWTH_MB = 96
+const MAX_GROWTH_MB = 128
 /** What waits for a peer before it is not read for any more, and as much again. */
 const MAX_STALL_MB = 2 * STALLED + 16
 /** As the issue has it. */

@@ -13,7 +13,7 @@ const MAX_UNDER_WAY = 256
 const SLOW_EVERY = 10
 const SLOW_MS = 120
 
-export interface Failure {
+interface Failure {
   readonly id: string
   readonly service: string
   readonly isIdempotent: boolean

@@ -43,7 +43,7 @@ export interface BrokerStage extends AsyncDisposable {
   startCaller(): Promise<number>
 }
 
-export interface HttpApp {
+interface HttpApp {
   readonly agent: Running
   /** Ids of POSTs that it took, in order. */
   posts(): readonly string[]
