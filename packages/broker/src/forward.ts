@@ -31,7 +31,7 @@ import type { FilterStage } from './filters/filter-stage.ts'
 import { viewOf } from './filters/frames.ts'
 import { fragmentProblem, requestPartAfter } from './fragments.ts'
 import { GatheredMetadata } from './gathered-metadata.ts'
-import { onlyToHttp } from './http-only.ts'
+import { forHttp } from './http-only.ts'
 import { Leg } from './leg.ts'
 import { type RequestCall, readRequestCall, type ServiceHashes } from './request-call.ts'
 import { readInitialN, writeInitialN, writeStreamId } from './rewrite.ts'
@@ -136,14 +136,12 @@ export class Forwarder {
     gathered?: Uint8Array,
   ): RouteVerdict | Promise<RouteVerdict> {
     const { requester } = entry
-    const router = requester.facts.router ?? this.#router
+    const whole = requester.facts.router ?? this.#router
+    const router = call.isHttp ? forHttp(whole) : whole
     entry.filter = this.#filters?.begin(entry, call)
-    const verdict =
-      entry.filter === undefined
-        ? router.route(requester, call)
-        : entry.filter.route(router, call, view, gathered)
-    if (!call.isHttp) return verdict
-    return verdict instanceof Promise ? verdict.then(onlyToHttp) : onlyToHttp(verdict)
+    return entry.filter === undefined
+      ? router.route(requester, call)
+      : entry.filter.route(router, call, view, gathered)
   }
 
   #await(entry: StreamEntry, verdict: Promise<RouteVerdict>): void {

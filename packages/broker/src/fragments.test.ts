@@ -4,12 +4,9 @@ import {
   FRAME_FLAG,
   FRAME_TYPE,
   HTTP_ENTRY_MIME,
-  METADATA_ID,
   renderComposite,
   renderHttpRequest,
-  renderRoutingTags,
 } from '@weft/wire'
-import { echo, openBroker, routed } from './broker-fixture.ts'
 import { body, openRawBroker, routeTo } from './raw-fixture.ts'
 
 const { metadata: M, follows: F, next: N } = FRAME_FLAG
@@ -83,28 +80,4 @@ test('metadata over several fragments, then data: all of it arrives, and later i
   await responder.settled()
   assert.equal(responder.take().at(-1), '2 payload N item')
   raw.broker.close()
-})
-
-test('a message of HTTP is for who takes HTTP, not for who would go by its routing entry', async () => {
-  const { broker, dial } = await openBroker()
-  const native = await dial({ services: ['s'], instance: 'native' })
-  native.answer = echo()
-  const caller = await dial()
-  const metadata = renderComposite([
-    { mime: METADATA_ID.routing, content: renderRoutingTags(['s.secret']) },
-    {
-      mime: HTTP_ENTRY_MIME,
-      content: renderHttpRequest({ method: 'GET', path: '/public', authority: 's', fields: [] }),
-    },
-  ])
-  const message = { data: Buffer.alloc(0), metadata }
-  const [said = ''] = await caller.ask('rr', message)
-  assert.match(said, /^#202 WEFT-404 the service speaks RSocket/)
-  assert.deepEqual(await caller.ask('rr', routed('s.m', 'x')), ['x'])
-  const app = await dial({ services: ['s'], instance: 'app', features: ['http'] })
-  app.answer = echo()
-  native.close()
-  await caller.ask('rr', routed('s.m', 'x'))
-  assert.deepEqual(await caller.ask('rr', message), [''])
-  broker.close()
 })

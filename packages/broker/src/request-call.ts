@@ -5,6 +5,7 @@
  */
 
 import type { RequestView } from '@weft/model'
+import { canonicalPath } from '@weft/traffic'
 import {
   ALIBABA_ID,
   type BinaryRouting,
@@ -38,8 +39,13 @@ export interface RequestCall extends RequestView {
   readonly tags: ReadonlyMap<string, string>
   readonly credentials: RSocketCredentials | undefined
   readonly trace: ZipkinTrace | undefined
-  /** It is an HTTP request: authority, path and fields are its own. */
+  /**
+   * It is an HTTP request: authority, path and fields are its own. The path is in its canonical
+   * form: of two ways to write one path rules must not know just one.
+   */
   readonly isHttp: boolean
+  /** The path as it came. */
+  readonly sentPath: string
   /** Every line of a field by its lower-case name. */
   fieldLines(name: string): readonly string[]
   /** As the caller wishes, in milliseconds; absent: it does not say. */
@@ -209,6 +215,10 @@ class VirtualRequest implements RequestCall {
     return `/${this.route.service}/${this.route.method}`
   }
 
+  get sentPath(): string {
+    return this.path
+  }
+
   get timeoutMs(): number | undefined {
     const text = this.tags.get('timeout')
     return text === undefined ? undefined : parseTimeoutMs(text)
@@ -229,12 +239,16 @@ class VirtualRequest implements RequestCall {
   }
 }
 
+/** Istio's default (`pathNormalization: BASE`). */
+const PATH_RULES = { normalizePath: true, mergeSlashes: false }
+
 class HttpRequest implements RequestCall {
   readonly scheme = 'http'
   readonly isHttp = true
   readonly interaction: Interaction
   readonly credentials: RSocketCredentials | undefined
   readonly trace: ZipkinTrace | undefined
+  readonly path: string
   readonly #entry: HttpRequestEntry
 
   constructor(interaction: Interaction, found: FoundEntries, entry: HttpRequestEntry) {
@@ -242,13 +256,14 @@ class HttpRequest implements RequestCall {
     this.credentials = found.credentials
     this.trace = found.trace
     this.#entry = entry
+    this.path = canonicalPath(entry.path, PATH_RULES) ?? entry.path
   }
 
   get method(): string {
     return this.#entry.method
   }
 
-  get path(): string {
+  get sentPath(): string {
     return this.#entry.path
   }
 

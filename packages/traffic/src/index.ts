@@ -107,5 +107,6 @@ export {
 } from './route/trace.ts'
 export { pickTarget } from './route/weighted.ts'
 export { sessionAddressOf, sessionCookieValue, sessionHeaderValue } from './session-address.ts'
+export { canonicalPath } from './text/canonical-path.ts'
 export { matchText, TextMatcher } from './text/text-matcher.ts'
 export { type RequestTimeouts, timeoutsOf } from './timeouts.ts'

@@ -4,6 +4,7 @@
  */
 import { type Agent, request as askHttp, type ClientRequest, type IncomingMessage } from 'node:http'
 import { PEER_HEADER } from '@weft/telemetry'
+import { canonicalPath } from '@weft/traffic'
 import {
   CompositeReader,
   type HttpRequestEntry,
@@ -229,9 +230,11 @@ function callPlain(stream: RSocketStream, payload: RSocketPayload, options: Call
     return
   }
   const { service, method } = parseGsv(key)
+  const path = `/${service}/${method}`
+  if (canonicalPath(path, PATH_RULES) !== path) throw new Error(`${path} is no path`)
   const head: HttpRequestEntry = {
     method: 'POST',
-    path: `/${service}/${method}`,
+    path,
     authority: service.toLowerCase(),
     fields: [],
   }
@@ -254,6 +257,9 @@ function callPlain(stream: RSocketStream, payload: RSocketPayload, options: Call
   request.once('error', (error) => stream.fail(RSOCKET_ERROR.canceled, `WEFT-502 ${error.message}`))
   request.end(payload.data)
 }
+
+/** What applications take for another path was not judged as that one. */
+const PATH_RULES = { normalizePath: true, mergeSlashes: false, escapedSlashes: 'reject' } as const
 
 function routeOf(metadata: Uint8Array | undefined): string | undefined {
   if (metadata === undefined) return undefined

@@ -2,6 +2,7 @@
 import {
   type CompiledForward,
   type CompiledRedirect,
+  canonicalPath,
   hashRequest,
   matchRoute,
   pickTarget,
@@ -13,7 +14,6 @@ import { type FilterChain, filterChainOf, guardsOf } from '../filters/bound-filt
 import type { FilterBody, FilterCall, FilterPeer, FilterVerdict } from '../filters/http-filter.ts'
 import { targetOfSession } from '../filters/stateful-session.ts'
 import { startAttempt } from './attempt.ts'
-import { canonicalPath } from './canonical-path.ts'
 import { endTunnelHere, openTunnel } from './connect-tunnel.ts'
 import { encodeHeaderOps, joinEncoded } from './encoded-headers.ts'
 import type { Exchange } from './exchange.ts'

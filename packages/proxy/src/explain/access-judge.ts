@@ -15,8 +15,7 @@ import type {
   RbacRules,
 } from '@weft/model'
 import { createHandleTransport, TimerWheel } from '@weft/net'
-import { type Caller, decideRbac, explainRbac, parseJwt } from '@weft/traffic'
-import { canonicalPath } from '../exchange/canonical-path.ts'
+import { type Caller, canonicalPath, decideRbac, explainRbac, parseJwt } from '@weft/traffic'
 import type { EngineDeps, HttpRuntime } from '../exchange/contract.ts'
 import { guardsOf } from '../filters/bound-filters.ts'
 import type { FilterVerdict } from '../filters/http-filter.ts'
