@@ -52,6 +52,7 @@ export class HopDialer {
   readonly #options: HopDialerOptions
   readonly #deps: HopDialerDeps
   #failures = 0
+  #attempt = 0
   #socket: Socket | undefined
   #leg: Leg | undefined
   #isUp = false
@@ -83,9 +84,14 @@ export class HopDialer {
       this.#failed(`no answer in ${OPEN_LIMIT_MS} ms`)
     })
     const { host, port } = splitAddress(this.#options.addr)
+    const attempt = ++this.#attempt
+    // An answer may come when its attempt is long given up, and another one under way.
+    const ifWaiting = (then: () => void) => {
+      if (attempt === this.#attempt) then()
+    }
     resolveHost(host).then(
-      ([first = host]) => this.#dial({ host: first, port }),
-      (error: unknown) => this.#failed(messageOf(error)),
+      ([first = host]) => ifWaiting(() => this.#dial({ host: first, port })),
+      (error: unknown) => ifWaiting(() => this.#failed(messageOf(error))),
     )
   }
 
@@ -95,7 +101,10 @@ export class HopDialer {
     const handler: SocketHandler = {
       ...IDLE,
       onOpen: () => this.#introduce(socket),
-      onClose: (error) => this.#failed(error?.message ?? 'the connection was closed'),
+      onClose: (error) => {
+        // Of one that was given up the end is no news.
+        if (socket === this.#socket) this.#failed(error?.message ?? 'the connection was closed')
+      },
     }
     let socket: Socket
     this.#shown = tls.shown
@@ -178,6 +187,7 @@ export class HopDialer {
 
   #failed(why: string): void {
     this.#cancel()
+    this.#attempt++
     const socket = this.#socket
     this.#socket = undefined
     this.#leg = undefined
