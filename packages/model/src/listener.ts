@@ -140,6 +140,11 @@ export interface HttpConnectionManager {
    * the request may go on.
    */
   readonly proxy100Continue?: boolean
+  /**
+   * Envoy's router option: upstreams are not told the path before a rewrite nor the time that is
+   * left, clients not how long the upstream took.
+   */
+  readonly suppressEnvoyHeaders?: true
   /** Lines besides the one when a request ends; absent: none. */
   readonly accessLogFlush?: {
     /** While it lasts, every so many milliseconds, > 0; absent: none. */

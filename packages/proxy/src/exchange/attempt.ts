@@ -112,6 +112,7 @@ export function composeRequest(
   const { manager } = runtime
   plan.bytes = x.headBytes
   plan.path = pathToSend(x)
+  plan.originalPath = originalPath(x)
   plan.authority = authorityToSend(x, host)
   plan.upgrade = x.upgrade
   plan.multiplexed = connection.multiplexed
@@ -123,7 +124,7 @@ export function composeRequest(
   plan.clientCert = manager.forwardClientCert
   plan.trustedHops = manager.xffTrustedHops
   plan.attempts = x.attempts
-  plan.timeoutMs = x.timers.requestMs === 0 ? x.timers.perTryMs : expectedMs(x, connection)
+  plan.timeoutMs = manager.suppressEnvoyHeaders === true ? 0 : timeToTell(x, connection)
   plan.retryToken = action.repeats && takesToken(x)
   plan.dropUnderscores = manager.underscores === 'drop'
   if (x.attempts === 1) plan.traceparent = newTraceparent(x)
@@ -157,6 +158,10 @@ export function filteredFields(
   return changes === undefined ? requestHeaders : joinEncoded(requestHeaders, changes.encode(after))
 }
 
+function timeToTell(x: Exchange, connection: UpstreamSide): number {
+  return x.timers.requestMs === 0 ? x.timers.perTryMs : expectedMs(x, connection)
+}
+
 /** What the next hop has left for its answer: it need not work on what nobody waits for. */
 function expectedMs(x: Exchange, connection: UpstreamSide): number {
   const { requestMs, perTryMs } = x.timers
@@ -187,6 +192,12 @@ function pathToSend(x: Exchange): string | undefined {
   const { path } = x.view
   const rewritten = rewritePath(action, path)
   return rewritten === path ? x.canonicalPath : targetOnly(rewritten)
+}
+
+/** As Envoy's router: whatever becomes of it, what the route rewrites is told. */
+function originalPath({ action, runtime, view }: Exchange): string | undefined {
+  if (action?.rewritePath === undefined) return undefined
+  return runtime.manager.suppressEnvoyHeaders === true ? undefined : targetOnly(view.path)
 }
 
 /** A rewrite can bring characters into the target that no target may have. */

@@ -285,7 +285,8 @@ function writeHead(x: Exchange, chunked: boolean, upgrade: boolean): void {
   plan.dropLength =
     chunked || upgrade || x.coding !== undefined || response.status === 204 || response.status < 200
   plan.upgrade = upgrade
-  plan.serviceTimeMs = Math.round(x.firstByteMs - x.sentMs)
+  const isTold = x.runtime.manager.suppressEnvoyHeaders !== true
+  plan.serviceTimeMs = isTold ? Math.round(x.firstByteMs - x.sentMs) : -1
   plan.route = ops.length === 0 ? undefined : encodeHeaderOps(ops)
   plan.stamps = stampsOf(runtime).response
   const { serverHeader, headerCase } = runtime.manager

@@ -36,6 +36,8 @@ export interface RequestPlan {
   clientCert: ForwardClientCert | undefined
   /** Path with query when it differs from the target as sent. */
   path: string | undefined
+  /** What the route has rewritten, with query; absent: nothing, or nobody is told. */
+  originalPath: string | undefined
   /** Host when it differs from the Host line as sent. */
   authority: string | undefined
   /** Name of the protocol that is switched to: the Upgrade line goes on. */
@@ -87,6 +89,7 @@ export function newRequestPlan(
     view,
     clientCert: undefined,
     path: undefined,
+    originalPath: undefined,
     authority: undefined,
     upgrade: false,
     multiplexed: false,
@@ -110,6 +113,7 @@ export function newRequestPlan(
   }
 }
 
+const ORIGINAL_PATH = 'x-envoy-original-path'
 const KEY_NAME = 'sec-websocket-key'
 const CHUNKED = ascii('transfer-encoding: chunked\r\n')
 const TE_TRAILERS = ascii('te: trailers\r\n')
@@ -210,6 +214,7 @@ function cutOurs(plan: RequestPlan): void {
   const hasBody = head.contentLength > 0 || head.chunked
   if (plan.expectationMet || (head.expectsContinue && !hasBody)) cutKnown(head, FIELD.expect)
   if (plan.grpcTimeoutMs > 0) cutLine(head, plan.bytes, 'grpc-timeout')
+  if (plan.originalPath !== undefined) cutLine(head, plan.bytes, ORIGINAL_PATH)
   cutKnown(head, FIELD['x-envoy-attempt-count'])
   cutKnown(head, FIELD['x-envoy-expected-rq-timeout-ms'])
   // Wishes that were for this hop: the next one would add its repeats to ours.
@@ -280,6 +285,9 @@ function writeOurs(plan: RequestPlan, out: OutBuffer): void {
   if (needsProto && plan.attempts === 1 && !head.secure) out.piece(PROTO_AND_ONE)
   else writeProtoAndAttempt(plan, needsProto, out)
   if (plan.retryToken) out.append(RETRY_TOKEN)
+  if (plan.originalPath !== undefined) {
+    out.latin1(`${ORIGINAL_PATH}: ${plan.originalPath}\r\n`)
+  }
   if (plan.traceparent !== undefined) out.latin1(`traceparent: ${plan.traceparent}\r\n`)
   if (plan.timeoutMs > 0) {
     out.piece(EXPECTED_MS)

@@ -316,6 +316,7 @@ const managerExtras = record(
     ),
     via: word,
     proxy100Continue: fc.constant(true as const),
+    suppressEnvoyHeaders: fc.constant(true as const),
     accessLogFlush: fc.oneof(
       fc.record({ intervalMs: positiveMs }),
       fc.record({ onNewRequest: fc.constant(true), onTunnel: fc.constant(true) }),
@@ -332,7 +333,7 @@ const managerExtras = record(
     ] as const),
     ...(['requestTimeoutMs', 'maxStreamDurationMs', 'maxRequestsPerConnection'] as const),
     ...(['maxRequestFields', 'underscores', 'headerCase', 'serverHeader', 'via'] as const),
-    ...(['proxy100Continue', 'escapedSlashes', 'accessLogFlush'] as const),
+    ...(['proxy100Continue', 'escapedSlashes', 'accessLogFlush', 'suppressEnvoyHeaders'] as const),
   ],
 )
 

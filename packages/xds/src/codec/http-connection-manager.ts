@@ -19,7 +19,7 @@ import {
 import { decodeAccessLogs, encodeAccessLogs } from './access-log.ts'
 import { decodeEscapedSlashes, encodeEscapedSlashes } from './escaped-slashes.ts'
 import { decodeForwardClientCert, encodeForwardClientCert } from './forward-client-cert.ts'
-import { decodeFilters, encodeFilters } from './http-filters/catalog.ts'
+import { decodeFilters, decodeRouter, encodeFilters } from './http-filters/catalog.ts'
 import {
   decodeListenerOptions,
   encodeCommonOptions,
@@ -57,7 +57,7 @@ export function encodeHttpConnectionManager(
   const init: Init<typeof HttpConnectionManagerSchema> = {
     statPrefix: hcm.statPrefix,
     routeSpecifier: encodeRoutes(hcm.routes, options),
-    httpFilters: encodeFilters(hcm.filters),
+    httpFilters: encodeFilters(hcm.filters, hcm.suppressEnvoyHeaders),
     useRemoteAddress: hcm.useRemoteAddress,
     xffNumTrustedHops: hcm.xffTrustedHops,
     normalizePath: hcm.normalizePath,
@@ -217,6 +217,7 @@ export function decodeHttpConnectionManager(
     statPrefix: proto.statPrefix,
     routes: decodeRoutes(proto, path, problems),
     filters: decodeFilters(proto.httpFilters, path, problems),
+    ...decodeRouter(proto.httpFilters),
     useRemoteAddress: proto.useRemoteAddress ?? false,
     xffTrustedHops: proto.xffNumTrustedHops,
     normalizePath: proto.normalizePath ?? false,

@@ -6,7 +6,7 @@
 // not a member: rate-limit-hits.ts
 // not a member: rate-limit-override.ts
 import type { Any } from '@bufbuild/protobuf/wkt'
-import type { HttpFilterConfig, HttpFilterName } from '@weft/model'
+import type { HttpConnectionManager, HttpFilterConfig, HttpFilterName } from '@weft/model'
 import { FilterConfigSchema as GrpcStatsSchema } from '../../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js'
 import { RouterSchema } from '../../gen/envoy/extensions/filters/http/router/v3/router_pb.js'
 import type {
@@ -50,6 +50,7 @@ const ROUTER_FILTER = 'envoy.filters.http.router'
 /** The chain with the router at its end. */
 export function encodeFilters(
   filters: readonly HttpFilterConfig[],
+  suppressEnvoyHeaders = false,
 ): Init<typeof HttpFilterSchema>[] {
   const chain = filters.flatMap((config) => {
     const { name } = filterCodecs[config.kind]
@@ -59,8 +60,19 @@ export function encodeFilters(
       ...(disabled === true ? { disabled } : {}),
     }))
   })
-  const value = packAny(RouterSchema, {})
+  const value = packAny(RouterSchema, { suppressEnvoyHeaders })
   return [...chain, { name: ROUTER_FILTER, configType: { case: 'typedConfig', value } }]
+}
+
+/** What the router of a chain is told. */
+export function decodeRouter(
+  filters: readonly HttpFilter[],
+): Pick<HttpConnectionManager, 'suppressEnvoyHeaders'> {
+  const isSuppressed = filters.some(
+    ({ configType: { case: kind, value } }) =>
+      kind === 'typedConfig' && unpackAny(value, RouterSchema)?.suppressEnvoyHeaders === true,
+  )
+  return isSuppressed ? { suppressEnvoyHeaders: true } : {}
 }
 
 function encodeOne(config: HttpFilterConfig): readonly EncodedFilter[] {
