@@ -6,7 +6,7 @@ import {
   type RSocketStream,
   type RSocketStreamHandler,
 } from '@weft/wire'
-import { ERROR_CODE, errorFromWire, RSocketError } from './errors.ts'
+import { ERROR_CODE, errorFromWire, ofCall, RSocketError } from './errors.ts'
 import type { Carrier } from './link/carrier.ts'
 import type { ManagedLink } from './link-set.ts'
 
@@ -23,7 +23,7 @@ export class AttemptError extends Error {
   constructor(kind: AttemptError['kind'], error: RSocketError) {
     super(error.message)
     this.kind = kind
-    this.error = error
+    this.error = ofCall(error)
   }
 }
 

@@ -59,3 +59,15 @@ export class CallScope {
     this.#listener?.(reason)
   }
 }
+
+/** Waits for what may hang, until the call is over. */
+export async function within<T>(scope: CallScope, what: T | Promise<T>): Promise<T> {
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      scope.watch(reject)
+      Promise.resolve(what).then(resolve, reject)
+    })
+  } finally {
+    scope.watch(undefined)
+  }
+}

@@ -9,8 +9,8 @@ import { backoffMs, type Clock, sleep } from '@weft/base'
 import { ABOVE_LEASE, NO_RESPONDER } from '@weft/wire'
 import { AttemptError } from './attempt.ts'
 import { BusyServices } from './busy-services.ts'
-import { CallScope } from './call-scope.ts'
-import { ERROR_CODE, RSocketError } from './errors.ts'
+import { CallScope, within } from './call-scope.ts'
+import { ERROR_CODE, ofCall, RSocketError } from './errors.ts'
 import { askOnce, openChannel, payloadOf, subscribe, type Target, tellOnce } from './exchanges.ts'
 import type { RetryTokens } from './link/retry-tokens.ts'
 import type { LinkSet, ManagedLink } from './link-set.ts'
@@ -143,7 +143,7 @@ export class Caller {
     const source = iteratorOf(items)
     let isSourceOurs = true
     try {
-      const { done = false, value } = await source.next()
+      const { done = false, value } = await within(course.scope, source.next())
       if (done) isSourceOurs = false
       const payload = payloadOf(target, done ? undefined : value, options)
       for (;;) {
@@ -169,8 +169,12 @@ export class Caller {
         }
       }
     } finally {
-      if (isSourceOurs) await source.return?.(undefined)
+      // A source that hangs is told, and not waited for.
+      const closed = isSourceOurs ? source.return?.(undefined) : undefined
+      const { isOver } = course.scope
       this.#end(course)
+      if (isOver) Promise.resolve(closed).catch(() => {})
+      else await closed
     }
   }
 
@@ -261,7 +265,7 @@ export class Caller {
       course.scope,
       untilMs - this.#deps.clock.monotonicMs(),
       (go) => this.#busy.join(course.service, hasWaited, go),
-      () => course.last ?? new RSocketError('REJECTED', NO_RESPONDER),
+      () => course.last ?? rejected(NO_RESPONDER),
     )
   }
 
@@ -348,7 +352,7 @@ export class Caller {
     tooLate: () => RSocketError,
   ): Promise<void> {
     if (this.#waiting >= this.#options.waitingCalls) {
-      throw new RSocketError('REJECTED', 'WEFT-429 too many calls wait')
+      throw rejected('WEFT-429 too many calls wait')
     }
     this.#waiting++
     return new Promise((resolve, reject) => {
@@ -374,8 +378,7 @@ export class Caller {
 
 function noLink(links: LinkSet): RSocketError {
   if ([...links.all].some(({ link }) => link.peer !== undefined)) {
-    return new RSocketError(
-      'REJECTED',
+    return rejected(
       'WEFT-503 no broker takes a request: it leases none, or does not read what waits for it',
     )
   }
@@ -383,11 +386,15 @@ function noLink(links: LinkSet): RSocketError {
     link.problem === undefined ? [] : [`${link.broker}: ${link.problem}`],
   )
   const why = problems.length === 0 ? '' : ` (${problems.join('; ')})`
-  return new RSocketError('REJECTED', `WEFT-503 no link to a broker${why}`)
+  return rejected(`WEFT-503 no link to a broker${why}`)
 }
 
 function isClosed(): RSocketError {
-  return new RSocketError('REJECTED', 'WEFT-503 the client is closed')
+  return rejected('WEFT-503 the client is closed')
+}
+
+function rejected(message: string): RSocketError {
+  return ofCall(new RSocketError('REJECTED', message))
 }
 
 /** Whoever was asked has no lease left: it may have one soon, and has processed nothing. */

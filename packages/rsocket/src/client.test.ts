@@ -267,6 +267,18 @@ test('what callbacks of the program throw is its own affair: calls go on', async
   assert.deepEqual(stdout.trim().split('\n').sort(), lines.sort())
 })
 
+test('what handlers throw is written to the console when the program does not want it', async (t) => {
+  const broker = await openBroker(t)
+  const { stderr } = await runProgram(`
+    import { connect } from '@weft/rsocket'
+    const services = { s: { bad: () => { throw new TypeError('sku of undefined') } } }
+    const client = await connect({ brokers: '${broker.uri}', services })
+    await client.requestResponse('s', 'bad').catch(() => {})
+    await client.close()
+  `)
+  assert.match(stderr, /the handler of s\.bad failed: TypeError: sku of undefined/)
+})
+
 function runProgram(program: string) {
   const words = ['--conditions=source', '--input-type=module', '-e', program]
   return promisify(execFile)(process.execPath, words, { cwd: import.meta.dirname })

@@ -7,13 +7,13 @@
 import { silentLogger, sleep } from '@weft/base'
 import { ABOVE_LEASE, type RSocketPayload, type RSocketStream } from '@weft/wire'
 import { Caller } from './caller.ts'
-import { ERROR_CODE, errorFromWire, RSocketError } from './errors.ts'
+import { ERROR_CODE, RSocketError } from './errors.ts'
 import { LeaseAccount, Lessor, type Tenant } from './lease.ts'
-import { Link } from './link/link.ts'
+import { Link, type Refusal } from './link/link.ts'
 import { RetryTokens } from './link/retry-tokens.ts'
 import { LinkSet, type ManagedLink } from './link-set.ts'
 import type { Message, Outgoing } from './message.ts'
-import { type Settings, usablePlaces } from './options.ts'
+import { checkMethods, type Settings, usablePlaces } from './options.ts'
 import type { Platform } from './platform.ts'
 import { Responder } from './responder.ts'
 import { ServiceNews } from './service-news.ts'
@@ -22,6 +22,7 @@ import type {
   CallOptions,
   ClientStatus,
   ConnectOptions,
+  IncomingRequest,
   LinkStatus,
   Methods,
   RSocketClient,
@@ -33,7 +34,12 @@ const CLOSE_MS = 10_000
 const CLOSE_LOOK_MS = 10
 const FEATURES = ['mpush', 'goaway', 'lease']
 
-interface OwnLink extends ManagedLink, Tenant {}
+interface OwnLink extends ManagedLink, Tenant {
+  /** Services that hello of this connection had. */
+  offered: readonly string[]
+  /** Of the token, when this connection took its own. */
+  renewals: number
+}
 
 export class Client implements RSocketClient {
   readonly #settings: Settings
@@ -55,6 +61,7 @@ export class Client implements RSocketClient {
     this.#platform = platform
     const { clock, random, schedule } = platform
     const { prefetch, waitingCalls } = settings.limits
+    const { onHandlerError = writeHandlerError } = options
     this.#links = new LinkSet(settings, {
       clock,
       random,
@@ -66,7 +73,7 @@ export class Client implements RSocketClient {
     )
     this.#responder = new Responder({
       prefetch,
-      onHandlerError: (error, request) => told(() => options.onHandlerError?.(error, request)),
+      onHandlerError: (error, request) => told(() => onHandlerError(error, request)),
       onCount: () => this.#lessor?.onCount(),
     })
     this.#lessor =
@@ -105,7 +112,9 @@ export class Client implements RSocketClient {
       if (links.some(({ link }) => link.peer !== undefined)) return
       const leftMs = untilMs - clock.monotonicMs()
       // A broker that says no will say it again.
-      const isRefused = links.every(({ link }) => link.refusal !== undefined)
+      const isRefused = links.every(
+        ({ link: { refusal } }) => refusal !== undefined && isNo(refusal),
+      )
       if (isRefused || leftMs <= 0) {
         this.#shut()
         throw this.#whyClosed(connectTimeoutMs)
@@ -126,8 +135,9 @@ export class Client implements RSocketClient {
     const links = [...this.#links.all]
     const refusal = links.find(({ link }) => link.refusal !== undefined)?.link.refusal
     if (refusal !== undefined) {
-      const { message } = errorFromWire(refusal.code, refusal.message)
-      return new RSocketError('DENIED', `the broker refuses the connection: ${message}`)
+      const [, status = '', why = ''] = /^(WEFT-\d{3} )?(.*)$/s.exec(refusal.message) ?? []
+      const code = isNo(refusal) ? 'DENIED' : 'REJECTED'
+      return new RSocketError(code, `${status}the broker refuses the connection: ${why}`)
     }
     const problems = links.map(({ link }) => `${link.broker}: ${link.problem ?? 'no answer'}`)
     return new RSocketError(
@@ -182,6 +192,8 @@ export class Client implements RSocketClient {
   }
 
   async handle(service: string, methods: Methods): Promise<() => Promise<void>> {
+    checkMethods(service, methods)
+    if (this.#caller.closed) throw new RSocketError('REJECTED', 'WEFT-503 the client is closed')
     const isNew = this.#responder.methodsOf(service) === undefined
     this.#responder.set(service, methods)
     if (isNew) await this.#news.tell(this.#up(), { add: [{ name: service }] })
@@ -189,7 +201,9 @@ export class Client implements RSocketClient {
       if (this.#responder.methodsOf(service) !== methods) return
       // First the brokers, so that none of them sends anything to who refuses it.
       await this.#news.tell(this.#up(), { remove: [{ name: service }] })
-      this.#responder.delete(service)
+      if (this.#responder.methodsOf(service) === methods) this.#responder.delete(service)
+      // Somebody has offered it again meanwhile, and nothing was said as it was still there.
+      else await this.#news.tell(this.#up(), { add: [{ name: service }] })
     }
   }
 
@@ -244,8 +258,17 @@ export class Client implements RSocketClient {
       {
         broker: uri,
         dial: (handler) => this.#platform.dial(uri, this.#tls(), handler),
-        hello: () => this.#hello(slot),
-        token: this.#tokens === undefined ? undefined : () => this.#tokens?.take(),
+        hello: () => {
+          own.offered = this.#responder.services
+          return this.#hello(slot)
+        },
+        token:
+          this.#tokens === undefined
+            ? undefined
+            : () => {
+                own.renewals = this.#tokens?.renewals ?? 0
+                return this.#tokens?.take()
+              },
         dataMime,
         leases: lease !== undefined,
         maxStreams: limits.streams,
@@ -263,7 +286,15 @@ export class Client implements RSocketClient {
       },
     )
     const own: OwnLink = {
-      ...{ link, uri, slot, retiring: false, account: new LeaseAccount() },
+      ...{
+        link,
+        uri,
+        slot,
+        retiring: false,
+        account: new LeaseAccount(),
+        offered: [],
+        renewals: 0,
+      },
       lease: (granted) => link.lease(granted),
       get isThere() {
         return link.peer !== undefined && !own.retiring
@@ -302,10 +333,21 @@ export class Client implements RSocketClient {
   }
 
   #onState(own: OwnLink): void {
+    if (own.link.peer !== undefined) this.#catchUp(own)
     this.#links.onState(own)
     this.#prune()
     this.#onAttempt?.()
     told(() => this.#options.onLinkChange?.(this.status()))
+  }
+
+  /** What came and went since hello, while the link was not up and was told no news. */
+  #catchUp({ link, offered, renewals }: OwnLink): void {
+    const jwt = this.#tokens?.newerThan(renewals)
+    if (jwt !== undefined) link.tell({ token: { jwt } })
+    const { services } = this.#responder
+    const add = services.filter((name) => !offered.includes(name)).map((name) => ({ name }))
+    const remove = offered.filter((name) => !services.includes(name)).map((name) => ({ name }))
+    if (add.length + remove.length > 0) void this.#news.tell([link], { add, remove })
   }
 
   #onFailed(own: OwnLink): void {
@@ -326,7 +368,7 @@ export class Client implements RSocketClient {
     if (isRecord(brokers)) this.#links.learn(this.#places(brokers.uris, brokers.zones))
     if (isRecord(goaway)) {
       const deadlineMs = typeof goaway.deadlineMs === 'number' ? goaway.deadlineMs : 0
-      this.#links.leave(own, Math.max(0, deadlineMs), this.#places(goaway.replaceWith))
+      this.#links.leave(own, inHour(deadlineMs), this.#places(goaway.replaceWith))
     }
     if (token !== undefined) this.refreshToken().catch(() => {})
     if (isRecord(ack)) this.#news.onAck(own.link, ack.seq)
@@ -335,6 +377,11 @@ export class Client implements RSocketClient {
   #places(uris: unknown, zones?: unknown) {
     return usablePlaces(uris, zones, this.#settings.brokers, this.#platform.schemes)
   }
+}
+
+/** No for good: a broker that has no room (503) may have some soon. */
+function isNo({ message }: Refusal): boolean {
+  return !message.startsWith('WEFT-503 ')
 }
 
 function statusOf(
@@ -352,6 +399,12 @@ function statusOf(
   }
 }
 
+/** Callers hear that it failed and not why: somebody has to. */
+function writeHandlerError(error: unknown, { service, method }: IncomingRequest): void {
+  // biome-ignore lint/suspicious/noConsole: where programs without a handler of their own look
+  console.error(`@weft/rsocket: the handler of ${service}.${method} failed:`, error)
+}
+
 /** What a program does with news is its own: it must not break what is under way here. */
 function told(tell: () => void): void {
   try {
@@ -361,6 +414,11 @@ function told(tell: () => void): void {
       throw error
     })
   }
+}
+
+/** What a broker says in milliseconds, as timers take it. */
+function inHour(ms: number): number {
+  return Math.min(3_600_000, Math.max(0, ms))
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -71,6 +71,22 @@ function isCode(code: number): boolean {
   return NAMES.has(code) || (Number.isInteger(code) && code >= FIRST_OWN_CODE && code <= LAST_CODE)
 }
 
+const ofCalls = new WeakSet<RSocketError>()
+
+/** Marks what a call of this program ended with. */
+export function ofCall(error: RSocketError): RSocketError {
+  ofCalls.add(error)
+  return error
+}
+
+/**
+ * Whether it says that a call of this program was not processed. Thrown on by a handler it would
+ * say so of the handler, which has run: nobody may take it for an invitation to run it again.
+ */
+export function isOthersRejection(error: RSocketError): boolean {
+  return error.code === ERROR_CODE.REJECTED && ofCalls.has(error)
+}
+
 /** An ERROR that came from the other side, whatever its code is. */
 export function errorFromWire(code: number, message: string): RSocketError {
   return new RSocketError(isCode(code) ? code : 'APPLICATION_ERROR', message)

@@ -174,6 +174,8 @@ export function openChannel(
     },
     close() {
       void items.return()
+      // Whoever answered to the end may leave our half open.
+      attempt.stream.complete()
       sending.stop()
     },
   }

@@ -7,6 +7,7 @@
 import type { Clock } from '@weft/base'
 import { type BrokerPlace, pickBrokers } from '@weft/traffic'
 import type { Link } from './link/link.ts'
+import { MAX_PLACES } from './options.ts'
 
 export interface LinkSetOptions {
   readonly instance: string
@@ -85,7 +86,8 @@ export class LinkSet {
   /** The broker goes: another one first, then this link drains. */
   leave(managed: ManagedLink, deadlineMs: number, replaceWith: readonly BrokerPlace[]): void {
     const known = new Set(this.#places.map(({ uri }) => uri))
-    this.#places = [...this.#places, ...replaceWith.filter(({ uri }) => !known.has(uri))]
+    const fresh = replaceWith.filter(({ uri }) => !known.has(uri))
+    this.#places = [...this.#places, ...fresh].slice(-MAX_PLACES)
     this.#avoid(managed.uri, deadlineMs)
     this.#arrange()
   }

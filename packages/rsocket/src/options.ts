@@ -1,7 +1,7 @@
 /** What `connect` was told, checked and complete. */
 import type { BrokerPlace } from '@weft/traffic'
 import { DEFAULT_LEASE } from './lease.ts'
-import type { ConnectOptions, LeaseOptions, Limits } from './types.ts'
+import type { ConnectOptions, LeaseOptions, Limits, Methods } from './types.ts'
 
 export interface Settings {
   readonly brokers: readonly BrokerPlace[]
@@ -23,6 +23,8 @@ export interface Settings {
 }
 
 const MAX_LINKS = 16
+/** So many brokers are known at most, whatever a broker says. */
+export const MAX_PLACES = 1_024
 const MAX_MS = 0x7fff_ffff
 const LIMITS: Limits = {
   streams: 16_384,
@@ -42,6 +44,9 @@ export function readOptions(
   schemes: readonly string[],
   newInstance: () => string,
 ): Settings {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError("Cannot connect: give options, as in connect({ brokers: 'tls://b:7878' })")
+  }
   const listed = typeof options.brokers === 'string' ? [options.brokers] : options.brokers
   if (!Array.isArray(listed) || listed.length === 0) {
     throw new TypeError('Cannot connect: brokers must name at least one, as in tls://broker:7878')
@@ -50,6 +55,9 @@ export function readOptions(
     const { uri, zone = '' } = typeof each === 'string' ? { uri: each } : each
     return { uri: checkedUri(uri, schemes), zone }
   })
+  for (const [service, methods] of Object.entries(options.services ?? {})) {
+    checkMethods(service, methods)
+  }
   const limits = { ...LIMITS, ...options.limits }
   inRange('limits.streams', limits.streams, 1, 1_000_000)
   inRange('limits.payloadBytes', limits.payloadBytes, 1, 0xff_ff_ff)
@@ -75,6 +83,22 @@ export function readOptions(
       lease === false
         ? undefined
         : checkedLease({ ...DEFAULT_LEASE, ...(lease === true ? {} : lease) }),
+  }
+}
+
+/** @throws {TypeError} If the service has no name, or something in it cannot be called. */
+export function checkMethods(service: string, methods: Methods): void {
+  if (typeof service !== 'string' || service === '') {
+    throw new TypeError(`Cannot offer a service: its name must be a text, got ${String(service)}`)
+  }
+  if (typeof methods !== 'object' || methods === null || Array.isArray(methods)) {
+    throw new TypeError(`Cannot offer ${service}: its methods must be { name: function }`)
+  }
+  for (const [name, handler] of Object.entries(methods)) {
+    if (typeof handler === 'function') continue
+    throw new TypeError(
+      `Cannot offer ${service}: ${name} must be a function, got ${typeof handler}`,
+    )
   }
 }
 
@@ -125,7 +149,7 @@ export function usablePlaces(
 ): readonly BrokerPlace[] {
   if (!Array.isArray(uris)) return []
   const kinds = new Set(first.map(({ uri }) => kindOf(uri)))
-  return uris.flatMap((uri: unknown, at) => {
+  return uris.slice(0, MAX_PLACES).flatMap((uri: unknown, at) => {
     if (typeof uri !== 'string' || uriProblem(uri, schemes) !== undefined) return []
     const zone: unknown = Array.isArray(zones) ? zones[at] : undefined
     return kinds.has(kindOf(uri)) ? [{ uri, zone: typeof zone === 'string' ? zone : '' }] : []

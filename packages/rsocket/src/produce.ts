@@ -13,6 +13,9 @@ export class Producer {
   readonly #outgoing: OutgoingFrames
   readonly #isLent: boolean
   #wake: (() => void) | undefined
+  #items: Items | undefined
+  /** What the iterable said when it was told that nobody wants more. */
+  #returned: Promise<unknown> | undefined
   #stopped = false
   /** Items that were taken from the iterable. */
   taken = 0
@@ -32,7 +35,19 @@ export class Producer {
   /** Nobody wants more: the iterable is told by `return`. */
   stop(): void {
     this.#stopped = true
+    // At once: one that waits for an event would else wait on, with nobody to give it to.
+    if (this.#items !== undefined && !this.#mayBeLent) this.#tell(this.#items)
     this.#resume()
+  }
+
+  get #mayBeLent(): boolean {
+    return this.#isLent && this.taken === 0
+  }
+
+  #tell(items: Items): void {
+    this.#returned ??= (async () => items.return?.(undefined))()
+    // `run` hears of it, too.
+    this.#returned.catch(() => {})
   }
 
   #resume(): void {
@@ -53,6 +68,7 @@ export class Producer {
   async run(items: Items): Promise<void> {
     // Also when it throws itself: then there is nothing to tell it.
     let isOver = false
+    this.#items = items
     try {
       while (this.#mayGoOn) {
         if (this.#stream.credit === 0) {
@@ -74,7 +90,9 @@ export class Producer {
         if (this.#mayGoOn) this.#stream.next({ data: encode(value) })
       }
     } finally {
-      if (!isOver && !(this.#isLent && this.taken === 0)) await items.return?.(undefined)
+      this.#items = undefined
+      if (!isOver && !this.#mayBeLent) this.#tell(items)
+      await this.#returned
     }
   }
 }

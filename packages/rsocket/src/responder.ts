@@ -3,7 +3,7 @@
  * stream. What a handler throws by accident stays here: callers hear that it failed, not why.
  */
 import type { RSocketPayload, RSocketStream, RSocketStreamHandler } from '@weft/wire'
-import { ERROR_CODE, errorFromWire, RSocketError } from './errors.ts'
+import { ERROR_CODE, errorFromWire, isOthersRejection, RSocketError } from './errors.ts'
 import { ItemQueue } from './item-queue.ts'
 import type { OutgoingFrames } from './link/carrier.ts'
 import { encode, Message, type Outgoing } from './message.ts'
@@ -137,7 +137,7 @@ export class Responder {
   }
 
   #fail(stream: RSocketStream, error: unknown, request: Incoming): void {
-    if (error instanceof RSocketError) {
+    if (error instanceof RSocketError && !isOthersRejection(error)) {
       if (stream.interaction !== 'fnf') stream.fail(error.code, error.message)
       return
     }

@@ -39,3 +39,19 @@ test('the next token is shown before the one that is shown ends; a source that f
   tokens.close()
   assert.equal(clock.pending, 0)
 })
+
+test('several renewals at once are one, and it is known whether there was one since', async () => {
+  let asked = 0
+  const renewed: string[] = []
+  const source = async () => `token-${++asked}`
+  const tokens = new Tokens(source, new FakeClock(0), (token) => void renewed.push(token))
+  const { renewals } = tokens
+  await tokens.take()
+  assert.equal(tokens.newerThan(renewals), undefined)
+  await Promise.all([tokens.refresh(), tokens.refresh(), tokens.refresh()])
+  assert.deepEqual([asked, renewed], [2, ['token-2']])
+  assert.equal(tokens.newerThan(renewals), 'token-2')
+  assert.equal(tokens.newerThan(tokens.renewals), undefined)
+  await tokens.refresh()
+  assert.equal(asked, 3)
+})

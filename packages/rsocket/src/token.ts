@@ -14,6 +14,8 @@ export class Tokens {
   /** A newer token than the one before is there. */
   readonly #onRenewed: (token: string) => void
   #cancel = () => {}
+  #refreshing: Promise<void> | undefined
+  #newest: { readonly number: number; readonly token: string } | undefined
   #closed = false
 
   constructor(source: TokenSource, clock: Clock, onRenewed: (token: string) => void) {
@@ -30,9 +32,29 @@ export class Tokens {
     return token
   }
 
-  async refresh(): Promise<void> {
+  /** Renewals so far: what was taken before this number is not the newest. */
+  get renewals(): number {
+    return this.#newest?.number ?? 0
+  }
+
+  /** The token of the newest renewal, if that came after so many. */
+  newerThan(renewals: number): string | undefined {
+    return this.renewals > renewals ? this.#newest?.token : undefined
+  }
+
+  /** Several at once are one. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined
+    })
+    return this.#refreshing
+  }
+
+  async #refresh(): Promise<void> {
     const token = await this.take()
-    if (token !== undefined) this.#onRenewed(token)
+    if (token === undefined || this.#closed) return
+    this.#newest = { number: this.renewals + 1, token }
+    this.#onRenewed(token)
   }
 
   close(): void {

@@ -29,7 +29,9 @@ export type Methods = Readonly<Record<string, Handler>>
 /**
  * Answers a request. To a request/response: the answer, or a promise of it. To a stream or a
  * channel: an async iterable or a generator of items; anything else is the only item. What it
- * throws ends the call: `RSocketError` as it is, everything else as APPLICATION_ERROR without its text.
+ * throws ends the call: `RSocketError` as it is, everything else as APPLICATION_ERROR without its
+ * text. So does the REJECTED of a call that the handler made itself: its own caller must not take it
+ * for a request that was not processed.
  */
 export type Handler = (request: IncomingRequest) => Outgoing | Promise<Outgoing>
 
@@ -82,7 +84,7 @@ export interface ConnectOptions {
   readonly limits?: Partial<Limits>
   /** False: brokers may send as many requests as they like, up to `limits.streams`. */
   readonly lease?: boolean | Partial<LeaseOptions>
-  /** Told what handlers throw that is no `RSocketError`, which callers are not told. */
+  /** Told what handlers throw that callers are not told; default: it is written to the console. */
   readonly onHandlerError?: (error: unknown, request: IncomingRequest) => void
   /** Told when a link comes up or goes down. */
   readonly onLinkChange?: (status: ClientStatus) => void

@@ -21,6 +21,8 @@ export interface FarEnd {
   readonly setup: Setup | undefined
   /** LEASE frames, as requests. */
   readonly leases: readonly number[]
+  /** METADATA_PUSH frames, as text. */
+  readonly pushes: readonly string[]
   keepalives: number
   /** The connection breaks. */
   cut(): void
@@ -74,6 +76,7 @@ export class FakeBroker {
 
   #endFor(handler: CarrierHandler, cut: () => void): FarEnd & { take(frame: Uint8Array): void } {
     const leases: number[] = []
+    const pushes: string[] = []
     const view = new FrameView()
     const write = (frame: Uint8Array) => handler.onFrame(frame, LENGTH_PREFIX_BYTES, frame.length)
     const peer = new RSocketPeer(
@@ -91,12 +94,12 @@ export class FakeBroker {
         },
         onRequest: (stream, payload) => this.onRequest(stream, payload),
         onLease: ({ requests }) => void leases.push(requests),
-        onMetadataPush() {},
+        onMetadataPush: (metadata) => void pushes.push(Buffer.from(metadata).toString()),
         onFatal: cut,
       },
     )
     const end = {
-      ...{ peer, leases, cut, keepalives: 0 },
+      ...{ peer, leases, pushes, cut, keepalives: 0 },
       setup: undefined as Setup | undefined,
       lease: (requests: number) => write(renderLease({ requests, ttlMs: 60_000 })),
       take(frame: Uint8Array) {
