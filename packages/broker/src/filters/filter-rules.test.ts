@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { eventually, FakeClock } from '@weft/testkit'
+import { HTTP_ENTRY_MIME, renderComposite, renderHttpRequest } from '@weft/wire'
 import { echo, openBroker, routed, SILENT } from '../broker-fixture.ts'
 import type { BrokerFilter, StreamEnd } from './filter.ts'
 import { both, loadedOf, openFilteredBroker, text, upperCase } from './filter-fixture.ts'
@@ -30,6 +31,60 @@ test('requests pass filters in order, answers in reverse', async () => {
     ...['a request', 'b request', 'a request -', 'b request -a'],
     ...['b response -ab', 'a response -abb', 'b response complete', 'a response complete'],
   ])
+  broker.close()
+})
+
+test('hooks that only look may be async: what they reject with is counted, and ends nothing', async () => {
+  const fail = async (): Promise<void> => {
+    throw new Error('later')
+  }
+  const { broker, dial, loaded, setFilters } = await openFilteredBroker([
+    {
+      needs: both,
+      create: () => ({ onComplete: fail, onEnd: fail, onCancel: fail }),
+      close: fail,
+    },
+  ])
+  const responder = await dial({ services: ['s'] })
+  responder.answer = echo()
+  const requester = await dial()
+  assert.deepEqual(await requester.ask('rr', routed('s.m', 'x')), ['x'])
+  responder.answer = () => {}
+  requester.peer.request('stream', routed('s.m'), SILENT).cancel()
+  const [one] = loaded
+  await eventually(() => assert.equal(one?.health.failures, 4))
+  assert.equal(one?.health.lastFailure, 'later')
+  setFilters([])
+  one?.retire()
+  await eventually(() => assert.equal(one?.health.failures, 5))
+  broker.close()
+})
+
+test('nobody gets past a filter by another way to write the name of its service', async () => {
+  const { broker, dial } = await openFilteredBroker([
+    {
+      match: { services: ['com.acme.Cart', 'reviews'] },
+      create: () => ({ onRequest: () => ({ refuse: 'no', code: 0x403 }) }),
+    },
+  ])
+  const responder = await dial({ services: ['com.acme.Cart', 'com.acme.Other'] })
+  responder.answer = echo()
+  const requester = await dial()
+  for (const key of [
+    'com.acme.Cart.add',
+    'com.acme.Cart',
+    'com.acme.Cart.add:',
+    'g!com.acme.Cart',
+  ]) {
+    assert.deepEqual(await requester.ask('rr', routed(key)), ['#403 no'], key)
+  }
+  for (const authority of ['reviews', 'Reviews:80', 'REVIEWS.']) {
+    const head = renderHttpRequest({ method: 'GET', path: '/', authority, fields: [] })
+    const metadata = renderComposite([{ mime: HTTP_ENTRY_MIME, content: head }])
+    const said = await requester.ask('rr', { data: Buffer.alloc(0), metadata })
+    assert.deepEqual(said, ['#403 no'], authority)
+  }
+  assert.deepEqual(await requester.ask('rr', routed('com.acme.Other.add', 'x')), ['x'])
   broker.close()
 })
 

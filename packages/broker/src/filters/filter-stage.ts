@@ -35,11 +35,12 @@ export class FilterStage {
     const { chain } = this.#set
     if (chain.length === 0 || requester.facts.skipsFilters === true) return undefined
     if (OWN_SERVICES.includes(service)) return undefined
+    const names = namesOf(call)
     let stream: FilterStream | undefined
     const filters: ActiveFilter[] = []
     for (const loaded of chain) {
       if (loaded.filter.create === undefined) continue
-      if (!matches(loaded.settings.match, service, interaction)) continue
+      if (!names.some((name) => matches(loaded.settings.match, name, interaction))) continue
       stream ??= streamOf(requester, call)
       const hooks = hooksOf(loaded, stream)
       if (hooks !== undefined) filters.push({ loaded, hooks })
@@ -62,6 +63,16 @@ export class FilterStage {
     }
     return undefined
   }
+}
+
+/**
+ * How a filter may name what is called. Callers may leave the method out, and the last word of the
+ * service stands in its place then; hosts are the same in upper case.
+ */
+function namesOf({ route, isHttp }: RequestCall): readonly string[] {
+  const { service, method } = route
+  if (isHttp) return [service.toLowerCase().replace(/\.$/, '')]
+  return method === '' ? [service] : [service, `${service}.${method}`]
 }
 
 /** Undefined: it does not take part. One that fails closed takes part by refusing. */

@@ -329,10 +329,7 @@ export class FilteredStream {
     if (direction === 'response') this.#isCancelled = true
     for (const { loaded, hooks } of this.#filters) {
       if (hooks.onCancel === undefined) continue
-      void loaded.call(() => {
-        hooks.onCancel?.(direction)
-        return undefined
-      })
+      loaded.tell(() => hooks.onCancel?.(direction))
     }
   }
 
@@ -359,10 +356,7 @@ export class FilteredStream {
         requestBytes: this.#requestBytes,
         responseBytes: this.#responseBytes,
       }
-      void loaded.call(() => {
-        hooks.onEnd?.(end)
-        return undefined
-      })
+      loaded.tell(() => hooks.onEnd?.(end))
     }
   }
 

@@ -229,10 +229,7 @@ export class ItemLane {
   #tellComplete(): void {
     for (const { loaded, hooks } of this.#filters) {
       if (hooks.onComplete === undefined) continue
-      void loaded.call(() => {
-        hooks.onComplete?.(this.#direction)
-        return undefined
-      })
+      loaded.tell(() => hooks.onComplete?.(this.#direction))
     }
   }
 

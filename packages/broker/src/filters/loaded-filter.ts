@@ -62,6 +62,14 @@ export class LoadedFilter {
     }
   }
 
+  /** Of hooks that only look. An async one may fail later: that is its failure, nobody waits for it. */
+  tell(hook: () => unknown): void {
+    void this.call(() => {
+      const said = hook()
+      return said instanceof Promise ? said.then(() => undefined) : undefined
+    })
+  }
+
   /** Nothing can stop a hook that does not return, but it can be left alone from then on. */
   #late(tookMs: number): typeof FAILED | undefined {
     return this.fail(new Error(`the whole broker waited ${Math.round(tookMs)} ms for it`), true)
@@ -125,7 +133,8 @@ export class LoadedFilter {
   #closeWhenDone(): void {
     if (!this.#retired || this.streams > 0) return
     try {
-      this.filter.close?.()
+      const said: unknown = this.filter.close?.()
+      if (said instanceof Promise) said.catch((error: unknown) => this.fail(error))
     } catch (error) {
       this.fail(error)
     }
