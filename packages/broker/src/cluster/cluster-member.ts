@@ -7,13 +7,14 @@
  */
 import type { Clock, Logger } from '@weft/base'
 import type { Transport } from '@weft/net'
-import { readConnectionEvent } from '@weft/wire'
+import { RSOCKET_ERROR, readConnectionEvent } from '@weft/wire'
 import { tellEvent } from '../announcements.ts'
 import type { Broker } from '../broker.ts'
 import type { Leg } from '../leg.ts'
 import type { Places } from '../mesh/kind-places.ts'
 import type { BrokerFacts } from '../peer-facts.ts'
 import { type PickDeps, pickLeg } from '../pick-leg.ts'
+import type { Refusal } from '../router.ts'
 import type { ClusterPort } from './cluster-port.ts'
 import type { EtcdEvent, KeyValue } from './etcd/messages.ts'
 import type { HopTls } from './hop-tls.ts'
@@ -71,6 +72,11 @@ const GONE_MS = 1_000
 const WRITE_MS = 1_000
 /** How long what is open may go on over a connection that a newer one has replaced. */
 const MOVE_MS = 10_000
+/** Another broker has not heard yet, or cannot while etcd is away. No lease is worth a wait. */
+const LEFT: Refusal = {
+  code: RSOCKET_ERROR.rejected,
+  message: 'WEFT-503 the instance has left its broker',
+}
 
 export class ClusterMember implements ClusterPort {
   readonly #options: ClusterOptions
@@ -99,12 +105,13 @@ export class ClusterMember implements ClusterPort {
     this.#pick = { random: deps.random, nowMs: () => deps.clock.monotonicMs() }
     this.#view = new ClusterView(prefix, id)
     this.#registrar = new Registrar(
-      { prefix, ...REGISTRAR_DEFAULTS },
+      { prefix, place: brokerKey(prefix, id), ...REGISTRAR_DEFAULTS },
       {
         ...deps,
         open: (onEnd) => deps.openStore(onEnd),
         onSnapshot: (kvs) => this.#onSnapshot(kvs),
         onEvents: (events) => this.#onEvents(events),
+        onReturn: ({ key, value }) => this.#lookAtOwn(key, value),
         onWritten: (key, revision) => this.#local.onWritten(key, revision),
         onReconcile: () => this.#reconcile(),
         onState: () => {
@@ -188,10 +195,10 @@ export class ClusterMember implements ClusterPort {
     this.#local.reconcile(this.#broker?.legs ?? [])
   }
 
-  /** A connection of ours, if it can take a request now. */
-  #find(conn: string): Leg | undefined {
+  /** A connection of ours, if it can take a request now; a refusal: it never will. */
+  #find(conn: string): Leg | Refusal | undefined {
     const leg = this.#local.legOf(conn)
-    return leg && pickLeg([leg], [], this.#pick)
+    return leg === undefined ? LEFT : pickLeg([leg], [], this.#pick)
   }
 
   // Links
@@ -243,8 +250,9 @@ export class ClusterMember implements ClusterPort {
 
   #onSnapshot(kvs: readonly KeyValue[]): void {
     const { prefix, id } = this.#options
+    if (!kvs.some(({ key }) => key === brokerKey(prefix, id))) this.#takePlaceBack()
     for (const { key, value } of kvs) {
-      if (brokerOfKey(prefix, key) !== id) continue
+      if (brokerOfKey(prefix, key) !== id || this.#isConflicting) continue
       // Of an earlier start of this broker: its lease may last a little longer.
       if (!this.#registrar.has(key)) this.#registrar.delete(key)
       this.#lookAtOwn(key, value)
@@ -258,7 +266,11 @@ export class ClusterMember implements ClusterPort {
   }
 
   #onEvents(events: readonly EtcdEvent[]): void {
-    for (const { kind, kv } of events) if (kind === 'put') this.#lookAtOwn(kv.key, kv.value)
+    const { prefix, id } = this.#options
+    for (const { kind, kv } of events) {
+      if (kind === 'put') this.#lookAtOwn(kv.key, kv.value)
+      else if (kv.key === brokerKey(prefix, id)) this.#takePlaceBack()
+    }
     this.#learn(this.#view.apply(events))
   }
 
@@ -274,6 +286,17 @@ export class ClusterMember implements ClusterPort {
     )
     this.#registrar.forgetAll(key)
     for (const peer of this.#peers.values()) peer.close()
+  }
+
+  /** Whoever had our id is gone. */
+  #takePlaceBack(): void {
+    if (!this.#isConflicting) return
+    this.#isConflicting = false
+    this.#deps.log.info('the other broker with the same id is gone', { id: this.#options.id })
+    this.#writeRecord()
+    this.#reconcile()
+    const brokers = new Set(this.#view.brokers.keys())
+    this.#learn({ brokers, conns: new Set(), links: new Set() })
   }
 
   #learn({ brokers, conns, links }: ViewChange): void {

@@ -113,6 +113,23 @@ test('an instance at both brokers is asked where the caller is; behind the other
   assert.equal(two.broker.counters.hopsIn, 1)
 })
 
+test('an instance that left while etcd is away: its broker says that it is gone, not that it is busy', async () => {
+  const [one, two, etcd] = await pair()
+  const leaving = await two.dial({ services: ['a.B'] })
+  leaving.answer = echo()
+  await knows(one, 'a.B')
+  const caller = await one.dial()
+  assert.deepEqual(await caller.ask('rr', routed('a.B.c', 'x')), ['x'])
+  etcd.stop()
+  leaving.close()
+  await knows(two, 'a.B', 0)
+  await eventually(async () =>
+    assert.deepEqual(await caller.ask('rr', routed('a.B.c')), [
+      '#202 WEFT-503 the instance has left its broker',
+    ]),
+  )
+})
+
 test('the newest connection of a link wins in the whole cluster, and the older is told to go', async () => {
   const [one, two] = await pair()
   const older = await one.dial({ services: ['a.B'], instance: 'i', link: 0 })
@@ -239,6 +256,51 @@ test('two brokers with one id: the newer keeps the place, the older says so and 
   assert.equal(newer.member.status.state, 'connected')
   const caller = await older.dial()
   assert.deepEqual(await caller.ask('rr', routed('a.B.x', 'y')), ['y'])
+  // The older one touches nothing of the newer's when it sees etcd again.
+  await newer.dial({ services: ['a.C'] })
+  await eventually(() => assert.equal(etcd.kvs.size, 2))
+  const { revision } = etcd
+  etcd.stop()
+  etcd.start()
+  await eventually(() => {
+    assert.ok(older.member.status.member !== '' && newer.member.status.state === 'connected')
+  })
+  assert.equal(etcd.kvs.size, 2)
+  assert.equal(etcd.revision, revision)
+  // When the newer one is gone the older one is a broker of the cluster again.
+  const third = await open(etcd, { id: 'b2' })
+  await newer.stop()
+  await eventually(() => assert.equal(older.member.status.state, 'connected'))
+  await knows(third, 'a.B')
+  const afar = await third.dial()
+  assert.deepEqual(await afar.ask('rr', routed('a.B.x', 'z')), ['z'])
+})
+
+test('a broker that was away does not take its id back from one that has it since', async () => {
+  const etcd = new ModelEtcd(realClock)
+  let cut: (() => void) | undefined
+  let isAway = false
+  const own: NodeOptions['etcd'] = {
+    async open(onEnd) {
+      if (isAway) throw new Error('no way to etcd')
+      const store = await etcd.open(onEnd)
+      cut = () => store.end('cut off')
+      return store
+    },
+  }
+  const older = await open(etcd, { id: 'b1', etcd: own })
+  await older.dial({ services: ['a.B'] })
+  await eventually(() => assert.equal(etcd.kvs.size, 2))
+  isAway = true
+  cut?.()
+  etcd.revokeAll()
+  const newer = await open(etcd, { id: 'b1' })
+  await eventually(() => assert.equal(newer.member.status.state, 'connected'))
+  isAway = false
+  await eventually(() => assert.equal(older.member.status.state, 'conflict'))
+  await eventually(() => assert.notEqual(older.member.status.member, ''))
+  assert.equal(newer.member.status.state, 'connected')
+  assert.deepEqual([...etcd.kvs.keys()], ['/weft/rsocket/brokers/b1'])
 })
 
 test('a renewed certificate: another link takes over, and what is open ends where it began', async () => {

@@ -28,11 +28,12 @@ import {
 } from '@weft/wire'
 import type { Leg } from '../leg.ts'
 import { writeStreamId } from '../rewrite.ts'
+import type { Refusal } from '../router.ts'
 import type { HopPort } from './hop-port.ts'
 
 export interface HopMuxDeps {
-  /** The connection that the other broker means, if it can take a request now. */
-  pick(endpointId: string): Leg | undefined
+  /** The connection that the other broker means, if it can take a request now; or why it never will. */
+  pick(endpointId: string): Leg | Refusal | undefined
   /** The link is being cut. */
   onEnd(why: string): void
 }

@@ -3,6 +3,7 @@ import type { Clock, Logger } from '@weft/base'
 import type { Transport } from '@weft/net'
 import type { Broker } from '../broker.ts'
 import type { Leg } from '../leg.ts'
+import type { Refusal } from '../router.ts'
 import { HopDialer } from './hop-dialer.ts'
 import { HopMux } from './hop-mux.ts'
 import type { HopTls } from './hop-tls.ts'
@@ -24,8 +25,8 @@ export interface PeerBrokerDeps {
   readonly transport: Transport
   readonly tls: HopTls
   readonly broker: Broker
-  /** A connection of ours, if it can take a request now. */
-  find(conn: string): Leg | undefined
+  /** A connection of ours, if it can take a request now; a refusal: it never will. */
+  find(conn: string): Leg | Refusal | undefined
   /** The link is up: what can be called over it is to be said again. */
   onUp(peer: PeerBroker): void
 }
