@@ -13,12 +13,13 @@ function opened() {
   const states: boolean[] = []
   const seen = { snapshots: 0, reconciles: 0 }
   const registrar = new Registrar(
-    { prefix: '/p/', ...REGISTRAR_DEFAULTS },
+    { prefix: '/p/', place: '/p/place', ...REGISTRAR_DEFAULTS },
     {
       ...{ clock, log: silentLogger, random: () => 0.5 },
       open: (onEnd) => etcd.open(onEnd),
       onSnapshot: () => void seen.snapshots++,
       onEvents() {},
+      onReturn() {},
       onWritten: (key, revision) => void written.set(key, revision),
       onReconcile: () => void seen.reconciles++,
       onState: (isConnected) => void states.push(isConnected),

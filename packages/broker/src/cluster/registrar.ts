@@ -20,6 +20,8 @@ export type Store = Pick<
 export interface RegistrarOptions {
   /** All keys of the cluster begin with it; ends with a slash. */
   readonly prefix: string
+  /** The key that only one may have; looked at before everything is written again. */
+  readonly place: string
   /** As long our keys stay without us, in seconds. */
   readonly ttlS: number
   readonly keepAliveMs: number
@@ -38,6 +40,8 @@ export interface RegistrarDeps {
   /** Everything under the prefix, as of now. */
   onSnapshot(kvs: readonly KeyValue[]): void
   onEvents(events: readonly EtcdEvent[]): void
+  /** Our lease was lost, and the place has this value now. */
+  onReturn(place: KeyValue): void
   /** A key of ours was written, by this revision. */
   onWritten(key: string, revision: number): void
   /** Compares with what is really connected before keys are compared. */
@@ -57,6 +61,7 @@ export class Registrar {
   /** Keys that may be different in etcd. */
   #dirty = new Set<string>()
   #lease: bigint | undefined
+  #hadLease = false
   #store: Store | undefined
   #isReady = false
   #isWriting = false
@@ -165,7 +170,13 @@ export class Registrar {
 
   /** All keys go with the lease, so all are written anew. */
   async #takeLease(store: Store): Promise<void> {
-    this.#lease = await store.grant(this.#options.ttlS)
+    const { ttlS, place } = this.#options
+    if (this.#hadLease) {
+      const { kvs } = await store.range(place)
+      for (const kv of kvs) if (kv.key === place) this.#deps.onReturn(kv)
+    }
+    this.#lease = await store.grant(ttlS)
+    this.#hadLease = true
     for (const key of this.#wanted.keys()) this.#dirty.add(key)
   }
 
