@@ -313,6 +313,38 @@ describe('one service, two ways', () => {
     }
   })
 
+  test('a call in RSocket’s own form reaches a service of HTTP that did not dial in', async () => {
+    for (const account of ['web', 'mallory']) {
+      const client = await connect({
+        ...{ brokers: `tcp://${broker}`, app: account, namespace: 'shop', links: 1 },
+        token: await token(account),
+      })
+      try {
+        const list = (service: string) => client.requestResponse(service, 'list', '{}')
+        if (account === 'mallory') {
+          await assert.rejects(list('books'), { code: 0x403 })
+          continue
+        }
+        for (const service of ['books', 'books.shop']) {
+          const headers = await eventually(
+            () =>
+              list(service).then(
+                (answer) => answer.json(),
+                () => undefined,
+              ),
+            (answer) => answer !== undefined,
+          )
+          const seen = headers as Readonly<Record<string, string>>
+          assert.ok(seen['x-forwarded-client-cert']?.includes(`URI=${WEB}`), 'as itself')
+          assert.equal(seen['x-rsocket-interaction'], 'rr')
+        }
+        await assert.rejects(list('com.acme.Nobody'), { code: 0x202, message: /WEFT-404/ })
+      } finally {
+        await client.close(0)
+      }
+    }
+  })
+
   test('the direct way is back, and taken again', async () => {
     await direct('cart', cartPort)
     for (const caller of ['web', 'web dialled in']) {

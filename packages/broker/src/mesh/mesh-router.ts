@@ -31,6 +31,7 @@ import { GlobalTokens } from './global-tokens.ts'
 import { withFieldChanges } from './http-head.ts'
 import { MeshClusters } from './mesh-clusters.ts'
 import type { Mirrors } from './mirrors.ts'
+import { asHttpRequest, authorityFor } from './native-out.ts'
 import { leavesBroker, serviceOf } from './outside.ts'
 import { ownAnswer, refused } from './own-answer.ts'
 import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
@@ -51,6 +52,8 @@ export interface MeshRouterDeps extends PickDeps {
   bridged(leg: Leg): BridgedCall | undefined
   /** The way to who did not dial in; undefined: the kind has none. */
   outside(kind: WorkloadKind): Leg | undefined
+  /** The same for calls in RSocket's own form. */
+  nativeOutside(kind: WorkloadKind): Leg | undefined
   /** Asks an issuer of tokens for its keys. */
   fetchKeys(uri: string, timeoutMs: number): Promise<FetchedKeys>
   /** Asks a gRPC service as the kind's sidecar would. */
@@ -159,7 +162,7 @@ export class MeshRouter implements Router {
     policy: WorkloadPolicy,
   ): RouteVerdict | Promise<RouteVerdict> {
     const host = call.isHttp ? call.authority : this.#hostOf(leg, call)
-    if (host === undefined) return refused(`WEFT-404 nobody offers ${gsvServiceKey(call.route)}`)
+    if (host === undefined) return this.#leave(kind, call, policy)
     if (policy.routes === undefined) return refused('WEFT-404 the caller has no routes')
     const request = withAuthority(call, host)
     const decision = matchRoute(policy.routes, request)
@@ -204,17 +207,48 @@ export class MeshRouter implements Router {
     return fault === undefined ? verdict : this.#underFault(call, verdict, fault)
   }
 
+  /** A call in RSocket's own form to what nobody offers here: the mesh may have it. */
+  #leave(kind: WorkloadKind, call: RequestCall, policy: WorkloadPolicy): RouteVerdict {
+    const { route } = call
+    const nobody = refused(`WEFT-404 nobody offers ${gsvServiceKey(route)}`)
+    // Groups, versions and channels have no form in HTTP.
+    if (route.group !== '' || route.version !== '' || call.interaction === 'channel') return nobody
+    const authority = authorityFor(policy, route.service)
+    if (authority === undefined || policy.routes === undefined) return nobody
+    const decision = matchRoute(policy.routes, withAuthority(call, authority))
+    if (decision.kind !== 'matched') return nobody
+    if (!leavesBroker(decision.route.action, policy, this.#deps.feeds)) return nobody
+    const way = this.#deps.nativeOutside(kind)
+    if (way === undefined) return nobody
+    const { timeoutMs } = call
+    return {
+      ...this.#outward(kind, way, decision, policy),
+      changes: { request: (frame) => asHttpRequest(frame, call, authority) },
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    }
+  }
+
   /** Undefined: whoever may answer has dialled in here. */
   #wayOut(
     caller: WorkloadKind,
     call: RequestCall,
-    { route }: MatchedDecision,
+    decision: MatchedDecision,
     policy: WorkloadPolicy,
   ): ForwardVerdict | undefined {
-    const { feeds, metrics } = this.#deps
-    if (!call.isHttp || !leavesBroker(route.action, policy, feeds)) return undefined
+    const { feeds } = this.#deps
+    if (!call.isHttp || !leavesBroker(decision.route.action, policy, feeds)) return undefined
     const way = this.#deps.outside(caller)
-    if (way === undefined) return undefined
+    return way && this.#outward(caller, way, decision, policy)
+  }
+
+  /** All of the route is the sidecar's. */
+  #outward(
+    caller: WorkloadKind,
+    way: Leg,
+    { route }: MatchedDecision,
+    policy: WorkloadPolicy,
+  ): ForwardVerdict {
+    const { metrics } = this.#deps
     const service = serviceOf(route.action, policy)
     return {
       kind: 'forward',

@@ -78,6 +78,7 @@ export function openMeshBroker(options: MeshBrokerOptions, deps: BrokerDeps): Me
         ...{ feeds, mirrors, metrics, logs, clock, log, wallMs },
         bridged: (leg) => bridge.callOf(leg),
         outside: (kind) => outside.legFor(kind),
+        nativeOutside: (kind) => outside.nativeLegFor(kind),
         random,
         nowMs: () => clock.monotonicMs(),
         askService: serviceAsker(options.connect, clock),

@@ -7,6 +7,7 @@ import { Agent } from 'node:http'
 import { renderAddress, type ServiceRef } from '@weft/model'
 import type { CompiledAction } from '@weft/traffic'
 import type { Broker } from '../broker.ts'
+import { callAsHttp } from '../http/call-as-http.ts'
 import { callHttp } from '../http/call-http.ts'
 import type { Leg } from '../leg.ts'
 import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
@@ -26,6 +27,8 @@ const FACTS: PeerFacts = {
 export class Outside {
   readonly #sockets = new Map<WorkloadKind, string>()
   readonly #peers = new Map<WorkloadKind, LocalPeer>()
+  /** For calls in RSocket's own form. */
+  readonly #nativePeers = new Map<WorkloadKind, LocalPeer>()
   readonly #agent = new Agent({ keepAlive: true })
   #broker: Broker | undefined
 
@@ -40,23 +43,38 @@ export class Outside {
 
   /** What calls of the kind go to; undefined: it has no way out. */
   legFor(kind: WorkloadKind): Leg | undefined {
+    return this.#legOf(kind, this.#peers, callHttp)
+  }
+
+  /** The same for calls in RSocket's own form, which carry a head of HTTP there. */
+  nativeLegFor(kind: WorkloadKind): Leg | undefined {
+    return this.#legOf(kind, this.#nativePeers, callAsHttp)
+  }
+
+  #legOf(
+    kind: WorkloadKind,
+    peers: Map<WorkloadKind, LocalPeer>,
+    ask: typeof callAsHttp,
+  ): Leg | undefined {
     const path = this.#sockets.get(kind)
     if (this.#broker === undefined || path === undefined) return undefined
-    let local = this.#peers.get(kind)
+    let local = peers.get(kind)
     if (local === undefined || local.leg.closed) {
       const agent = this.#agent
       local = attachLocalPeer(this.#broker, FACTS, (stream, payload) =>
-        callHttp(stream, payload, { application: { path }, agent }),
+        ask(stream, payload, { application: { path }, agent }),
       )
-      this.#peers.set(kind, local)
+      peers.set(kind, local)
     }
     return local.leg
   }
 
   closeKind(kind: WorkloadKind): void {
     this.#sockets.delete(kind)
-    this.#peers.get(kind)?.leg.close()
-    this.#peers.delete(kind)
+    for (const peers of [this.#peers, this.#nativePeers]) {
+      peers.get(kind)?.leg.close()
+      peers.delete(kind)
+    }
   }
 
   close(): void {

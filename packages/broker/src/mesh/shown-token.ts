@@ -3,14 +3,9 @@
  * does not get it, as behind a sidecar, unless the rule says `forwardOriginalToken`.
  */
 import type { FieldChanges } from '@weft/traffic'
-import {
-  FrameView,
-  METADATA_ID,
-  readComposite,
-  readFrame,
-  renderComposite,
-  writeUint24,
-} from '@weft/wire'
+import { FrameView, METADATA_ID, readComposite, readFrame, renderComposite } from '@weft/wire'
+import { withPayload } from '../filters/frames.ts'
+import { GatheredMetadata } from '../gathered-metadata.ts'
 
 const view = new FrameView()
 
@@ -26,15 +21,12 @@ export function withoutUsedToken(
 ): Uint8Array | undefined {
   if (!isUsedUp(changes)) return frame
   if (readFrame(view, frame, 0, frame.length) !== undefined || !view.hasMetadata) return undefined
+  if (GatheredMetadata.isNeeded(view)) return undefined
   const { metadataFrom, metadataTo } = view
   const entries = readComposite(frame.subarray(metadataFrom, metadataTo))
   if (entries === undefined) return undefined
   const kept = entries.filter(({ mime }) => mime !== METADATA_ID.authentication && mime !== MIME)
-  const metadata = renderComposite(kept)
-  const length = Buffer.alloc(3)
-  writeUint24(length, 0, metadata.length)
-  const head = frame.subarray(0, metadataFrom - length.length)
-  return Buffer.concat([head, length, metadata, frame.subarray(metadataTo)])
+  return withPayload(frame, renderComposite(kept), undefined)
 }
 
 const MIME = 'message/x.rsocket.authentication.v0'
