@@ -6,7 +6,9 @@ import { eventually, FakeClock } from '@weft/testkit'
 import { parseKeySet } from '@weft/traffic'
 import { METADATA_ID, renderBearer, renderComposite, renderMetadataPush } from '@weft/wire'
 import { type Fixture, type HelloOptions, openBroker, TestClient } from '../broker-fixture.ts'
+import type { Hello } from '../hello.ts'
 import type { Leg } from '../leg.ts'
+import type { PeerFacts } from '../peer-facts.ts'
 import { Authenticator, type AuthenticatorOptions } from './authenticator.ts'
 import { testIssuer } from './test-tokens.ts'
 
@@ -132,11 +134,33 @@ describe('authentication of SETUP', () => {
       await client.ask('rr', { data: Buffer.alloc(0), metadata: Buffer.alloc(0) })
     }
     await push(tokenFor(600, { sub: 'spiffe://mesh.example/ns/shop/sa/other', jti: 'j2' }))
+    assert.equal(broker.legs()[0]?.facts.identity.claims?.jti, 'j1')
     await push(tokenFor(120, { jti: 'j3' }))
+    const { principal, claims } = broker.legs()[0]?.facts.identity ?? {}
+    assert.equal(claims?.jti, 'j3', 'rules see the claims of the newer one')
+    assert.equal(principal, 'spiffe://mesh.example/ns/shop/sa/cart')
     clock.advance(100_000)
     assert.equal(broker.legs().length, 1)
     clock.advance(40_000)
     await eventually(() => assert.equal(client.fatal?.message, 'WEFT-401 Jwt is expired'))
+  })
+
+  test('beside a certificate the token of another account is followed by one of that account', async () => {
+    const { authenticator } = await secured()
+    const peer = { uriSans: ['spiffe://mesh.example/ns/shop/sa/edge'], validToMs: Infinity }
+    const socket = { tls: { peer }, remoteAddress: { host: '10.0.0.1', port: 1 } }
+    const leg = { socket, closed: false } as unknown as Leg
+    const credentials = { type: 'bearer', token: tokenFor(60) } as const
+    const hello = { credentials, instance: undefined } as unknown as Hello
+    const identity = await authenticator.authenticate(leg, hello)
+    assert.ok(typeof identity === 'object')
+    assert.equal(identity.principal, 'spiffe://mesh.example/ns/shop/sa/edge')
+    leg.facts = { identity } as PeerFacts
+    const content = renderBearer(tokenFor(600, { jti: 'j2' }))
+    const entry = { mime: METADATA_ID.authentication, content }
+    await authenticator.onMetadataPush(leg, renderComposite([entry]))
+    assert.equal(leg.facts.identity.claims?.jti, 'j2')
+    assert.equal(leg.facts.identity.principal, identity.principal)
   })
 
   test('who runs as our user on this machine is whom it says it is', async () => {

@@ -42,6 +42,8 @@ interface Session {
   readonly principal: string | undefined
   /** Absent: a certificate alone. */
   token: string | undefined
+  /** Whose the token is: beside a certificate it may be somebody else's. */
+  readonly tokenPrincipal: string | undefined
   /** Wall clock, milliseconds. */
   tokenEndsAtMs: number
   readonly certificateEndsAtMs: number
@@ -119,7 +121,10 @@ export class Authenticator {
     leg: Leg,
     certificate: Certificate | undefined,
     shown:
-      | { readonly token: string; readonly judged: { readonly expiresAtMs: number } }
+      | {
+          readonly token: string
+          readonly judged: { readonly expiresAtMs: number; readonly principal: string }
+        }
       | undefined,
     principal: string,
     claims: PeerIdentity['claims'],
@@ -127,6 +132,7 @@ export class Authenticator {
     this.#sessions.set(leg, {
       principal,
       token: shown?.token,
+      tokenPrincipal: shown?.judged.principal,
       tokenEndsAtMs: shown?.judged.expiresAtMs ?? Number.POSITIVE_INFINITY,
       certificateEndsAtMs: certificate?.endsAtMs ?? Number.POSITIVE_INFINITY,
     })
@@ -174,11 +180,15 @@ export class Authenticator {
     const judged = await this.#judge(token)
     const { log } = this.#deps
     if (!judged.ok) log.warn('a new token is not taken', { problem: judged.problem })
-    else if (session.token === undefined || judged.principal !== session.principal) {
-      log.warn('a new token is of somebody else', { is: judged.principal, was: session.principal })
-    } else {
+    else if (session.token === undefined || judged.principal !== session.tokenPrincipal) {
+      const was = session.tokenPrincipal
+      log.warn('a new token is of somebody else', { is: judged.principal, was })
+    } else if (!leg.closed) {
       session.token = token
       session.tokenEndsAtMs = judged.expiresAtMs
+      // What rules say of claims holds for the token of now.
+      const { facts } = leg
+      leg.facts = { ...facts, identity: { ...facts.identity, claims: judged.claims } }
     }
   }
 
