@@ -73,6 +73,30 @@ test('each descriptor has a bucket; a value that is not named has one of its own
   assert.equal((await proxy.ask('GET')).status, 200)
 })
 
+test('a request costs of its descriptor what hits_addend says, all or nothing, and one of the default', async (t) => {
+  const [rule] = BY_USER.actions
+  const limit: LocalRateLimit = {
+    ...LIMIT,
+    actions: [{ ...rule, hits: { kind: 'header', header: 'x-cost' } }],
+    bucket: bucketOf(100),
+    alwaysConsumeDefault: true,
+    descriptors: [{ entries: [{ key: 'user', value: 'a' }], bucket: bucketOf(10) }],
+  }
+  const proxy = await filteredProxy([{ kind: 'localRateLimit', limit }])
+  t.after(() => proxy.close())
+  const cost = async (hits: string) => {
+    const { status, headers } = await proxy.ask('GET', { 'x-user': 'a', 'x-cost': hits })
+    return [status, headers['x-ratelimit-remaining']]
+  }
+  assert.deepEqual(await cost('7'), [200, '3'])
+  assert.deepEqual(await cost('4'), [429, '3'])
+  assert.deepEqual(await cost('0'), [200, '3'])
+  assert.deepEqual(await cost('3'), [200, '0'])
+  const other = await proxy.ask('GET', { 'x-user': 'b', 'x-cost': '50' })
+  // Each of the three that went on took one of it, and so does this.
+  assert.equal(other.headers['x-ratelimit-remaining'], '96')
+})
+
 test('a route without actions counts by those of the global limit', async (t) => {
   const limit: LocalRateLimit = {
     ...LIMIT,

@@ -1,6 +1,6 @@
 /** Token buckets in this proxy (Envoy's local_ratelimit filter). */
 import type { LocalRateLimit } from '@weft/model'
-import { type Descriptor, descriptorsOf, LocalLimiter } from '@weft/traffic'
+import { type CountedDescriptor, countedDescriptorsOf, LocalLimiter } from '@weft/traffic'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
 import { FilterMemory } from './filter-memory.ts'
 import type {
@@ -10,7 +10,12 @@ import type {
   FilterScope,
   FilterVerdict,
 } from './http-filter.ts'
-import { limitHeaders, SharedLimiter, type SharedVerdict } from './rate-limit/shared-limiter.ts'
+import {
+  hitsOf,
+  limitHeaders,
+  SharedLimiter,
+  type SharedVerdict,
+} from './rate-limit/shared-limiter.ts'
 
 export const localRateLimit: BindFilter<'localRateLimit'> = (config, scope) => {
   const own = scope.overrides.localRateLimit
@@ -41,7 +46,8 @@ class LocalRateLimitFilter implements BoundFilter {
     const limiter = this.#limiterFor(call.connection)
     if (limiter instanceof SharedLimiter) return this.#askShared(limiter, descriptors)
     const nowMs = clock.monotonicMs()
-    const { allowed, bucket } = limiter.check(descriptors, nowMs)
+    const entries = descriptors.map((one) => one.entries)
+    const { allowed, bucket } = limiter.check(entries, nowMs, hitsOf(descriptors))
     const headers = this.#limit.headers
       ? limitHeaders({
           maxTokens: bucket.maxTokens,
@@ -53,7 +59,7 @@ class LocalRateLimitFilter implements BoundFilter {
   }
 
   /** It rarely has to ask: most requests find a token. */
-  #askShared(limiter: SharedLimiter, descriptors: readonly Descriptor[]): FilterVerdict {
+  #askShared(limiter: SharedLimiter, descriptors: readonly CountedDescriptor[]): FilterVerdict {
     let tell: (verdict: FilterVerdict) => void = () => undefined
     const took = limiter.take(descriptors, (verdict) => tell(this.#verdict(verdict)))
     if (typeof took !== 'function') return this.#verdict(took)
@@ -92,12 +98,17 @@ class LocalRateLimitFilter implements BoundFilter {
     return limiter
   }
 
-  #descriptors({ request, remoteHost, principal, facts }: FilterCall) {
+  #descriptors({
+    request,
+    remoteHost,
+    principal,
+    facts,
+  }: FilterCall): readonly CountedDescriptor[] {
     const { descriptors, actions } = this.#limit
     const { overrides, route, deps } = this.#scope
     if (descriptors.length === 0) return []
     // Without actions of its own it counts by those that the route has for the global limit.
-    return descriptorsOf(actions.length > 0 ? actions : (overrides.rateLimits ?? []), {
+    return countedDescriptorsOf(actions.length > 0 ? actions : (overrides.rateLimits ?? []), {
       request,
       remoteHost,
       principal,

@@ -21,7 +21,9 @@ export class LimitCounts {
   }
 
   grant(question: LimitQuestion, needed: number, nowMs: number): LimitGrant {
-    return this.#limiterOf(question, nowMs).grant(question.descriptors, nowMs, (available) => {
+    const limiter = this.#limiterOf(question, nowMs)
+    if (question.hits !== undefined) return whole(limiter, question, nowMs)
+    return limiter.grant(question.descriptors, nowMs, (available) => {
       const paid = Math.min(needed, available)
       const ahead = Math.floor((available - paid) / (AHEAD_PARTS * this.#workers))
       return paid + Math.min(Math.max(0, question.tokens - needed), ahead)
@@ -29,6 +31,8 @@ export class LimitCounts {
   }
 
   giveBack(question: LimitQuestion, nowMs: number): void {
+    // Nobody knows any more what it cost: such tokens are lost.
+    if (question.hits !== undefined) return
     this.#limiterOf(question, nowMs).giveBack(question.descriptors, nowMs, question.tokens)
   }
 
@@ -41,5 +45,20 @@ export class LimitCounts {
       if (oldest !== undefined) this.#limiters.delete(oldest)
     }
     return limiter
+  }
+}
+
+/** One request that costs more, or less, than one. */
+function whole(
+  limiter: LocalLimiter,
+  { descriptors, hits }: LimitQuestion,
+  nowMs: number,
+): LimitGrant {
+  const { allowed, bucket } = limiter.check(descriptors, nowMs, hits)
+  return {
+    tokens: allowed ? 1 : 0,
+    maxTokens: bucket.maxTokens,
+    remaining: bucket.remaining(nowMs),
+    resetMs: bucket.resetMs(nowMs),
   }
 }

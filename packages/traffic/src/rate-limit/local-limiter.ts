@@ -43,12 +43,17 @@ export class LocalLimiter {
     this.#default = new TokenBucket(limit.bucket, nowMs)
   }
 
-  check(descriptors: readonly Descriptor[], nowMs: number): LimitVerdict {
+  /**
+   * @param hits What the request costs of each descriptor; absent: one. Of the default bucket it is
+   *   one in any case, as in Envoy.
+   */
+  check(descriptors: readonly Descriptor[], nowMs: number, hits?: readonly number[]): LimitVerdict {
     const buckets = this.#bucketsOf(descriptors, nowMs)
+    const costs = hits === undefined ? undefined : this.#costs(descriptors, nowMs, hits)
     let nearest = this.#default
     let least = Number.POSITIVE_INFINITY
     for (const bucket of buckets) {
-      if (!bucket.take(nowMs)) return { allowed: false, bucket }
+      if (!bucket.take(nowMs, costs?.get(bucket))) return { allowed: false, bucket }
       const left = bucket.remaining(nowMs)
       if (left >= least) continue
       least = left
@@ -85,6 +90,19 @@ export class LocalLimiter {
 
   giveBack(descriptors: readonly Descriptor[], nowMs: number, tokens: number): void {
     for (const bucket of this.#bucketsOf(descriptors, nowMs)) bucket.giveBack(nowMs, tokens)
+  }
+
+  #costs(
+    descriptors: readonly Descriptor[],
+    nowMs: number,
+    hits: readonly number[],
+  ): ReadonlyMap<TokenBucket, number> {
+    return new Map(
+      descriptors.flatMap((descriptor, index) => {
+        const bucket = this.#bucketOf(descriptor, nowMs)
+        return bucket === undefined ? [] : [[bucket, hits[index] ?? 1] as const]
+      }),
+    )
   }
 
   #bucketsOf(descriptors: readonly Descriptor[], nowMs: number): TokenBucket[] {

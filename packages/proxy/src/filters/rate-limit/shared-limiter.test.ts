@@ -47,14 +47,19 @@ class Workers {
   }
 
   /** Status and `x-ratelimit-remaining`. */
-  ask(worker: number, descriptors: readonly Descriptor[] = []): [number, string] {
+  ask(worker: number, descriptors: readonly Descriptor[] = [], hits = 1): [number, string] {
     const answers: [number, string][] = []
     const note = (verdict: ReturnType<SharedLimiter['take']>): void => {
       if (typeof verdict === 'function') return
       const remaining = verdict.headers.find(({ name }) => name === 'x-ratelimit-remaining')
       answers.push([verdict.allowed ? 200 : 429, remaining?.value ?? ''])
     }
-    note(this.workers[worker]?.take(descriptors, note) ?? (() => {}))
+    note(
+      this.workers[worker]?.take(
+        descriptors.map((entries) => ({ entries, hits })),
+        note,
+      ) ?? (() => {}),
+    )
     for (let ms = 0; answers.length === 0 && ms < 500; ms++) this.clock.advance(1)
     const [answer] = answers
     assert.ok(answer)
@@ -75,6 +80,24 @@ test('two requests an hour are two, whichever worker they come to', () => {
       [429, '0'],
     ],
   )
+})
+
+test('what costs more than one is paid whole or not at all, whichever worker it comes to', () => {
+  const entries = [{ key: 'user', value: 'a' }]
+  const descriptors = [{ entries, bucket: hourly(10) }]
+  const proxy = new Workers(2, limitOf(hourly(100), { descriptors, alwaysConsumeDefault: true }))
+  assert.deepEqual(
+    [proxy.ask(0, [entries], 7), proxy.ask(1, [entries], 4), proxy.ask(1, [entries], 3)],
+    [
+      [200, '3'],
+      [429, '3'],
+      [200, '0'],
+    ],
+  )
+  assert.deepEqual(proxy.ask(0, [entries]), [429, '0'])
+  proxy.supervisorRuns = false
+  // Alone each worker has its half.
+  assert.deepEqual(statuses([proxy.ask(1, [entries], 6), proxy.ask(1, [entries], 5)]), [429, 200])
 })
 
 test('a small bucket is exact over any order of the workers', () => {

@@ -6,6 +6,7 @@
 import type { Clock } from '@weft/base'
 import type { HeaderValue, LocalRateLimit } from '@weft/model'
 import {
+  type CountedDescriptor,
   counted,
   type Descriptor,
   type LeaseSource,
@@ -26,6 +27,8 @@ export interface LimitQuestion {
   readonly limit: LocalRateLimit
   readonly descriptors: readonly Descriptor[]
   readonly tokens: number
+  /** What one request costs of each descriptor, where it is not one: it is paid whole, or refused. */
+  readonly hits?: readonly number[]
 }
 
 /** The process that has the buckets. */
@@ -63,10 +66,13 @@ export class SharedLimiter {
 
   /** @returns The verdict; or, when the supervisor is asked for it, how to stop waiting. */
   take(
-    all: readonly Descriptor[],
+    all: readonly CountedDescriptor[],
     done: (verdict: SharedVerdict) => void,
   ): SharedVerdict | (() => void) {
-    const descriptors = counted(this.#limit, all)
+    const own = all.filter(({ entries }) => counted(this.#limit, [entries]).length > 0)
+    const descriptors = own.map(({ entries }) => entries)
+    const hits = hitsOf(own)
+    if (hits !== undefined) return this.#takeWhole(descriptors, hits, done)
     const key = descriptors.length === 0 ? '' : JSON.stringify(descriptors)
     const decide = (verdict: LeaseVerdict): SharedVerdict => {
       if (verdict === 'unanswered') return this.#decideAlone(descriptors)
@@ -75,6 +81,25 @@ export class SharedLimiter {
     const source = () => this.#source(descriptors)
     const took = this.#leases.take(key, source, (verdict) => done(decide(verdict)))
     return typeof took === 'function' ? took : decide(took)
+  }
+
+  /** No share pays it: the buckets are asked for each such request. */
+  #takeWhole(
+    descriptors: readonly Descriptor[],
+    hits: readonly number[],
+    done: (verdict: SharedVerdict) => void,
+  ): () => void {
+    let isWaiting = true
+    const question = { key: this.#key, limit: this.#limit, descriptors, tokens: 1, hits }
+    this.#shared.ask(question, 1, (grant) => {
+      if (!isWaiting) return
+      if (grant === undefined) done(this.#decideAlone(descriptors, hits))
+      else
+        done({ allowed: grant.tokens > 0, headers: this.#limit.headers ? limitHeaders(grant) : [] })
+    })
+    return () => {
+      isWaiting = false
+    }
   }
 
   #source(descriptors: readonly Descriptor[]): LeaseSource {
@@ -91,10 +116,10 @@ export class SharedLimiter {
     }
   }
 
-  #decideAlone(descriptors: readonly Descriptor[]): SharedVerdict {
+  #decideAlone(descriptors: readonly Descriptor[], hits?: readonly number[]): SharedVerdict {
     const nowMs = this.#clock.monotonicMs()
     this.#own ??= new LocalLimiter(shareOfRateLimit(this.#limit, this.#shared.place), nowMs)
-    const { allowed, bucket } = this.#own.check(descriptors, nowMs)
+    const { allowed, bucket } = this.#own.check(descriptors, nowMs, hits)
     const numbers = {
       maxTokens: this.#limit.bucket.maxTokens,
       remaining: bucket.remaining(nowMs),
@@ -102,6 +127,12 @@ export class SharedLimiter {
     }
     return { allowed, headers: this.#limit.headers ? limitHeaders(numbers) : [] }
   }
+}
+
+/** Absent: one of each, which is what nearly every request costs. */
+export function hitsOf(descriptors: readonly CountedDescriptor[]): readonly number[] | undefined {
+  if (descriptors.every(({ hits = 1 }) => hits === 1)) return undefined
+  return descriptors.map(({ hits = 1 }) => hits)
 }
 
 /** Draft version 3 of the RateLimit header fields. */

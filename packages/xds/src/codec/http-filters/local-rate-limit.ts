@@ -136,19 +136,16 @@ function decodeBucket(
   }
 }
 
-/** A request is one hit here. */
+/** The limit is that of the bucket here. */
 function decodeLocalActions(
   limits: Parameters<typeof decodeFilterRateLimits>[0],
   path: string,
   problems: Problems,
 ): RateLimitActions[] {
   const decoded = decodeFilterRateLimits(limits, path, problems)
-  for (const [index, { hits, limit }] of decoded.entries()) {
+  for (const [index, { limit }] of decoded.entries()) {
     if (limit !== undefined) {
       problems.add(`${path}[${index}].limit`, 'is supported for the global limit only')
-    }
-    if (hits !== undefined) {
-      problems.add(`${path}[${index}].hits_addend`, 'is supported for the global limit only')
     }
   }
   return decoded
