@@ -10,7 +10,7 @@ import type {
 } from '@weft/model'
 import { type CompiledRbac, compileRbac, isLeasedLimit } from '@weft/traffic'
 
-export interface TokenRule {
+interface TokenRule {
   readonly authentication: JwtAuthentication
   /** What the route asks for by name, in place of the listener's requirement. */
   readonly requirement?: string

@@ -9,7 +9,7 @@ import type { LeaseSource, Leases, LeaseVerdict } from './leases.ts'
 /** Limits that the control plane counts; of those it grants shares. */
 const LEASED = 'weft.io/'
 
-export interface LimitAnswer {
+interface LimitAnswer {
   readonly overLimit: boolean
   /** The limit that is nearest; absent when none applies. */
   readonly nearest?: {
@@ -24,7 +24,7 @@ export interface LimitAnswer {
 }
 
 /** The way to the service. */
-export interface LimitAsker {
+interface LimitAsker {
   /** @returns Cancels. `done` is called once unless cancelled; `undefined`: nobody answered. */
   ask(
     descriptors: readonly CountedDescriptor[],
