@@ -16,6 +16,9 @@ import type { OfferedName, Sidecar } from './sidecar.ts'
 import { forSidecar } from './sidecar-configuration.ts'
 import { WorkloadFeed } from './workload-feed.ts'
 
+/** Of one identity. Who is of one kind more calls nobody and is called by nobody. */
+const MAX_KINDS = 256
+
 export interface WorkloadFeedsOptions {
   /** Cluster in Istio's sense, for all that dial in here. */
   readonly cluster: string
@@ -106,6 +109,11 @@ export class WorkloadFeeds {
     const key = JSON.stringify([workload, services, principal, isHttp])
     let kind = this.#kinds.get(key)
     if (kind === undefined) {
+      if (this.#isCrowded(principal)) {
+        const { name } = workload
+        this.#deps.log.warn('one identity has too many kinds of workloads', { principal, name })
+        return
+      }
       kind = this.#open({ workload, services, principal, isHttp })
       this.#kinds.set(key, kind)
       this.#byId.set(kindId(key), kind)
@@ -116,6 +124,13 @@ export class WorkloadFeeds {
     this.#byLeg.set(leg, kind)
     this.version++
     reportHealthOf(kind)
+  }
+
+  /** Names and labels are an instance's own word, and each new one costs a sidecar. */
+  #isCrowded(principal: string | undefined): boolean {
+    let count = 0
+    for (const kind of this.#kinds.values()) if (kind.principal === principal) count++
+    return count >= MAX_KINDS
   }
 
   remove(leg: Leg): void {
