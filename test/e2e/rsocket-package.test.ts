@@ -35,6 +35,14 @@ console.log(JSON.stringify({ sum: sum.json(), items, isSafe, page: typeof connec
 await client.close()
 `
 
+/** A page's program: no types of Node, and no library newer than 2022. */
+const PAGE = `
+import { connect, type RSocketClient } from '@weft/rsocket/browser'
+const client: RSocketClient = await connect({ brokers: 'wss://b' })
+for await (const item of client.requestStream('s', 'm')) document.title = item.text()
+export {}
+`
+
 test('the SDK installs into an empty folder without a dependency, is typed, and runs', async () => {
   await using folder = await temporaryFolder()
   const [made, home] = [join(folder.path, 'package'), join(folder.path, 'home')]
@@ -57,6 +65,13 @@ test('the SDK installs into an empty folder without a dependency, is typed, and 
   const modules = ['--module', 'nodenext', '--lib', 'es2024,esnext.disposable']
   const tsc = join(ROOT, 'node_modules/.bin/tsc')
   await run(tsc, [...rules, ...modules, ...types, 'consumer.ts'], { cwd: home }).catch((error) =>
+    assert.fail(error.stdout),
+  )
+
+  await writeFile(join(home, 'page.ts'), PAGE)
+  const older = ['--module', 'esnext', '--moduleResolution', 'bundler', '--lib', 'es2022,dom']
+  const none = ['--strict', '--noEmit', '--target', 'es2022', '--types', '']
+  await run(tsc, [...none, ...older, 'page.ts'], { cwd: home }).catch((error) =>
     assert.fail(error.stdout),
   )
 

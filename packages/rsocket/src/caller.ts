@@ -50,6 +50,8 @@ interface Course {
   last: RSocketError | undefined
   /** Until when it may wait for a lease; undefined: it did not have to. */
   leaseUntilMs: number | undefined
+  /** A link was lost with it, or it has had items. */
+  mayHaveRun: boolean
   /** Its attempt has not been refused, as far as is known. */
   isServed: boolean
   /** The link of the newest attempt. */
@@ -185,7 +187,7 @@ export class Caller {
     this.#deps.retries.onRequest()
     return {
       ...{ service, scope, options, tried: [], retries: 0, last: undefined },
-      ...{ leaseUntilMs: undefined, isServed: false, link: undefined },
+      ...{ leaseUntilMs: undefined, isServed: false, mayHaveRun: false, link: undefined },
     }
   }
 
@@ -226,6 +228,7 @@ export class Caller {
   async #again(error: unknown, course: Course): Promise<boolean> {
     if (!(error instanceof AttemptError) || course.scope.isOver || this.#stopped) return false
     course.last = error.error
+    course.mayHaveRun ||= error.kind === 'lost'
     if (error.kind !== 'rejected') return this.#mayRepeat(error, course)
     course.isServed = false
     if (course.link !== undefined) course.tried.push(course.link)
@@ -237,7 +240,7 @@ export class Caller {
     } else if (!isLeaseOver) {
       const delayMs = backoffMs(REJECTED_BACKOFF, course.retries, random)
       if (!this.#mayRepeat(error, course)) return false
-      await this.#pause(delayMs, course.scope)
+      await this.#pause(delayMs, course)
       course.tried = []
       return true
     }
@@ -262,16 +265,17 @@ export class Caller {
   /** Waits behind other calls of a service whose leases are used up. */
   #turn(course: Course, untilMs: number, hasWaited: boolean): Promise<void> {
     return this.#wait(
-      course.scope,
+      course,
       untilMs - this.#deps.clock.monotonicMs(),
       (go) => this.#busy.join(course.service, hasWaited, go),
       () => course.last ?? rejected(NO_RESPONDER),
     )
   }
 
-  async #pause(delayMs: number, scope: CallScope): Promise<void> {
+  async #pause(delayMs: number, course: Course): Promise<void> {
+    const { scope } = course
     const wait = new AbortController()
-    scope.watch((why) => wait.abort(why))
+    scope.watch((why) => wait.abort(whyWaited(course, why)))
     await sleep(this.#deps.clock, delayMs, wait.signal)
     scope.watch(undefined)
   }
@@ -281,15 +285,16 @@ export class Caller {
     error: unknown,
     last: Message | undefined,
     { resubscribe }: StreamOptions,
-    { scope }: Course,
+    course: Course,
     fruitless: number,
   ): Promise<Outgoing> {
     const reason = reasonOf(error)
     const isCut = error instanceof AttemptError && reason.code === ERROR_CODE.CANCELED
     const isUnanswered = error instanceof AttemptError && error.kind !== 'answered'
-    if (resubscribe === undefined || scope.isOver || !(isCut || isUnanswered)) throw reason
+    if (resubscribe === undefined || course.scope.isOver || !(isCut || isUnanswered)) throw reason
+    course.mayHaveRun = true
     const delayMs = backoffMs(RESUBSCRIBE_BACKOFF, Math.min(fruitless, 20), this.#deps.random)
-    await this.#pause(delayMs, scope)
+    await this.#pause(delayMs, course)
     const next = await resubscribe(last, reason)
     if (next === undefined) throw reason
     return next
@@ -333,7 +338,7 @@ export class Caller {
         continue
       }
       await this.#wait(
-        course.scope,
+        course,
         untilMs - clock.monotonicMs(),
         (go) => {
           room?.then(go)
@@ -346,7 +351,7 @@ export class Caller {
 
   /** @param watch Says when to go on; what it returns ends that. */
   #wait(
-    scope: CallScope,
+    course: Course,
     leftMs: number,
     watch: (go: () => void) => () => void,
     tooLate: () => RSocketError,
@@ -354,6 +359,7 @@ export class Caller {
     if (this.#waiting >= this.#options.waitingCalls) {
       throw rejected('WEFT-429 too many calls wait')
     }
+    const { scope } = course
     this.#waiting++
     return new Promise((resolve, reject) => {
       let isSettled = false
@@ -371,7 +377,7 @@ export class Caller {
         settle(() => reject(tooLate())),
       )
       const cancelWatch = watch(settle(resolve))
-      scope.watch((reason) => settle(() => reject(reason))())
+      scope.watch((reason) => settle(() => reject(whyWaited(course, reason)))())
     })
   }
 }
@@ -387,6 +393,12 @@ function noLink(links: LinkSet): RSocketError {
   )
   const why = problems.length === 0 ? '' : ` (${problems.join('; ')})`
   return rejected(`WEFT-503 no link to a broker${why}`)
+}
+
+/** Time that was over while it waited has been spent here: nobody has processed anything. */
+function whyWaited({ mayHaveRun }: Course, reason: unknown): unknown {
+  if (mayHaveRun || !(reason instanceof RSocketError)) return reason
+  return new RSocketError(reason.code, `${reason.message}: it was not sent`, { retrySafe: true })
 }
 
 function isClosed(): RSocketError {

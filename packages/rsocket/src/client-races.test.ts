@@ -234,3 +234,28 @@ test('a broker that refuses for good says why with its number; one that is full 
   await opened
   assert.equal(client.status().links[0]?.isUp, true)
 })
+
+test('time that is over while a call waits: nobody has processed it; behind a lost link, somebody may have', async (t) => {
+  const broker = new FakeBroker()
+  const { client, clock } = clientOf(t, broker)
+  await client.open()
+  const hello = broker.onRequest
+  broker.onRequest = () => {}
+  const options = { timeoutMs: 500, idempotent: true }
+  const lost = assert.rejects(
+    client.requestResponse('s', 'm', '', options),
+    (error) => error instanceof RSocketError && error.status === 504 && !error.retrySafe,
+  )
+  await settled()
+  broker.isThere = false
+  broker.ends[0]?.cut()
+  await settled()
+  const unsent = assert.rejects(
+    client.requestResponse('s', 'm', '', options),
+    (error) => error instanceof RSocketError && error.status === 504 && error.retrySafe,
+  )
+  await settled()
+  clock.advance(500)
+  await Promise.all([lost, unsent])
+  broker.onRequest = hello
+})

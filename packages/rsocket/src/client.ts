@@ -6,6 +6,7 @@
  */
 import { silentLogger, sleep } from '@weft/base'
 import { ABOVE_LEASE, type RSocketPayload, type RSocketStream } from '@weft/wire'
+import { hearOfBrokers } from './broker-news.ts'
 import { Caller } from './caller.ts'
 import { ERROR_CODE, RSocketError } from './errors.ts'
 import { LeaseAccount, Lessor, type Tenant } from './lease.ts'
@@ -363,19 +364,12 @@ export class Client implements RSocketClient {
   }
 
   #onEvent(own: OwnLink, event: Readonly<Record<string, unknown>>): void {
-    const { welcome, brokers, goaway, token, ack } = event
-    if (isRecord(welcome)) this.#links.learn(this.#places(welcome.brokers, welcome.zones))
-    if (isRecord(brokers)) this.#links.learn(this.#places(brokers.uris, brokers.zones))
-    if (isRecord(goaway)) {
-      const deadlineMs = typeof goaway.deadlineMs === 'number' ? goaway.deadlineMs : 0
-      this.#links.leave(own, inHour(deadlineMs), this.#places(goaway.replaceWith))
-    }
+    const { token, ack } = event
+    hearOfBrokers(this.#links, own, event, (uris, zones) =>
+      usablePlaces(uris, zones, this.#settings.brokers, this.#platform.schemes),
+    )
     if (token !== undefined) this.refreshToken().catch(() => {})
     if (isRecord(ack)) this.#news.onAck(own.link, ack.seq)
-  }
-
-  #places(uris: unknown, zones?: unknown) {
-    return usablePlaces(uris, zones, this.#settings.brokers, this.#platform.schemes)
   }
 }
 
@@ -414,11 +408,6 @@ function told(tell: () => void): void {
       throw error
     })
   }
-}
-
-/** What a broker says in milliseconds, as timers take it. */
-function inHour(ms: number): number {
-  return Math.min(3_600_000, Math.max(0, ms))
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -135,6 +135,22 @@ test('a new list is acted on within two seconds, at random, and slots are never 
   assert.deepEqual(up(), ['c', 'd'])
 })
 
+test('a list of brokers that cannot be reached from here: the first ones are asked again', async () => {
+  const { set, brokerOf, up, pass } = linkSet(['a', 'b'], 2)
+  set.open()
+  await settled()
+  for (const name of ['far1', 'far2']) brokerOf(name).isThere = false
+  set.learn(['far1', 'far2'].map((uri) => ({ uri, zone: '' })))
+  await pass(5_000)
+  assert.deepEqual(up(), ['a', 'b'], 'links that are up stay until others are')
+  for (const name of ['a', 'b']) brokerOf(name).ends[0]?.cut()
+  await pass(5_000)
+  assert.deepEqual(up(), ['a', 'b'])
+  for (const name of ['far1', 'far2']) brokerOf(name).isThere = true
+  await pass(80_000)
+  assert.deepEqual(up(), ['far1', 'far2'])
+})
+
 test('nothing is left when it closes', async () => {
   const { set, clock, brokerOf, pass } = linkSet(['a', 'b', 'c'], 2)
   brokerOf('a').isThere = false

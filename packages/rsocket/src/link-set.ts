@@ -188,8 +188,17 @@ export class LinkSet {
     const good = this.#places.filter(({ uri }) => !this.#isAvoided(uri))
     const poor = this.#places.filter(({ uri }) => this.#isAvoided(uri))
     const picked = pickBrokers(instance, good, links)
-    const rest = pickBrokers(instance, poor, links - picked.length)
-    return new Set([...picked, ...rest].map(({ uri }) => uri))
+    // Whoever told of brokers that nobody reaches from here does not cut us off from the first ones.
+    const first = picked.length > 0 ? [] : this.#firstOnes()
+    const fallback = pickBrokers(instance, first, links)
+    const rest = pickBrokers(instance, poor, links - picked.length - fallback.length)
+    return new Set([...picked, ...fallback, ...rest].map(({ uri }) => uri))
+  }
+
+  #firstOnes(): readonly BrokerPlace[] {
+    const known = new Set(this.#places.map(({ uri }) => uri))
+    const { brokers } = this.#options
+    return brokers.filter(({ uri }) => !known.has(uri) && !this.#isAvoided(uri))
   }
 
   #arrange(): void {

@@ -1,4 +1,7 @@
-/** One connection to a broker that stays, for whoever speaks frames: the SDK, `weft agent`. */
+/** Connections to brokers that stay, for whoever speaks frames: the SDK, `weft agent`. */
+export { hearOfBrokers } from '../broker-news.ts'
+export { LinkSet, type ManagedLink } from '../link-set.ts'
+export { usablePlaces } from '../options.ts'
 export { Tokens } from '../token.ts'
 export type { TokenSource } from '../types.ts'
 export { type BrokerTarget, openCarrier, renderTarget } from './broker-target.ts'
