@@ -143,7 +143,8 @@ function makeRoutes(): readonly object[] {
     const attempts = pick([0, 1, 2, 3])
     return {
       match: [{ uri: { exact: path } }],
-      timeout: pick(['0.4s', '0.8s']),
+      // Long beside what pauses between tries come to: who is slower must not decide.
+      timeout: pick(['1s', '1.5s']),
       retries: {
         attempts,
         ...(attempts === 0
@@ -156,7 +157,7 @@ function makeRoutes(): readonly object[] {
                 '409,503',
                 'connect-failure',
               ]),
-              ...(random() < 0.6 ? { perTryTimeout: pick(['0.1s', '0.2s']) } : {}),
+              ...(random() < 0.6 ? { perTryTimeout: pick(['0.3s', '0.4s']) } : {}),
             }),
       },
       headers: { response: { set: { 'x-answered': path } } },
