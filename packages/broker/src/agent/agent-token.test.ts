@@ -35,12 +35,15 @@ test('before a token ends each link shows the next one, and stays', async () => 
       },
     },
   )
-  const address = await broker.listen({ kind: 'tcp', address: { host: '127.0.0.1', port: 0 } })
-  const target = { kind: 'tcp', address } as const
+  const listen = async () => {
+    const address = await broker.listen({ kind: 'tcp', address: { host: '127.0.0.1', port: 0 } })
+    return { kind: 'tcp', address } as const
+  }
+  const targets = [await listen(), await listen()] as const
   let asked = 0
   const agent = new HttpAgent(
     {
-      ...{ brokers: [target], links: 2, instance: 'i', app: 'a', namespace: 'default' },
+      ...{ brokers: targets, links: 2, instance: 'i', app: 'a', namespace: 'default' },
       ...{ labels: {}, zone: '', services: [] },
       token: () => jwt(asked++, clock.nowMs() + 20_000),
     },

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, test } from 'node:test'
 import { realClock, silentLogger } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
 import { createHandleTransport, serverTlsContext } from '@weft/net'
-import type { BrokerTarget } from '@weft/rsocket/link'
+import { type BrokerTarget, renderTarget } from '@weft/rsocket/link'
 import { createTestCa, eventually } from '@weft/testkit'
 import { Broker } from '../broker.ts'
 import type { ListenOptions } from '../listen.ts'
@@ -145,7 +145,61 @@ test('links to two brokers: either may end, and calls go on', async () => {
   for (let i = 0; i < 20; i++) {
     assert.equal((await ask(caller.outbound, 'http://reviews/')).status, 200)
   }
-  await eventually(() => assert.match(caller.status().links[0]?.problem ?? '', /ECONNREFUSED/))
+  await eventually(() => {
+    const problems = caller.status().links.flatMap(({ problem }) => problem ?? [])
+    assert.match(problems.join(), /ECONNREFUSED/)
+  })
+})
+
+test('one broker tells of others: links go to two of them, in different zones, and follow news', async () => {
+  const opened = await Promise.all([0, 1, 2, 3].map(() => openBroker()))
+  const uris = opened.map(({ target }) => renderTarget(target))
+  const zones = ['a', 'a', 'b', 'b']
+  const tell = (list: readonly number[]) => {
+    for (const { broker } of opened) {
+      broker.announceBrokers(
+        list.map((i) => uris[i] ?? ''),
+        list.map((i) => zones[i] ?? ''),
+      )
+    }
+  }
+  tell([0, 1, 2, 3])
+  await openApplication()
+  const [seed] = opened
+  assert.ok(seed)
+  const agent = await openAgent({
+    ...{ ...REVIEWS, brokers: [seed.target], links: 2, application: { path: socketPath } },
+    targetOf: (uri) => opened.find(({ target }) => renderTarget(target) === uri)?.target,
+  })
+  const up = () => agent.status().links.flatMap(({ broker, isUp }) => (isUp ? [broker] : []))
+  const zonesUp = () => up().map((uri) => zones[uris.indexOf(uri)])
+  const settled = () =>
+    eventually(() =>
+      assert.deepEqual([zonesUp().sort(), agent.status().links.length], [['a', 'b'], 2]),
+    )
+  await settled()
+  for (const uri of up()) {
+    const { broker } = opened[uris.indexOf(uri)] ?? {}
+    assert.ok(broker)
+    await eventually(() => assert.equal(broker.registry.find('reviews').length, 1))
+  }
+  // Both that it has go from the list.
+  const others = uris.filter((uri) => !up().includes(uri))
+  tell(others.map((uri) => uris.indexOf(uri)))
+  await eventually(() => assert.deepEqual(up().sort(), others.sort()))
+  await settled()
+})
+
+test('without a way to dial what brokers tell of, links stay where they are', async () => {
+  const [one, two] = [await openBroker(), await openBroker()]
+  one.broker.announceBrokers([renderTarget(two.target)], [])
+  const agent = await openAgent({ brokers: [one.target], links: 2, targetOf: () => undefined })
+  await eventually(() => assert.equal(agent.status().links[0]?.isUp, true))
+  assert.deepEqual(
+    agent.status().links.map(({ broker }) => broker),
+    [renderTarget(one.target)],
+  )
+  assert.equal([...two.broker.legs].length, 0)
 })
 
 test('the responder behind the broker is lost: a GET is asked of another one, a POST is not', async () => {

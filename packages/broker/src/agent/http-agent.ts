@@ -12,12 +12,16 @@ import { type Clock, type Logger, sleep } from '@weft/base'
 import type { SocketAddress } from '@weft/model'
 import {
   type BrokerTarget,
+  hearOfBrokers,
   Link,
+  LinkSet,
+  type ManagedLink,
   openCarrier,
   RetryTokens,
   renderTarget,
   type TokenSource,
   Tokens,
+  usablePlaces,
 } from '@weft/rsocket/link'
 import type { RSocketPayload, RSocketPeer, RSocketStream } from '@weft/wire'
 import { RSOCKET_ERROR } from '@weft/wire'
@@ -32,9 +36,11 @@ import { answerMetrics, type MetricsSource } from './local-metrics.ts'
 import { watchPort } from './watch-port.ts'
 
 export interface HttpAgentOptions {
-  /** At least one; links go to them in turn. */
+  /** Where the first links go, at least one; later where brokers say that brokers are. */
   readonly brokers: readonly [BrokerTarget, ...BrokerTarget[]]
-  /** Connections altogether, at least 1. */
+  /** How a broker is dialled that others tell of; undefined: not at all. Absent: only `brokers` are. */
+  readonly targetOf?: (uri: string) => BrokerTarget | undefined
+  /** To so many brokers if there are so many, in different zones if there are; at least 1. */
   readonly links: number
   /** Unique to this process, for its life. */
   readonly instance: string
@@ -79,11 +85,14 @@ export interface HttpAgentStatus {
 }
 
 const DRAIN_LOOK_MS = 20
+/** That `targetOf` may be asked for. */
+const SCHEMES = ['tcp', 'tls', 'tcps', 'ws', 'wss']
 
 export class HttpAgent implements HttpPeers {
   readonly #options: HttpAgentOptions
   readonly #deps: HttpAgentDeps
-  readonly #links: readonly Link[]
+  readonly #links: LinkSet
+  readonly #targets: ReadonlyMap<string, BrokerTarget>
   readonly #agent = new Agent({ keepAlive: true })
   readonly #http2: Http2Application | undefined
   #server: EitherServer | undefined
@@ -102,26 +111,58 @@ export class HttpAgent implements HttpPeers {
     this.#http2 = isHttp2 ? new Http2Application(application) : undefined
     // Links stay up when their tokens end: they show the next one.
     const show = (jwt: string) => {
-      for (const link of this.#links) link.tell({ token: { jwt } })
+      for (const { link } of this.#links.all) link.tell({ token: { jwt } })
     }
-    const tokens = token === undefined ? undefined : new Tokens(token, deps.clock, show)
-    this.#tokens = tokens
-    this.#links = Array.from({ length: links }, (_, slot) => {
-      const target = brokers[slot % brokers.length] ?? brokers[0]
-      return new Link(
-        {
-          broker: renderTarget(target),
-          dial: (handler) => openCarrier(target, handler),
-          hello: () => this.#hello(slot),
-          token: tokens && (() => tokens.take()),
+    this.#tokens = token === undefined ? undefined : new Tokens(token, deps.clock, show)
+    this.#targets = new Map(brokers.map((target) => [renderTarget(target), target]))
+    const places = [...this.#targets.keys()].map((uri) => ({ uri, zone: '' }))
+    this.#links = new LinkSet(
+      { instance: options.instance, brokers: places, links },
+      { ...deps, make: (uri, slot) => this.#make(uri, slot) },
+    )
+  }
+
+  #make(uri: string, slot: number): ManagedLink {
+    const tokens = this.#tokens
+    const link = new Link(
+      {
+        broker: uri,
+        dial: (handler) => {
+          const target = this.#targetOf(uri)
+          if (target === undefined) throw new Error('it cannot be dialled from here')
+          return openCarrier(target, handler)
         },
-        {
-          ...deps,
-          onRequest: (stream, payload) => this.#onRequest(stream, payload),
-          onState: () => this.#onLinkState(),
+        hello: () => this.#hello(slot),
+        token: tokens && (() => tokens.take()),
+      },
+      {
+        ...this.#deps,
+        onRequest: (stream, payload) => this.#onRequest(stream, payload),
+        onState: () => {
+          this.#links.onState(managed)
+          this.#onLinkState()
         },
-      )
-    })
+        onFailed: () => {
+          this.#links.onState(managed)
+          this.#deps.onChange?.()
+        },
+        onEvent: (event) => hearOfBrokers(this.#links, managed, event, this.#places),
+      },
+    )
+    const managed: ManagedLink = { link, uri, slot, retiring: false }
+    return managed
+  }
+
+  #targetOf(uri: string): BrokerTarget | undefined {
+    return this.#targets.get(uri) ?? this.#options.targetOf?.(uri)
+  }
+
+  /** Those of a pushed list that may be dialled. */
+  readonly #places = (uris: unknown, zones?: unknown) => {
+    if (this.#options.targetOf === undefined) return []
+    const first = [...this.#targets.keys()].map((uri) => ({ uri, zone: '' }))
+    const usable = usablePlaces(uris, zones, first, SCHEMES)
+    return usable.filter(({ uri }) => this.#targetOf(uri) !== undefined)
   }
 
   /** Where the application's HTTP proxy is. */
@@ -133,8 +174,8 @@ export class HttpAgent implements HttpPeers {
 
   status(): HttpAgentStatus {
     return {
-      links: this.#links.map(({ broker, peer, problem }) => ({
-        broker,
+      links: [...this.#links.all].map(({ uri, link: { peer, problem } }) => ({
+        broker: uri,
         isUp: peer !== undefined,
         problem,
       })),
@@ -147,7 +188,7 @@ export class HttpAgent implements HttpPeers {
   async open(): Promise<void> {
     const { outbound, application } = this.#options
     if (outbound !== undefined) this.#server = await this.#listen(outbound)
-    for (const link of this.#links) link.open()
+    this.#links.open()
     if (application === undefined) return
     this.#stopWatching = watchPort(application, this.#deps.clock, (isUp) => {
       this.#isApplicationUp = isUp
@@ -195,7 +236,8 @@ export class HttpAgent implements HttpPeers {
   #tell(): Promise<unknown> {
     if (this.#options.services.length === 0) return Promise.resolve()
     const status = this.#wantsRequests ? 'serving' : 'draining'
-    return Promise.all(this.#links.map((link) => link.say(status)))
+    const staying = [...this.#links.all].filter(({ retiring }) => !retiring)
+    return Promise.all(staying.map(({ link }) => link.say(status)))
   }
 
   #onRequest(stream: RSocketStream, payload: RSocketPayload): void {
@@ -225,8 +267,12 @@ export class HttpAgent implements HttpPeers {
   /** At random among the links that are up; those of brokers that go come last. */
   pick(tried: readonly RSocketPeer[]): RSocketPeer | undefined {
     if (tried.length === 0) this.#retries.onRequest()
-    const up = this.#links.filter(({ peer }) => peer !== undefined && !tried.includes(peer))
-    const staying = up.filter(({ leaving }) => !leaving)
+    const up = [...this.#links.all].flatMap((each) => {
+      const { peer, leaving } = each.link
+      if (peer === undefined || tried.includes(peer)) return []
+      return [{ peer, isStaying: !leaving && !each.retiring }]
+    })
+    const staying = up.filter(({ isStaying }) => isStaying)
     const from = staying.length > 0 ? staying : up
     return from[Math.floor(this.#deps.random() * from.length)]?.peer
   }
@@ -263,7 +309,7 @@ export class HttpAgent implements HttpPeers {
     this.#draining = true
     this.#stopWatching?.()
     this.#tokens?.close()
-    for (const link of this.#links) link.close()
+    this.#links.close()
     this.#server?.close()
     this.#http2?.close()
     this.#agent.destroy()

@@ -15,18 +15,20 @@ import { WORKLOAD_OPTIONS } from './sidecar-options.ts'
 export const MAX_SOCKET_BYTES = 103
 const SERVICE_PORT = 80
 const MAX_LINKS = 16
+const USUAL_LINKS = 2
 
 export const BROKER_AGENT_OPTIONS = {
   broker: {
     kind: 'list',
     short: 'b',
     placeholder: 'ADDRESS',
-    describe: 'dial out to this broker: HOST:PORT, tcps://HOST:PORT, ws://… or wss://…',
+    describe:
+      'dial out to this broker (HOST:PORT, tcps://HOST:PORT, ws://…, wss://…) and those it tells of',
   },
   links: {
     kind: 'value',
     placeholder: 'N',
-    describe: 'connections to the brokers, in turn (one to each)',
+    describe: 'brokers to be connected to (2, or one to each --broker if they are more)',
   },
   service: {
     kind: 'list',
@@ -104,6 +106,9 @@ export interface BrokerAgentRun {
 export async function brokerAgentOf(args: Arguments, terminal: Terminal): Promise<BrokerAgentRun> {
   const [first, ...more] = args.list('broker').map((text) => targetOf(text, args, terminal))
   if (first === undefined) throw new UsageError('--broker ADDRESS is missing')
+  for (const target of [first, ...more]) {
+    if (target.kind === 'tcp' && target.tls !== undefined) checkReadable(target.tls)
+  }
   const services = args.list('service').map(serviceOf)
   const app = services[0]?.name ?? nameFrom(args.command[0])
   const version = args.value('version')
@@ -120,6 +125,7 @@ export async function brokerAgentOf(args: Arguments, terminal: Terminal): Promis
   return {
     agent: {
       brokers: [first, ...more],
+      targetOf: (uri) => toldTarget(uri, args, terminal),
       links: linksOf(args, more.length + 1),
       instance: randomUUID(),
       app: name,
@@ -218,7 +224,7 @@ function tlsOf(host: string, args: Arguments, terminal: Terminal): () => LinkTls
   const caFile =
     inCwd(args.value('broker-ca')) ??
     (identityDir === undefined ? undefined : join(identityDir, 'root-cert.pem'))
-  const read = (): LinkTls => ({
+  return (): LinkTls => ({
     serverName,
     ...(caFile === undefined ? {} : { caPem: readFileSync(caFile, 'utf8') }),
     ...(identityDir === undefined
@@ -230,8 +236,16 @@ function tlsOf(host: string, args: Arguments, terminal: Terminal): () => LinkTls
           },
         }),
   })
-  checkReadable(read)
-  return read
+}
+
+/** A broker that another one tells of; undefined: not as it is told, or not with what is shown here. */
+function toldTarget(uri: string, args: Arguments, terminal: Terminal): BrokerTarget | undefined {
+  try {
+    return targetOf(uri.replace(/^tls:/, 'tcps:').replace(/^(tcps?:.*)\/$/, '$1'), args, terminal)
+  } catch (error) {
+    if (error instanceof UsageError) return undefined
+    throw error
+  }
 }
 
 /** What cannot be read now is a wrong command line; later it is a reason to try again. */
@@ -318,7 +332,7 @@ function outboundOf(args: Arguments) {
 
 function linksOf(args: Arguments, brokers: number): number {
   const text = args.value('links')
-  if (text === undefined) return brokers
+  if (text === undefined) return Math.max(USUAL_LINKS, brokers)
   const links = Number(text)
   if (/^\d+$/.test(text) && links >= 1 && links <= MAX_LINKS) return links
   throw new UsageError(`--links must be a number from 1 to ${MAX_LINKS}, got '${text}'`)
