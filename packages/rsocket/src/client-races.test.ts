@@ -6,9 +6,11 @@ import { eventually, FakeClock } from '@weft/testkit'
 import { EVENT_MIME, type RSocketStream, renderComposite, renderMetadataPush } from '@weft/wire'
 import { Client } from './client.ts'
 import { connect, RSocketError } from './index.ts'
+import { OutgoingFrames } from './link/carrier.ts'
 import { FakeBroker, settled } from './link/link-fixture.ts'
 import { readOptions } from './options.ts'
 import type { Platform } from './platform.ts'
+import { renderCall } from './route.ts'
 import { openBroker, openClient } from './sdk-fixture.ts'
 import type { ConnectOptions } from './types.ts'
 
@@ -258,4 +260,48 @@ test('time that is over while a call waits: nobody has processed it; behind a lo
   clock.advance(500)
   await Promise.all([lost, unsent])
   broker.onRequest = hello
+})
+
+test('answers for a broker that does not read wait, and are under way so long', async (t) => {
+  const broker = new FakeBroker()
+  let isStuck = false
+  let room = () => {}
+  const { dial } = broker
+  broker.dial = (handler) => {
+    const carrier = dial(handler)
+    const outgoing = new OutgoingFrames({
+      schedule: queueMicrotask,
+      send(frames) {
+        for (const frame of frames) carrier.outgoing.write(frame)
+        return !isStuck
+      },
+    })
+    room = () => {
+      isStuck = false
+      outgoing.onRoom()
+    }
+    return { ...carrier, outgoing }
+  }
+  const answer = new Uint8Array(400_000)
+  const { client } = clientOf(t, broker, { services: { s: { large: () => answer } } })
+  await client.open()
+  isStuck = true
+  let answers = 0
+  const ask = () =>
+    broker.ends[0]?.peer.request(
+      'rr',
+      { data: Buffer.alloc(0), metadata: renderCall('s', 'large', {}) },
+      { onItem: () => answers++, onComplete() {}, onError() {}, onRequestN() {}, onCancel() {} },
+    )
+  for (let i = 0; i < 20; i++) ask()
+  await settled()
+  for (let i = 0; i < 20; i++) ask()
+  await settled()
+  const { serving } = client.status()
+  assert.ok(serving >= 30, `only ${serving} of 40 are under way, and nothing is read`)
+  room()
+  await settled()
+  await settled()
+  assert.equal(answers, 40)
+  assert.equal(client.status().serving, 0)
 })

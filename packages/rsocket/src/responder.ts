@@ -128,7 +128,11 @@ export class Responder {
       const answer = await handler(request)
       if (stream.interaction === 'stream' || stream.interaction === 'channel') {
         await producer.run(iteratorOf(isItems(answer) ? answer : [answer]))
-      } else if (stream.interaction === 'rr') answerOnce(stream, answer)
+      } else if (stream.interaction === 'rr') {
+        // Under way until it leaves: a broker that does not read gets no more leases for more answers.
+        while (!outgoing.hasRoom) await outgoing.whenRoom()
+        answerOnce(stream, answer)
+      }
     } catch (error) {
       this.#fail(stream, error, request)
     } finally {
