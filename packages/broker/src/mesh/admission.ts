@@ -33,6 +33,14 @@ export interface AdmissionCall {
   changeAnswer?(head: HttpResponseEntry): HttpResponseEntry['fields']
 }
 
+/** As sidecars answer it. */
+const SEVERAL_PATHS: GateRefusal = {
+  status: 400,
+  body: 'a path that applications read in several ways\n',
+  headers: [],
+  flag: '-',
+}
+
 const NOTHING_KNOWN: GateRefusal = {
   status: 403,
   body: 'RBAC: access denied',
@@ -62,7 +70,11 @@ export class Admission {
     const feed = kind?.opened
     // Who cannot be judged is not let in.
     if (kind === undefined || feed?.policy === undefined) return this.#refuse(NOTHING_KNOWN)
-    const gate = gates.of(feed.policy.inbound(this.#call.request), kind)
+    const { call, request } = this.#call
+    if (call.isHttp && feed.policy.refusesPath(request.path)) {
+      return { ...this.#refuse(SEVERAL_PATHS), by: responder }
+    }
+    const gate = gates.of(feed.policy.inbound(request), kind)
     if (gate.isOpen) {
       this.#judgement = undefined
       return responder

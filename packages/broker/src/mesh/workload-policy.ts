@@ -15,6 +15,7 @@ import type {
 import {
   type CompiledRoute,
   type CompiledRouteTable,
+  canonicalPath,
   compileRouteTable,
   matchRoute,
 } from '@weft/traffic'
@@ -33,6 +34,8 @@ export interface WorkloadPolicy {
   clusterOf(name: string): ClusterResources | undefined
   /** What the workload asks of those who call it so. */
   inbound(request: RequestView): GateRules
+  /** Applications read this path of a call in several ways, and its listener lets no such in. */
+  refusesPath(path: string): boolean
   /** Where lines of the access log go, of calls to it and of its own. */
   readonly logs: {
     readonly inbound: readonly AccessLogTarget[]
@@ -60,6 +63,8 @@ export function buildWorkloadPolicy(set: ResourceSet): WorkloadPolicy {
       return model && { model, endpoints: endpointsOf(model, set) }
     },
     inbound: inboundRulesOf(inbound, rulesByRoute(inbound)),
+    refusesPath: (path) =>
+      inbound?.escapedSlashes === 'reject' && canonicalPath(path, inbound) === undefined,
     logs: { inbound: inbound?.accessLogs ?? [], outbound: outbound?.accessLogs ?? [] },
     outbound: rulesByRoute(outbound),
   }
