@@ -55,3 +55,21 @@ test('several renewals at once are one, and it is known whether there was one si
   await tokens.refresh()
   assert.equal(asked, 3)
 })
+
+test('a source that has no token for a while is asked again', async () => {
+  const clock = new FakeClock(0)
+  let asked = 0
+  const renewed: string[] = []
+  const source = async () =>
+    ++asked === 2 ? undefined : jwt({ exp: clock.nowMs() / 1000 + 100, jti: asked })
+  const tokens = new Tokens(source, clock, (token) => void renewed.push(token))
+  await tokens.take()
+  clock.advance(80_000)
+  await new Promise<void>((resolve) => setImmediate(resolve))
+  assert.deepEqual([asked, renewed.length], [2, 0])
+  clock.advance(16_000)
+  await new Promise<void>((resolve) => setImmediate(resolve))
+  assert.deepEqual([asked, renewed.length], [3, 1])
+  tokens.close()
+  assert.equal(clock.pending, 0)
+})

@@ -68,8 +68,12 @@ export class Tokens {
     if (endMs === undefined || this.#closed) return
     const delayMs = Math.max(MIN_DELAY_MS, (endMs - this.#clock.nowMs()) * SHARE)
     this.#cancel = this.#clock.after(Math.min(MAX_DELAY_MS, delayMs), () => {
-      // A source that fails is asked again; meanwhile the token that is there still counts.
-      this.refresh().catch(() => this.#watch(token))
+      // A source that fails, or has none, is asked again; meanwhile the token that is there still counts.
+      const { renewals } = this
+      const again = () => {
+        if (this.renewals === renewals) this.#watch(token)
+      }
+      this.refresh().then(again, again)
     })
   }
 }
