@@ -25,6 +25,16 @@ export interface LocalPeer {
   readonly leg: Leg
 }
 
+/** Of peers that speak for others: who asks was decided before, or is decided by the request. */
+export const OWN_FACTS: PeerFacts = {
+  setup: { keepaliveMs: 0x7fff_ffff, maxLifetimeMs: 0x7fff_ffff, lease: false, dataMime: '' },
+  metadataForm: 'composite',
+  isAlibaba: false,
+  identity: { principal: undefined, claims: undefined },
+  instance: undefined,
+  features: new Set(['http']),
+}
+
 /** @param onRequest Answers what it is asked; absent: it only asks. */
 export function attachLocalPeer(
   broker: Broker,

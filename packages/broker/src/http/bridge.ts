@@ -9,10 +9,9 @@ import type { ListenOptions } from 'node:net'
 import type { SocketAddress } from '@weft/model'
 import { PEER_HEADER } from '@weft/telemetry'
 import type { Broker } from '../broker.ts'
-import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
+import { attachLocalPeer, type LocalPeer, OWN_FACTS } from '../local-peer.ts'
 import { CALLER_HEADER } from '../mesh/sidecar-configuration.ts'
 import type { WorkloadKind } from '../mesh/workload-feeds.ts'
-import type { PeerFacts } from '../peer-facts.ts'
 import { isApiRequest, serveApi } from './api-gateway.ts'
 import { callerByCertificate } from './forwarded-principal.ts'
 import { serveHttp } from './serve-http.ts'
@@ -20,16 +19,6 @@ import { isWebSocket, serveUpgrade } from './upgrade.ts'
 
 /** Principals of one kind's callers that are kept; the oldest gives way. */
 const MAX_CALLERS = 256
-
-/** Nobody in particular: who calls was decided before, or is decided by the request. */
-const FACTS: PeerFacts = {
-  setup: { keepaliveMs: 0x7fff_ffff, maxLifetimeMs: 0x7fff_ffff, lease: false, dataMime: '' },
-  metadataForm: 'composite',
-  isAlibaba: false,
-  identity: { principal: undefined, claims: undefined },
-  instance: undefined,
-  features: new Set(['http']),
-}
 
 export interface BridgedCall {
   readonly kind: WorkloadKind
@@ -118,7 +107,7 @@ export class HttpBridge {
     let local = peers.get(principal ?? '')
     if (local === undefined || local.leg.closed) {
       const identity = { principal, claims: undefined }
-      local = attachLocalPeer(this.#broker, { ...FACTS, identity })
+      local = attachLocalPeer(this.#broker, { ...OWN_FACTS, identity })
       makeRoom(peers)
       peers.set(principal ?? '', local)
       this.#targets.set(local.leg, { kind, isJudged })

@@ -5,19 +5,11 @@
 import { FRAME_TYPE, FrameView, interactionOf, readFrame } from '@weft/wire'
 import type { Broker } from '../broker.ts'
 import type { Leg } from '../leg.ts'
-import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
+import { attachLocalPeer, type LocalPeer, OWN_FACTS } from '../local-peer.ts'
 import type { PeerFacts } from '../peer-facts.ts'
 import type { ForwardVerdict } from '../router.ts'
 
-const FACTS: PeerFacts = {
-  setup: { keepaliveMs: 0x7fff_ffff, maxLifetimeMs: 0x7fff_ffff, lease: false, dataMime: '' },
-  metadataForm: 'composite',
-  isAlibaba: false,
-  identity: { principal: undefined, claims: undefined },
-  instance: undefined,
-  features: new Set(['http']),
-  skipsFilters: true,
-}
+const FACTS: PeerFacts = { ...OWN_FACTS, skipsFilters: true }
 
 const IGNORED = {
   onItem() {},

@@ -10,19 +10,9 @@ import type { Broker } from '../broker.ts'
 import { callAsHttp } from '../http/call-as-http.ts'
 import { callHttp } from '../http/call-http.ts'
 import type { Leg } from '../leg.ts'
-import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
-import type { PeerFacts } from '../peer-facts.ts'
+import { attachLocalPeer, type LocalPeer, OWN_FACTS } from '../local-peer.ts'
 import type { WorkloadFeeds, WorkloadKind } from './workload-feeds.ts'
 import type { WorkloadPolicy } from './workload-policy.ts'
-
-const FACTS: PeerFacts = {
-  setup: { keepaliveMs: 0x7fff_ffff, maxLifetimeMs: 0x7fff_ffff, lease: false, dataMime: '' },
-  metadataForm: 'composite',
-  isAlibaba: false,
-  identity: { principal: undefined, claims: undefined },
-  instance: undefined,
-  features: new Set(['http']),
-}
 
 export class Outside {
   readonly #sockets = new Map<WorkloadKind, string>()
@@ -61,7 +51,7 @@ export class Outside {
     let local = peers.get(kind)
     if (local === undefined || local.leg.closed) {
       const agent = this.#agent
-      local = attachLocalPeer(this.#broker, FACTS, (stream, payload) =>
+      local = attachLocalPeer(this.#broker, OWN_FACTS, (stream, payload) =>
         ask(stream, payload, { application: { path }, agent }),
       )
       peers.set(kind, local)

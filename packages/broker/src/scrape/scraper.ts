@@ -9,7 +9,7 @@ import type { Clock } from '@weft/base'
 import { RSOCKET_ERROR } from '@weft/wire'
 import type { Broker } from '../broker.ts'
 import type { Leg } from '../leg.ts'
-import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
+import { attachLocalPeer, type LocalPeer, OWN_FACTS } from '../local-peer.ts'
 import type { InstanceFacts, PeerFacts } from '../peer-facts.ts'
 import type { ForwardVerdict, Refusal } from '../router.ts'
 import { contentTypeOf, METRICS_SERVICE, metricsRequest } from './metrics-call.ts'
@@ -172,11 +172,7 @@ export class Scraper {
 
   #facts(): PeerFacts {
     return {
-      setup: { keepaliveMs: 0x7fff_ffff, maxLifetimeMs: 0x7fff_ffff, lease: false, dataMime: '' },
-      metadataForm: 'composite',
-      isAlibaba: false,
-      identity: { principal: undefined, claims: undefined },
-      instance: undefined,
+      ...OWN_FACTS,
       features: new Set(),
       skipsFilters: true,
       router: { route: () => this.#verdict() },

@@ -20,8 +20,8 @@ import {
 } from '@weft/wire'
 import type { Broker } from '../broker.ts'
 import type { Leg } from '../leg.ts'
-import { attachLocalPeer, type LocalPeer } from '../local-peer.ts'
-import type { OfferedService, PeerFacts } from '../peer-facts.ts'
+import { attachLocalPeer, type LocalPeer, OWN_FACTS } from '../local-peer.ts'
+import type { OfferedService } from '../peer-facts.ts'
 import { type RequestCall, readRequestCall } from '../request-call.ts'
 import type { RouteVerdict } from '../router.ts'
 import { relayStream } from './relay-stream.ts'
@@ -47,16 +47,6 @@ const GLOBAL = 'global'
 const LOOK_MS = 1_000
 /** All of it is said again so often: the upstream may have missed something. */
 const REPEAT_LOOKS = 10
-
-/** Whoever asks over the link, and whoever answers: the upstream says nothing of itself. */
-const FACTS: PeerFacts = {
-  setup: { keepaliveMs: 0x7fff_ffff, maxLifetimeMs: 0x7fff_ffff, lease: false, dataMime: '' },
-  metadataForm: 'composite',
-  isAlibaba: false,
-  identity: { principal: undefined, claims: undefined },
-  instance: undefined,
-  features: new Set(['http']),
-}
 
 /** HTTP services and others are different instances to a broker. */
 interface Face {
@@ -188,7 +178,7 @@ export class Upstream {
     const broker = this.#broker
     if (broker === undefined) throw new Error('Cannot ask: the upstream link is not open')
     if (this.#caller === undefined || this.#caller.leg.closed) {
-      this.#caller = attachLocalPeer(broker, FACTS)
+      this.#caller = attachLocalPeer(broker, OWN_FACTS)
       broker.introduce(this.#caller.leg)
     }
     return this.#caller
@@ -201,7 +191,7 @@ export class Upstream {
     if (broker === undefined || leg === this.#caller?.leg) return undefined
     if (this.#peer === undefined) return undefined
     if (this.#answerer === undefined || this.#answerer.leg.closed) {
-      this.#answerer = attachLocalPeer(broker, FACTS, (stream, payload) => {
+      this.#answerer = attachLocalPeer(broker, OWN_FACTS, (stream, payload) => {
         const peer = this.#peer
         if (peer === undefined) stream.fail(RSOCKET_ERROR.rejected, 'WEFT-503 no upstream broker')
         else relayStream(stream, payload, peer)
