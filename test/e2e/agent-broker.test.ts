@@ -124,3 +124,26 @@ test('wrong command lines say what to do', async () => {
     assert.match(errors, message)
   }
 })
+
+test('a command that calls at once finds a link, though the broker takes its time', async () => {
+  const slow = new Broker(
+    { id: 'slow' },
+    {
+      ...{ transport: createHandleTransport(), clock: realClock, log: silentLogger },
+      random: Math.random,
+      async authenticate() {
+        await new Promise<void>((resolve) => realClock.after(1_000, resolve))
+        return { principal: undefined, claims: undefined }
+      },
+    },
+  )
+  const { port } = await slow.listen({ kind: 'tcp', address: { host: '127.0.0.1', port: 0 } })
+  const script = `const r = await fetch('http://nobody/'); console.log(r.status, await r.text())`
+  const { output } = await runWeft([
+    ...['agent', '--broker', `127.0.0.1:${port}`, '--'],
+    ...[process.execPath, '--input-type=module', '-e', script],
+  ])
+  slow.close()
+  assert.match(output, /^\d{3} /)
+  assert.doesNotMatch(output, /no connection to a broker/)
+})

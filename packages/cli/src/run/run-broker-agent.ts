@@ -29,11 +29,15 @@ export async function runBrokerAgent(
     await clearStaleSocket(application.path)
   }
   const reporter = new Reporter(run, terminal)
+  const linked = Promise.withResolvers<void>()
   const agent = new HttpAgent(run.agent, {
     clock: terminal.clock,
     random: terminal.random,
     log: logs.logger('agent'),
-    onChange: () => reporter.report(agent),
+    onChange: () => {
+      reporter.report(agent)
+      if (agent.status().links.some(({ isUp }) => isUp)) linked.resolve()
+    },
   })
   try {
     await agent.open()
@@ -42,18 +46,22 @@ export async function runBrokerAgent(
     const why = error instanceof Error ? error.message : String(error)
     throw new CommandError(`Cannot open the HTTP proxy of the agent: ${why}`, 1, { cause: error })
   }
-  const cancelPatience = terminal.clock.after(PATIENCE_MS, () => reporter.complain(agent))
+  const cancelPatience = terminal.clock.after(PATIENCE_MS, () => {
+    reporter.complain(agent)
+    linked.resolve()
+  })
   try {
-    return run.command.length === 0
-      ? await untilSignal(agent, terminal)
-      : await withCommand(run, agent, terminal)
+    if (run.command.length === 0) return await untilSignal(agent, terminal)
+    // Who calls at once is to find a way out; who only answers has time.
+    if (agent.outbound !== undefined) await linked.promise
+    return await withCommand(run, agent, terminal)
   } finally {
     cancelPatience()
     agent.close()
   }
 }
 
-/** After so long without a broker somebody should hear of it. */
+/** After so long without a broker somebody should hear of it, and the command waits no longer. */
 const PATIENCE_MS = 3_000
 
 async function untilSignal(agent: HttpAgent, terminal: Terminal): Promise<number> {
