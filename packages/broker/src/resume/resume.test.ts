@@ -3,13 +3,16 @@ import { after, test } from 'node:test'
 import { createHandleTransport } from '@weft/net'
 import { eventually, FakeClock, seededRandom } from '@weft/testkit'
 import {
+  EVENT_MIME,
   FRAME_FLAG,
   FRAME_TYPE,
   FrameView,
   isResumable,
   readFrame,
   receivedPosition,
+  renderComposite,
   renderKeepalive,
+  renderMetadataPush,
   renderResume,
   renderSetup,
 } from '@weft/wire'
@@ -277,6 +280,24 @@ test('who is back before the broker knows that it was gone takes its place', asy
   })
   before.socket.resume()
   await eventually(() => assert.ok(before.closed))
+})
+
+test('an instance that wanted no more requests is not called because it came back', async () => {
+  const { raw } = await open()
+  const provider = await new Resuming(raw).begin({ services: ['s'], instance: 'provider' })
+  const before = provider.peer
+  const content = Buffer.from(JSON.stringify({ status: 'draining' }))
+  before.send(renderMetadataPush(renderComposite([{ mime: EVENT_MIME, content }])))
+  const isServing = () => raw.broker.registry.find('s')[0]?.isServing
+  await eventually(() => assert.equal(isServing(), false))
+  // Once before the broker knows that it was gone, and once after.
+  assert.equal(await provider.resume(), 'ok')
+  assert.equal(isServing(), false)
+  provider.cut()
+  await eventually(() => assert.ok(isLost(raw)))
+  assert.equal(await provider.resume(), 'ok')
+  assert.equal(isServing(), false)
+  before.close()
 })
 
 test('sessions that cannot be: guessable, in use, too many, lost frames', async () => {

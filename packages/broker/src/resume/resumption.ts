@@ -44,7 +44,8 @@ export class Resumption {
 
   #homeOf(leg: () => Leg): ResumeHome {
     const { limits, clock, counters } = this.#deps
-    let wasServing = true
+    /** It is to be called again when it is back. */
+    let wasServing = false
     return {
       windowMs: limits.resumeWindowMs,
       maxBytes: limits.maxResumeBytes,
@@ -70,7 +71,8 @@ export class Resumption {
       onResumed: () => {
         counters.carriersResumed++
         const resumed = leg()
-        if (wasServing && !resumed.isServing) this.#deps.setServing(resumed, true)
+        if (wasServing) this.#deps.setServing(resumed, true)
+        wasServing = false
         // Leases begin anew.
         if (resumed.lease !== undefined) resumed.lease = { requests: 0, untilMs: 0 }
         resumed.grant?.grant(clock.monotonicMs())
