@@ -25,7 +25,12 @@ function middle(what: string, port: number, ...args: readonly (string | number)[
 
 const port = ({ ports }: Place, at = 0): number => ports[at] ?? 0
 /** Asked by HTTP; what is asked by RSocket has other works besides. */
-const HTTP = ['HTTP direct', 'HTTP by one sidecar', 'HTTP by two sidecars', 'HTTP by bridge and agent']
+const HTTP = [
+  'HTTP direct',
+  'HTTP by one sidecar',
+  'HTTP by two sidecars',
+  'HTTP by bridge and agent',
+]
 
 function work(name: string, connections: number, inFlight: number, kind: string): Work {
   return {

@@ -119,7 +119,9 @@ function makeTypes(out) {
     if (foreign !== null) throw new Error(`Cannot publish ${file}: it names ${foreign[0]}`)
     mkdirSync(dirname(join(out, 'types', file)), { recursive: true })
     // Programs that are compiled for an older library have no such name.
-    const head = own.includes('AsyncDisposable') ? '/// <reference lib="esnext.disposable" />\n' : ''
+    const head = own.includes('AsyncDisposable')
+      ? '/// <reference lib="esnext.disposable" />\n'
+      : ''
     writeFileSync(join(out, 'types', file), head + own)
   }
   rmSync(all, { recursive: true })
