@@ -41,9 +41,14 @@ describe('the broker under mesh policy', () => {
   test('routes by path, subsets, faults, denials', async () => {
     const [kind] = npmPrograms
     assert.ok(kind !== undefined)
-    const dial = async (app: string, version: string, services: readonly string[]) => {
+    const dial = async (
+      app: string,
+      version: string,
+      services: readonly string[],
+      namespace = 'shop',
+    ) => {
       const program = await kind.dial({
-        ...{ carrier: 'tcp', port: fixture.port, caPem: '', services, app, namespace: 'shop' },
+        ...{ carrier: 'tcp', port: fixture.port, caPem: '', services, app, namespace },
         labels: { version },
         answer: () => version,
       })
@@ -73,5 +78,19 @@ describe('the broker under mesh policy', () => {
         '#403 RBAC: access denied',
       ]),
     )
+
+    // A name of two namespaces is for who is of one of them.
+    const guest = await dial('guest', 'v1', [], 'elsewhere')
+    await eventually(async () =>
+      assert.deepEqual(await guest.response('com.acme.Cart.next', 'x'), ['v2']),
+    )
+    await dial('thief', 'v9', ['com.acme.Cart'], 'den')
+    await eventually(async () =>
+      assert.match(
+        String(await guest.response('com.acme.Cart.next', 'x')),
+        /#202 WEFT-404.*den and shop/,
+      ),
+    )
+    assert.deepEqual(await caller.response('com.acme.Cart.next', 'x'), ['v2'])
   })
 })

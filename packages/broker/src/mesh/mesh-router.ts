@@ -31,6 +31,7 @@ import { GlobalTokens } from './global-tokens.ts'
 import { withFieldChanges } from './http-head.ts'
 import { MeshClusters } from './mesh-clusters.ts'
 import type { Mirrors } from './mirrors.ts'
+import { type NativeHost, nativeHost } from './native-hosts.ts'
 import { asHttpRequest, authorityFor } from './native-out.ts'
 import { leavesBroker, serviceOf } from './outside.ts'
 import { ownAnswer, refused } from './own-answer.ts'
@@ -161,8 +162,10 @@ export class MeshRouter implements Router {
     kind: WorkloadKind,
     policy: WorkloadPolicy,
   ): RouteVerdict | Promise<RouteVerdict> {
-    const host = call.isHttp ? call.authority : this.#hostOf(leg, call)
-    if (host === undefined) return this.#leave(kind, call, policy)
+    const found = call.isHttp ? undefined : this.#hostOf(kind, call, policy)
+    if (found?.kind === 'none') return this.#leave(kind, call, policy)
+    if (found?.kind === 'several') return severalOffer(call, found.namespaces)
+    const host = found?.host ?? call.authority
     if (policy.routes === undefined) return refused('WEFT-404 the caller has no routes')
     const request = withAuthority(call, host)
     const decision = matchRoute(policy.routes, request)
@@ -262,8 +265,7 @@ export class MeshRouter implements Router {
     }
   }
 
-  /** The mesh host of who offers the service: in the caller's namespace, else wherever it is. */
-  #hostOf(leg: Leg, call: RequestCall): string | undefined {
+  #hostOf({ workload }: WorkloadKind, call: RequestCall, policy: WorkloadPolicy): NativeHost {
     const { registry, feeds } = this.#deps
     const { route } = call
     let legs = registry.find(gsvServiceKey(route))
@@ -271,11 +273,11 @@ export class MeshRouter implements Router {
       legs = registry.find(gsvServiceKey({ ...route, service: `${route.service}.${route.method}` }))
     }
     const kinds = legs.flatMap((each) => feeds.kindOf(each) ?? [])
-    const near = feeds.kindOf(leg)?.workload.namespace
-    const found = kinds.find(({ workload }) => workload.namespace === near) ?? kinds[0]
-    const [service] = found?.services ?? []
-    if (found === undefined || service === undefined) return undefined
-    return `${service.name}.${found.workload.namespace}:${service.port}`
+    return nativeHost(kinds, workload.namespace, (host) => {
+      if (policy.routes === undefined) return false
+      const decision = matchRoute(policy.routes, withAuthority(call, host))
+      return decision.kind === 'matched' && serviceOf(decision.route.action, policy) !== undefined
+    })
   }
 
   async #underFault(
@@ -287,4 +289,11 @@ export class MeshRouter implements Router {
     if (fault.abort === undefined) return verdict
     return ownAnswer(call, fault.abort.status, 'fault filter abort')
   }
+}
+
+function severalOffer({ route }: RequestCall, namespaces: readonly string[]): RouteVerdict {
+  const key = gsvServiceKey(route)
+  return refused(
+    `WEFT-404 ${key} is offered in ${namespaces.join(' and ')}, not in the caller's namespace: exportTo or a Sidecar must leave one`,
+  )
 }
