@@ -3,13 +3,17 @@
  * a join token to begin with, the certificate itself from then on.
  */
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, request } from 'node:http'
 import { createSecureServer } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { createTestCa, eventually, freePort } from '@weft/testkit'
 import { type Running, runWeft, startWeft } from '../e2e/weft.ts'
+import { serviceYaml } from './mesh.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'weft-xds-mtls-'))
 const mesh = join(folder, 'mesh')
@@ -98,6 +102,61 @@ test('R74 a proxy that says it is somebody else is given nothing', async () => {
   ])
   await proxy.saw(/you are spiffe:[^"]*liar, not spiffe:[^"]*admin/)
   assert.doesNotMatch(proxy.output(), /It has its configuration/)
+})
+
+test('limits that the control plane counts are asked for over the same mutual TLS', async (t) => {
+  const app = createServer((_, answer) => answer.end('ok')).listen(0, '127.0.0.1')
+  t.after(() => app.close())
+  await once(app, 'listening')
+  const { port: to } = app.address() as AddressInfo
+  writeFileSync(
+    join(mesh, 'limited.yaml'),
+    `${serviceYaml('limited', 'default', [{ name: 'http', port: 80, to: [to] }])}---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: limited }
+spec:
+  hosts: [limited.default.svc.cluster.local]
+  http: [{ route: [{ destination: { host: limited.default.svc.cluster.local } }] }]
+---
+apiVersion: weft.io/v1
+kind: RateLimit
+metadata: { name: limited }
+spec:
+  targetRefs: [{ kind: VirtualService, name: limited }]
+  mode: Global
+  failureMode: Closed
+  limits: [{ requests: 3, per: 1h }]
+`,
+  )
+  const proxy = startProxy('caller', [
+    ...['--service-account', 'caller', '--join-token', await tokenFor('caller')],
+  ])
+  await proxy.saw('It has its configuration')
+  const outbound = /HTTP_PROXY=http:\/\/127\.0\.0\.1:(\d+)/.exec(proxy.output())?.[1]
+  const call = async () => {
+    const host = 'limited.default.svc.cluster.local'
+    const sent = request({
+      host: '127.0.0.1',
+      port: outbound,
+      path: `http://${host}/`,
+      headers: { host },
+    })
+    sent.end()
+    const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+    answer.resume()
+    await once(answer, 'end')
+    return answer.statusCode
+  }
+  // 500: nobody answered whether it may pass.
+  await eventually(async () => assert.notEqual(await call(), 404))
+  const statuses = []
+  for (let i = 0; i < 6; i++) statuses.push(await call())
+  assert.ok(
+    statuses.every((status) => status === 200 || status === 429),
+    statuses.join(),
+  )
+  assert.equal(statuses.at(-1), 429)
 })
 
 test('a token is not shown to an authority that its hash does not name', async () => {

@@ -1,5 +1,6 @@
 /** The parts of a proxy that know each other, made in order; `proxy.ts` gives them life. */
 import type { Clock, LogScopes } from '@weft/base'
+import type { Secret } from '@weft/model'
 import { TimerWheel, type Transport } from '@weft/net'
 import { renderPeerHeader } from '@weft/telemetry'
 import { ClusterStore } from './build/cluster-store.ts'
@@ -22,6 +23,7 @@ import { DEFAULT_TIMINGS, type ProxyOptions } from './proxy-options.ts'
 import { ProxyTelemetry, workloadRefOf } from './proxy-telemetry.ts'
 import { TlsContexts } from './tls/tls-contexts.ts'
 import { type ListeningSockets, socketKey } from './upgrade/handed-sockets.ts'
+import { ControlQuestions } from './upstream/control-questions.ts'
 
 export interface ProxyParts {
   readonly telemetry: ProxyTelemetry
@@ -29,6 +31,8 @@ export interface ProxyParts {
   readonly builder: RuntimeBuilder
   readonly listeners: OpenListeners
   readonly overload: OverloadManager | undefined
+  /** Absent: the configuration comes from files. */
+  readonly control: ControlQuestions | undefined
 }
 
 interface PartsDeps {
@@ -41,6 +45,8 @@ interface PartsDeps {
   readonly handed?: ListeningSockets
   /** Absent: it is the only process of its proxy. */
   readonly limits?: SharedLimits
+  /** Of the configuration in force. */
+  readonly secretOf: (name: string) => Secret | undefined
 }
 
 /** Names that requests to anywhere may make the resolver remember. */
@@ -52,7 +58,7 @@ const MAX_LOOKUPS = 2
 export function buildProxyParts(
   options: ProxyOptions,
   transport: Transport,
-  { clock, random, logs, fileLimit, handed, limits }: PartsDeps,
+  { clock, random, logs, fileLimit, handed, limits, secretOf }: PartsDeps,
   onApplied: () => void,
 ): ProxyParts {
   const { holdMs, dnsRefreshMs } = { ...DEFAULT_TIMINGS, ...options.timings }
@@ -63,6 +69,14 @@ export function buildProxyParts(
   const tls = new TlsContexts()
   const telemetry = new ProxyTelemetry(options, clock)
   const overloaded = options.overload && new OverloadState(options.overload.minIdleMs, random)
+  const { source } = options
+  const control =
+    source.kind === 'ads'
+      ? new ControlQuestions(
+          { target: source.connect, isTls: source.isTls === true },
+          { clock, secretOf },
+        )
+      : undefined
   const engine: EngineDeps = {
     transport,
     clock,
@@ -74,7 +88,7 @@ export function buildProxyParts(
     locality: options.workload.locality,
     filterStats: telemetry.filters,
     http2Stats: telemetry.http2,
-    ...(options.source.kind === 'ads' ? { control: options.source.connect } : {}),
+    ...(control === undefined ? {} : { control }),
     serviceCluster: serviceClusterOf(options),
     ...(limits === undefined ? {} : { limits }),
     ...(options.keyHosts === undefined ? {} : { keyHosts: options.keyHosts }),
@@ -114,7 +128,7 @@ export function buildProxyParts(
       ...{ connections, processes: processesOf(limits) },
     })
   if (overload !== undefined) registerOverloadMetrics(telemetry.registry, overload)
-  return { telemetry, clusters, builder, listeners, overload }
+  return { telemetry, clusters, builder, listeners, overload, control }
 }
 
 /** Workers, and the process that has them. */

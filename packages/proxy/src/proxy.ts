@@ -41,6 +41,7 @@ import { buildProxyParts } from './proxy-parts.ts'
 import type { ProxyTelemetry } from './proxy-telemetry.ts'
 import { clusterStatus } from './proxy-view.ts'
 import { ADMIN_SOCKET, type HandedSocket, socketKey } from './upgrade/handed-sockets.ts'
+import { CONTROL_CLUSTER, type ControlQuestions } from './upstream/control-questions.ts'
 import { callGrpc } from './upstream/grpc-call.ts'
 
 const SWEEP_MS = 10_000
@@ -95,6 +96,7 @@ class RunningProxy implements WorkerProxy {
   readonly #listeners: OpenListeners
   readonly #overload: OverloadManager | undefined
   readonly #configuration = new ConfigurationLog()
+  readonly #control: ControlQuestions | undefined
   readonly #health: HealthReport
   readonly #ports: FreePorts
   /** Listeners in force that do not open, and that the control plane was asked for again. */
@@ -129,13 +131,15 @@ class RunningProxy implements WorkerProxy {
     this.ready = new Promise((resolve) => {
       this.#becomeReady = resolve
     })
-    const own = { ...deps, ...deps.worker, fileLimit }
+    const secretOf = (name: string) => this.#configuration.newest?.update.set.secret.get(name)
+    const own = { ...deps, ...deps.worker, fileLimit, secretOf }
     const parts = buildProxyParts(options, picked.transport, own, () => this.#applied())
     this.#telemetry = parts.telemetry
     this.#clusters = parts.clusters
     this.#builder = parts.builder
     this.#listeners = parts.listeners
     this.#overload = parts.overload
+    this.#control = parts.control
     this.#health = new HealthReport({
       configured: false,
       listenerProblem: undefined,
@@ -374,7 +378,8 @@ class RunningProxy implements WorkerProxy {
     ...[name, question, done]: Parameters<SingleProxy['askCluster']>
   ): ReturnType<SingleProxy['askCluster']> {
     const cluster = this.#clusters.clusters.get(name)
-    return cluster && callGrpc(cluster, question, this.#deps.clock, done)
+    if (cluster !== undefined) return callGrpc(cluster, question, this.#deps.clock, done)
+    return name === CONTROL_CLUSTER ? this.#control?.ask(question, done) : undefined
   }
 
   #startProbe(): void {

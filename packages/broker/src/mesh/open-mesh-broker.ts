@@ -122,7 +122,7 @@ function serviceAsker(
   return ({ opened }, cluster, question, done) => {
     const asked = opened?.ask(cluster, question, done)
     if (asked !== undefined) return asked
-    if (cluster === CONTROL_CLUSTER) return control.ask(connect, question, clock, done)
+    if (cluster === CONTROL_CLUSTER) return control.ask({ target: connect }, question, clock, done)
     done(undefined)
     return () => {}
   }

@@ -34,6 +34,7 @@ import type { SharedLimits } from '../filters/rate-limit/shared-limiter.ts'
 import type { OverloadState } from '../overload/overload-state.ts'
 import type { TlsContexts } from '../tls/tls-contexts.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
+import type { ControlQuestions } from '../upstream/control-questions.ts'
 import type { WireBytes } from './wire-bytes.ts'
 
 /** Everything the data path takes from its surroundings. */
@@ -50,7 +51,7 @@ export interface EngineDeps {
   /** Absent: nothing speaks TLS, and what has to does not connect. */
   readonly tls?: TlsContexts
   /** The control plane, which counts for global limits; absent: there is none to ask. */
-  readonly control?: SocketAddress | { readonly path: string }
+  readonly control?: Pick<ControlQuestions, 'ask'>
   /** Absent: what filters do is not counted. */
   readonly filterStats?: FilterStats
   /** Absent: what HTTP/2 connections do is not counted. */

@@ -8,15 +8,13 @@ import {
   isLeasedLimit,
   Leases,
 } from '@weft/traffic'
-import { RateLimitAsker, ServiceClient, type ServiceQuestion } from '@weft/xds'
+import { RateLimitAsker, type ServiceQuestion } from '@weft/xds'
 import type { EngineDeps } from '../exchange/contract.ts'
 import { encodeStamps } from '../exchange/encoded-headers.ts'
+import { CONTROL_CLUSTER } from '../upstream/control-questions.ts'
 import { callGrpc } from '../upstream/grpc-call.ts'
 import type { BindFilter, FilterScope, FilterVerdict } from './http-filter.ts'
 
-const control = new ServiceClient()
-/** The control plane's own cluster: it need not be in the configuration. */
-const CONTROL_CLUSTER = 'weft-control'
 const leases = new WeakMap<EngineDeps, Leases>()
 
 export const rateLimit: BindFilter<'rateLimit'> = ({ service }, scope) => {
@@ -98,7 +96,7 @@ function send(
   const cluster = runtime.clusters.get(name)
   if (cluster !== undefined) return callGrpc(cluster, question, deps.clock, done)
   if (name === CONTROL_CLUSTER && deps.control !== undefined) {
-    return control.ask(deps.control, question, deps.clock, done)
+    return deps.control.ask(question, done)
   }
   done(undefined)
   return () => {}

@@ -1,11 +1,13 @@
 /**
  * Asks the control plane over gRPC, which is no cluster of the configuration. One HTTP/2 connection
- * carries all questions; it is made again after it broke. In plain text.
+ * carries all questions; it is made again after it broke, and with another certificate.
  */
 import type { ClientHttp2Session } from 'node:http2'
 import { createConnection } from 'node:net'
 import type { Clock } from '@weft/base'
 import { renderAddress, type SocketAddress } from '@weft/model'
+import type { XdsCredentials } from '../client/ads-client.ts'
+import { CONTROL_PLANE_NAME } from '../client/control-plane-name.ts'
 import type { ServiceQuestion } from './limit-asker.ts'
 
 const PREFIX_BYTES = 5
@@ -15,21 +17,30 @@ const MAX_ANSWER_BYTES = 65_536
 /** Loaded by the first question: most proxies ask none. */
 const http2 = () => process.getBuiltinModule('node:http2')
 
-type ServiceAddress = SocketAddress | { readonly path: string }
+interface ServiceWay {
+  readonly target: SocketAddress | { readonly path: string }
+  /** Absent: plaintext. */
+  readonly credentials?: XdsCredentials
+}
+
+interface Known {
+  readonly session: ClientHttp2Session
+  readonly credentials: XdsCredentials | undefined
+}
 
 export class ServiceClient {
-  readonly #sessions = new Map<string, ClientHttp2Session>()
+  readonly #sessions = new Map<string, Known>()
 
   /** @returns Cancels. `done` is called once unless cancelled: the answer's message, or `undefined`. */
   ask(
-    address: ServiceAddress,
+    way: ServiceWay,
     question: ServiceQuestion,
     clock: Clock,
     done: (message: Uint8Array | undefined) => void,
   ): () => void {
     const { NGHTTP2_CANCEL } = http2().constants
     let open = true
-    const stream = this.#sessionOf(address).request({
+    const stream = this.#sessionOf(way).request({
       ':method': 'POST',
       ':path': question.path,
       ':authority': question.authority,
@@ -69,24 +80,40 @@ export class ServiceClient {
     }
   }
 
-  #sessionOf(address: ServiceAddress): ClientHttp2Session {
-    const key = 'path' in address ? address.path : renderAddress(address)
+  #sessionOf({ target, credentials }: ServiceWay): ClientHttp2Session {
+    const key = 'path' in target ? target.path : renderAddress(target)
     const known = this.#sessions.get(key)
-    if (known !== undefined && !known.closed && !known.destroyed) return known
-    const { connect } = http2()
-    const session =
-      'path' in address
-        ? connect('http://localhost', { createConnection: () => createConnection(address.path) })
-        : connect(`http://${key}`)
+    if (known !== undefined && !known.session.closed && !known.session.destroyed) {
+      if (known.credentials?.chainPem === credentials?.chainPem) return known.session
+      // What is asked on it still gets its answer.
+      known.session.close()
+    }
+    const session = connectTo(target, credentials)
     const forget = (): void => {
-      if (this.#sessions.get(key) === session) this.#sessions.delete(key)
+      if (this.#sessions.get(key)?.session === session) this.#sessions.delete(key)
     }
     session.on('error', forget).on('close', forget).on('goaway', forget)
     // Resting, it keeps no process alive.
     session.unref()
-    this.#sessions.set(key, session)
+    this.#sessions.set(key, { session, credentials })
     return session
   }
+}
+
+function connectTo(
+  target: ServiceWay['target'],
+  credentials: XdsCredentials | undefined,
+): ClientHttp2Session {
+  const { connect } = http2()
+  if ('path' in target) {
+    const createSocket = () => createConnection(target.path)
+    return connect('http://localhost', { createConnection: createSocket })
+  }
+  if (credentials === undefined) return connect(`http://${renderAddress(target)}`)
+  const { chainPem: cert, keyPem: key, rootsPem: ca } = credentials
+  return connect(`https://${renderAddress(target)}`, {
+    ...{ cert, key, ca, servername: CONTROL_PLANE_NAME },
+  })
 }
 
 function framed(message: Uint8Array): Buffer {
