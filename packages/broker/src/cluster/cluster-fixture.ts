@@ -39,6 +39,8 @@ export interface NodeOptions {
   readonly peers?: readonly string[]
   readonly zone?: string
   readonly incarnation?: string
+  /** Where it tells clients to dial; default: where it listens. */
+  readonly external?: readonly string[]
   readonly clock?: Clock
   readonly deps?: Partial<BrokerDeps>
   /** Default: one without a control plane. */
@@ -101,7 +103,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
   const clusterAddress = await broker.listen({ kind: 'tcp', address: at, tls: () => tls.server })
   member.open({
     addr: `127.0.0.1:${clusterAddress.port}`,
-    external: [`tcp://127.0.0.1:${address.port}`],
+    external: options.external ?? [`tcp://127.0.0.1:${address.port}`],
   })
   return {
     ...{ broker, member, address, clusterAddress, tls },
