@@ -5,6 +5,16 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { eventually } from '@weft/testkit'
+import {
+  ALIBABA_ID,
+  FRAME_FLAG,
+  FRAME_TYPE,
+  gsvHash,
+  renderBinaryRouting,
+  renderComposite,
+  renderSetup,
+} from '@weft/wire'
+import { body, plainSetup, RawPeer } from '../../packages/broker/src/raw-fixture.ts'
 import { type BrokerMesh, cartRoutes, openBrokerMesh } from './rsocket-mesh-fixture.ts'
 import type { Program } from './rsocket-program.ts'
 import { npmPrograms } from './rsocket-programs.ts'
@@ -79,6 +89,15 @@ describe('the broker under mesh policy', () => {
       ]),
     )
 
+    // By hash alone it would get past the rule.
+    const hashed = await dialHashed(fixture.port, 'com.acme.Cart', 'secret')
+    await eventually(() =>
+      assert.deepEqual(hashed.take(), [
+        '1 error 204 under policy a request names its method in text, not by hash alone',
+      ]),
+    )
+    hashed.close()
+
     // A name of two namespaces is for who is of one of them.
     const guest = await dial('guest', 'v1', [], 'elsewhere')
     await eventually(async () =>
@@ -94,3 +113,20 @@ describe('the broker under mesh policy', () => {
     assert.deepEqual(await caller.response('com.acme.Cart.next', 'x'), ['v2'])
   })
 })
+
+/** An Alibaba client that asks `service.method` by its hashes. */
+async function dialHashed(port: number, service: string, method: string): Promise<RawPeer> {
+  const peer = await RawPeer.dial(port)
+  const application = { uuid: 'hashed', name: 'web', sdk: 'Alibaba-RSocket-1.1.6/1.0.0' }
+  const entry = { mime: ALIBABA_ID.application, content: Buffer.from(JSON.stringify(application)) }
+  const payload = { data: Buffer.alloc(0), metadata: renderComposite([entry]) }
+  peer.send(renderSetup(plainSetup({ payload })))
+  const content = renderBinaryRouting({
+    ...{ serviceId: gsvHash(service), handlerId: gsvHash(`${service}.${method}`) },
+    ...{ sticky: false, key: '' },
+  })
+  const metadata = renderComposite([{ mime: ALIBABA_ID.binaryRouting, content }])
+  const { requestResponse } = FRAME_TYPE
+  peer.frame(1, requestResponse, FRAME_FLAG.metadata, body({ metadata, data: 'x' }))
+  return peer
+}

@@ -44,6 +44,8 @@ export interface RequestCall extends RequestView {
    * form: of two ways to write one path rules must not know just one.
    */
   readonly isHttp: boolean
+  /** Only Alibaba's hash says which method it is: no rule about methods can tell. */
+  readonly isHashed: boolean
   /** The path as it came. */
   readonly sentPath: string
   /** Every line of a field by its lower-case name. */
@@ -93,6 +95,7 @@ class FoundEntries {
   key = ''
   /** Of Alibaba's clients; absent: there is none. */
   binary: BinaryRouting | undefined
+  isHashed = false
   tags: readonly string[] = []
   moreTags: readonly string[] = []
   dataMime: string | undefined
@@ -131,6 +134,7 @@ function readEntries(
   if (found.binary === undefined || hashes === undefined) return undefined
   const key = agreedKey(found.key, found.binary, hashes)
   if (key === undefined) return DIFFERENT_ROUTES
+  found.isHashed = found.key === '' && found.binary.key === ''
   found.key = key
   return undefined
 }
@@ -189,6 +193,7 @@ class VirtualRequest implements RequestCall {
   readonly method = 'POST'
   readonly scheme = 'http'
   readonly isHttp = false
+  readonly isHashed: boolean
   readonly interaction: Interaction
   readonly key: string
   readonly route: GsvRoute
@@ -200,6 +205,7 @@ class VirtualRequest implements RequestCall {
   constructor(interaction: Interaction, found: FoundEntries) {
     this.interaction = interaction
     this.key = found.key
+    this.isHashed = found.isHashed
     this.route = parseGsv(found.key, found.tags)
     this.tags = tagMap(found.tags, found.moreTags)
     this.credentials = found.credentials
@@ -245,6 +251,7 @@ const PATH_RULES = { normalizePath: true, mergeSlashes: false }
 class HttpRequest implements RequestCall {
   readonly scheme = 'http'
   readonly isHttp = true
+  readonly isHashed = false
   readonly interaction: Interaction
   readonly credentials: RSocketCredentials | undefined
   readonly trace: ZipkinTrace | undefined

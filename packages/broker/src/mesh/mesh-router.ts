@@ -14,7 +14,7 @@ import {
   matchRoute,
   rollFault,
 } from '@weft/traffic'
-import { gsvServiceKey } from '@weft/wire'
+import { gsvServiceKey, RSOCKET_ERROR } from '@weft/wire'
 import type { BrokerService } from '../broker-service.ts'
 import type { BridgedCall } from '../http/bridge.ts'
 import type { Leg } from '../leg.ts'
@@ -66,6 +66,13 @@ export interface MeshRouterDeps extends PickDeps {
 /** How long a call waits for the first configuration of its caller, in milliseconds. */
 const CONFIGURATION_WAIT_MS = 5_000
 
+/** By hash it would get past every rule that names the method. */
+const METHOD_IN_TEXT: RouteVerdict = {
+  kind: 'refuse',
+  code: RSOCKET_ERROR.invalid,
+  message: 'under policy a request names its method in text, not by hash alone',
+}
+
 export class MeshRouter implements Router {
   readonly #deps: MeshRouterDeps
   readonly #forwarding: Forwarding
@@ -95,6 +102,7 @@ export class MeshRouter implements Router {
     if (own !== undefined) return own
     const target = this.#deps.bridged(leg)
     if (target !== undefined) return this.#deliver(leg, call, target)
+    if (call.isHashed) return METHOD_IN_TEXT
     const kind = this.#deps.feeds.kindOf(leg)
     if (kind === undefined) return refused('WEFT-503 the caller has no workload')
     const policy = kind.opened?.policy
