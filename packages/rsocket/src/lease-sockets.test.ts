@@ -30,9 +30,8 @@ test('an event loop that stands still leases less, and more again when it does n
   await eventually(() => assert.ok(leasedBy(broker) >= 99))
   await client.requestResponse('s', 'stall', '600')
   await eventually(() => assert.ok(leasedBy(broker) <= 25, `still ${leasedBy(broker)}`))
-  // How far it comes back is the machine's affair, whose other work is a stall, too: `lease.test.ts` has the steps.
-  const least = leasedBy(broker)
-  await eventually(() => assert.ok(leasedBy(broker) > 2 * least, `only ${leasedBy(broker)}`))
+  // The machine's other work is a stall, too: it may take long until there is none.
+  await eventually(() => assert.ok(leasedBy(broker) >= 90, `only ${leasedBy(broker)}`), 60_000)
 })
 
 test('no more requests come than were leased: what is above is REJECTED when it may not wait', async (t) => {

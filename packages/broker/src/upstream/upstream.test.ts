@@ -5,7 +5,7 @@ import { realClock, silentLogger } from '@weft/base'
 import { createNodeTransport } from '@weft/net'
 import { eventually } from '@weft/testkit'
 import { echo, type Fixture, openBroker, routed } from '../broker-fixture.ts'
-import { Upstream } from './upstream.ts'
+import { isExportedHost, Upstream } from './upstream.ts'
 
 const open: (() => void)[] = []
 afterEach(() => {
@@ -84,4 +84,20 @@ test('the upstream is away: the edge serves its own, and asks again when it is b
   assert.deepEqual(await caller.ask('rr', routed('e.Own.x', 'y')), ['y'])
   const [refused = ''] = await caller.ask('rr', routed('c.Central.x', 'y'))
   assert.match(refused, /^#202 WEFT-404/)
+})
+
+test('a host of another namespace is another service, exported or not', () => {
+  const services = [{ group: '', service: 'reviews', version: '' }]
+  const exporting = [{ namespace: 'shop', services }]
+  for (const host of [
+    'reviews',
+    'reviews:9080',
+    'reviews.shop',
+    'reviews.shop.svc.cluster.local:80',
+  ]) {
+    assert.equal(isExportedHost(host, exporting), true, host)
+  }
+  for (const host of ['ratings', 'reviews.bank', 'reviews.bank.svc.cluster.local', '']) {
+    assert.equal(isExportedHost(host, exporting), false, host)
+  }
 })

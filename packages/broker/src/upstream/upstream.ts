@@ -21,7 +21,7 @@ import {
 import type { Broker } from '../broker.ts'
 import type { Leg } from '../leg.ts'
 import { attachLocalPeer, type LocalPeer, OWN_FACTS } from '../local-peer.ts'
-import type { OfferedService } from '../peer-facts.ts'
+import type { InstanceFacts, OfferedService } from '../peer-facts.ts'
 import { type RequestCall, readRequestCall } from '../request-call.ts'
 import type { RouteVerdict } from '../router.ts'
 import { relayStream } from './relay-stream.ts'
@@ -119,14 +119,16 @@ export class Upstream {
 
   /** What is to be offered at the upstream, by key. */
   #exported(isHttp: boolean): ReadonlyMap<string, OfferedService> {
-    const found = new Map<string, OfferedService>()
-    for (const { facts, isServing } of this.#broker?.registry.legs ?? []) {
+    const services = this.#exporting(isHttp).flatMap((instance) => instance.services)
+    return new Map(services.map((service) => [gsvServiceKey(service), service]))
+  }
+
+  #exporting(isHttp: boolean): readonly InstanceFacts[] {
+    return (this.#broker?.registry.legs ?? []).flatMap(({ facts, isServing }) => {
       const { instance, features } = facts
-      if (instance?.labels[EXPORT_LABEL] !== GLOBAL || !isServing) continue
-      if (features.has('http') !== isHttp) continue
-      for (const service of instance.services) found.set(gsvServiceKey(service), service)
-    }
-    return found
+      const isMeant = isServing && features.has('http') === isHttp
+      return isMeant && instance?.labels[EXPORT_LABEL] === GLOBAL ? [instance] : []
+    })
   }
 
   #lookLater(): void {
@@ -166,12 +168,11 @@ export class Upstream {
     } else relayStream(stream, payload, this.#callerOn().peer)
   }
 
-  #isExported({ route, isHttp }: RequestCall): boolean {
-    const exported = this.#exported(isHttp)
+  #isExported({ route, isHttp, authority }: RequestCall): boolean {
+    if (isHttp) return isExportedHost(authority, this.#exporting(true))
     const { service, method } = route
-    const names = new Set([...exported.values()].map((each) => each.service))
-    const [host = ''] = service.split('.')
-    return names.has(service) || names.has(`${service}.${method}`) || (isHttp && names.has(host))
+    const names = new Set([...this.#exported(false).values()].map((each) => each.service))
+    return names.has(service) || names.has(`${service}.${method}`)
   }
 
   #callerOn(): LocalPeer {
@@ -226,4 +227,17 @@ function nameOf({ service, group, version, port }: OfferedService) {
     ...(version === '' ? {} : { version }),
     ...(port === undefined ? {} : { port }),
   }
+}
+
+/** @param authority `name`, or `name.namespace` with whatever follows: of another namespace it is another service. */
+export function isExportedHost(
+  authority: string,
+  exporting: readonly Pick<InstanceFacts, 'namespace' | 'services'>[],
+): boolean {
+  const [name, namespace] = authority.replace(/:\d+$/, '').split('.')
+  return exporting.some(
+    (instance) =>
+      (namespace === undefined || namespace === instance.namespace) &&
+      instance.services.some(({ service }) => service === name),
+  )
 }
